@@ -1,0 +1,3 @@
+//! kubectl plugin for Manyworlds.
+
+fn main() {}

@@ -1,0 +1,301 @@
+//! Types and reasons of conditions: closed sets, so that a script can rely on them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Declares a closed set of words with their texts.
+macro_rules! words {
+    ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $word:ident),+ $(,)? }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$inner])* $word),+ }
+
+        impl $name {
+            /// Every word of the set.
+            pub const ALL: &'static [Self] = &[$(Self::$word),+];
+
+            /// Returns the word as it is written in a resource.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$word => stringify!($word)),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// Type of a condition of a WorkOrder.
+    OrderCondition {
+        /// The order is valid and has its share of capacity.
+        Admitted,
+        /// At least one World has been started.
+        WorldsStarted,
+        /// Every World has ended.
+        Evaluated,
+        /// There is a winner.
+        WinnerSelected,
+        /// The order did what was asked; Unknown while it is active.
+        Succeeded,
+        /// The order is over, however it ended.
+        Finished,
+        /// Nothing goes on until a person acts.
+        Stalled,
+    }
+}
+
+words! {
+    /// Type of a condition of a World.
+    WorldCondition {
+        /// The pod of the current attempt has a node.
+        PodScheduled,
+        /// The repository has been fetched.
+        Prepared,
+        /// The worker has ended.
+        Worked,
+        /// The gates have run.
+        Evaluated,
+        /// The World was scored and is eligible; Unknown while it is active.
+        Succeeded,
+        /// The World is over, however it ended.
+        Finished,
+    }
+}
+
+words! {
+    /// Reason of a condition, of an Event, or of waiting.
+    Reason {
+        /// Everything is as it should be, and goes on.
+        InProgress,
+        /// The order was accepted.
+        Admitted,
+        /// The Worlds were started.
+        WorldsStarted,
+        /// All Worlds have ended.
+        AllWorldsEnded,
+        /// Enough Worlds are eligible.
+        EnoughEligible,
+        /// There are enough good results, so the rest was cut.
+        EarlyTermination,
+        /// The winner has been chosen.
+        HighestScore,
+        /// No World, or fewer than asked for, is eligible.
+        NoEligibleWorld,
+        /// The nodes have no free slot.
+        AwaitingCapacity,
+        /// No node could ever hold a World of this size.
+        NoNodeFits,
+        /// The budget is used up.
+        BudgetExhausted,
+        /// The model's limit is reached.
+        RateLimited,
+        /// The model's provider does not answer.
+        ProviderUnavailable,
+        /// A person must approve.
+        AwaitingApproval,
+        /// The order is suspended.
+        Suspended,
+        /// The order was cancelled.
+        Cancelled,
+        /// The order waited longer than `deadlines.start`.
+        StartDeadlineExceeded,
+        /// The order ran longer than `deadlines.active`.
+        ActiveDeadlineExceeded,
+        /// A field asks for what this version does not do.
+        NotSupported,
+        /// The specification cannot be carried out.
+        InvalidSpecification,
+        /// Objects of an earlier order of the same name are still being removed.
+        AwaitingCleanup,
+        /// The API server refused a write for lack of permission.
+        PermissionDenied,
+        /// The API server refused an object as invalid.
+        Rejected,
+        /// The next attempt has not begun yet.
+        AwaitingRetry,
+        /// The pod is being started.
+        Starting,
+        /// The stage is running.
+        Running,
+        /// The stage is done.
+        Completed,
+        /// The stage was not reached.
+        NotReached,
+        /// No node accepts the pod.
+        Unschedulable,
+        /// The image cannot be pulled.
+        ImagePullFailed,
+        /// A container could not be made.
+        ContainerCreationFailed,
+        /// The node does not answer or is gone.
+        NodeLost,
+        /// The pod was evicted.
+        Evicted,
+        /// The pod was deleted by somebody else.
+        PodDeleted,
+        /// A container used more memory than it may.
+        OutOfMemory,
+        /// The secret that the repository needs is missing or incomplete.
+        SecretMissing,
+        /// The repository cannot be reached.
+        RepositoryUnreachable,
+        /// The repository refused the credential.
+        RepositoryUnauthorized,
+        /// The repository has no such revision.
+        RevisionNotFound,
+        /// The worker ended with a failure and changed nothing.
+        WorkerFailed,
+        /// The worker ran out of time and changed nothing.
+        WorkerTimedOut,
+        /// The worker changed nothing.
+        NoChange,
+        /// The change was refused before any gate ran.
+        ChangeRefused,
+        /// The gates ran out of time.
+        TestingTimedOut,
+        /// The gates could not be run.
+        EvaluationFailed,
+        /// The gates could not be confined, and the order asks for that.
+        NotSealed,
+        /// A required gate failed.
+        RequiredGateFailed,
+        /// The score is below `acceptScore`.
+        BelowAcceptScore,
+        /// The World was scored and is eligible.
+        Eligible,
+        /// The World was ended before it had a score.
+        Cut,
+        /// The attempt left no result that can be read.
+        ResultUnreadable,
+        /// The artifacts could not be stored.
+        ArtifactsNotStored,
+        /// The operator could not be reached from the pod.
+        OperatorUnreachable,
+        /// The pod received a signal to end.
+        Terminated,
+        /// The pod outlived all its time-outs.
+        Overdue,
+        /// Every attempt was used up.
+        AttemptsExhausted,
+        /// Something happened that should not be possible.
+        Unexpected,
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// That is not known yet.
+    Unknown,
+}
+
+impl Truth {
+    /// Returns the status as Kubernetes writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// Reads one condition.
+///
+/// - **Guarantees:** `Unknown` when there is no such condition.
+pub fn truth(conditions: &[Condition], kind: &str) -> Truth {
+    match conditions.iter().find(|condition| condition.type_ == kind).map(|condition| condition.status.as_str()) {
+        Some("True") => Truth::True,
+        Some("False") => Truth::False,
+        _ => Truth::Unknown,
+    }
+}
+
+/// Sets one condition.
+///
+/// - **Guarantees:** the transition time moves only when the status does, so that saying the same twice changes nothing.
+pub fn set(conditions: &mut Vec<Condition>, mut condition: Condition) {
+    condition.message = shortened(&condition.message, 4096);
+    match conditions.iter_mut().find(|existing| existing.type_ == condition.type_) {
+        Some(existing) => {
+            if existing.status == condition.status {
+                condition.last_transition_time = existing.last_transition_time.clone();
+            }
+            *existing = condition;
+        }
+        None => conditions.push(condition),
+    }
+}
+
+/// Makes a condition.
+///
+/// - **Shape:** `message` is one sentence for people.
+pub fn condition(
+    kind: &str,
+    truth: Truth,
+    reason: Reason,
+    message: &str,
+    generation: Option<i64>,
+    now: jiff::Timestamp,
+) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: truth.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: Time(now),
+    }
+}
+
+/// Returns the text, cut at a character's border when it has more than `limit` bytes.
+pub fn shortened(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mark = "...";
+    let mut end = limit.saturating_sub(mark.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{mark}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let mut conditions = Vec::new();
+        set(&mut conditions, condition("Finished", Truth::False, Reason::InProgress, "a", None, at(1)));
+        set(&mut conditions, condition("Finished", Truth::False, Reason::InProgress, "b", None, at(2)));
+        assert_eq!(conditions[0].last_transition_time.0, at(1));
+        assert_eq!(conditions[0].message, "b");
+        set(&mut conditions, condition("Finished", Truth::True, Reason::HighestScore, "c", None, at(3)));
+        assert_eq!(conditions[0].last_transition_time.0, at(3));
+        assert_eq!(conditions.len(), 1);
+    }
+
+    #[test]
+    fn a_missing_condition_is_unknown() {
+        assert_eq!(truth(&[], "Finished"), Truth::Unknown);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(shortened("äöü", 5), "ä...");
+        assert_eq!(shortened("abc", 5), "abc");
+    }
+}

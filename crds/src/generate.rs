@@ -1,0 +1,54 @@
+//! Writes the files that are generated from the types: CRDs and JSON Schemas.
+
+use kube::CustomResourceExt;
+use schemars::generate::SchemaSettings;
+
+use crate::order_document::OrderDocument;
+use crate::report_document::ReportDocument;
+use crate::{WorkOrder, World};
+
+/// One generated file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratedFile {
+    /// Path below the folder of this crate.
+    pub path: &'static str,
+    /// Its whole content.
+    pub content: String,
+}
+
+/// Why a file could not be generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A CRD is no YAML.
+    #[error("a custom resource definition cannot be written as YAML")]
+    Yaml(#[source] serde_saphyr::ser_error::Error),
+    /// A schema is no JSON.
+    #[error("a schema cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+/// Returns every generated file.
+///
+/// # Errors
+///
+/// When a type cannot be serialised (class: bug).
+pub fn files() -> Result<Vec<GeneratedFile>, GenerateError> {
+    let yaml = |crd: &_| serde_saphyr::to_string(crd).map_err(GenerateError::Yaml);
+    let json = |schema: &_| serde_json::to_string_pretty(schema).map_err(GenerateError::Json);
+    Ok(vec![
+        GeneratedFile { path: "manyworlds.dev_workorders.yaml", content: yaml(&WorkOrder::crd())? },
+        GeneratedFile { path: "manyworlds.dev_worlds.yaml", content: yaml(&World::crd())? },
+        GeneratedFile { path: "schemas/workorder@1.json", content: json(&order_schema())? + "\n" },
+        GeneratedFile { path: "schemas/report@1.json", content: json(&report_schema())? + "\n" },
+    ])
+}
+
+/// Returns the JSON Schema of `workorder@1`.
+pub fn order_schema() -> schemars::Schema {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<OrderDocument>()
+}
+
+/// Returns the JSON Schema of `report@1`.
+pub fn report_schema() -> schemars::Schema {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ReportDocument>()
+}

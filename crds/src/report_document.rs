@@ -1,0 +1,84 @@
+//! `report@1`: what became of one World, as plain JSON. It is the artifact `report`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::order_document::OrderIdentity;
+use crate::result::WorldResult;
+
+/// Name of the document.
+pub const SCHEMA: &str = "report@1";
+/// Version of its schema.
+pub const SCHEMA_VERSION: &str = "1.1";
+
+/// What became of one World.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportDocument {
+    /// `report@1`.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: String,
+    /// `1.1`.
+    #[schemars(regex(pattern = r"^1\.[0-9]+$"))]
+    pub schema_version: String,
+    /// The order.
+    pub identity: OrderIdentity,
+    /// Name of the variant.
+    #[schemars(length(min = 1, max = 16))]
+    pub world: String,
+    /// Number of the attempt, from 1.
+    #[schemars(range(min = 1))]
+    pub attempt: i32,
+    /// Whether the change passed every required gate and reached `acceptScore`.
+    pub status: ReportStatus,
+    /// Points out of 100.
+    #[schemars(range(min = 0, max = 100))]
+    pub score: i32,
+    /// The commit that the World started from.
+    #[schemars(length(max = 64))]
+    pub base_commit: String,
+    /// What the gates found.
+    pub result: WorldResult,
+    /// How the worker ended.
+    pub worker: WorkerSummary,
+    /// The last lines that each gate printed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<GateOutput>,
+}
+
+/// Whether a World did what was asked.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportStatus {
+    /// It did.
+    Success,
+    /// It did not.
+    Failure,
+}
+
+/// How the worker ended.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerSummary {
+    /// Its exit code; absent when a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Whether it ran out of time.
+    #[serde(default)]
+    pub timed_out: bool,
+    /// How long it worked.
+    pub milliseconds: u64,
+    /// What it said about its work.
+    #[serde(default)]
+    pub summary: String,
+}
+
+/// The last lines that a gate printed.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateOutput {
+    /// Name of the gate.
+    pub gate: String,
+    /// Its last lines, control characters removed.
+    pub tail: String,
+}

@@ -1,0 +1,164 @@
+//! How a World's change is judged.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Duration;
+
+/// How a World's change is judged.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// Patterns of files that a worker may not change, such as `tests/**`. Before the gates run they are as in the base commit again, and the World's reasons name what was restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub protected_paths: Vec<String>,
+
+    /// The lowest score with which a World is eligible.
+    #[serde(default = "seventy")]
+    #[schemars(range(min = 0, max = 100))]
+    pub accept_score: i32,
+
+    /// The checks, run in this order in a fresh checkout with the World's patch. Their points add up to 100; a gate that does not run earns nothing.
+    #[serde(default = "size_alone")]
+    #[schemars(length(min = 1, max = 20))]
+    #[x_kube(
+        validation = Rule::new("self.all(g, self.exists_one(h, h.name == g.name))").message("the names of gates must be unique"),
+        validation = Rule::new("self.map(g, g.points).sum() == 100").message("the points of the gates must add up to 100"),
+    )]
+    pub gates: Vec<Gate>,
+
+    /// Image that the gates run in. Without it they run in the worker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+
+    /// Whether a result counts on a node whose kernel cannot confine the gates (no Landlock).
+    #[serde(default)]
+    pub sealing: Sealing,
+
+    /// The most lines, added and removed together, that a change may have.
+    #[serde(default = "most_changed_lines")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_changed_lines: i32,
+
+    /// The most bytes that the patch may have.
+    #[serde(default = "most_patch_bytes")]
+    #[schemars(range(min = 1024, max = 16_777_216))]
+    pub max_patch_bytes: i32,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self {
+            protected_paths: Vec::new(),
+            accept_score: seventy(),
+            gates: size_alone(),
+            image: None,
+            sealing: Sealing::default(),
+            max_changed_lines: most_changed_lines(),
+            max_patch_bytes: most_patch_bytes(),
+        }
+    }
+}
+
+/// Whether unsealed evidence counts.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sealing {
+    /// A World whose gates could not be confined fails, with that reason.
+    #[default]
+    Required,
+    /// It counts, and its result says that it was not sealed.
+    Preferred,
+}
+
+/// One check of a World's change.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.kind == 'Size' || (has(self.command) && size(self.command) > 0)").message("a gate of this kind needs a command; only the kind Size works without one"),
+    validation = Rule::new("self.kind != 'Size' || !has(self.command) || size(self.command) == 0").message("a gate of the kind Size has no command; use the kind Custom").field_path(".command"),
+)]
+pub struct Gate {
+    /// Name of the gate, unique within the order.
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// What the gate checks. `Test` gives partial credit where the command's output counts tests (JUnit XML, TAP, cargo, pytest); `Size` holds the change against `maxChangedLines` and refuses an empty one; the others pass when their command exits with 0.
+    pub kind: GateKind,
+
+    /// Program and arguments, run in the checkout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 16384)))]
+    pub command: Vec<String>,
+
+    /// File in the checkout with JUnit XML that the command writes. Without it the command's output is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub report: Option<String>,
+
+    /// Points that the gate is worth. The points of all gates add up to 100.
+    #[schemars(range(min = 0, max = 100))]
+    pub points: i32,
+
+    /// Whether a World that fails this gate is out, whatever its points.
+    #[serde(default)]
+    pub required: bool,
+
+    /// How long the gate may take.
+    #[serde(default = "ten_minutes")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("timeout must be between 1s and 24h"))]
+    pub timeout: Duration,
+}
+
+/// What a gate checks.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum GateKind {
+    /// The change compiles.
+    Build,
+    /// The tests pass.
+    Test,
+    /// Style and static checks.
+    Lint,
+    /// No credential in the change.
+    Secrets,
+    /// No harmful or unwanted dependency.
+    Dependencies,
+    /// No dangerous call.
+    Dangerous,
+    /// No unwanted licence.
+    Licenses,
+    /// The change is neither empty nor too large.
+    Size,
+    /// Whatever the command checks.
+    Custom,
+}
+
+fn size_alone() -> Vec<Gate> {
+    vec![Gate {
+        name: "size".to_owned(),
+        kind: GateKind::Size,
+        command: Vec::new(),
+        report: None,
+        points: 100,
+        required: true,
+        timeout: ten_minutes(),
+    }]
+}
+
+fn ten_minutes() -> Duration {
+    Duration::from_minutes(10)
+}
+
+fn seventy() -> i32 {
+    70
+}
+
+fn most_changed_lines() -> i32 {
+    5_000
+}
+
+fn most_patch_bytes() -> i32 {
+    1_048_576
+}

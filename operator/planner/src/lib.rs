@@ -1,0 +1,1 @@
+//! Decides what the operator does next.

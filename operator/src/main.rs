@@ -1,0 +1,3 @@
+//! The Manyworlds operator.
+
+fn main() {}

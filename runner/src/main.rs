@@ -1,0 +1,3 @@
+//! The stages that run inside the pods of a World.
+
+fn main() {}
