@@ -2,6 +2,7 @@
 
 use kube::CustomResourceExt;
 use schemars::generate::SchemaSettings;
+use serde_json::Value;
 
 use crate::order_document::OrderDocument;
 use crate::report_document::ReportDocument;
@@ -33,14 +34,35 @@ pub enum GenerateError {
 ///
 /// When a type cannot be serialised (class: bug).
 pub fn files() -> Result<Vec<GeneratedFile>, GenerateError> {
-    let yaml = |crd: &_| serde_saphyr::to_string(crd).map_err(GenerateError::Yaml);
+    let yaml = |crd| {
+        let mut definition = serde_json::to_value(crd).map_err(GenerateError::Json)?;
+        forbid_null(&mut definition);
+        serde_saphyr::to_string(&definition).map_err(GenerateError::Yaml)
+    };
     let json = |schema: &_| serde_json::to_string_pretty(schema).map_err(GenerateError::Json);
     Ok(vec![
-        GeneratedFile { path: "manyworlds.dev_workorders.yaml", content: yaml(&WorkOrder::crd())? },
-        GeneratedFile { path: "manyworlds.dev_worlds.yaml", content: yaml(&World::crd())? },
+        GeneratedFile { path: "manyworlds.dev_workorders.yaml", content: yaml(WorkOrder::crd())? },
+        GeneratedFile { path: "manyworlds.dev_worlds.yaml", content: yaml(World::crd())? },
         GeneratedFile { path: "schemas/workorder@1.json", content: json(&order_schema())? + "\n" },
         GeneratedFile { path: "schemas/report@1.json", content: json(&report_schema())? + "\n" },
     ])
+}
+
+/// Takes `nullable` away everywhere.
+///
+/// The API server drops a null from a field that is not nullable. From one that is, it keeps it, and then `has()` in a
+/// rule is true for what the operator reads as absent: `budget: null` would be a way to remove a budget.
+fn forbid_null(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("nullable") == Some(&Value::Bool(true)) {
+                fields.remove("nullable");
+            }
+            fields.values_mut().for_each(forbid_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forbid_null),
+        _ => {}
+    }
 }
 
 /// Returns the JSON Schema of `workorder@1`.

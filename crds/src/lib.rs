@@ -7,9 +7,15 @@
 //! **Architecture invariant:** this crate has no Kubernetes client, no asynchronous runtime and no other member of the
 //! workspace among its dependencies, so that a third party can depend on it alone.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column is an attribute of its own with a type of its own"
+)]
+
 pub mod artifacts;
 pub mod conditions;
 pub mod duration;
+mod foreign;
 pub mod generate;
 pub mod labels;
 pub mod money;

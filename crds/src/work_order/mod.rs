@@ -50,8 +50,8 @@ pub use worlds::{ResourceAmounts, Sizing, SizingMode, Variant, VariantWorker, Wo
     printcolumn(name = "Cost", type_ = "string", json_path = ".status.usage.cost", description = "What the model calls have cost, in dollars"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", description = "One sentence on the status", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 40").message("the name of a WorkOrder has at most 40 characters, because its Worlds and pods are named after it").field_path(".metadata.name"),
-    validation = Rule::new("!self.metadata.name.contains('.')").message("the name of a WorkOrder has no dots, because its Worlds and pods are named after it").field_path(".metadata.name"),
+    validation = Rule::new("self.metadata.name.size() <= 40").message("the name of a WorkOrder has at most 40 characters, because its Worlds and pods are named after it"),
+    validation = Rule::new("!self.metadata.name.contains('.')").message("the name of a WorkOrder has no dots, because its Worlds and pods are named after it"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

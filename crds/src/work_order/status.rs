@@ -17,7 +17,7 @@ pub struct WorkOrderStatus {
 
     /// `Admitted`, `WorldsStarted`, `Evaluated`, `WinnerSelected`, `Succeeded` (Unknown while active), `Finished` (True on success and on failure) and `Stalled` when a person must act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "crate::foreign::conditions")]
     pub conditions: Vec<Condition>,
 
     /// One word on how the order stands, or why it waits. It is computed from the conditions and is for display only.

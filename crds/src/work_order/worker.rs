@@ -98,24 +98,24 @@ impl Default for PhaseTimeouts {
 pub struct PodTemplate {
     /// Labels of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), inner(length(max = 63)))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     #[x_kube(validation = Rule::new("self.all(k, k.size() <= 317 && !k.startsWith('manyworlds.dev/') && !k.startsWith('app.kubernetes.io/'))").message("labels that start with manyworlds.dev/ or app.kubernetes.io/ are the operator's own"))]
     pub labels: BTreeMap<String, String>,
 
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), inner(length(max = 8192)))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 8192}))]
     #[x_kube(validation = Rule::new("self.all(k, k.size() <= 317 && !k.startsWith('manyworlds.dev/'))").message("annotations that start with manyworlds.dev/ are the operator's own"))]
     pub annotations: BTreeMap<String, String>,
 
     /// Labels that a node must have. Only such nodes count as capacity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), inner(length(max = 63)))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub node_selector: BTreeMap<String, String>,
 
     /// Taints that the pods tolerate. Nodes with other taints do not count as capacity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(schema_with = "crate::foreign::tolerations")]
     pub tolerations: Vec<Toleration>,
 
     /// Affinity of the pods, as in a Pod.

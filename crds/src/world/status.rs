@@ -18,7 +18,7 @@ pub struct WorldStatus {
 
     /// `PodScheduled`, `Prepared`, `Worked`, `Evaluated`, `Finished` (True however it ended) and `Succeeded` (True when it was scored and eligible).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "crate::foreign::conditions")]
     pub conditions: Vec<Condition>,
 
     /// What the World does, or how it ended; computed from the conditions, for display only.

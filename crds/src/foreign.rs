@@ -1,0 +1,51 @@
+//! Schemas of types that Kubernetes declares, with the bounds that the API server applies to them and their types omit.
+
+use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+/// The most conditions that a status has.
+const MOST_CONDITIONS: usize = 16;
+/// The most tolerations that a pod template has.
+const MOST_TOLERATIONS: usize = 32;
+
+/// Returns the schema of a status's conditions: a map by type.
+pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let items = bounded(Condition::json_schema(generator), |field| match field {
+        "type" => Some(json!({"minLength": 1, "maxLength": 316})),
+        "status" => Some(json!({"enum": ["True", "False", "Unknown"]})),
+        "reason" => Some(json!({"maxLength": 1024})),
+        "message" => Some(json!({"maxLength": 4096})),
+        _ => None,
+    });
+    json_schema!({
+        "type": "array",
+        "items": items,
+        "maxItems": MOST_CONDITIONS,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    })
+}
+
+/// Returns the schema of a pod's tolerations.
+pub fn tolerations(generator: &mut SchemaGenerator) -> Schema {
+    let items = bounded(Toleration::json_schema(generator), |field| match field {
+        "key" => Some(json!({"maxLength": 317})),
+        "operator" | "effect" => Some(json!({"maxLength": 32})),
+        "value" => Some(json!({"maxLength": 63})),
+        _ => None,
+    });
+    json_schema!({"type": "array", "items": items, "maxItems": MOST_TOLERATIONS})
+}
+
+/// Adds keywords to the fields for which `keywords` has any.
+fn bounded(mut schema: Schema, keywords: impl Fn(&str) -> Option<Value>) -> Schema {
+    let Some(Value::Object(fields)) = schema.get_mut("properties") else { return schema };
+    for (name, field) in fields {
+        if let (Some(Value::Object(added)), Value::Object(field)) = (keywords(name), field) {
+            field.extend(added);
+        }
+    }
+    schema
+}
