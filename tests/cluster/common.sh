@@ -49,13 +49,13 @@ running() {
   ps -ww -o args= -p "$pid" 2>/dev/null | grep -qF "$directory"
 }
 
-# stop NAME: asks the process to end and waits; one that ignores the request is killed after 15 s.
+# stop NAME [SECONDS]: asks the process to end and waits; one that has not ended after so long (15 s) is killed.
 stop() {
   local pid deadline
   if running "$1"; then
     pid=$(cat "$directory/pid/$1")
     kill "$pid" 2>/dev/null || true
-    deadline=$((SECONDS + 15))
+    deadline=$((SECONDS + ${2:-15}))
     while running "$1" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
     running "$1" && kill -9 "$pid" 2>/dev/null
     while running "$1"; do sleep 0.1; done

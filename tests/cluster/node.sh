@@ -169,10 +169,12 @@ node_down() {
   stop_shims
   awk -v folder="$directory/" 'index($2, folder) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount -l
   network_down
-  # The kubelet names these itself, whatever its settings say.
+  # The kubelet and containerd name these themselves, whatever their settings say; a folder that others use stays.
   find /var/log/containers -maxdepth 1 -lname "$directory/*" -delete 2>/dev/null || true
   find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
-  rmdir /var/log/containers /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
+  rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,kubelet_internal_checkpoint,DEPRECATION}
+  rmdir /var/log/containers /var/lib/kubelet/device-plugins /var/lib/kubelet /run/containerd/{s,runc/k8s.io,runc} /run/containerd \
+    /var/lib/cni/results /var/lib/cni 2>/dev/null || true
 }
 
 no_task_runs() { ! "$bin/ctr" -a "$directory/containerd.sock" -n k8s.io tasks ls 2>/dev/null | grep -q RUNNING; }
@@ -188,7 +190,7 @@ network_down() {
   forward_rules -D 2>/dev/null || true
   kubelet_chains_down iptables
   kubelet_chains_down ip6tables
-  rm -rf /var/lib/cni/results/manyworlds-* 2>/dev/null || true
+  grep -lFr "$directory/" /var/lib/cni/results 2>/dev/null | xargs -r rm -f
 }
 
 # kube-proxy takes its own chains away; the kubelet has no such command for the few that it makes.
