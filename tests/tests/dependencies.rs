@@ -1,0 +1,165 @@
+//! The rules on what each crate may depend on, and on the size of files. They keep decisions apart from effects: a crate
+//! that cannot reach a clock or a client cannot be tempted to use one.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+
+/// Lines of code above which a file has to be divided. The aim is 400; this leaves room for a change in progress.
+const MOST_LINES_OF_CODE: usize = 500;
+
+/// What the planner must not even name: time, chance and the environment are fields of its snapshot.
+const IMPURE: [&str; 12] = [
+    "SystemTime::now",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "std::env",
+    "env::var",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::io",
+    "RandomState",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn metadata() -> Metadata {
+    let manifest = root().join("Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap()
+}
+
+fn package<'a>(metadata: &'a Metadata, name: &str) -> &'a Package {
+    metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == name).unwrap()
+}
+
+/// Returns the members of the workspace that a member depends on directly, other than for its tests.
+fn members_used_by(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let members: BTreeSet<_> = metadata.workspace_packages().iter().map(|member| member.name.to_string()).collect();
+    package(metadata, name)
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind != DependencyKind::Development)
+        .map(|dependency| dependency.name.clone())
+        .filter(|dependency| members.contains(dependency))
+        .collect()
+}
+
+/// Returns everything that is compiled into a crate when it is built alone.
+///
+/// `cargo metadata` joins the features that all members ask for, so it would see the client that the operator asks of
+/// `kube` in every crate that uses `kube` for its derive macro. `cargo tree` resolves one crate at a time.
+fn compiled_into(name: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args(["tree", "--offline", "--package", name, "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{lib}"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let crates = String::from_utf8(output.stdout).unwrap();
+    let crates: BTreeSet<_> =
+        crates.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).filter(|line| !line.is_empty()).collect();
+    assert!(crates.len() > 1, "cargo tree says that {name} has no dependencies");
+    crates
+}
+
+#[track_caller]
+fn assert_never(name: &str, forbidden: &[&str]) {
+    let compiled = compiled_into(name);
+    let found: Vec<_> = forbidden.iter().filter(|crate_name| compiled.contains(**crate_name)).collect();
+    assert!(found.is_empty(), "{name} must never depend on {found:?}");
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                sources(&path, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Returns the lines of a source that are neither empty nor only a comment.
+fn code(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
+}
+
+#[test]
+fn the_api_has_no_client_no_runtime_and_no_other_member() {
+    assert_never("manyworlds-api", &["kube_client", "kube_runtime", "tokio", "hyper", "reqwest", "sqlx"]);
+    assert_eq!(members_used_by(&metadata(), "manyworlds-api"), BTreeSet::new());
+}
+
+#[test]
+fn the_planner_has_no_client_no_runtime_and_no_chance() {
+    let chance = ["rand", "getrandom", "fastrand", "oorandom", "ahash"];
+    let effects = ["tokio", "kube_client", "kube_runtime", "hyper", "reqwest", "sqlx", "mio", "async_std"];
+    assert_never("manyworlds-planner", &[&chance[..], &effects[..]].concat());
+    let members = members_used_by(&metadata(), "manyworlds-planner");
+    assert_eq!(members, BTreeSet::from(["manyworlds-api".to_owned()]));
+}
+
+#[test]
+fn the_planner_reads_no_clock_no_environment_and_no_file() {
+    let mut files = Vec::new();
+    sources(&root().join("operator/planner/src"), &mut files);
+    assert!(!files.is_empty());
+    for file in files {
+        let source = fs::read_to_string(&file).unwrap();
+        for line in code(&source) {
+            let found: Vec<_> = IMPURE.iter().filter(|word| line.contains(**word)).collect();
+            assert!(found.is_empty(), "{}: {found:?} in: {line}", file.display());
+        }
+    }
+}
+
+#[test]
+fn telemetry_has_no_other_member() {
+    assert_eq!(members_used_by(&metadata(), "manyworlds-telemetry"), BTreeSet::new());
+}
+
+#[test]
+fn tests_see_the_operator_only_from_outside() {
+    let metadata = metadata();
+    for name in ["manyworlds-tests", "manyworlds-bench"] {
+        let used = members_used_by(&metadata, name);
+        let inner: Vec<_> = ["manyworlds-operator", "manyworlds-planner", "manyworlds-telemetry", "manyworlds-runner"]
+            .into_iter()
+            .filter(|member| used.contains(*member))
+            .collect();
+        assert!(inner.is_empty(), "{name} depends on {inner:?}");
+    }
+}
+
+#[test]
+fn the_runner_has_no_client() {
+    assert_never("manyworlds-runner", &["kube_client", "kube_runtime"]);
+}
+
+#[test]
+fn no_file_is_longer_than_a_person_can_hold_in_mind() {
+    let mut files = Vec::new();
+    sources(&root(), &mut files);
+    assert!(files.iter().any(|file| file.ends_with("tests/tests/dependencies.rs")), "this file was not looked at");
+    let long: Vec<_> = files
+        .into_iter()
+        .map(|file| (code(&fs::read_to_string(&file).unwrap()).count(), file))
+        .filter(|(lines, _)| *lines > MOST_LINES_OF_CODE)
+        .collect();
+    assert!(long.is_empty(), "divide what has more than {MOST_LINES_OF_CODE} lines of code: {long:#?}");
+}
