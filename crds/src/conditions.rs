@@ -180,6 +180,8 @@ words! {
         Overdue,
         /// Every attempt was used up.
         AttemptsExhausted,
+        /// The failure of one World ended the whole order.
+        OrderFailed,
         /// Something happened that should not be possible.
         Unexpected,
     }

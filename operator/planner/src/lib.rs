@@ -1,1 +1,22 @@
 //! Decides what the operator does next.
+//!
+//! The operator gathers one [`Snapshot`] of an order; [`plan`] turns it into a [`Plan`] that holds every object to
+//! create, delete or patch in full, the status, the next time to look, and the reasons for what the order waits for.
+//!
+//! **Architecture invariant:** nothing here does I/O, reads a clock, or draws a random number. Time, chance and
+//! settings are fields of the snapshot, so every decision can be tested with a table and replayed from a log.
+
+mod attempt;
+pub mod observation;
+mod order;
+mod plan;
+pub mod policy;
+pub mod quantity;
+pub mod resources;
+mod snapshot;
+mod support;
+mod world;
+
+pub use order::{Survey, survey};
+pub use plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
+pub use snapshot::{Grant, Settings, Snapshot};

@@ -1,0 +1,375 @@
+//! What has become of one attempt: one pod, read into one answer.
+
+use jiff::Timestamp;
+use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::result::{FailureClass, StageFailure, StageReport, WorkerReport, WorldResult};
+use manyworlds_api::world::WorldStage;
+
+use crate::observation::{ObservedPod, PodPhase, Presence, StageState, Stages};
+use crate::policy::deadlines::signed;
+use crate::snapshot::Settings;
+
+/// What has become of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttemptState {
+    /// It has no pod.
+    Absent,
+    /// Its pod lives.
+    Active(ActiveAttempt),
+    /// Its pod is being deleted and has not said how it ended.
+    Ending,
+    /// It is over.
+    Ended(Box<AttemptEnd>),
+}
+
+/// A living attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveAttempt {
+    /// What it does.
+    pub stage: WorldStage,
+    /// Since when it does that.
+    pub since: Option<Timestamp>,
+    /// What keeps it from starting.
+    pub trouble: Option<Trouble>,
+    /// When it is given up if it has not started by then.
+    pub give_up: Option<Timestamp>,
+}
+
+/// What keeps a pod from starting, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// One word.
+    pub reason: Reason,
+    /// One sentence.
+    pub message: String,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptEnd {
+    /// Why it gave no result; absent when it gave one.
+    pub failure: Option<AttemptFailure>,
+    /// Its result.
+    pub result: Option<WorldResult>,
+    /// How its worker ended.
+    pub worker: Option<WorkerReport>,
+    /// The commit that it started from.
+    pub base_commit: Option<String>,
+    /// Exit code of the container that ended it.
+    pub exit_code: Option<i32>,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Whether its pod still has to be removed, because it cannot end by itself.
+    pub remains: Remains,
+}
+
+/// Whether the pod of an ended attempt has to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// It has ended, or is gone.
+    Nothing,
+    /// It still waits to start.
+    Pod,
+    /// It is on a lost node.
+    PodOnLostNode,
+}
+
+/// Why an attempt gave no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptFailure {
+    /// Class of the failure.
+    pub class: FailureClass,
+    /// One word.
+    pub reason: Reason,
+    /// One sentence that says what to do.
+    pub message: String,
+}
+
+impl AttemptFailure {
+    fn new(class: FailureClass, reason: Reason, message: impl Into<String>) -> Self {
+        Self { class, reason, message: shortened(&message.into(), 512) }
+    }
+
+    /// Takes over what a stage reported. It comes from a pod, so a word that is none of ours is not passed on.
+    fn reported(failure: &StageFailure) -> Self {
+        let known = Reason::ALL.iter().copied().find(|reason| reason.as_str() == failure.reason);
+        Self::new(failure.class, known.unwrap_or(Reason::Unexpected), failure.message.as_str())
+    }
+}
+
+/// Reads what has become of an attempt from its pod.
+///
+/// - **Guarantees:** a result that is in the pod is never lost, however the pod itself ended.
+pub(crate) fn observe(pod: &ObservedPod, on_lost_node: NodeState, settings: &Settings, now: Timestamp) -> AttemptState {
+    let end = |failure, exit_code, remains| ended(pod, failure, exit_code, remains, now);
+    if let StageState::Ended { exit_code: 0, message, .. } = &pod.stages.evaluate {
+        return AttemptState::Ended(Box::new(evaluated(pod, message, now)));
+    }
+    if let Some(failure) = pod_failure(pod) {
+        return end(failure, None, Remains::Nothing);
+    }
+    if let Some((container, exit_code, failure)) = stage_failure(&pod.stages) {
+        let failure = if failure.class == FailureClass::Cancelled { deleted(pod, container) } else { failure };
+        return end(failure, Some(exit_code), Remains::Nothing);
+    }
+    if pod.presence == Presence::Gone {
+        return end(deleted(pod, "its"), None, Remains::Nothing);
+    }
+    if on_lost_node == NodeState::Lost {
+        let node = pod.node.as_deref().unwrap_or("its node");
+        let message = format!("node {node} does not answer or is gone; the World starts again on another one");
+        let failure = AttemptFailure::new(FailureClass::Infrastructure, Reason::NodeLost, message);
+        return end(failure, None, Remains::PodOnLostNode);
+    }
+    if pod.presence == Presence::Terminating {
+        return AttemptState::Ending;
+    }
+    active(pod, settings, now)
+}
+
+/// Whether the node of a pod answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeState {
+    /// It does, or the pod has none yet.
+    Answers,
+    /// It does not, or is gone.
+    Lost,
+}
+
+fn ended(
+    pod: &ObservedPod,
+    failure: AttemptFailure,
+    exit_code: Option<i32>,
+    remains: Remains,
+    now: Timestamp,
+) -> AttemptState {
+    AttemptState::Ended(Box::new(AttemptEnd {
+        failure: Some(failure),
+        result: None,
+        worker: report_of(&pod.stages.work).and_then(|report| report.worker),
+        base_commit: report_of(&pod.stages.prepare).and_then(|report| report.base_commit),
+        exit_code,
+        started: started(&pod.stages),
+        finished: finished(&pod.stages).unwrap_or(now),
+        remains,
+    }))
+}
+
+fn evaluated(pod: &ObservedPod, message: &str, now: Timestamp) -> AttemptEnd {
+    let (failure, result, base_commit) = match StageReport::from_message(message) {
+        Ok(StageReport { result: Some(result), base_commit, .. }) => (None, Some(result), base_commit),
+        Ok(StageReport { failure: Some(failure), .. }) => (Some(AttemptFailure::reported(&failure)), None, None),
+        Ok(_) => (Some(unreadable("the report of evaluate holds no result")), None, None),
+        Err(error) => (Some(unreadable(&error.to_string())), None, None),
+    };
+    AttemptEnd {
+        failure,
+        result,
+        worker: report_of(&pod.stages.work).and_then(|report| report.worker),
+        base_commit: base_commit.or_else(|| report_of(&pod.stages.prepare).and_then(|report| report.base_commit)),
+        exit_code: Some(0),
+        started: started(&pod.stages),
+        finished: finished(&pod.stages).unwrap_or(now),
+        remains: Remains::Nothing,
+    }
+}
+
+fn unreadable(why: &str) -> AttemptFailure {
+    AttemptFailure::new(FailureClass::Evaluation, Reason::ResultUnreadable, why)
+}
+
+/// Returns why the pod as a whole has ended, where the kubelet or somebody else ended it.
+fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
+    let said = pod.message.as_deref().unwrap_or("no reason was given");
+    let infrastructure = |reason, message| Some(AttemptFailure::new(FailureClass::Infrastructure, reason, message));
+    match pod.reason.as_deref() {
+        Some("Evicted") => infrastructure(Reason::Evicted, format!("the pod was evicted: {said}")),
+        Some("DeadlineExceeded") => {
+            infrastructure(Reason::Overdue, "the pod outlived all its time-outs and was ended".to_owned())
+        }
+        Some(reason @ ("NodeLost" | "NodeAffinity" | "NodeShutdown" | "Terminated" | "Shutdown")) => {
+            infrastructure(Reason::NodeLost, format!("the node gave the pod up ({reason}): {said}"))
+        }
+        Some(
+            reason @ ("Preempting"
+            | "UnexpectedAdmissionError"
+            | "OutOfcpu"
+            | "OutOfmemory"
+            | "OutOfephemeral-storage"
+            | "OutOfpods"),
+        ) => infrastructure(Reason::Evicted, format!("the node refused the pod ({reason}): {said}")),
+        _ if pod.conditions.iter().any(|kind| kind == "DisruptionTarget") && pod.phase == PodPhase::Failed => {
+            infrastructure(Reason::Evicted, format!("the pod had to make room: {said}"))
+        }
+        _ if pod.phase == PodPhase::Failed && !pod.stages.in_order().iter().any(|(_, stage)| has_failed(stage)) => {
+            infrastructure(Reason::Unexpected, format!("the pod failed and no container says why: {said}"))
+        }
+        _ => None,
+    }
+}
+
+fn has_failed(stage: &StageState) -> bool {
+    matches!(stage, StageState::Ended { exit_code, .. } if *exit_code != 0)
+}
+
+/// Returns the first stage that failed, with its exit code and the reason.
+fn stage_failure(stages: &Stages) -> Option<(&'static str, i32, AttemptFailure)> {
+    stages.in_order().into_iter().find_map(|(container, stage)| match stage {
+        StageState::Ended { exit_code, reason, message, .. } if *exit_code != 0 => {
+            Some((container, *exit_code, classified(container, *exit_code, reason, message)))
+        }
+        _ => None,
+    })
+}
+
+fn classified(container: &str, exit_code: i32, reason: &str, message: &str) -> AttemptFailure {
+    let class = match container {
+        manyworlds_api::labels::PREPARE => FailureClass::Infrastructure,
+        manyworlds_api::labels::WORK => FailureClass::Worker,
+        _ => FailureClass::Evaluation,
+    };
+    if reason == "OOMKilled" {
+        let advice = "raise worlds.sizing.perWorld.memory";
+        let message = format!("the stage {container} used more memory than it may; {advice}");
+        return AttemptFailure::new(class, Reason::OutOfMemory, message);
+    }
+    if matches!(reason, "StartError" | "ContainerCannotRun") {
+        let message = format!("the container {container} could not be started: {message}");
+        return AttemptFailure::new(FailureClass::Spec, Reason::ContainerCreationFailed, message);
+    }
+    match StageReport::from_message(message) {
+        Ok(StageReport { failure: Some(failure), .. }) => AttemptFailure::reported(&failure),
+        _ => AttemptFailure::new(
+            class,
+            Reason::ResultUnreadable,
+            format!("the stage {container} ended with exit code {exit_code} and left no report; see its log"),
+        ),
+    }
+}
+
+fn deleted(pod: &ObservedPod, container: &str) -> AttemptFailure {
+    let message = format!("somebody deleted pod {} before {container} stage had ended", pod.name);
+    AttemptFailure::new(FailureClass::Infrastructure, Reason::PodDeleted, message)
+}
+
+fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptState {
+    let (stage, since) = current_stage(&pod.stages);
+    if stage != WorldStage::Starting {
+        return AttemptState::Active(ActiveAttempt { stage, since, trouble: waiting_trouble(pod), give_up: None });
+    }
+    let trouble = start_trouble(pod);
+    let give_up = pod.created.map(|created| created + signed(settings.start_timeout));
+    if give_up.is_some_and(|time| time <= now) || trouble.as_ref().is_some_and(|trouble| is_final(pod, trouble)) {
+        let final_fault = trouble.as_ref().is_some_and(|trouble| is_final(pod, trouble));
+        let class = if final_fault { FailureClass::Spec } else { FailureClass::Infrastructure };
+        let trouble = trouble.unwrap_or_else(|| Trouble {
+            reason: Reason::Starting,
+            message: format!(
+                "its pod has not started within {}; 'kubectl describe pod {}' shows what it waits for",
+                settings.start_timeout, pod.name
+            ),
+        });
+        let failure = AttemptFailure::new(class, trouble.reason, trouble.message);
+        return ended(pod, failure, None, Remains::Pod, now);
+    }
+    AttemptState::Active(ActiveAttempt { stage, since: pod.created, trouble, give_up })
+}
+
+/// Returns whether no amount of waiting can cure the trouble.
+fn is_final(pod: &ObservedPod, trouble: &Trouble) -> bool {
+    trouble.reason == Reason::ImagePullFailed
+        && pod
+            .stages
+            .in_order()
+            .iter()
+            .any(|(_, stage)| matches!(stage, StageState::Waiting { reason, .. } if reason == "InvalidImageName"))
+}
+
+fn current_stage(stages: &Stages) -> (WorldStage, Option<Timestamp>) {
+    let after = |stage: &StageState| match stage {
+        StageState::Ended { finished, .. } => *finished,
+        _ => None,
+    };
+    let Stages { prepare, work, evaluate } = stages;
+    if let StageState::Running { since } = evaluate {
+        (WorldStage::Evaluating, *since)
+    } else if let StageState::Ended { .. } = work {
+        (WorldStage::Evaluating, after(work))
+    } else if let StageState::Running { since } = work {
+        (WorldStage::Working, *since)
+    } else if let StageState::Ended { .. } = prepare {
+        (WorldStage::Working, after(prepare))
+    } else if let StageState::Running { since } = prepare {
+        (WorldStage::Preparing, *since)
+    } else {
+        (WorldStage::Starting, None)
+    }
+}
+
+fn start_trouble(pod: &ObservedPod) -> Option<Trouble> {
+    if pod.node.is_none()
+        && let Some(message) = &pod.unschedulable
+    {
+        return Some(Trouble {
+            reason: Reason::Unschedulable,
+            message: format!("no node takes its pod: {message}; make room, or ask for less in worlds.sizing.perWorld"),
+        });
+    }
+    waiting_trouble(pod)
+}
+
+fn waiting_trouble(pod: &ObservedPod) -> Option<Trouble> {
+    pod.stages.in_order().into_iter().find_map(|(container, stage)| {
+        let StageState::Waiting { reason, message } = stage else { return None };
+        match reason.as_str() {
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable"
+            | "ImageInspectError" => Some(Trouble {
+                reason: Reason::ImagePullFailed,
+                message: format!(
+                    "the image of {container} cannot be pulled: {message}; check its name, the registry, and worker.podTemplate.imagePullSecrets"
+                ),
+            }),
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(Trouble {
+                reason: Reason::ContainerCreationFailed,
+                message: format!("the container {container} cannot be made: {message}"),
+            }),
+            _ => None,
+        }
+    })
+}
+
+fn report_of(stage: &StageState) -> Option<StageReport> {
+    match stage {
+        StageState::Ended { message, .. } => StageReport::from_message(message).ok(),
+        _ => None,
+    }
+}
+
+fn started(stages: &Stages) -> Option<Timestamp> {
+    stages
+        .in_order()
+        .into_iter()
+        .filter_map(|(_, stage)| match stage {
+            StageState::Ended { started, .. } => *started,
+            StageState::Running { since } => *since,
+            _ => None,
+        })
+        .min()
+}
+
+fn finished(stages: &Stages) -> Option<Timestamp> {
+    stages
+        .in_order()
+        .into_iter()
+        .filter_map(|(_, stage)| match stage {
+            StageState::Ended { finished, .. } => *finished,
+            _ => None,
+        })
+        .max()
+}
+
+#[cfg(test)]
+#[path = "attempt_tests.rs"]
+mod tests;

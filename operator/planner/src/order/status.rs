@@ -1,0 +1,337 @@
+//! What the order's status says next, and whether that is worth a write now.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened, truth};
+use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, WorldCounts};
+use manyworlds_api::world::WorldStage;
+use manyworlds_api::{Money, WorkOrderStatus};
+
+use super::course::End;
+use crate::plan::{Event, EventKind, Plan};
+use crate::policy::deadlines::{active_seconds, is_held, signed};
+use crate::policy::ranking::{Candidate, compare};
+use crate::snapshot::{Grant, Snapshot};
+use crate::world::{Phase, WorldStep};
+
+/// The most bytes of a message that joins what many Worlds say.
+const LONGEST_MESSAGE: usize = 2048;
+
+type Line<'a> = (OrderCondition, Truth, Reason, &'a str);
+
+/// The status of an order whose predecessor's Worlds are still being removed.
+pub(super) fn awaiting_cleanup(snapshot: &Snapshot, steps: &[WorldStep<'_>], plan: &mut Plan) {
+    let message = "Worlds of an earlier order of the same name are still being removed";
+    let mut status = base(snapshot, steps, &[]);
+    status.summary = Some(Reason::AwaitingCleanup.as_str().to_owned());
+    status.message = Some(message.to_owned());
+    let lines: [Line<'_>; 3] = [
+        (OrderCondition::Admitted, Truth::False, Reason::AwaitingCleanup, message),
+        (OrderCondition::Succeeded, Truth::Unknown, Reason::AwaitingCleanup, message),
+        (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
+    ];
+    set_all(&mut status, snapshot, &lines);
+    publish(snapshot, status, plan);
+}
+
+/// The status of a suspended order.
+pub(super) fn suspended(snapshot: &Snapshot, steps: &[WorldStep<'_>], plan: &mut Plan) {
+    let message = "the order is suspended; set spec.suspend to false, or use 'kubectl worlds resume'";
+    let mut status = base(snapshot, steps, &[]);
+    if !is_held(&status) {
+        status.active_seconds_before_suspension = Some(active_seconds(&status, snapshot.now));
+        status.resume_time = None;
+    }
+    status.summary = Some(Reason::Suspended.as_str().to_owned());
+    status.message = Some(message.to_owned());
+    let lines: [Line<'_>; 3] = [
+        (OrderCondition::Admitted, Truth::False, Reason::Suspended, message),
+        (OrderCondition::Succeeded, Truth::Unknown, Reason::Suspended, message),
+        (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
+    ];
+    set_all(&mut status, snapshot, &lines);
+    publish(snapshot, status, plan);
+}
+
+/// The status of an order that goes on.
+pub(super) fn active(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[usize], grant: Grant, plan: &mut Plan) {
+    let mut status = base(snapshot, steps, starting);
+    if is_held(&status) {
+        status.resume_time = Some(Time(snapshot.now));
+    }
+    let started = !starting.is_empty() || steps.iter().any(|step| step.world.is_some());
+    if started && status.start_time.is_none() {
+        status.start_time = Some(Time(snapshot.now));
+        plan.events.push(Event {
+            kind: EventKind::Normal,
+            reason: Reason::WorldsStarted,
+            action: "Start",
+            message: format!("started {} of {} Worlds", starting.len(), steps.len()),
+        });
+    }
+    let (reason, message) = progress(steps, &status, grant);
+    let stalled = matches!(reason, Reason::NoNodeFits | Reason::Unschedulable | Reason::ImagePullFailed);
+    let admitted: Line<'_> = if started {
+        (OrderCondition::Admitted, Truth::True, Reason::Admitted, "")
+    } else {
+        (OrderCondition::Admitted, Truth::False, reason, &message)
+    };
+    let worlds: Line<'_> = if started {
+        (OrderCondition::WorldsStarted, Truth::True, Reason::WorldsStarted, "")
+    } else {
+        (OrderCondition::WorldsStarted, Truth::False, reason, "")
+    };
+    let mut lines = vec![
+        admitted,
+        worlds,
+        (OrderCondition::Succeeded, Truth::Unknown, reason, message.as_str()),
+        (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
+    ];
+    let known = status.conditions.iter().any(|condition| condition.type_ == OrderCondition::Stalled.as_str());
+    if stalled {
+        lines.push((OrderCondition::Stalled, Truth::True, reason, &message));
+    } else if known {
+        lines.push((OrderCondition::Stalled, Truth::False, Reason::InProgress, ""));
+    }
+    set_all(&mut status, snapshot, &lines);
+    status.summary = Some(if reason == Reason::InProgress { "Running".to_owned() } else { reason.as_str().to_owned() });
+    status.message = Some(message);
+    publish(snapshot, status, plan);
+}
+
+/// Returns why an active order is not further, and a sentence on it.
+fn progress(steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> (Reason, String) {
+    let counts = &status.worlds;
+    let ended = counts.scored + counts.failed + counts.cut;
+    let all = steps.len();
+    if let Some((step, reason)) = steps.iter().find_map(|step| Some((step, trouble(step)?))) {
+        let message = step.status.message.as_deref().unwrap_or_default();
+        return (reason, format!("World {}: {message}", step.variant.name));
+    }
+    if counts.running > 0 {
+        let queue = grant.place.map_or_else(String::new, |place| {
+            format!("; the others wait for room on the nodes, place {place} of {} in the queue", grant.waiting)
+        });
+        return (Reason::InProgress, format!("{ended} of {all} Worlds have ended, {} run{queue}", counts.running));
+    }
+    if let Some(place) = grant.place {
+        let message = format!(
+            "waits for room on the nodes: place {place} of {} in the queue; the nodes hold {} Worlds of this size",
+            grant.waiting, grant.total
+        );
+        return (Reason::AwaitingCapacity, message);
+    }
+    let retrying = steps.iter().any(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) }));
+    if retrying && grant.total == 0 && grant.waiting == 0 && grant.slots == 0 {
+        return (
+            Reason::AwaitingRetry,
+            format!("{ended} of {all} Worlds have ended, the others wait for their next attempt"),
+        );
+    }
+    if grant.total == 0 {
+        let message = "no ready and schedulable node that matches is large enough for one World; add such a node, or ask for less in worlds.sizing.perWorld";
+        return (Reason::NoNodeFits, message.to_owned());
+    }
+    (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
+}
+
+/// Returns what keeps a World's pod from starting.
+fn trouble(step: &WorldStep<'_>) -> Option<Reason> {
+    if step.phase != Phase::Active || step.status.message.is_none() {
+        return None;
+    }
+    let kind = manyworlds_api::conditions::WorldCondition::Succeeded.as_str();
+    let condition = step.status.conditions.iter().find(|condition| condition.type_ == kind)?;
+    [Reason::Unschedulable, Reason::ImagePullFailed, Reason::ContainerCreationFailed]
+        .into_iter()
+        .find(|reason| reason.as_str() == condition.reason)
+}
+
+/// The status of an order that has ended.
+pub(super) fn ended(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, plan: &mut Plan) {
+    let mut status = base(snapshot, steps, &[]);
+    let counts = &mut status.worlds;
+    counts.cut += counts.pending;
+    counts.pending = 0;
+    counts.summary = Some(format!("{0}/{0}", steps.len()));
+    let eligible = steps.iter().filter(|step| step.eligible()).count();
+    let min = usize::try_from(snapshot.order.spec.worlds.min).unwrap_or(1);
+    let (won, reason, message) = match end {
+        End::Failed { reason, message } => (false, *reason, message.clone()),
+        End::Judged { .. } if eligible >= min => (true, Reason::HighestScore, winner_message(&status, steps.len())),
+        End::Judged { reason } => (false, lost_reason(*reason), lost_message(*reason, steps, &status, eligible, min)),
+    };
+    if won {
+        status.winner = status.ranking.first().map(|ranked| ranked.world.clone());
+    }
+    status.summary = Some(match (won, reason) {
+        (true, _) => "Succeeded".to_owned(),
+        (false, Reason::Cancelled) => reason.as_str().to_owned(),
+        (false, _) => "Failed".to_owned(),
+    });
+    status.completion_time = Some(Time(snapshot.now));
+    let truth = if won { Truth::True } else { Truth::False };
+    let started = if steps.iter().any(|step| step.world.is_some()) { Truth::True } else { Truth::False };
+    let worlds_reason = if started == Truth::True { Reason::WorldsStarted } else { reason };
+    let evaluated = match end {
+        End::Judged { reason } => (OrderCondition::Evaluated, Truth::True, *reason, ""),
+        End::Failed { reason, .. } => (OrderCondition::Evaluated, Truth::False, *reason, ""),
+    };
+    let lines: [Line<'_>; 6] = [
+        (OrderCondition::Admitted, started, if started == Truth::True { Reason::Admitted } else { reason }, ""),
+        (OrderCondition::WorldsStarted, started, worlds_reason, ""),
+        evaluated,
+        (OrderCondition::WinnerSelected, truth, reason, &message),
+        (OrderCondition::Succeeded, truth, reason, &message),
+        (OrderCondition::Finished, Truth::True, reason, &message),
+    ];
+    status.conditions.retain(|condition| condition.type_ != OrderCondition::Stalled.as_str());
+    set_all(&mut status, snapshot, &lines);
+    plan.events.push(Event {
+        kind: if won { EventKind::Normal } else { EventKind::Warning },
+        reason,
+        action: "Finish",
+        message: shortened(&message, 1000),
+    });
+    status.message = Some(message);
+    publish(snapshot, status, plan);
+}
+
+fn winner_message(status: &WorkOrderStatus, all: usize) -> String {
+    let Some(winner) = status.ranking.first() else { return String::new() };
+    let score = winner.score.unwrap_or_default();
+    let scored = status.worlds.scored;
+    format!("World {} won with {score} of 100; {scored} of {all} Worlds have a score", winner.world)
+}
+
+const fn lost_reason(reason: Reason) -> Reason {
+    match reason {
+        Reason::ActiveDeadlineExceeded => reason,
+        _ => Reason::NoEligibleWorld,
+    }
+}
+
+fn lost_message(
+    reason: Reason,
+    steps: &[WorldStep<'_>],
+    status: &WorkOrderStatus,
+    eligible: usize,
+    min: usize,
+) -> String {
+    let each: Vec<String> =
+        status.ranking.iter().map(|ranked| format!("{}: {}", ranked.world, ranked.reason)).collect();
+    let late = if reason == Reason::ActiveDeadlineExceeded { "deadlines.active passed; " } else { "" };
+    let count = if eligible == 0 {
+        format!("none of {} Worlds is eligible", steps.len())
+    } else {
+        format!("{eligible} of {} Worlds are eligible, and worlds.min asks for {min}", steps.len())
+    };
+    shortened(&format!("{late}{count}. {}", each.join("; ")), LONGEST_MESSAGE)
+}
+
+/// Returns the status as it was, with everything counted anew.
+fn base(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[usize]) -> WorkOrderStatus {
+    let mut status = snapshot.order.status.clone().unwrap_or_default();
+    status.observed_generation = snapshot.order.metadata.generation;
+    status.worlds = counts(steps, starting);
+    status.ranking = ranking(steps);
+    status.best = status.ranking.first().filter(|best| best.score.is_some()).cloned();
+    let attempts: i32 = steps.iter().map(|step| step.status.attempt_count).sum();
+    let running = steps.iter().filter(|step| step.phase == Phase::Active).count() + starting.len();
+    status.attempts = attempts + i32::try_from(running).unwrap_or(i32::MAX);
+    if status.base_commit.is_none() {
+        status.base_commit = steps.iter().find_map(|step| step.status.base_commit.clone());
+    }
+    status.artifacts = artifacts(steps);
+    status
+}
+
+fn counts(steps: &[WorldStep<'_>], starting: &[usize]) -> WorldCounts {
+    let mut counts = WorldCounts::default();
+    for step in steps {
+        let counter = match (step.phase, step.status.stage) {
+            (Phase::Ended, Some(WorldStage::Scored)) => &mut counts.scored,
+            (Phase::Ended, Some(WorldStage::Cut)) => &mut counts.cut,
+            (Phase::Ended, _) => &mut counts.failed,
+            (Phase::Active, _) => &mut counts.running,
+            (Phase::Unopened | Phase::Idle { .. }, _) if starting.contains(&step.index) => &mut counts.running,
+            (Phase::Unopened | Phase::Idle { .. }, _) => &mut counts.pending,
+        };
+        *counter += 1;
+    }
+    let ended = counts.scored + counts.failed + counts.cut;
+    counts.summary = Some(format!("{ended}/{}", steps.len()));
+    counts
+}
+
+/// Ranks the Worlds that have ended, the best first.
+fn ranking(steps: &[WorldStep<'_>]) -> Vec<RankedWorld> {
+    let mut ended: Vec<(Candidate, &WorldStep<'_>)> = steps
+        .iter()
+        .filter(|step| step.phase == Phase::Ended)
+        .map(|step| {
+            let candidate = Candidate {
+                name: step.variant.name.clone(),
+                eligible: step.eligible(),
+                score: step.status.score.as_ref().map(|score| score.total),
+                changed_lines: step.status.diff.map_or(0, manyworlds_api::result::DiffStatistics::changed_lines),
+                cost: step.status.usage.as_ref().map_or(Money::default(), |usage| usage.cost),
+            };
+            (candidate, step)
+        })
+        .collect();
+    ended.sort_by(|(left, _), (right, _)| compare(left, right));
+    ended
+        .into_iter()
+        .map(|(candidate, step)| RankedWorld {
+            world: candidate.name,
+            score: candidate.score,
+            eligible: candidate.eligible,
+            votes: None,
+            reason: shortened(step.status.message.as_deref().unwrap_or_default(), 256),
+        })
+        .collect()
+}
+
+fn artifacts(steps: &[WorldStep<'_>]) -> Option<ArtifactCounts> {
+    let digests = || steps.iter().flat_map(|step| &step.status.artifacts);
+    let count = i32::try_from(digests().count()).unwrap_or(i32::MAX);
+    (count > 0).then(|| ArtifactCounts { count, bytes: digests().map(|digest| digest.bytes).sum() })
+}
+
+fn set_all(status: &mut WorkOrderStatus, snapshot: &Snapshot, lines: &[Line<'_>]) {
+    let generation = snapshot.order.metadata.generation;
+    for &(kind, truth, reason, message) in lines {
+        let message = shortened(message, LONGEST_MESSAGE);
+        set(&mut status.conditions, condition(kind.as_str(), truth, reason, &message, generation, snapshot.now));
+    }
+}
+
+/// Puts the status into the plan when it is worth a write now, else notes when it will be.
+///
+/// - **Guarantees:** one write for each change of a condition; counts and texts alone wait for `progress_interval`.
+fn publish(snapshot: &Snapshot, status: WorkOrderStatus, plan: &mut Plan) {
+    let old = snapshot.order.status.clone().unwrap_or_default();
+    if old == status {
+        return;
+    }
+    let due: Option<Timestamp> =
+        snapshot.status_written.map(|written| written + signed(snapshot.settings.progress_interval));
+    match due {
+        Some(due) if due > snapshot.now && !is_significant(&old, &status) => plan.next_check = Some(due),
+        _ => plan.status = Some(status),
+    }
+}
+
+fn is_significant(old: &WorkOrderStatus, new: &WorkOrderStatus) -> bool {
+    let words = |conditions: &[Condition]| -> Vec<(String, String, String)> {
+        conditions
+            .iter()
+            .map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone()))
+            .collect()
+    };
+    truth(&new.conditions, OrderCondition::Finished.as_str()) == Truth::True
+        || words(&old.conditions) != words(&new.conditions)
+        || old.summary != new.summary
+        || old.observed_generation != new.observed_generation
+}

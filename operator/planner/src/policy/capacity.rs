@@ -1,0 +1,389 @@
+//! How many Worlds the nodes hold, and who may start the next one (W7).
+//!
+//! A World needs a slot before it gets a pod. Slots are counted over the nodes that are ready, schedulable and match;
+//! they go to orders by priority, then age. kube-scheduler still places the pods.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Taint, Toleration};
+use manyworlds_api::work_order::ResourceAmounts;
+
+use crate::observation::{ObservedNode, Placement, Readiness};
+use crate::quantity::{QuantityError, thousandths};
+use crate::snapshot::Grant;
+
+/// Amounts that a node has or a World needs.
+///
+/// - **Units:** thousandths of a processor, bytes of memory, bytes of disk, pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Resources {
+    /// Thousandths of a processor.
+    pub processor: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of disk.
+    pub storage: u64,
+    /// Pods.
+    pub pods: u64,
+}
+
+impl Resources {
+    /// Reads the amounts that one World needs.
+    ///
+    /// # Errors
+    ///
+    /// [`QuantityError`] (class: spec) when one of them is no quantity.
+    pub fn of_world(amounts: &ResourceAmounts) -> Result<Self, QuantityError> {
+        let ResourceAmounts { cpu, memory, ephemeral_storage } = amounts;
+        Ok(Self {
+            processor: narrowed(thousandths(cpu)?),
+            memory: narrowed(thousandths(memory)?.div_ceil(1000)),
+            storage: narrowed(thousandths(ephemeral_storage)?.div_ceil(1000)),
+            pods: 1,
+        })
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            processor: self.processor.saturating_sub(other.processor),
+            memory: self.memory.saturating_sub(other.memory),
+            storage: self.storage.saturating_sub(other.storage),
+            pods: self.pods.saturating_sub(other.pods),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            processor: self.processor.saturating_add(other.processor),
+            memory: self.memory.saturating_add(other.memory),
+            storage: self.storage.saturating_add(other.storage),
+            pods: self.pods.saturating_add(other.pods),
+        }
+    }
+
+    fn times(self, count: u64) -> Self {
+        Self {
+            processor: self.processor.saturating_mul(count),
+            memory: self.memory.saturating_mul(count),
+            storage: self.storage.saturating_mul(count),
+            pods: self.pods.saturating_mul(count),
+        }
+    }
+}
+
+fn narrowed(amount: u128) -> u64 {
+    u64::try_from(amount).unwrap_or(u64::MAX)
+}
+
+/// Returns how many Worlds fit into the given room: the smallest of the quotients.
+///
+/// - **Source:** W7; 32 GB, 8 cores and 500 GB hold 4 Worlds of 8 GB, 2 cores and 100 GB.
+pub fn slots(room: Resources, world: Resources) -> u64 {
+    let quotient = |has: u64, needs: u64| has.checked_div(needs).unwrap_or(u64::MAX);
+    quotient(room.processor, world.processor)
+        .min(quotient(room.memory, world.memory))
+        .min(quotient(room.storage, world.storage))
+        .min(quotient(room.pods, world.pods))
+}
+
+/// Place of an order in the queue: higher priority first, then the older one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueueKey {
+    priority: Reverse<i32>,
+    created: Option<Timestamp>,
+    uid: String,
+}
+
+/// What an order asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Uid of the order.
+    pub uid: String,
+    /// Its priority.
+    pub priority: i32,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// How many Worlds it wants to start now.
+    pub want: usize,
+    /// What one World needs.
+    pub size: Resources,
+    /// Where its Worlds may run.
+    pub placement: Arc<Placement>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    want: usize,
+    size: Resources,
+    placement: Arc<Placement>,
+}
+
+#[derive(Debug)]
+struct Holding {
+    node: Option<Arc<str>>,
+    size: Resources,
+}
+
+/// Room that is left on one node while slots are given out.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    node: &'a ObservedNode,
+    left: Resources,
+    open: bool,
+}
+
+/// The slots of the cluster and the queue for them.
+///
+/// - **Guarantees:** never gives out more than the nodes hold beyond what is held already; an order is never overtaken on
+///   a node that it could use.
+#[derive(Debug, Default)]
+pub struct Capacity {
+    nodes: BTreeMap<Arc<str>, ObservedNode>,
+    used: HashMap<Arc<str>, Resources>,
+    unbound: BTreeMap<Resources, u64>,
+    holdings: HashMap<String, Holding>,
+    reserved: HashMap<String, (Resources, u64)>,
+    queue: BTreeMap<QueueKey, Waiting>,
+    places: HashMap<String, QueueKey>,
+}
+
+impl Capacity {
+    /// Learns of a node, or of what has changed about it.
+    pub fn node_set(&mut self, node: ObservedNode) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
+    /// Forgets a node.
+    pub fn node_removed(&mut self, name: &str) {
+        self.nodes.remove(name);
+    }
+
+    /// Returns what is known of a node.
+    pub fn node(&self, name: &str) -> Option<&ObservedNode> {
+        self.nodes.get(name)
+    }
+
+    /// Notes that a pod holds a slot, on a node once it is bound. Saying it again moves it.
+    pub fn held(&mut self, pod_uid: &str, node: Option<Arc<str>>, size: Resources) {
+        if let Some(holding) = self.holdings.get(pod_uid)
+            && holding.node == node
+            && holding.size == size
+        {
+            return;
+        }
+        self.released(pod_uid);
+        match &node {
+            Some(name) => {
+                let used = self.used.entry(name.clone()).or_default();
+                *used = used.plus(size);
+            }
+            None => *self.unbound.entry(size).or_default() += 1,
+        }
+        self.holdings.insert(pod_uid.to_owned(), Holding { node, size });
+    }
+
+    /// Notes that a pod holds its slot no longer.
+    ///
+    /// Returns whether it held one.
+    pub fn released(&mut self, pod_uid: &str) -> bool {
+        let Some(Holding { node, size }) = self.holdings.remove(pod_uid) else { return false };
+        match node {
+            Some(name) => {
+                if let Some(used) = self.used.get_mut(&name) {
+                    *used = used.minus(size);
+                    if *used == Resources::default() {
+                        self.used.remove(&name);
+                    }
+                }
+            }
+            None => subtract(&mut self.unbound, size, 1),
+        }
+        true
+    }
+
+    /// Asks for slots, and reserves what is granted until [`Capacity::settled`].
+    ///
+    /// - **Guarantees:** an order that wants more than it got keeps its place in the queue.
+    pub fn requested(&mut self, request: &Request) -> Grant {
+        self.settled(&request.uid);
+        self.withdrawn(&request.uid);
+        if request.want == 0 {
+            return Grant { size: request.size, waiting: self.queue.len(), ..Grant::default() };
+        }
+        let total = self.total(request.size, &request.placement);
+        if total == 0 {
+            return Grant { size: request.size, waiting: self.queue.len(), ..Grant::default() };
+        }
+        let key = QueueKey { priority: Reverse(request.priority), created: request.created, uid: request.uid.clone() };
+        let (granted, ahead) = self.grantable(&key, request);
+        if granted > 0 {
+            self.reserved.insert(request.uid.clone(), (request.size, granted));
+            *self.unbound.entry(request.size).or_default() += granted;
+        }
+        let granted = usize::try_from(granted).unwrap_or(usize::MAX);
+        let missing = request.want.saturating_sub(granted);
+        if missing > 0 {
+            let waiting = Waiting { want: missing, size: request.size, placement: request.placement.clone() };
+            self.queue.insert(key.clone(), waiting);
+            self.places.insert(request.uid.clone(), key);
+        }
+        Grant {
+            slots: granted,
+            place: (missing > 0).then_some(ahead + 1),
+            waiting: self.queue.len(),
+            total,
+            size: request.size,
+        }
+    }
+
+    /// Gives back what was reserved for an order: its pods hold their slots themselves now, or were not made.
+    pub fn settled(&mut self, uid: &str) {
+        if let Some((size, count)) = self.reserved.remove(uid) {
+            subtract(&mut self.unbound, size, count);
+        }
+    }
+
+    /// Takes an order out of the queue.
+    pub fn withdrawn(&mut self, uid: &str) {
+        if let Some(key) = self.places.remove(uid) {
+            self.queue.remove(&key);
+        }
+    }
+
+    /// Returns the uids of the orders that come next, the first one first.
+    pub fn next_in_queue(&self, most: usize) -> impl Iterator<Item = &str> {
+        self.queue.keys().take(most).map(|key| key.uid.as_str())
+    }
+
+    /// Returns how many orders wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Returns how many Worlds of one size the matching nodes hold when nothing else runs.
+    pub fn total(&self, size: Resources, placement: &Placement) -> usize {
+        let sum: u64 =
+            self.nodes.values().filter(|node| accepts(node, placement)).map(|node| slots(node.allocatable, size)).sum();
+        usize::try_from(sum).unwrap_or(usize::MAX)
+    }
+
+    /// Returns one World's equal share of the matching node with the most room, for as many Worlds as that node holds.
+    ///
+    /// - **Guarantees:** never less than `least`; `least` itself when no node matches.
+    pub fn share(&self, least: Resources, placement: &Placement) -> Resources {
+        let largest = self
+            .nodes
+            .values()
+            .filter(|node| accepts(node, placement))
+            .map(|node| (slots(node.allocatable, least), node.allocatable))
+            .max();
+        match largest {
+            Some((count, room)) if count > 0 => Resources {
+                processor: room.processor / count,
+                memory: room.memory / count,
+                storage: room.storage / count,
+                pods: 1,
+            },
+            _ => least,
+        }
+    }
+
+    /// Returns how many of the wanted slots can be granted, and how many orders are ahead.
+    fn grantable(&self, key: &QueueKey, request: &Request) -> (u64, usize) {
+        let mut rooms = self.rooms();
+        let mut ahead = 0;
+        for (_, waiting) in self.queue.range(..key.clone()) {
+            ahead += 1;
+            let want = u64::try_from(waiting.want).unwrap_or(u64::MAX);
+            if claim(&mut rooms, waiting.size, &waiting.placement, want) < want {
+                close(&mut rooms, &waiting.placement);
+            }
+        }
+        let want = u64::try_from(request.want).unwrap_or(u64::MAX);
+        (claim(&mut rooms, request.size, &request.placement, want), ahead)
+    }
+
+    /// Returns what is left on each node. Pods without a node are put where they fit, as the scheduler will.
+    fn rooms(&self) -> Vec<Room<'_>> {
+        let mut rooms: Vec<Room<'_>> = self
+            .nodes
+            .values()
+            .filter(|node| node.schedulable && node.readiness == Readiness::Ready)
+            .map(|node| {
+                let used = self.used.get(&node.name).copied().unwrap_or_default();
+                Room { node, left: node.allocatable.minus(used), open: true }
+            })
+            .collect();
+        for (size, count) in &self.unbound {
+            let mut left = *count;
+            for room in &mut rooms {
+                left -= take(room, *size, left);
+            }
+        }
+        rooms
+    }
+}
+
+fn subtract(groups: &mut BTreeMap<Resources, u64>, size: Resources, count: u64) {
+    if let Some(existing) = groups.get_mut(&size) {
+        *existing = existing.saturating_sub(count);
+        if *existing == 0 {
+            groups.remove(&size);
+        }
+    }
+}
+
+fn claim(rooms: &mut [Room<'_>], size: Resources, placement: &Placement, want: u64) -> u64 {
+    let mut left = want;
+    for room in rooms.iter_mut().filter(|room| room.open && matches(room.node, placement)) {
+        left -= take(room, size, left);
+        if left == 0 {
+            break;
+        }
+    }
+    want - left
+}
+
+fn take(room: &mut Room<'_>, size: Resources, most: u64) -> u64 {
+    let count = slots(room.left, size).min(most);
+    room.left = room.left.minus(size.times(count));
+    count
+}
+
+/// Keeps those behind an order that still waits from the nodes that it could use.
+fn close(rooms: &mut [Room<'_>], placement: &Placement) {
+    for room in rooms.iter_mut().filter(|room| matches(room.node, placement)) {
+        room.open = false;
+    }
+}
+
+fn accepts(node: &ObservedNode, placement: &Placement) -> bool {
+    node.schedulable && node.readiness == Readiness::Ready && matches(node, placement)
+}
+
+/// Returns whether a World may run on a node: its labels are there and its taints are tolerated.
+fn matches(node: &ObservedNode, placement: &Placement) -> bool {
+    placement.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+        && node
+            .taints
+            .iter()
+            .filter(|taint| taint.effect != "PreferNoSchedule")
+            .all(|taint| placement.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let Toleration { effect, key, operator, value, toleration_seconds: _ } = toleration;
+    let effect_matches = effect.as_ref().is_none_or(|effect| effect.is_empty() || *effect == taint.effect);
+    let key_matches = key.as_ref().is_none_or(|key| key.is_empty() || *key == taint.key);
+    let value_matches = operator.as_deref() == Some("Exists")
+        || value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
+    let named = key.as_ref().is_some_and(|key| !key.is_empty()) || operator.as_deref() == Some("Exists");
+    effect_matches && key_matches && value_matches && named
+}
+
+#[cfg(test)]
+#[path = "capacity_tests.rs"]
+mod tests;

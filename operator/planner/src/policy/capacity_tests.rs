@@ -1,0 +1,187 @@
+use super::*;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use proptest::prelude::*;
+
+const GIB: u64 = 1 << 30;
+
+fn room(processors: u64, memory: u64, storage: u64) -> Resources {
+    Resources { processor: processors * 1000, memory: memory * GIB, storage: storage * GIB, pods: 110 }
+}
+
+fn world() -> Resources {
+    Resources { pods: 1, ..room(2, 8, 100) }
+}
+
+fn node(name: &str, allocatable: Resources) -> ObservedNode {
+    ObservedNode {
+        name: name.into(),
+        labels: BTreeMap::from([("pool".to_owned(), name.to_owned())]),
+        taints: Vec::new(),
+        schedulable: true,
+        readiness: Readiness::Ready,
+        allocatable,
+    }
+}
+
+fn capacity(nodes: impl IntoIterator<Item = ObservedNode>) -> Capacity {
+    let mut capacity = Capacity::default();
+    for node in nodes {
+        capacity.node_set(node);
+    }
+    capacity
+}
+
+fn request(uid: &str, priority: i32, age: i64, want: usize) -> Request {
+    Request {
+        uid: uid.to_owned(),
+        priority,
+        created: Timestamp::from_second(1_000_000 - age).ok(),
+        want,
+        size: world(),
+        placement: Arc::default(),
+    }
+}
+
+fn on(pool: &str) -> Arc<Placement> {
+    Arc::new(Placement {
+        node_selector: BTreeMap::from([("pool".to_owned(), pool.to_owned())]),
+        tolerations: Vec::new(),
+    })
+}
+
+/// The table of W7 and its neighbours: each dimension binds once.
+#[test]
+fn slots_are_the_smallest_quotient() {
+    for (memory, processors, storage, expected) in
+        [(32, 8, 500, 4), (32, 8, 399, 3), (31, 8, 500, 3), (32, 7, 500, 3), (7, 8, 500, 0), (64, 64, 6400, 8)]
+    {
+        let found = slots(room(processors, memory, storage), world());
+        assert_eq!(found, expected, "{memory} GB, {processors} cores, {storage} GB");
+    }
+    assert_eq!(slots(Resources { pods: 3, ..room(99, 999, 9999) }, world()), 3);
+}
+
+#[test]
+fn decimal_and_binary_amounts_are_read() {
+    let amounts = ResourceAmounts {
+        cpu: Quantity("2".to_owned()),
+        memory: Quantity("8G".to_owned()),
+        ephemeral_storage: Quantity("100G".to_owned()),
+    };
+    let read = Resources::of_world(&amounts).unwrap();
+    assert_eq!(read, Resources { processor: 2000, memory: 8_000_000_000, storage: 100_000_000_000, pods: 1 });
+}
+
+#[test]
+fn what_does_not_fit_waits_with_its_place_in_the_queue() {
+    let mut capacity = capacity([node("a", room(8, 32, 500))]);
+    let first = capacity.requested(&request("first", 0, 20, 5));
+    assert_eq!((first.slots, first.place, first.total), (4, Some(1), 4));
+    let second = capacity.requested(&request("second", 0, 10, 1));
+    assert_eq!((second.slots, second.place, second.waiting), (0, Some(2), 2));
+}
+
+#[test]
+fn priority_goes_before_age() {
+    let mut capacity = capacity([node("a", room(2, 8, 100))]);
+    capacity.held("running", Some("a".into()), world());
+    assert_eq!(capacity.requested(&request("old", 0, 100, 1)).place, Some(1));
+    assert_eq!(capacity.requested(&request("urgent", 5, 1, 1)).place, Some(1));
+    assert_eq!(capacity.next_in_queue(9).collect::<Vec<_>>(), ["urgent", "old"]);
+    capacity.released("running");
+    assert_eq!(capacity.requested(&request("old", 0, 100, 1)).slots, 0);
+    assert_eq!(capacity.requested(&request("urgent", 5, 1, 1)).slots, 1);
+}
+
+#[test]
+fn a_large_order_is_not_overtaken_by_small_ones() {
+    let mut capacity = capacity([node("a", room(4, 64, 1000))]);
+    capacity.held("running", Some("a".into()), Resources { pods: 1, ..room(2, 1, 1) });
+    let large = Request { size: Resources { pods: 1, ..room(4, 8, 100) }, ..request("large", 0, 100, 1) };
+    assert_eq!(capacity.requested(&large).slots, 0);
+    assert_eq!(capacity.requested(&request("small", 0, 1, 1)).slots, 0);
+    capacity.released("running");
+    assert_eq!(capacity.requested(&large).slots, 1);
+}
+
+#[test]
+fn an_order_that_waits_for_other_nodes_holds_nobody_up() {
+    let mut capacity = capacity([node("a", room(8, 32, 500)), node("b", room(2, 8, 100))]);
+    capacity.held("running", Some("b".into()), world());
+    let picky = Request { placement: on("b"), ..request("picky", 9, 100, 1) };
+    assert_eq!(capacity.requested(&picky).slots, 0);
+    assert_eq!(capacity.requested(&request("plain", 0, 1, 4)).slots, 4);
+}
+
+#[test]
+fn an_order_that_no_node_could_ever_hold_does_not_queue() {
+    let mut capacity = capacity([node("a", room(1, 1, 1))]);
+    let grant = capacity.requested(&request("huge", 9, 100, 1));
+    assert_eq!((grant.slots, grant.total, grant.place), (0, 0, None));
+    assert_eq!(capacity.waiting(), 0);
+}
+
+#[test]
+fn taints_cordons_selectors_and_lost_nodes_are_respected() {
+    let taint = Taint { key: "gpu".to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
+    let tainted = ObservedNode { taints: vec![taint], ..node("a", room(8, 32, 500)) };
+    let cordoned = ObservedNode { schedulable: false, ..node("b", room(8, 32, 500)) };
+    let lost = ObservedNode { readiness: Readiness::Lost, ..node("c", room(8, 32, 500)) };
+    let capacity = capacity([tainted, cordoned, lost, node("d", room(8, 32, 500))]);
+    assert_eq!(capacity.total(world(), &Placement::default()), 4);
+    assert_eq!(capacity.total(world(), &on("b")), 0);
+    let tolerant = |operator: &str, key: Option<&str>| Placement {
+        tolerations: vec![Toleration {
+            key: key.map(str::to_owned),
+            operator: Some(operator.to_owned()),
+            ..Toleration::default()
+        }],
+        ..Placement::default()
+    };
+    assert_eq!(capacity.total(world(), &tolerant("Exists", Some("gpu"))), 8);
+    assert_eq!(capacity.total(world(), &tolerant("Exists", None)), 8);
+    assert_eq!(capacity.total(world(), &tolerant("Equal", Some("other"))), 4);
+}
+
+#[test]
+fn a_share_is_an_equal_part_of_the_largest_node() {
+    let capacity = capacity([node("a", room(9, 40, 500)), node("b", room(2, 8, 100))]);
+    let share = capacity.share(world(), &Placement::default());
+    assert_eq!(share, Resources { processor: 2250, memory: 10 * GIB, storage: 125 * GIB, pods: 1 });
+    assert_eq!(capacity.share(world(), &on("nowhere")), world());
+}
+
+#[test]
+fn a_reservation_is_given_back_when_the_pods_hold_their_slots() {
+    let mut capacity = capacity([node("a", room(8, 32, 500))]);
+    assert_eq!(capacity.requested(&request("first", 0, 2, 4)).slots, 4);
+    assert_eq!(capacity.requested(&request("second", 0, 1, 4)).slots, 0);
+    capacity.held("pod", None, world());
+    capacity.settled("first");
+    assert_eq!(capacity.requested(&request("second", 0, 1, 4)).slots, 3);
+}
+
+proptest! {
+    /// Whatever comes and goes, the pods that hold a slot fit the nodes.
+    #[test]
+    fn never_more_is_granted_than_the_nodes_hold(steps in prop::collection::vec((0..6_usize, 0..4_usize, -2..3_i32), 1..60)) {
+        let mut capacity = capacity([node("a", room(8, 32, 500)), node("b", room(4, 16, 200))]);
+        let mut running: Vec<String> = Vec::new();
+        for (step, (want, ends, priority)) in steps.into_iter().enumerate() {
+            let uid = format!("order-{}", step % 7);
+            let grant = capacity.requested(&request(&uid, priority, i64::try_from(step)?, want));
+            prop_assert!(grant.slots <= want);
+            for index in 0..grant.slots {
+                let pod = format!("{step}-{index}");
+                capacity.held(&pod, None, world());
+                running.push(pod);
+            }
+            capacity.settled(&uid);
+            prop_assert!(running.len() <= 6);
+            for _ in 0..ends.min(running.len()) {
+                let pod = running.remove(0);
+                prop_assert!(capacity.released(&pod));
+            }
+        }
+    }
+}

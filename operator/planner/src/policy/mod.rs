@@ -1,0 +1,8 @@
+//! The rules, one file each: pure functions of their arguments.
+
+pub mod capacity;
+pub mod deadlines;
+pub mod ranking;
+pub mod retry;
+pub mod score;
+pub mod support;

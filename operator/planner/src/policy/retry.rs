@@ -1,0 +1,203 @@
+//! What happens after an attempt has failed (W4).
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::result::FailureClass;
+use manyworlds_api::work_order::{Retry, RetryAction, RetryRule};
+
+/// How many attempts that do not count a World may have, so that a broken cluster does not try for ever.
+pub const MOST_UNCOUNTED_ATTEMPTS: i32 = 10;
+
+/// A failed attempt, as far as the rules look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// Class of the failure.
+    pub class: FailureClass,
+    /// Exit code of the worker, where it ended by itself.
+    pub exit_code: Option<i32>,
+    /// Conditions of the pod that were true.
+    pub pod_conditions: &'a [String],
+    /// When the attempt ended.
+    pub finished: Timestamp,
+}
+
+/// How many attempts a World has had, the failed one not included.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct History {
+    /// Those that counted.
+    pub counted: i32,
+    /// Those that did not.
+    pub uncounted: i32,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Another attempt, not before that time.
+    Retry {
+        /// The earliest time of the next attempt.
+        not_before: Timestamp,
+        /// Whether the failed attempt counts.
+        counted: Counted,
+    },
+    /// The World has failed.
+    FailWorld(Reason),
+    /// The order has failed.
+    FailOrder,
+}
+
+/// Whether an attempt counts against `retry.maxAttempts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It does.
+    Yes,
+    /// It does not: it was not the World's fault.
+    No,
+}
+
+/// Decides what happens after a failed attempt.
+///
+/// - **Guarantees:** ends: after `maxAttempts` attempts that count, or [`MOST_UNCOUNTED_ATTEMPTS`] that do not.
+/// - **Source:** W4; failure classes of the design.
+pub fn decide(retry: &Retry, failure: Failure<'_>, history: History) -> Decision {
+    let action = retry
+        .rules
+        .iter()
+        .find(|rule| matches(rule, failure))
+        .map_or_else(|| default_action(failure.class), |rule| rule.action);
+    let counted = match action {
+        RetryAction::FailWorld => return Decision::FailWorld(Reason::AttemptsExhausted),
+        RetryAction::FailOrder => return Decision::FailOrder,
+        RetryAction::Retry => Counted::Yes,
+        RetryAction::Ignore => Counted::No,
+    };
+    let exhausted = match counted {
+        Counted::Yes => history.counted + 1 >= retry.max_attempts,
+        Counted::No => history.uncounted + 1 >= MOST_UNCOUNTED_ATTEMPTS,
+    };
+    if exhausted {
+        return Decision::FailWorld(Reason::AttemptsExhausted);
+    }
+    let ended = history.counted + history.uncounted + 1;
+    Decision::Retry { not_before: failure.finished + delay(retry, ended), counted }
+}
+
+/// Returns the wait after the given number of attempts have ended.
+///
+/// - **Shape:** `ended` counts from 1.
+/// - **Guarantees:** never shrinks as `ended` grows, and never exceeds `maxDelay`.
+pub fn delay(retry: &Retry, ended: i32) -> SignedDuration {
+    let most = retry.max_delay.milliseconds();
+    let multiplier = u64::try_from(retry.multiplier).unwrap_or(1);
+    let mut wait = retry.base_delay.milliseconds().min(most);
+    for _ in 1..ended {
+        wait = wait.saturating_mul(multiplier).min(most);
+        if wait == most {
+            break;
+        }
+    }
+    SignedDuration::from_millis(i64::try_from(wait).unwrap_or(i64::MAX))
+}
+
+const fn default_action(class: FailureClass) -> RetryAction {
+    match class {
+        FailureClass::Infrastructure | FailureClass::Cancelled => RetryAction::Ignore,
+        FailureClass::Worker | FailureClass::Evaluation => RetryAction::Retry,
+        FailureClass::Budget => RetryAction::FailWorld,
+        FailureClass::Spec => RetryAction::FailOrder,
+    }
+}
+
+fn matches(rule: &RetryRule, failure: Failure<'_>) -> bool {
+    let RetryRule { on_class, on_exit_codes, on_pod_conditions, action: _ } = rule;
+    on_class.is_some_and(|class| class == failure.class)
+        || on_exit_codes.as_ref().is_some_and(|codes| failure.exit_code.is_some_and(|code| codes.contains(&code)))
+        || on_pod_conditions
+            .as_ref()
+            .is_some_and(|wanted| wanted.iter().any(|kind| failure.pod_conditions.contains(kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manyworlds_api::Duration;
+
+    fn failure(class: FailureClass) -> Failure<'static> {
+        Failure { class, exit_code: None, pod_conditions: &[], finished: Timestamp::UNIX_EPOCH }
+    }
+
+    fn history(counted: i32, uncounted: i32) -> History {
+        History { counted, uncounted }
+    }
+
+    #[test]
+    fn waits_are_one_two_and_four_seconds_and_never_above_sixty() {
+        let waits: Vec<i64> = (1..=9).map(|ended| delay(&Retry::default(), ended).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn the_third_failure_of_the_worker_ends_the_world() {
+        let retry = Retry::default();
+        let after = |counted| decide(&retry, failure(FailureClass::Worker), history(counted, 0));
+        assert_eq!(
+            after(0),
+            Decision::Retry { not_before: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1), counted: Counted::Yes }
+        );
+        assert!(matches!(after(1), Decision::Retry { .. }));
+        assert_eq!(after(2), Decision::FailWorld(Reason::AttemptsExhausted));
+    }
+
+    #[test]
+    fn infrastructure_does_not_count_but_does_not_go_on_for_ever() {
+        let retry = Retry::default();
+        let after = |uncounted| decide(&retry, failure(FailureClass::Infrastructure), history(2, uncounted));
+        assert!(matches!(after(0), Decision::Retry { counted: Counted::No, .. }));
+        assert_eq!(after(MOST_UNCOUNTED_ATTEMPTS - 1), Decision::FailWorld(Reason::AttemptsExhausted));
+    }
+
+    #[test]
+    fn a_fault_of_the_order_fails_the_order() {
+        assert_eq!(decide(&Retry::default(), failure(FailureClass::Spec), history(0, 0)), Decision::FailOrder);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_holds() {
+        let rule = |on_exit_codes, on_pod_conditions, action| RetryRule {
+            on_class: None,
+            on_exit_codes,
+            on_pod_conditions,
+            action,
+        };
+        let retry = Retry {
+            rules: vec![
+                rule(Some(vec![42]), None, RetryAction::FailWorld),
+                rule(None, Some(vec!["DisruptionTarget".to_owned()]), RetryAction::FailOrder),
+            ],
+            ..Retry::default()
+        };
+        let by_code = Failure { exit_code: Some(42), ..failure(FailureClass::Worker) };
+        assert_eq!(decide(&retry, by_code, history(0, 0)), Decision::FailWorld(Reason::AttemptsExhausted));
+        let conditions = ["DisruptionTarget".to_owned()];
+        let by_condition = Failure { pod_conditions: &conditions, ..failure(FailureClass::Infrastructure) };
+        assert_eq!(decide(&retry, by_condition, history(0, 0)), Decision::FailOrder);
+        assert!(matches!(decide(&retry, failure(FailureClass::Worker), history(0, 0)), Decision::Retry { .. }));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_wait_never_shrinks_and_never_exceeds_the_longest(
+            base in 0_u64..10_000, most in 10_000_u64..100_000, multiplier in 1_i32..=10, ended in 1_i32..40
+        ) {
+            let retry = Retry {
+                base_delay: Duration::from_milliseconds(base),
+                max_delay: Duration::from_milliseconds(most),
+                multiplier,
+                ..Retry::default()
+            };
+            let (now, later) = (delay(&retry, ended), delay(&retry, ended + 1));
+            proptest::prop_assert!(now <= later);
+            proptest::prop_assert!(later.as_millis() <= i128::from(most));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The World of a variant.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use manyworlds_api::work_order::{EnvironmentVariable, ResourceAmounts, SizingMode, Variant};
+use manyworlds_api::world::{Blueprint, OrderReference, ResolvedVariant};
+use manyworlds_api::{GROUP, VERSION, WorkOrder, World, WorldSpec, labels};
+
+use super::common_labels;
+use crate::policy::capacity::Resources;
+use crate::snapshot::Settings;
+
+/// Returns the World of a variant, owned by its order.
+pub fn world(order: &WorkOrder, variant: &Variant, index: usize, size: Resources, settings: &Settings) -> World {
+    let name = order.metadata.name.clone().unwrap_or_default();
+    let uid = order.metadata.uid.clone().unwrap_or_default();
+    let spec = WorldSpec {
+        order: OrderReference { name: name.clone(), uid: uid.clone() },
+        variant: ResolvedVariant {
+            name: variant.name.clone(),
+            index: i32::try_from(index).unwrap_or(i32::MAX),
+            model: variant.model.clone(),
+            temperature: variant.temperature,
+            prompt: variant.prompt.clone(),
+        },
+        blueprint: blueprint(order, variant, size, settings),
+    };
+    let metadata = ObjectMeta {
+        name: Some(labels::world_name(&name, &variant.name)),
+        namespace: order.metadata.namespace.clone(),
+        labels: Some(common_labels(&name, &variant.name)),
+        owner_references: Some(vec![OwnerReference {
+            api_version: format!("{GROUP}/{VERSION}"),
+            kind: "WorkOrder".to_owned(),
+            name,
+            uid,
+            controller: Some(true),
+            block_owner_deletion: None,
+        }]),
+        ..ObjectMeta::default()
+    };
+    World { metadata, spec, status: None }
+}
+
+fn blueprint(order: &WorkOrder, variant: &Variant, size: Resources, settings: &Settings) -> Blueprint {
+    let worker = &order.spec.worker;
+    let own = variant.worker.as_ref();
+    let command = own.map(|own| &own.command).filter(|command| !command.is_empty()).unwrap_or(&worker.command);
+    Blueprint {
+        plugin: worker.plugin.clone(),
+        image: worker.image.clone().unwrap_or_else(|| settings.runner_image.clone()),
+        command: command.clone(),
+        env: merged(&worker.env, own.map_or(&[], |own| own.env.as_slice())),
+        resources: amounts(order, size),
+    }
+}
+
+/// Returns both lists together; a name in both has the value of the second.
+fn merged(common: &[EnvironmentVariable], own: &[EnvironmentVariable]) -> Vec<EnvironmentVariable> {
+    common.iter().filter(|variable| !own.iter().any(|other| other.name == variable.name)).chain(own).cloned().collect()
+}
+
+fn amounts(order: &WorkOrder, size: Resources) -> ResourceAmounts {
+    let sizing = &order.spec.worlds.sizing;
+    match sizing.mode {
+        SizingMode::Fixed => sizing.per_world.clone(),
+        SizingMode::ShareOfNode => ResourceAmounts {
+            cpu: Quantity(format!("{}m", size.processor)),
+            memory: Quantity(size.memory.to_string()),
+            ephemeral_storage: Quantity(size.storage.to_string()),
+        },
+    }
+}

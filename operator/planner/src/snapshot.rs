@@ -1,0 +1,71 @@
+//! The owned input of one decision.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use manyworlds_api::{Duration, WorkOrder, World};
+
+use crate::observation::ObservedPod;
+use crate::policy::capacity::Resources;
+
+/// Everything that one decision about one order is based on.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The time.
+    pub now: Timestamp,
+    /// The order, with its last known status.
+    pub order: Arc<WorkOrder>,
+    /// Every World that carries the order's name, those of an earlier order of the same name included.
+    pub worlds: Vec<Arc<World>>,
+    /// Every pod that carries the order's name, those that have gone but are not recorded yet included.
+    pub pods: Vec<Arc<ObservedPod>>,
+    /// Nodes that do not answer or are gone, among those that the order's pods are on.
+    pub lost_nodes: BTreeSet<Arc<str>>,
+    /// What the order may start now.
+    pub grant: Grant,
+    /// When the order's status was last written by this process.
+    pub status_written: Option<Timestamp>,
+    /// Settings of the operator.
+    pub settings: Arc<Settings>,
+}
+
+/// What an order may start now, decided over all orders by [`crate::policy::capacity::Capacity`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// How many Worlds it may start.
+    pub slots: usize,
+    /// Its place in the queue, from 1; absent when it got all it wanted.
+    pub place: Option<usize>,
+    /// How many orders wait.
+    pub waiting: usize,
+    /// How many Worlds of this size the cluster holds when nothing else runs.
+    pub total: usize,
+    /// What one World gets.
+    pub size: Resources,
+}
+
+/// Settings of the operator that decisions depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Image of the runner.
+    pub runner_image: String,
+    /// Where Worlds reach the operator.
+    pub service_url: String,
+    /// How long a pod may take to start before the attempt is given up and its slot is freed.
+    pub start_timeout: Duration,
+    /// How long a status whose counts alone have changed is held back, so that many changes make one write.
+    pub progress_interval: Duration,
+}
+
+impl Settings {
+    /// Returns the settings of a default installation.
+    pub fn new(runner_image: String, service_url: String) -> Self {
+        Self {
+            runner_image,
+            service_url,
+            start_timeout: Duration::from_minutes(2),
+            progress_interval: Duration::from_seconds(3),
+        }
+    }
+}

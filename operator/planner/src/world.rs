@@ -1,0 +1,335 @@
+//! What has become of one World, and what its status says next.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use manyworlds_api::conditions::{Reason, Truth, WorldCondition, condition, set, shortened, truth};
+use manyworlds_api::result::{FailureClass, WorldResult};
+use manyworlds_api::work_order::{Variant, WorkOrderSpec};
+use manyworlds_api::world::{Attempt, WorldStage};
+use manyworlds_api::{World, WorldStatus};
+
+use crate::attempt::{ActiveAttempt, AttemptEnd, AttemptFailure, AttemptState, Remains};
+use crate::observation::ObservedPod;
+use crate::policy::retry::{Counted, Decision, Failure, History, decide, delay};
+use crate::policy::score::judge;
+
+/// How many attempts a status remembers.
+const REMEMBERED_ATTEMPTS: usize = 10;
+/// A stage that lasts longer than this is shown: people watch.
+pub(crate) const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(1);
+
+/// One World as it stands after what has been seen now.
+#[derive(Clone, Debug)]
+pub(crate) struct WorldStep<'a> {
+    /// The variant that it is.
+    pub(crate) variant: &'a Variant,
+    /// Place of the variant in the order.
+    pub(crate) index: usize,
+    /// The resource, once it exists.
+    pub(crate) world: Option<&'a Arc<World>>,
+    /// The pod of the current attempt.
+    pub(crate) pod: Option<&'a Arc<ObservedPod>>,
+    /// Its status: as it is, or as it is to be written.
+    pub(crate) status: WorldStatus,
+    /// Whether the status is to be written.
+    pub(crate) change: Change,
+    /// Where it stands.
+    pub(crate) phase: Phase,
+    /// Whether its pod has to be removed.
+    pub(crate) remains: Remains,
+    /// When there will be something to say about it.
+    pub(crate) look_again: Option<Timestamp>,
+}
+
+/// Whether a World's status is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is as it is.
+    None,
+    /// Its stage has changed.
+    Stage,
+    /// An attempt has ended.
+    AttemptEnded,
+    /// The World has ended.
+    Ended,
+}
+
+/// Where a World stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has no resource yet.
+    Unopened,
+    /// It may have its next attempt from that time on.
+    Idle {
+        /// That time.
+        not_before: Option<Timestamp>,
+    },
+    /// An attempt is under way.
+    Active,
+    /// It is over.
+    Ended,
+}
+
+impl WorldStep<'_> {
+    /// Returns whether the World could win.
+    pub(crate) fn eligible(&self) -> bool {
+        self.status.eligible == Some(true)
+    }
+
+    /// Returns whether the World's failure ends the order.
+    pub(crate) fn fails_order(&self) -> bool {
+        self.status.conditions.iter().any(|condition| {
+            condition.type_ == WorldCondition::Finished.as_str() && condition.reason == Reason::OrderFailed.as_str()
+        })
+    }
+}
+
+/// Returns a World that has no resource yet.
+pub(crate) fn unopened(variant: &Variant, index: usize) -> WorldStep<'_> {
+    WorldStep {
+        variant,
+        index,
+        world: None,
+        pod: None,
+        status: WorldStatus::default(),
+        change: Change::None,
+        phase: Phase::Unopened,
+        remains: Remains::Nothing,
+        look_again: None,
+    }
+}
+
+/// Reads what has become of a World since its status was written.
+pub(crate) fn advance<'a>(
+    spec: &WorkOrderSpec,
+    mut step: WorldStep<'a>,
+    world: &'a Arc<World>,
+    pod: Option<&'a Arc<ObservedPod>>,
+    attempt: AttemptState,
+    now: Timestamp,
+) -> WorldStep<'a> {
+    step.world = Some(world);
+    step.pod = pod;
+    step.status = world.status.clone().unwrap_or_default();
+    if truth(&step.status.conditions, WorldCondition::Finished.as_str()) == Truth::True {
+        step.phase = Phase::Ended;
+        return step;
+    }
+    match attempt {
+        AttemptState::Absent => step.phase = Phase::Idle { not_before: not_before(spec, &step.status) },
+        AttemptState::Ending => step.phase = Phase::Active,
+        AttemptState::Active(active) => {
+            step.phase = Phase::Active;
+            show_stage(&mut step, &active, now);
+        }
+        AttemptState::Ended(end) => {
+            step.remains = end.remains;
+            record(spec, &mut step, &end, now);
+        }
+    }
+    step
+}
+
+/// Returns when the next attempt may begin.
+fn not_before(spec: &WorkOrderSpec, status: &WorldStatus) -> Option<Timestamp> {
+    let last = status.attempts.last()?;
+    if last.class == Some(FailureClass::Cancelled) {
+        return None;
+    }
+    let finished = last.finish_time.as_ref()?.0;
+    Some(finished + delay(&spec.retry, status.attempt_count))
+}
+
+fn show_stage(step: &mut WorldStep<'_>, active: &ActiveAttempt, now: Timestamp) {
+    let ActiveAttempt { stage, since, trouble, give_up } = active;
+    let message = trouble.as_ref().map(|trouble| shortened(&trouble.message, 4096));
+    step.look_again = *give_up;
+    if step.status.stage == Some(*stage) && step.status.message == message {
+        return;
+    }
+    if trouble.is_none() {
+        if *stage == WorldStage::Starting {
+            return;
+        }
+        let shown_from = since.unwrap_or(now) + SHOWN_AFTER;
+        if now < shown_from {
+            step.look_again = Some(give_up.map_or(shown_from, |time| time.min(shown_from)));
+            return;
+        }
+    }
+    let reason = trouble.as_ref().map_or(Reason::Running, |trouble| trouble.reason);
+    let text = message.clone().unwrap_or_default();
+    step.status.stage = Some(*stage);
+    step.status.message = message;
+    set_stage_conditions(&mut step.status, *stage, reason, &text, now);
+    step.change = Change::Stage;
+}
+
+fn set_stage_conditions(status: &mut WorldStatus, stage: WorldStage, reason: Reason, message: &str, now: Timestamp) {
+    use WorldCondition::{Evaluated, Finished, PodScheduled, Prepared, Succeeded, Worked};
+    let reached = match stage {
+        WorldStage::Preparing => 1,
+        WorldStage::Working => 2,
+        WorldStage::Evaluating => 3,
+        WorldStage::Scored => 4,
+        _ => 0,
+    };
+    for (place, kind) in [PodScheduled, Prepared, Worked, Evaluated].into_iter().enumerate() {
+        let (truth, why, text) = if place < reached {
+            (Truth::True, Reason::Completed, "")
+        } else if place == reached {
+            (Truth::False, reason, message)
+        } else {
+            (Truth::False, Reason::NotReached, "")
+        };
+        set(&mut status.conditions, condition(kind.as_str(), truth, why, text, None, now));
+    }
+    set(&mut status.conditions, condition(Finished.as_str(), Truth::False, Reason::InProgress, "", None, now));
+    set(&mut status.conditions, condition(Succeeded.as_str(), Truth::Unknown, reason, message, None, now));
+}
+
+/// Writes the end of an attempt into the World's status, and the end of the World where that was the last one.
+fn record(spec: &WorkOrderSpec, step: &mut WorldStep<'_>, end: &AttemptEnd, now: Timestamp) {
+    let (decision, entry) = judge_end(spec, step, end);
+    let counted = entry.counted;
+    step.status.attempt_count += 1;
+    step.status.counted_attempts += i32::from(counted);
+    step.status.attempts.push(entry);
+    let surplus = step.status.attempts.len().saturating_sub(REMEMBERED_ATTEMPTS);
+    step.status.attempts.drain(..surplus);
+    if end.base_commit.is_some() {
+        step.status.base_commit.clone_from(&end.base_commit);
+    }
+    match (decision, &end.failure) {
+        (None, _) => {
+            if let Some(result) = &end.result {
+                score(spec, &mut step.status, result, now);
+            }
+            step.change = Change::Ended;
+            step.phase = Phase::Ended;
+        }
+        (Some(Decision::Retry { not_before, .. }), Some(failure)) => {
+            wait(&mut step.status, failure, not_before, now);
+            step.change = Change::AttemptEnded;
+            step.phase = Phase::Idle { not_before: Some(not_before) };
+        }
+        (Some(decision), failure) => {
+            let reason = if decision == Decision::FailOrder { Reason::OrderFailed } else { Reason::AttemptsExhausted };
+            let message = failure.as_ref().map_or("", |failure| failure.message.as_str());
+            let kind = failure.as_ref().map_or(Reason::Unexpected, |failure| failure.reason);
+            fail(&mut step.status, reason, kind, message, now);
+            step.change = Change::Ended;
+            step.phase = Phase::Ended;
+        }
+    }
+}
+
+fn judge_end(spec: &WorkOrderSpec, step: &WorldStep<'_>, end: &AttemptEnd) -> (Option<Decision>, Attempt) {
+    let pod_conditions = step.pod.map_or(&[][..], |pod| pod.conditions.as_slice());
+    let uncounted = step
+        .status
+        .attempts
+        .iter()
+        .filter(|attempt| !attempt.counted && attempt.class == Some(FailureClass::Infrastructure))
+        .count();
+    let history =
+        History { counted: step.status.counted_attempts, uncounted: i32::try_from(uncounted).unwrap_or(i32::MAX) };
+    let decision = end.failure.as_ref().map(|failure| {
+        let exit_code = end.worker.as_ref().and_then(|worker| worker.exit_code);
+        let failure = Failure { class: failure.class, exit_code, pod_conditions, finished: end.finished };
+        decide(&spec.retry, failure, history)
+    });
+    let counted = !matches!(decision, Some(Decision::Retry { counted: Counted::No, .. }))
+        && end.failure.as_ref().is_none_or(|failure| failure.class != FailureClass::Infrastructure);
+    let (reason, message) = match &end.failure {
+        Some(failure) => (failure.reason, failure.message.clone()),
+        None => (Reason::Completed, String::new()),
+    };
+    let entry = Attempt {
+        number: step.status.attempt_count + 1,
+        pod: step.pod.map(|pod| pod.name.clone()).unwrap_or_default(),
+        node: step.pod.and_then(|pod| pod.node.as_deref().map(str::to_owned)),
+        exit_code: end.exit_code,
+        class: end.failure.as_ref().map(|failure| failure.class),
+        reason: reason.as_str().to_owned(),
+        message,
+        counted,
+        start_time: end.started.map(Time),
+        finish_time: Some(Time(end.finished)),
+    };
+    (decision, entry)
+}
+
+fn score(spec: &WorkOrderSpec, status: &mut WorldStatus, result: &WorldResult, now: Timestamp) {
+    let verdict = judge(&spec.evaluation, result);
+    let eligible = verdict.eligible();
+    set_stage_conditions(status, WorldStage::Scored, Reason::Completed, "", now);
+    let truth = if eligible { Truth::True } else { Truth::False };
+    finish(status, Reason::Completed, (truth, verdict.reason), &verdict.message, now);
+    status.stage = Some(WorldStage::Scored);
+    status.message = Some(verdict.message);
+    status.score = Some(verdict.score);
+    status.eligible = Some(eligible);
+    status.sealed = Some(result.sealed);
+    status.commit.clone_from(&result.commit);
+    status.diff = Some(result.diff);
+    status.artifacts.clone_from(&result.artifacts);
+    status.reasons = result.reasons.iter().take(16).map(|reason| shortened(reason, 512)).collect();
+}
+
+fn wait(status: &mut WorldStatus, failure: &AttemptFailure, not_before: Timestamp, now: Timestamp) {
+    let message = format!("attempt {} failed: {}", status.attempt_count, failure.message);
+    set_stage_conditions(status, WorldStage::Waiting, Reason::AwaitingRetry, &message, now);
+    status.stage = Some(WorldStage::Waiting);
+    status.message = Some(shortened(&format!("{message}; the next attempt begins at {not_before:.0}"), 4096));
+}
+
+/// Ends a World that failed.
+fn fail(status: &mut WorldStatus, finished: Reason, kind: Reason, message: &str, now: Timestamp) {
+    finish(status, finished, (Truth::False, kind), message, now);
+    status.stage = Some(WorldStage::Failed);
+    status.message = Some(shortened(message, 4096));
+    status.eligible = Some(false);
+}
+
+/// Ends a World before it had a score.
+pub(crate) fn cut(status: &mut WorldStatus, message: &str, now: Timestamp) {
+    finish(status, Reason::Cut, (Truth::False, Reason::Cut), message, now);
+    status.stage = Some(WorldStage::Cut);
+    status.message = Some(message.to_owned());
+    status.eligible = Some(false);
+}
+
+/// Ends the current attempt of a World because its order was suspended.
+pub(crate) fn suspend(step: &mut WorldStep<'_>, now: Timestamp) {
+    let Some(pod) = step.pod else { return };
+    let status = &mut step.status;
+    status.attempt_count += 1;
+    status.attempts.push(Attempt {
+        number: status.attempt_count,
+        pod: pod.name.clone(),
+        node: pod.node.as_deref().map(str::to_owned),
+        exit_code: None,
+        class: Some(FailureClass::Cancelled),
+        reason: Reason::Suspended.as_str().to_owned(),
+        message: "the order was suspended".to_owned(),
+        counted: false,
+        start_time: pod.created.map(Time),
+        finish_time: Some(Time(now)),
+    });
+    let surplus = status.attempts.len().saturating_sub(REMEMBERED_ATTEMPTS);
+    status.attempts.drain(..surplus);
+    set_stage_conditions(status, WorldStage::Suspended, Reason::Suspended, "the order is suspended", now);
+    status.stage = Some(WorldStage::Suspended);
+    status.message = Some("the order is suspended".to_owned());
+    step.change = Change::AttemptEnded;
+}
+
+fn finish(status: &mut WorldStatus, reason: Reason, success: (Truth, Reason), message: &str, now: Timestamp) {
+    let (truth, why) = success;
+    set(&mut status.conditions, condition(WorldCondition::Succeeded.as_str(), truth, why, message, None, now));
+    set(&mut status.conditions, condition(WorldCondition::Finished.as_str(), Truth::True, reason, message, None, now));
+    status.observed_generation = Some(1);
+}
