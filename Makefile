@@ -1,0 +1,55 @@
+# The commands of this project; `make help` lists them. None needs more than Rust (rustup), Go or a container engine, and
+# what tests/cluster installs by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CLUSTER := tests/cluster/cluster
+# For `make bench`: the prefix of the figures to measure; all of them by default.
+ONLY ?=
+export ONLY
+
+# What the tests and the tools find in their environment. `tools` prints a folder with kubectl and helm.
+ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) tools):$$PATH"; \
+	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm;
+
+.PHONY: help demo test unit bench cluster cluster-down images install lint generate rust
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: rust ## Start a cluster, install Manyworlds, and let five Worlds fix a real bug
+	tests/demo/demo
+
+test: rust lint cluster images install ## Everything that must pass: format, lints, and all tests, on a real cluster
+	$(ENVIRONMENT) cargo test --workspace --locked
+
+unit: rust ## The tests that need no cluster
+	cargo test --workspace --locked --exclude manyworlds-tests
+
+bench: rust ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
+	$(ENVIRONMENT) cargo run --release --locked -p manyworlds-bench
+
+cluster: ## Start the local Kubernetes, or take the one that KUBECONFIG names
+	$(CLUSTER) up
+
+cluster-down: ## End the local Kubernetes and remove what it left
+	$(CLUSTER) down
+	$(CLUSTER) down --fake
+
+images: rust cluster ## Build the images and load them into the cluster
+	tests/cluster/images
+
+install: images ## Install the charts and the sample's repository into the cluster
+	$(ENVIRONMENT) tests/demo/install --values tests/demo/values.yaml; tests/demo/repository serve
+
+lint: rust ## Formatting and lints of all crates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+generate: rust ## Write the generated files again: CRDs, JSON Schemas, rendered manifests
+	cargo run --quiet --locked -p manyworlds-api --bin generate
+	$(ENVIRONMENT) charts/render
+
+rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing; install it from https://rustup.rs (rust-toolchain.toml names the version)" >&2; exit 1; }
