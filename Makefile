@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CLUSTER := tests/cluster/cluster
+SCRIPTS := tests/cluster/cluster tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
+	tests/demo/repository tests/demo/with-registry .ci/run charts/render
 # For `make bench`: the prefix of the figures to measure; all of them by default.
 ONLY ?=
 export ONLY
@@ -46,6 +48,7 @@ install: images ## Install the charts and the sample's repository into the clust
 lint: rust ## Formatting and lints of all crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "shellcheck is not installed; the scripts are not checked"; fi
 
 generate: rust ## Write the generated files again: CRDs, JSON Schemas, rendered manifests
 	cargo run --quiet --locked -p manyworlds-api --bin generate

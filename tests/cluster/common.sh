@@ -2,6 +2,8 @@
 # Messages, processes and waiting. Sourced, never run.
 
 log() { printf '%s\n' "$*" >&2; }
+[ "${BASH_VERSINFO[0]}" -ge 4 ] || { echo "bash 4.4 or newer is needed (macOS: brew install bash)" >&2; exit 1; }
+
 fail() { log "error: $*"; exit 1; }
 
 # wait_for WHAT SECONDS COMMAND...: polls until the command succeeds.
@@ -35,9 +37,9 @@ start() {
   local name=$1
   running "$name" && return 0
   if command -v setsid >/dev/null; then
-    setsid "$directory/run/$name" >>"$directory/log/$name.log" 2>&1 </dev/null &
+    setsid "$directory/run/$name" >>"$directory/log/$name.log" 2>&1 </dev/null 9>&- &
   else
-    nohup "$directory/run/$name" >>"$directory/log/$name.log" 2>&1 </dev/null &
+    nohup "$directory/run/$name" >>"$directory/log/$name.log" 2>&1 </dev/null 9>&- &
   fi
   echo $! >"$directory/pid/$name"
 }

@@ -103,7 +103,14 @@ load_image() {
   log "loaded $(image_name "$target")"
 }
 
+# An existing cluster that kind made takes the archive as it is; any other one pulls from a registry.
 push_image() {
+  local context
+  context=$("$(tools)/kubectl" --kubeconfig "$directory/kubeconfig" config current-context)
+  if [[ $context == kind-* ]] && command -v kind >/dev/null; then
+    kind load image-archive "$archive" --name "${context#kind-}"
+    return 0
+  fi
   [ -n "${MANYWORLDS_REGISTRY:-}" ] || {
     log "an existing cluster pulls its images: set MANYWORLDS_REGISTRY to push them, or see that it has $(image_name "$1")"
     return 0

@@ -21,8 +21,16 @@ choose() {
   fi
 }
 
+# Two commands at once would each find half of the other's work. The processes of the cluster do not hold the lock.
+one_at_a_time() {
+  command -v flock >/dev/null || return 0
+  exec 9>"$directory.lock"
+  flock 9
+}
+
 up() {
   local chosen
+  one_at_a_time
   chosen=$(choose)
   case $chosen in
     existing) use_existing ;;
@@ -40,7 +48,6 @@ up() {
 use_existing() {
   local named
   named=$(named_kubeconfig) || fail "MANYWORLDS_CLUSTER=existing, but neither MANYWORLDS_KUBECONFIG nor KUBECONFIG names a cluster"
-  tools >/dev/null
   log "using the cluster that $named names"
   "$(tools)/kubectl" --kubeconfig "$named" get --raw /readyz >/dev/null || fail "the cluster that $named names does not answer"
   mkdir -p "$directory"
@@ -60,7 +67,7 @@ modules_up() {
     [ "$flavour" = real ] && storage
     return 0
   fi
-  [ -d "$directory/run" ] && { log "replacing what is left of the cluster in $directory"; down; }
+  [ -d "$directory/run" ] && { log "replacing what is left of the cluster in $directory"; end; }
   need_control_plane_packages
   node_address=$(machine_address)
   if [ "$flavour" = real ]; then
@@ -93,6 +100,12 @@ healthy() {
 }
 
 down() {
+  one_at_a_time
+  end
+  rm -f "$directory.lock"
+}
+
+end() {
   case $(provider) in
     existing) log "the cluster is not ours and stays as it is" ;;
     kind) kind_down ;;
@@ -132,19 +145,19 @@ load() {
   esac
 }
 
-# The folder of kubectl and helm: what is built here, unless both are in PATH and nothing is built yet.
+# The folder of kubectl and helm: what is built here; else those in PATH; else they are built.
 tools() {
-  if [ ! -x "$bin/kubectl" ] || [ ! -x "$bin/helm" ]; then
-    if [ "$(choose)" != modules ] && command -v kubectl >/dev/null && command -v helm >/dev/null; then
-      mkdir -p "$directory/tools"
-      ln -sf "$(command -v kubectl)" "$(command -v helm)" "$directory/tools/"
-      echo "$directory/tools"
-      return 0
-    fi
+  if [ -x "$bin/kubectl" ] && [ -x "$bin/helm" ]; then
+    echo "$bin"
+  elif command -v kubectl >/dev/null && command -v helm >/dev/null; then
+    mkdir -p "$directory/tools"
+    ln -sf "$(command -v kubectl)" "$(command -v helm)" "$directory/tools/"
+    echo "$directory/tools"
+  else
     # shellcheck disable=SC2086 # a list of names
     build $client_components
+    echo "$bin"
   fi
-  echo "$bin"
 }
 
 only_modules() { [ "$(provider)" = modules ] || fail "only a cluster built here can do that"; }
