@@ -9,13 +9,16 @@ SCRIPTS := tests/cluster/cluster tests/cluster/images $(wildcard tests/cluster/*
 	tests/demo/repository tests/demo/with-registry .ci/run charts/render
 # For `make bench`: the prefix of the figures to measure; all of them by default.
 ONLY ?=
+# Each fake node holds 250 pods.
+FAKE_NODES ?= 20
 export ONLY
 
 # What the tests and the tools find in their environment. `tools` prints a folder with kubectl and helm.
 ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) tools):$$PATH"; \
-	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm;
+	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm; \
+	export MANYWORLDS_TEST_FAKE_KUBECONFIG="$$($(CLUSTER) kubeconfig --fake)";
 
-.PHONY: help demo test unit bench cluster cluster-down images install lint generate rust
+.PHONY: help demo test unit bench cluster fake-cluster cluster-down images install lint generate rust
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,17 +26,21 @@ help: ## Show this list
 demo: rust ## Start a cluster, install Manyworlds, and let five Worlds fix a real bug
 	tests/demo/demo
 
-test: rust lint cluster images install ## Everything that must pass: format, lints, and all tests, on a real cluster
+test: rust lint cluster images install fake-cluster ## Everything that must pass: format, lints, and all tests, on a real cluster
+	cargo build --workspace --locked
 	$(ENVIRONMENT) cargo test --workspace --locked
 
 unit: rust ## The tests that need no cluster
 	cargo test --workspace --locked --exclude manyworlds-tests
 
-bench: rust ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
+bench: rust fake-cluster ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
 	$(ENVIRONMENT) cargo run --release --locked -p manyworlds-bench
 
 cluster: ## Start the local Kubernetes, or take the one that KUBECONFIG names
 	$(CLUSTER) up
+
+fake-cluster: ## Start a control plane with fake nodes beside it, for the tests of crashes and of scale
+	$(CLUSTER) up --fake $(FAKE_NODES) --audit
 
 cluster-down: ## End the local Kubernetes and remove what it left
 	$(CLUSTER) down
