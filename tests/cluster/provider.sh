@@ -64,7 +64,7 @@ modules_up() {
   fi
   if healthy; then
     log "the $flavour cluster in $directory is up already"
-    [ "$flavour" = real ] && storage
+    if [ "$flavour" = real ]; then storage; else fake_nodes "$fake_count"; fi
     return 0
   fi
   [ -d "$directory/run" ] && { log "replacing what is left of the cluster in $directory"; end; }
@@ -96,7 +96,7 @@ healthy() {
   [ "$audit" = off ] || [ "$(cat "$directory/audit" 2>/dev/null)" = on ] || return 1
   for file in "$directory"/run/*; do running "${file##*/}" || return 1; done
   apiserver_is_ready 2>/dev/null || return 1
-  if [ "$flavour" = real ]; then node_is_ready >/dev/null 2>&1; else fake_nodes_are_ready "$fake_count" 2>/dev/null; fi
+  [ "$flavour" = fake ] || node_is_ready >/dev/null 2>&1
 }
 
 down() {
