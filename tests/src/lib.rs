@@ -1,1 +1,31 @@
-//! Helpers of the black-box tests.
+//! Helpers of the black-box tests and of the bench: they reach Manyworlds only as a user does, through the Kubernetes
+//! API, the operator's program and its settings.
+//!
+//! ```text
+//! Cluster (a kubeconfig) -> definitions (CRDs) -> Namespace -> orders
+//!                        -> OperatorIdentity (a ServiceAccount's kubeconfig) -> [Proxy ->] OperatorProcess
+//! ```
+//!
+//! **Architecture invariant:** this crate depends on `manyworlds-api` and on no other member of the workspace.
+
+pub mod cluster;
+pub mod definitions;
+pub mod eventually;
+pub mod identity;
+pub mod namespace;
+pub mod operator;
+pub mod orders;
+pub mod proxy;
+pub mod resources;
+
+pub use cluster::Cluster;
+pub use eventually::{LIMIT, eventually};
+pub use identity::OperatorIdentity;
+pub use namespace::Namespace;
+pub use operator::{OperatorProcess, OperatorSettings};
+pub use proxy::{Cut, Proxy};
+
+/// Whatever ends a test: the text of the error is all that a person sees of it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// Result of a helper, and of a test.
+pub type Result<T = ()> = std::result::Result<T, Error>;

@@ -62,7 +62,7 @@ pub use worlds::{ResourceAmounts, Sizing, SizingMode, Variant, VariantWorker, Wo
     validation = Rule::new("self.evaluation == oldSelf.evaluation").message("evaluation cannot change once the order exists; make a new WorkOrder").field_path(".evaluation"),
     validation = Rule::new("has(self.council) == has(oldSelf.council) && (!has(self.council) || self.council == oldSelf.council)").message("council cannot change once the order exists; make a new WorkOrder"),
     validation = Rule::new("self.retry == oldSelf.retry").message("retry cannot change once the order exists; make a new WorkOrder").field_path(".retry"),
-    validation = Rule::new("self.fallbacks == oldSelf.fallbacks").message("fallbacks cannot change once the order exists; make a new WorkOrder").field_path(".fallbacks"),
+    validation = Rule::new("has(self.fallbacks) == has(oldSelf.fallbacks) && (!has(self.fallbacks) || self.fallbacks == oldSelf.fallbacks)").message("fallbacks cannot change once the order exists; make a new WorkOrder"),
     validation = Rule::new("has(self.earlyTermination) == has(oldSelf.earlyTermination) && (!has(self.earlyTermination) || self.earlyTermination == oldSelf.earlyTermination)").message("earlyTermination cannot change once the order exists; make a new WorkOrder"),
     validation = Rule::new("self.approval == oldSelf.approval").message("approval cannot change once the order exists; make a new WorkOrder").field_path(".approval"),
     validation = Rule::new("self.delivery == oldSelf.delivery").message("delivery cannot change once the order exists; make a new WorkOrder").field_path(".delivery"),

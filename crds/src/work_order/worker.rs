@@ -155,7 +155,7 @@ pub struct PodTemplate {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("[has(self.configMap), has(self.persistentVolumeClaim), has(self.emptyDir)].exists_one(x, x)").message("a volume has exactly one of configMap, persistentVolumeClaim and emptyDir"),
-    validation = Rule::new("!self.mountPath.startsWith('/manyworlds') && !self.mountPath.startsWith('/var/run/secrets') && self.mountPath != '/' && self.mountPath != '/tmp' && !self.mountPath.startsWith('/dev') && !self.mountPath.startsWith('/proc')").message("mountPath must not be / or /tmp, or lie below /manyworlds, /var/run/secrets, /dev or /proc").field_path(".mountPath"),
+    validation = Rule::new("!(self.mountPath.split('/')[1] in ['manyworlds', 'dev', 'proc', 'sys']) && !(self.mountPath + '/').startsWith('/var/run/secrets/') && !(self.mountPath + '/').startsWith('/run/secrets/') && self.mountPath != '/tmp' && self.mountPath.split('/').all(part, part != '.' && part != '..')").message("mountPath must not be /tmp, lie in /manyworlds, /dev, /proc, /sys, /run/secrets or /var/run/secrets, or contain . or .. as a part").field_path(".mountPath"),
 )]
 pub struct ExtraVolume {
     /// Name of the volume.
@@ -163,7 +163,7 @@ pub struct ExtraVolume {
     pub name: String,
 
     /// Where the worker and the gates see it.
-    #[schemars(length(min = 2, max = 512), regex(pattern = r"^/[^:]*$"))]
+    #[schemars(length(min = 2, max = 512), regex(pattern = r"^(/[^/:]+)+$"))]
     pub mount_path: String,
 
     /// The files of a ConfigMap, read-only.

@@ -1,0 +1,151 @@
+//! The operator as a process of this machine, to be killed and started again.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::{env, io};
+
+use crate::{LIMIT, Result, eventually, identity};
+
+/// Names the program; without it, the one that cargo built beside the test.
+const BINARY: &str = "MANYWORLDS_OPERATOR_BINARY";
+
+/// What an operator is started with.
+#[derive(Clone, Debug)]
+pub struct OperatorSettings {
+    /// The kubeconfig with which it works.
+    pub kubeconfig: PathBuf,
+    /// Where its log and its artifacts are put.
+    pub folder: PathBuf,
+    /// The only namespace that it looks at; empty for all.
+    pub watch_namespace: String,
+    /// Further environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running operator; killed when the guard goes.
+pub struct OperatorProcess {
+    child: Child,
+    log: PathBuf,
+    metrics: String,
+}
+
+impl OperatorProcess {
+    /// Starts the operator.
+    ///
+    /// - **Guarantees:** the log is added to, so that it shows all lives of an operator that is killed and started again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no program or no free port.
+    pub fn start(settings: &OperatorSettings) -> Result<Self> {
+        fs::create_dir_all(settings.folder.join("artifacts"))?;
+        let log = settings.folder.join("operator.log");
+        let output = File::options().create(true).append(true).open(&log)?;
+        let (interface, metrics) = (free_address()?, free_address()?);
+        let program = binary()?;
+        let child = Command::new(&program)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .env("KUBECONFIG", &settings.kubeconfig)
+            .env("MANYWORLDS_NAMESPACE", identity::OPERATOR_NAMESPACE)
+            .env("MANYWORLDS_RUNNER_IMAGE", "docker.io/manyworlds/runner:test")
+            .env("MANYWORLDS_SERVICE_URL", format!("http://{interface}"))
+            .env("MANYWORLDS_ARTIFACTS", settings.folder.join("artifacts"))
+            .env("MANYWORLDS_API_ADDRESS", &interface)
+            .env("MANYWORLDS_METRICS_ADDRESS", &metrics)
+            .env("MANYWORLDS_WATCH_NAMESPACE", &settings.watch_namespace)
+            .env("MANYWORLDS_LOG_FORMAT", "json")
+            .envs(settings.environment.iter().map(|(name, value)| (name, value)))
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        Ok(Self { child, log, metrics })
+    }
+
+    /// Returns the process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the operator says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or does not become ready in time; the text has the end of its log.
+    pub async fn ready(&mut self) -> Result {
+        let url: http::Uri = format!("http://{}", self.metrics).parse()?;
+        let client = kube::Client::try_from(kube::Config::new(url))?;
+        let mut ended = None;
+        let child = &mut self.child;
+        let ready = eventually("the operator is ready", LIMIT, || {
+            ended = child.try_wait().ok().flatten();
+            let (client, ended) = (client.clone(), ended);
+            async move {
+                if ended.is_some() {
+                    return Ok(Some(()));
+                }
+                let request = http::Request::get("/readyz").body(Vec::new())?;
+                client.request_text(request).await?;
+                Ok(Some(()))
+            }
+        })
+        .await;
+        match ended {
+            Some(status) => {
+                Err(format!("the operator ended with {status}; its log ends with\n{}", self.log_tail()).into())
+            }
+            None => ready.map_err(|error| format!("{error}\n{}", self.log_tail()).into()),
+        }
+    }
+
+    /// Kills the operator as a crash does (SIGKILL), and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be signalled.
+    pub fn kill(mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// Returns the last lines of the log.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+impl Drop for OperatorProcess {
+    fn drop(&mut self) {
+        // A process that has ended already has been reported by `ready`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the program of the operator.
+///
+/// # Errors
+///
+/// When there is none: build it with `cargo build -p manyworlds-operator`.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os(BINARY).filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let test = env::current_exe()?;
+    let found = test.ancestors().map(|folder| folder.join("manyworlds-operator")).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        format!("there is no manyworlds-operator beside {}; build it with `cargo build -p manyworlds-operator` or name it with {BINARY}", test.display()).into()
+    })
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(30).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+fn free_address() -> io::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}

@@ -1,0 +1,100 @@
+//! Orders for tests.
+
+use std::collections::BTreeMap;
+
+use kube::Api;
+use kube::api::PostParams;
+use manyworlds_api::WorkOrder;
+use manyworlds_api::conditions::{OrderCondition, Truth, truth};
+use manyworlds_api::result::{DiffStatistics, GateOutcome, GateResult, StageReport, WorldResult};
+use serde_json::{Value, json};
+
+use crate::Result;
+
+/// Annotation with which kwok fills a fake pod's termination message.
+pub const FAKE_MESSAGE: &str = "fake/message";
+/// Fake nodes have no kernel to confine gates with, so fake results cannot be required to be sealed.
+const SEALED: bool = true;
+
+/// Returns the smallest manifest of a WorkOrder.
+pub fn smallest(name: &str) -> Value {
+    json!({
+        "apiVersion": "manyworlds.dev/v1alpha1",
+        "kind": "WorkOrder",
+        "metadata": {"name": name},
+        "spec": {
+            "source": {"git": {"url": "https://example.com/repository.git"}},
+            "task": {"title": "Fix the bug"},
+        },
+    })
+}
+
+/// Returns an order of as many Worlds whose fake pods all end at once with a full score.
+///
+/// - **Shape:** the Worlds are `w1`, `w2` and so on; each asks for little, so that all fit the fake nodes.
+///
+/// # Errors
+///
+/// When the report cannot be written (class: bug).
+pub fn fake(name: &str, worlds: usize) -> Result<WorkOrder> {
+    let variants: Vec<_> = (1..=worlds).map(|number| json!({"name": format!("w{number}")})).collect();
+    let mut order = smallest(name);
+    order["spec"]["worlds"] = json!({
+        "min": 1,
+        "parallelism": worlds,
+        "sizing": {"perWorld": {"cpu": "10m", "memory": "16Mi", "ephemeralStorage": "16Mi"}},
+        "variants": variants,
+    });
+    order["spec"]["worker"] = json!({"podTemplate": {"annotations": annotations()?}});
+    Ok(serde_json::from_value(order)?)
+}
+
+/// Returns the annotations that make a fake pod end with a full score.
+///
+/// # Errors
+///
+/// When the report cannot be written (class: bug).
+pub fn annotations() -> Result<BTreeMap<String, String>> {
+    Ok(BTreeMap::from([(FAKE_MESSAGE.to_owned(), full_score().to_message()?)]))
+}
+
+/// Returns the report of a World whose gate `size`, the only one of an order that names none, passed.
+pub fn full_score() -> StageReport {
+    let gate = GateResult {
+        name: "size".to_owned(),
+        outcome: GateOutcome::Passed,
+        points: 100,
+        passed: None,
+        total: None,
+        milliseconds: 12,
+        reason: String::new(),
+    };
+    let result = WorldResult {
+        commit: Some("b".repeat(40)),
+        sealed: SEALED,
+        gates: vec![gate],
+        diff: DiffStatistics { files: 1, insertions: 3, deletions: 1 },
+        artifacts: Vec::new(),
+        reasons: Vec::new(),
+    };
+    StageReport { base_commit: Some("a".repeat(40)), result: Some(result), ..StageReport::done() }
+}
+
+/// Makes an order.
+///
+/// # Errors
+///
+/// Whatever the API server says.
+pub async fn create(orders: &Api<WorkOrder>, order: &WorkOrder) -> Result<WorkOrder> {
+    Ok(orders.create(&PostParams::default(), order).await?)
+}
+
+/// Returns whether an order is over.
+pub fn is_finished(order: &WorkOrder) -> bool {
+    holds(order, OrderCondition::Finished) == Truth::True
+}
+
+/// Returns whether a condition of an order holds.
+pub fn holds(order: &WorkOrder, condition: OrderCondition) -> Truth {
+    order.status.as_ref().map_or(Truth::Unknown, |status| truth(&status.conditions, condition.as_str()))
+}
