@@ -2,10 +2,13 @@
 //!
 //! Needs Helm, on the `PATH` or named in `MANYWORLDS_HELM`; no cluster.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as the test does")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -69,7 +72,6 @@ fn environment(deployment: &Value, name: &str) -> Value {
 
 /// An empty folder of this test's own.
 fn scratch(name: &str) -> PathBuf {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("charts-{name}-{number}-{}", std::process::id()));
