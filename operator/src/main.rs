@@ -1,3 +1,16 @@
-//! The Manyworlds operator.
+//! The Manyworlds operator: reads its settings, and runs until it is told to end.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use manyworlds_operator::settings::Arguments;
+
+fn main() -> ExitCode {
+    match Arguments::parse().resolve().map_err(Into::into).and_then(manyworlds_operator::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            manyworlds_operator::print_error(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -22,8 +22,6 @@ pub struct Snapshot {
     pub pods: Vec<Arc<ObservedPod>>,
     /// Nodes that do not answer or are gone, among those that the order's pods are on.
     pub lost_nodes: BTreeSet<Arc<str>>,
-    /// What the order may start now.
-    pub grant: Grant,
     /// When the order's status was last written by this process.
     pub status_written: Option<Timestamp>,
     /// Settings of the operator.

@@ -1,5 +1,6 @@
 //! What has become of one World, and what its status says next.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -177,12 +178,10 @@ fn set_stage_conditions(status: &mut WorldStatus, stage: WorldStage, reason: Rea
         _ => 0,
     };
     for (place, kind) in [PodScheduled, Prepared, Worked, Evaluated].into_iter().enumerate() {
-        let (truth, why, text) = if place < reached {
-            (Truth::True, Reason::Completed, "")
-        } else if place == reached {
-            (Truth::False, reason, message)
-        } else {
-            (Truth::False, Reason::NotReached, "")
+        let (truth, why, text) = match place.cmp(&reached) {
+            Ordering::Less => (Truth::True, Reason::Completed, ""),
+            Ordering::Equal => (Truth::False, reason, message),
+            Ordering::Greater => (Truth::False, Reason::NotReached, ""),
         };
         set(&mut status.conditions, condition(kind.as_str(), truth, why, text, None, now));
     }

@@ -1,1 +1,13 @@
-//! Metric names and log set-up.
+//! Every metric name in one list, closed sets of label values, and the set-up of logs.
+//!
+//! **Architecture invariant:** a label value is a word of a closed set, never the name of an object or the text of an
+//! error, so that the number of series is known before anything runs.
+
+mod logs;
+mod metrics;
+
+pub use logs::{LogError, LogFormat, start_logs};
+pub use metrics::{
+    ApiVerb, ApiWord, CONTENT_TYPE, Description, ErrorClass, LIST, Metrics, MetricsError, OrderOutcome, WorldOutcome,
+    Written,
+};

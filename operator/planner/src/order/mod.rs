@@ -8,11 +8,14 @@ mod course;
 mod start;
 mod status;
 
+use std::sync::Arc;
+
 use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::labels;
+use manyworlds_api::work_order::SizingMode;
 
 use crate::attempt::{AttemptState, NodeState, Remains, observe};
-use crate::observation::{Presence, StageState};
+use crate::observation::{Placement, Presence, StageState};
 use crate::plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
 use crate::policy::capacity::{Request, Resources};
 use crate::policy::deadlines::signed;
@@ -71,9 +74,11 @@ fn step<'a>(snapshot: &'a Snapshot, unopened: WorldStep<'a>) -> WorldStep<'a> {
 impl Survey<'_> {
     /// Returns what the order would start now if there were room.
     ///
-    /// - **Shape:** `want` is 0 when it would start nothing.
-    pub fn request(&self) -> Request {
+    /// - **Shape:** `share` gives a World's share of a node, of at least the size that it is given; `want` is 0 when the
+    ///   order would start nothing.
+    pub fn request(&self, share: impl FnOnce(Resources, &Placement) -> Resources) -> Request {
         let order = &self.snapshot.order;
+        let placement = placement(&order.spec);
         let want = match self.course {
             Course::Go => start::startable(self.snapshot, &self.steps).len(),
             _ => 0,
@@ -83,8 +88,11 @@ impl Survey<'_> {
             priority: order.spec.priority,
             created: order.metadata.creation_timestamp.as_ref().map(|time| time.0),
             want,
-            size: self.least,
-            placement: std::sync::Arc::new(placement(&order.spec)),
+            size: match order.spec.worlds.sizing.mode {
+                SizingMode::ShareOfNode if want > 0 => share(self.least, &placement),
+                SizingMode::Fixed | SizingMode::ShareOfNode => self.least,
+            },
+            placement: Arc::new(placement),
         }
     }
 

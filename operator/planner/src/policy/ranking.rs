@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn ties_are_broken_by_lines_then_cost_then_name() {
-        let mut candidates = vec![
+        let mut candidates = [
             candidate("unscored", false, None, 0, 0),
             candidate("ineligible", false, Some(100), 0, 0),
             candidate("zeta", true, Some(90), 10, 5),

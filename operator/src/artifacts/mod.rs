@@ -1,0 +1,49 @@
+//! Artifacts over HTTP: Worlds store theirs with their pod's token, people fetch them with their own.
+
+mod access;
+mod handlers;
+mod store;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+use kube::Client;
+use manyworlds_api::artifacts::MAXIMUM_BYTES;
+use manyworlds_telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use store::{ArtifactStore, StoreError};
+
+use crate::index::Index;
+use crate::{Stop, stopped};
+use access::Access;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(crate) struct ArtifactApi {
+    index: Arc<Index>,
+    store: ArtifactStore,
+    access: Access,
+    metrics: Metrics,
+}
+
+impl ArtifactApi {
+    pub(crate) fn new(client: Client, index: Arc<Index>, store: ArtifactStore, metrics: Metrics) -> Self {
+        Self { index, store, access: Access::new(client), metrics }
+    }
+}
+
+/// Serves until the operator ends.
+pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: watch::Receiver<Stop>) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}", put(handlers::upload))
+        .route("/v1/worlds/{namespace}/{world}/{attempt}/base", post(handlers::base))
+        .route("/v1/workorders/{namespace}/{order}/artifacts", get(handlers::list))
+        .route("/v1/workorders/{namespace}/{order}/worlds/{world}/artifacts/{name}", get(handlers::download))
+        .layer(DefaultBodyLimit::max(MAXIMUM_BYTES))
+        .with_state(api);
+    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+}

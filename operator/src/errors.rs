@@ -1,0 +1,82 @@
+//! What can go wrong with a write, and what then happens: the class alone decides.
+
+use manyworlds_api::conditions::Reason;
+use manyworlds_telemetry::ErrorClass;
+
+/// Why a reconciliation did not get to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReconcileError {
+    /// The API server refused a request or could not be reached.
+    #[error("the request to {action} failed")]
+    Api {
+        /// What was asked for.
+        action: String,
+        /// What the API server said.
+        #[source]
+        source: kube::Error,
+    },
+    /// An object of that name belongs to somebody else.
+    #[error("{kind} {name} exists and does not belong to this order; delete it or rename the order")]
+    Foreign {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// An object of that name belongs to an earlier order of the same name and is still going.
+    #[error("{kind} {name} of an earlier order is still being removed")]
+    StillGoing {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// An object cannot be written as JSON.
+    #[error("an object cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl ReconcileError {
+    /// Returns the class of the error.
+    pub(crate) fn class(&self) -> ErrorClass {
+        match self {
+            Self::Api { source: kube::Error::Api(status), .. } => match status.code {
+                409 | 404 | 410 => ErrorClass::Conflict,
+                401 | 403 => ErrorClass::Permission,
+                400 | 405 | 413 | 422 => ErrorClass::Spec,
+                _ => ErrorClass::Transient,
+            },
+            Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. } | Self::Json(_) => {
+                ErrorClass::Bug
+            }
+            Self::Api { .. } | Self::StillGoing { .. } => ErrorClass::Transient,
+            Self::Foreign { .. } => ErrorClass::Spec,
+        }
+    }
+
+    /// Returns the reason and the sentence that the order shows, where a person should know.
+    pub(crate) fn to_show(&self) -> Option<(Reason, String)> {
+        let reason = match self.class() {
+            ErrorClass::Permission => Reason::PermissionDenied,
+            ErrorClass::Spec => Reason::Rejected,
+            ErrorClass::Transient if matches!(self, Self::StillGoing { .. }) => Reason::AwaitingCleanup,
+            ErrorClass::Bug => Reason::Unexpected,
+            ErrorClass::Transient | ErrorClass::Conflict => return None,
+        };
+        Some((reason, chain(self)))
+    }
+}
+
+/// Returns an error with everything that caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}

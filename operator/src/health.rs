@@ -1,0 +1,66 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use manyworlds_telemetry::{CONTENT_TYPE, Metrics};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::{Stop, stopped};
+
+/// Whether the operator's caches are warm.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Says that they are.
+    pub(crate) fn ready(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Clone)]
+struct Health {
+    metrics: Metrics,
+    readiness: Readiness,
+}
+
+/// Serves until the operator ends.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    readiness: Readiness,
+    stop: watch::Receiver<Stop>,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics_text))
+        .with_state(Health { metrics, readiness });
+    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    if health.readiness.is_ready() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not warm yet; are the CRDs installed?\n").into_response()
+    }
+}
+
+async fn metrics_text(State(health): State<Health>) -> Response {
+    match health.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,370 @@
+//! What has been seen of the cluster, by order.
+//!
+//! Watches write here, and so does `apply` with what the API server answered, so that a decision never rests on an
+//! observation that is older than our own last write.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::core::ObjectMeta;
+use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_planner::observation::{ObservedNode, ObservedPod, Placement, Presence, Readiness};
+use manyworlds_planner::policy::capacity::{Capacity, Request, Resources};
+use manyworlds_planner::{Grant, Settings, Snapshot};
+
+/// How many waiting orders are woken when a slot becomes free.
+const WOKEN_AT_ONCE: usize = 16;
+
+/// Which order.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct OrderKey {
+    /// Its namespace.
+    pub(crate) namespace: Arc<str>,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+}
+
+impl OrderKey {
+    /// Returns the key of an order by its metadata.
+    pub(crate) fn of_order(metadata: &ObjectMeta) -> Option<Self> {
+        Some(Self { namespace: metadata.namespace.as_deref()?.into(), name: metadata.name.as_deref()?.into() })
+    }
+
+    /// Returns the key of the order that a World or a pod carries the label of.
+    pub(crate) fn of_label(metadata: &ObjectMeta) -> Option<Self> {
+        let name = metadata.labels.as_ref()?.get(labels::WORK_ORDER)?;
+        Some(Self { namespace: metadata.namespace.as_deref()?.into(), name: name.as_str().into() })
+    }
+}
+
+impl fmt::Display for OrderKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Debug for OrderKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    order: Option<Arc<WorkOrder>>,
+    worlds: HashMap<String, Arc<World>>,
+    pods: HashMap<String, Arc<ObservedPod>>,
+    status_written: Option<Timestamp>,
+    failures: u32,
+}
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.order.is_none() && self.worlds.is_empty() && self.pods.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    orders: HashMap<OrderKey, Entry>,
+    uids: HashMap<String, OrderKey>,
+    capacity: Capacity,
+}
+
+/// What has been seen of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Index(Mutex<Seen>);
+
+/// Orders that something was seen of, to be looked at.
+pub(crate) type Touched = Vec<OrderKey>;
+
+impl Index {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        // A panic while the lock was held leaves plain data behind, and the next watch event puts it right.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of an order.
+    pub(crate) fn order_seen(&self, order: WorkOrder) -> Touched {
+        let Some(key) = OrderKey::of_order(&order.metadata) else { return Vec::new() };
+        let mut seen = self.lock();
+        let entry = seen.orders.entry(key.clone()).or_default();
+        if entry.order.as_ref().is_some_and(|known| !is_newer(&order.metadata, &known.metadata)) {
+            return Vec::new();
+        }
+        let uid = order.metadata.uid.clone().unwrap_or_default();
+        let before = entry.order.replace(Arc::new(order)).and_then(|known| known.metadata.uid.clone());
+        if before.as_ref() != Some(&uid) {
+            entry.status_written = None;
+            entry.failures = 0;
+            if let Some(before) = before {
+                seen.uids.remove(&before);
+                seen.capacity.withdrawn(&before);
+            }
+            seen.uids.insert(uid, key.clone());
+        }
+        vec![key]
+    }
+
+    /// Takes note that an order is gone.
+    pub(crate) fn order_gone(&self, metadata: &ObjectMeta) -> Touched {
+        let Some(key) = OrderKey::of_order(metadata) else { return Vec::new() };
+        let mut seen = self.lock();
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        if seen.uids.remove(uid).is_some() {
+            seen.capacity.withdrawn(uid);
+            seen.capacity.settled(uid);
+        }
+        if let Some(entry) = seen.orders.get_mut(&key)
+            && entry.order.as_ref().is_some_and(|order| order.metadata.uid == metadata.uid)
+        {
+            entry.order = None;
+        }
+        seen.forget_if_empty(&key);
+        seen.next_in_queue()
+    }
+
+    /// Takes note of a World.
+    pub(crate) fn world_seen(&self, world: World) -> Touched {
+        let (Some(key), Some(name)) = (OrderKey::of_label(&world.metadata), world.metadata.name.clone()) else {
+            return Vec::new();
+        };
+        let mut seen = self.lock();
+        let entry = seen.orders.entry(key.clone()).or_default();
+        if entry.worlds.get(&name).is_some_and(|known| !is_newer(&world.metadata, &known.metadata)) {
+            return Vec::new();
+        }
+        entry.worlds.insert(name, Arc::new(world));
+        vec![key]
+    }
+
+    /// Takes note that a World is gone.
+    pub(crate) fn world_gone(&self, metadata: &ObjectMeta) -> Touched {
+        let (Some(key), Some(name)) = (OrderKey::of_label(metadata), metadata.name.as_ref()) else { return Vec::new() };
+        let mut seen = self.lock();
+        if let Some(entry) = seen.orders.get_mut(&key)
+            && entry.worlds.get(name).is_some_and(|known| known.metadata.uid == metadata.uid)
+        {
+            entry.worlds.remove(name);
+        }
+        seen.forget_if_empty(&key);
+        vec![key]
+    }
+
+    /// Takes note of a pod.
+    pub(crate) fn pod_seen(&self, key: &OrderKey, pod: ObservedPod) -> Touched {
+        let mut seen = self.lock();
+        let entry = seen.orders.entry(key.clone()).or_default();
+        if let Some(known) = entry.pods.get(&pod.name) {
+            if known.uid == pod.uid && known.resource_version >= pod.resource_version {
+                return Vec::new();
+            }
+            let unchanged = **known == ObservedPod { resource_version: known.resource_version, ..pod.clone() };
+            if known.uid != pod.uid {
+                let uid = known.uid.clone();
+                seen.capacity.released(&uid);
+            } else if unchanged {
+                return Vec::new();
+            }
+        }
+        let mut touched = vec![key.clone()];
+        if pod.phase.is_terminal() || pod.presence == Presence::Gone {
+            if seen.capacity.released(&pod.uid) {
+                touched.extend(seen.next_in_queue());
+            }
+        } else {
+            seen.capacity.held(&pod.uid, pod.node.clone(), pod.requests);
+        }
+        if let Some(entry) = seen.orders.get_mut(key) {
+            entry.pods.insert(pod.name.clone(), Arc::new(pod));
+        }
+        touched
+    }
+
+    /// Takes note that a pod is gone. Its last state is kept until its World's status records how it ended.
+    pub(crate) fn pod_gone(&self, key: &OrderKey, name: &str, uid: &str) -> Touched {
+        let mut seen = self.lock();
+        let freed = seen.capacity.released(uid);
+        let Some(entry) = seen.orders.get_mut(key) else { return Vec::new() };
+        let Some(known) = entry.pods.get(name).filter(|known| known.uid == uid).cloned() else { return Vec::new() };
+        let awaited = entry.worlds.values().any(|world| {
+            let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
+            world.metadata.uid.as_deref() == Some(known.world_uid.as_str()) && known.attempt > recorded
+        });
+        if awaited && entry.order.is_some() {
+            let gone = ObservedPod { presence: Presence::Gone, ..(*known).clone() };
+            entry.pods.insert(name.to_owned(), Arc::new(gone));
+        } else {
+            entry.pods.remove(name);
+        }
+        seen.forget_if_empty(key);
+        let mut touched = vec![key.clone()];
+        if freed {
+            touched.extend(seen.next_in_queue());
+        }
+        touched
+    }
+
+    /// Forgets pods whose end has been recorded and that are gone.
+    pub(crate) fn pods_recorded(&self, key: &OrderKey, names: &[String]) {
+        let mut seen = self.lock();
+        if let Some(entry) = seen.orders.get_mut(key) {
+            entry.pods.retain(|name, pod| pod.presence != Presence::Gone || !names.contains(name));
+        }
+    }
+
+    /// Takes note of a node.
+    pub(crate) fn node_seen(&self, node: ObservedNode) -> Touched {
+        let mut seen = self.lock();
+        if seen.capacity.node(&node.name) == Some(&node) {
+            return Vec::new();
+        }
+        let (name, lost) = (node.name.clone(), node.readiness == Readiness::Lost);
+        seen.capacity.node_set(node);
+        if lost { seen.on_node(&name) } else { seen.next_in_queue_or_unplaceable() }
+    }
+
+    /// Takes note that a node is gone.
+    pub(crate) fn node_gone(&self, name: &str) -> Touched {
+        let mut seen = self.lock();
+        seen.capacity.node_removed(name);
+        seen.on_node(name)
+    }
+
+    /// Returns everything that a decision about an order is based on, as far as it has been seen.
+    pub(crate) fn snapshot(&self, key: &OrderKey, now: Timestamp, settings: &Arc<Settings>) -> Option<Snapshot> {
+        let seen = self.lock();
+        let entry = seen.orders.get(key)?;
+        let pods: Vec<Arc<ObservedPod>> = entry.pods.values().cloned().collect();
+        let lost_nodes: BTreeSet<Arc<str>> = pods
+            .iter()
+            .filter_map(|pod| pod.node.clone())
+            .filter(|name| seen.capacity.node(name).is_none_or(|node| node.readiness == Readiness::Lost))
+            .collect();
+        Some(Snapshot {
+            now,
+            order: entry.order.clone()?,
+            worlds: entry.worlds.values().cloned().collect(),
+            pods,
+            lost_nodes,
+            status_written: entry.status_written,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Asks for slots for an order, and reserves what is granted until [`Index::settled`].
+    pub(crate) fn requested(&self, request: &Request) -> (Grant, Touched) {
+        let mut seen = self.lock();
+        let waiting_before = seen.capacity.waiting();
+        let grant = seen.capacity.requested(request);
+        // An order that left the queue makes the next one first.
+        let touched = if waiting_before > seen.capacity.waiting() { seen.next_in_queue() } else { Vec::new() };
+        (grant, touched)
+    }
+
+    /// Returns a World's share of a node.
+    pub(crate) fn share(&self, least: Resources, placement: &Placement) -> Resources {
+        self.lock().capacity.share(least, placement)
+    }
+
+    /// Gives back what was reserved for an order.
+    pub(crate) fn settled(&self, uid: &str) {
+        self.lock().capacity.settled(uid);
+    }
+
+    /// Returns how many orders wait for a slot.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().capacity.waiting()
+    }
+
+    /// Notes when an order's status was written.
+    pub(crate) fn status_written(&self, key: &OrderKey, at: Timestamp) {
+        if let Some(entry) = self.lock().orders.get_mut(key) {
+            entry.status_written = Some(at);
+        }
+    }
+
+    /// Notes that a reconciliation failed, and returns how often in a row that happened; or that it did not.
+    pub(crate) fn outcome(&self, key: &OrderKey, outcome: Outcome) -> u32 {
+        let mut seen = self.lock();
+        let Some(entry) = seen.orders.get_mut(key) else { return 0 };
+        entry.failures = match outcome {
+            Outcome::Done => 0,
+            Outcome::Failed => entry.failures.saturating_add(1),
+        };
+        entry.failures
+    }
+
+    /// Returns the pod with a name, and its order, for a World that shows its token.
+    pub(crate) fn pod(&self, key: &OrderKey, name: &str) -> Option<(Arc<WorkOrder>, Arc<ObservedPod>)> {
+        let seen = self.lock();
+        let entry = seen.orders.get(key)?;
+        Some((entry.order.clone()?, entry.pods.get(name)?.clone()))
+    }
+
+    /// Returns the World with a name.
+    pub(crate) fn world(&self, namespace: &str, name: &str) -> Option<Arc<World>> {
+        let seen = self.lock();
+        seen.orders
+            .iter()
+            .filter(|(key, _)| &*key.namespace == namespace && name.starts_with(&*key.name))
+            .find_map(|(_, entry)| entry.worlds.get(name).cloned())
+    }
+
+    /// Returns an order.
+    pub(crate) fn order(&self, key: &OrderKey) -> Option<Arc<WorkOrder>> {
+        self.lock().orders.get(key)?.order.clone()
+    }
+}
+
+/// How a reconciliation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It got to its end.
+    Done,
+    /// It did not.
+    Failed,
+}
+
+impl Seen {
+    fn forget_if_empty(&mut self, key: &OrderKey) {
+        if self.orders.get(key).is_some_and(Entry::is_empty) {
+            self.orders.remove(key);
+        }
+    }
+
+    fn next_in_queue(&self) -> Touched {
+        self.capacity.next_in_queue(WOKEN_AT_ONCE).filter_map(|uid| self.uids.get(uid).cloned()).collect()
+    }
+
+    /// Returns the orders that a better node may help: those that wait, and those that no node could hold.
+    fn next_in_queue_or_unplaceable(&self) -> Touched {
+        let mut touched = self.next_in_queue();
+        let unplaceable = self.orders.iter().filter(|(_, entry)| {
+            entry.pods.is_empty()
+                && entry.order.as_ref().is_some_and(|order| order.metadata.deletion_timestamp.is_none())
+        });
+        touched.extend(unplaceable.map(|(key, _)| key.clone()));
+        touched
+    }
+
+    fn on_node(&self, name: &str) -> Touched {
+        self.orders
+            .iter()
+            .filter(|(_, entry)| entry.pods.values().any(|pod| pod.node.as_deref() == Some(name)))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+}
+
+/// Returns whether the first of two observations of an object is the newer one.
+fn is_newer(candidate: &ObjectMeta, known: &ObjectMeta) -> bool {
+    candidate.uid != known.uid || version(candidate) > version(known)
+}
+
+/// Returns the version of an object; versions of one kind can be compared since Kubernetes says so (KEP-5504).
+pub(crate) fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}

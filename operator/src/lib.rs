@@ -1,0 +1,124 @@
+//! The operator: watches, gathers, lets the planner decide, writes, and serves artifacts.
+//!
+//! ```text
+//! watch -> index -> gather -> (planner) -> apply -> publish
+//! ```
+//!
+//! **Architecture invariant:** nothing in this crate decides; [`manyworlds_planner`] does. `apply` is the only writer of
+//! Worlds and pods.
+
+pub mod artifacts;
+mod errors;
+mod events;
+mod health;
+mod index;
+mod queue;
+mod requests;
+pub mod settings;
+mod watch;
+mod work_order;
+
+use std::error::Error;
+use std::future::Future;
+use std::io::Write;
+use std::sync::Arc;
+
+use kube::Client;
+use manyworlds_telemetry::{Metrics, start_logs};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as signal_channel;
+
+use artifacts::{ArtifactApi, ArtifactStore};
+use health::Readiness;
+use index::Index;
+use requests::Writer;
+use settings::Settings;
+use work_order::Reconciler;
+
+/// What every part of the operator may fail with.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When the API server cannot be reached with the given credential, an address is in use, or the artifact folder
+/// cannot be written.
+pub fn run(settings: Settings) -> Result<(), Failure> {
+    start_logs(&settings.log, settings.log_format)?;
+    // Two threads keep up with more events than one API server sends; more would cost memory on large machines.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+    let (stop_sender, stop) = signal_channel::channel(Stop::Run);
+    let client = Client::try_default().await?;
+    let readiness = Readiness::default();
+    let index = Arc::new(Index::default());
+    let store = ArtifactStore::open(&settings.artifacts)?;
+    let writer = Writer::new(client.clone(), metrics.clone());
+
+    let metrics_listener = TcpListener::bind(settings.metrics_address).await?;
+    let api_listener = TcpListener::bind(settings.api_address).await?;
+    let health = tokio::spawn(health::serve(metrics_listener, metrics.clone(), readiness.clone(), stop.clone()));
+    let api = ArtifactApi::new(client.clone(), index.clone(), store, metrics.clone());
+    let artifacts = tokio::spawn(artifacts::serve(api_listener, api, stop.clone()));
+
+    let (wakes, woken) = queue::wakes();
+    let events = events::Recorder::start(writer.clone(), metrics.clone());
+    let reconciler = Reconciler::new(index.clone(), writer, events, metrics.clone(), &settings, wakes.clone());
+    let watches = watch::start(&client, &settings, index, wakes, metrics, readiness);
+    let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, watches.synced(), stop.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
+
+    tokio::select! {
+        () = told_to_end()? => tracing::info!("told to end"),
+        ended = watches.ended() => tracing::error!(?ended, "a watch has ended"),
+    }
+    stop_sender.send_replace(Stop::End);
+    controller.await?;
+    health.await??;
+    artifacts.await??;
+    Ok(())
+}
+
+/// Whether the operator goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It does.
+    Run,
+    /// It ends.
+    End,
+}
+
+/// Resolves when the operator is to end.
+pub(crate) async fn stopped(mut stop: signal_channel::Receiver<Stop>) {
+    // An error means that the sender is gone, which is an end too.
+    let _ = stop.wait_for(|state| *state == Stop::End).await;
+}
+
+fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Prints an error with everything that caused it.
+pub fn print_error(error: &(dyn Error + 'static)) {
+    let mut text = format!("manyworlds-operator: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    // Nothing is left to tell about a standard error that is closed.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,166 @@
+//! Settings: as they are given, and as they are used.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+use manyworlds_api::Duration;
+use manyworlds_api::duration::DurationError;
+use manyworlds_telemetry::LogFormat;
+
+/// Runs coding agents as parallel Worlds on Kubernetes.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "manyworlds-operator", version)]
+pub struct Arguments {
+    /// Namespace that the operator itself runs in
+    #[arg(long, env = "MANYWORLDS_NAMESPACE", default_value = "manyworlds-system")]
+    namespace: String,
+    /// Namespace whose WorkOrders are worked on; empty for all
+    #[arg(long, env = "MANYWORLDS_WATCH_NAMESPACE", default_value = "")]
+    watch_namespace: String,
+    /// Image with the runner
+    #[arg(long, env = "MANYWORLDS_RUNNER_IMAGE", default_value = concat!("docker.io/manyworlds/runner:", env!("CARGO_PKG_VERSION")))]
+    runner_image: String,
+    /// Where Worlds reach this operator
+    #[arg(long, env = "MANYWORLDS_SERVICE_URL", default_value = "http://manyworlds.manyworlds-system.svc:8080")]
+    service_url: String,
+    /// Folder for artifacts
+    #[arg(long, env = "MANYWORLDS_ARTIFACTS", default_value = "/var/lib/manyworlds/artifacts")]
+    artifacts: PathBuf,
+    /// Address of the artifact API
+    #[arg(long, env = "MANYWORLDS_API_ADDRESS", default_value = "0.0.0.0:8080")]
+    api_address: SocketAddr,
+    /// Address of /metrics, /livez and /readyz
+    #[arg(long, env = "MANYWORLDS_METRICS_ADDRESS", default_value = "0.0.0.0:9090")]
+    metrics_address: SocketAddr,
+    /// Which log lines are written, such as info or info,manyworlds_operator=debug
+    #[arg(long, env = "MANYWORLDS_LOG", default_value = "info")]
+    log: String,
+    /// How log lines look
+    #[arg(long, env = "MANYWORLDS_LOG_FORMAT", default_value = "json")]
+    log_format: LogFormatArgument,
+    /// Whether the operator keeps a NetworkPolicy in every namespace with WorkOrders
+    #[arg(long, env = "MANYWORLDS_NETWORK_POLICY", default_value = "Managed", ignore_case = true)]
+    network_policy: NetworkPolicyArgument,
+    /// Egress rules of that policy for the hosts of repositories, as a JSON list of NetworkPolicyEgressRule
+    #[arg(long, env = "MANYWORLDS_REPOSITORY_EGRESS", default_value = "[]")]
+    repository_egress: String,
+    /// How long a World's pod may take to start before its slot is freed
+    #[arg(long, env = "MANYWORLDS_START_TIMEOUT", default_value = "2m")]
+    start_timeout: String,
+    /// How many WorkOrders are reconciled at the same time
+    #[arg(long, env = "MANYWORLDS_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+    concurrency: u16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormatArgument {
+    Json,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NetworkPolicyArgument {
+    Managed,
+    Disabled,
+}
+
+/// Settings as they are used.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace that the operator itself runs in.
+    pub namespace: String,
+    /// Namespace whose WorkOrders are worked on; all where there is none.
+    pub watch_namespace: Option<String>,
+    /// Image with the runner.
+    pub runner_image: String,
+    /// Where Worlds reach this operator.
+    pub service_url: String,
+    /// Folder for artifacts.
+    pub artifacts: PathBuf,
+    /// Address of the artifact API.
+    pub api_address: SocketAddr,
+    /// Address of metrics and probes.
+    pub metrics_address: SocketAddr,
+    /// Log filter.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What Worlds may reach besides DNS and the operator; nothing is kept where there is no policy.
+    pub network_policy: Option<Vec<NetworkPolicyEgressRule>>,
+    /// How long a pod may take to start.
+    pub start_timeout: Duration,
+    /// How many WorkOrders are reconciled at the same time.
+    pub concurrency: usize,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The egress rules are no such list.
+    #[error("MANYWORLDS_REPOSITORY_EGRESS is not a JSON list of NetworkPolicyEgressRule")]
+    RepositoryEgress(#[source] serde_json::Error),
+    /// The start time-out is no length of time.
+    #[error("MANYWORLDS_START_TIMEOUT cannot be read")]
+    StartTimeout(#[source] DurationError),
+}
+
+impl Arguments {
+    /// Reads every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] (class: spec) that names the setting.
+    pub fn resolve(self) -> Result<Settings, SettingsError> {
+        let rules = serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?;
+        Ok(Settings {
+            namespace: self.namespace,
+            watch_namespace: (!self.watch_namespace.is_empty()).then_some(self.watch_namespace),
+            runner_image: self.runner_image,
+            service_url: self.service_url,
+            artifacts: self.artifacts,
+            api_address: self.api_address,
+            metrics_address: self.metrics_address,
+            log: self.log,
+            log_format: match self.log_format {
+                LogFormatArgument::Json => LogFormat::Json,
+                LogFormatArgument::Text => LogFormat::Text,
+            },
+            network_policy: (self.network_policy == NetworkPolicyArgument::Managed).then_some(rules),
+            start_timeout: self.start_timeout.parse().map_err(SettingsError::StartTimeout)?,
+            concurrency: usize::from(self.concurrency),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(arguments: &[&str]) -> Result<Settings, String> {
+        let all = std::iter::once("manyworlds-operator").chain(arguments.iter().copied());
+        Arguments::try_parse_from(all)
+            .map_err(|error| error.to_string())
+            .and_then(|parsed| parsed.resolve().map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn an_empty_namespace_means_all() {
+        assert_eq!(resolve(&[]).unwrap().watch_namespace, None);
+        assert_eq!(resolve(&["--watch-namespace", "team"]).unwrap().watch_namespace.as_deref(), Some("team"));
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_used_is_named() {
+        assert!(resolve(&["--repository-egress", "{"]).unwrap_err().contains("MANYWORLDS_REPOSITORY_EGRESS"));
+        assert!(resolve(&["--start-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_START_TIMEOUT"));
+        assert!(resolve(&["--api-address", "here"]).unwrap_err().contains("--api-address"));
+    }
+
+    #[test]
+    fn the_policy_can_be_left_to_somebody_else() {
+        assert!(resolve(&["--network-policy", "Disabled"]).unwrap().network_policy.is_none());
+        assert_eq!(resolve(&[]).unwrap().network_policy, Some(Vec::new()));
+    }
+}

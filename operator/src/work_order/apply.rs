@@ -1,0 +1,206 @@
+//! Carries out a plan: the only writer of Worlds and pods. It decides nothing.
+//!
+//! Names are fixed by the plan, so a creation is a lock: who finds the object made already, by us and for this order,
+//! has succeeded.
+
+use std::sync::Arc;
+
+use futures::future::{join_all, try_join_all};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+use kube::core::ObjectMeta;
+use manyworlds_api::World;
+use manyworlds_api::world::WorldStage;
+use manyworlds_planner::resources::{NETWORK_POLICY, network_policy};
+use manyworlds_planner::{Effect, Grace, Snapshot, WorldPatch};
+use manyworlds_telemetry::{WorldOutcome, Written};
+
+use super::Reconciler;
+use super::patch::{status_patch, to_json};
+use crate::errors::ReconcileError;
+use crate::index::OrderKey;
+
+/// What the Worlds' network policy is made from.
+pub(super) struct Network {
+    /// Where the operator's pods are.
+    pub(super) operator_namespace: String,
+    /// The port of the artifact API.
+    pub(super) operator_port: u16,
+    /// What Worlds may reach besides; no policy is kept where there is none.
+    pub(super) repositories: Option<Vec<NetworkPolicyEgressRule>>,
+}
+
+impl Reconciler {
+    /// Carries out the effects of a plan: records first, then creations, then removals.
+    pub(super) async fn apply(
+        &self,
+        key: &OrderKey,
+        snapshot: &Snapshot,
+        effects: &[Effect],
+    ) -> Result<(), ReconcileError> {
+        let patches = effects.iter().filter_map(|effect| match effect {
+            Effect::PatchWorld(patch) => Some(self.patch_world(key, snapshot, patch)),
+            Effect::OpenWorld { .. }
+            | Effect::StartAttempt { .. }
+            | Effect::DeletePod { .. }
+            | Effect::DeleteWorld { .. }
+            | Effect::DeleteOrder { .. } => None,
+        });
+        try_join_all(patches).await?;
+        if effects.iter().any(|effect| matches!(effect, Effect::OpenWorld { .. } | Effect::StartAttempt { .. })) {
+            self.prepare_namespace(&key.namespace).await?;
+        }
+        let rest = effects.iter().map(|effect| self.carry_out(key, effect));
+        // Every write is attempted even if one fails: a World that cannot start must not hold up the others.
+        join_all(rest).await.into_iter().collect()
+    }
+
+    async fn carry_out(&self, key: &OrderKey, effect: &Effect) -> Result<(), ReconcileError> {
+        let namespace = &*key.namespace;
+        match effect {
+            Effect::PatchWorld(_) => Ok(()),
+            Effect::OpenWorld { world, pod } => self.open_world(key, world, pod).await,
+            Effect::StartAttempt { pod } => self.start_attempt(key, pod).await,
+            Effect::DeletePod { name, uid, grace } => {
+                let seconds = match grace {
+                    Grace::Normal => None,
+                    Grace::None => Some(0),
+                };
+                self.writer.pod_delete(namespace, name, uid, seconds).await
+            }
+            Effect::DeleteWorld { name, uid } => self.writer.world_delete(namespace, name, uid).await,
+            Effect::DeleteOrder { uid } => self.writer.order_delete(namespace, &key.name, uid).await,
+        }
+    }
+
+    async fn patch_world(&self, key: &OrderKey, snapshot: &Snapshot, patch: &WorldPatch) -> Result<(), ReconcileError> {
+        let WorldPatch { name, uid, resource_version, status, recorded_pods } = patch;
+        let known = snapshot.worlds.iter().find(|world| world.metadata.uid.as_ref() == Some(uid));
+        let before = known.and_then(|world| world.status.as_ref());
+        let body = status_patch(uid, resource_version, &to_json(before)?, &to_json(Some(status))?);
+        let mut written = self.writer.world_status_patch(&key.namespace, name, &body).await?;
+        written.metadata.managed_fields = None;
+        self.index.world_seen(written);
+        self.index.pods_recorded(key, recorded_pods);
+        self.count(before.and_then(|status| status.stage), status);
+        tracing::info!(
+            world = name,
+            attempt = status.attempt_count,
+            stage = status.stage.map(tracing::field::debug),
+            score = status.score.as_ref().map(|score| score.total),
+            message = status.message.as_deref(),
+            "the World's status has changed"
+        );
+        Ok(())
+    }
+
+    fn count(&self, before: Option<WorldStage>, status: &manyworlds_api::WorldStatus) {
+        if before == status.stage {
+            return;
+        }
+        let outcome = match status.stage {
+            Some(WorldStage::Scored) if status.eligible == Some(true) => WorldOutcome::Eligible,
+            Some(WorldStage::Scored) => WorldOutcome::Ineligible,
+            Some(WorldStage::Failed) => WorldOutcome::Failed,
+            Some(WorldStage::Cut) => WorldOutcome::Cut,
+            _ => return,
+        };
+        self.metrics.worlds_finished.with_label_values(&[outcome.as_str()]).inc();
+        if let Some(score) = &status.score {
+            self.metrics.world_score.observe(f64::from(score.total));
+        }
+        if let Some(class) = status.attempts.last().and_then(|attempt| attempt.class) {
+            self.metrics.attempt_failures.with_label_values(&[class.as_str()]).inc();
+        }
+    }
+
+    async fn open_world(&self, key: &OrderKey, world: &World, pod: &Pod) -> Result<(), ReconcileError> {
+        let order_uid = world.spec.order.uid.as_str();
+        let uid = match self.writer.world_create(&key.namespace, world).await {
+            Ok(mut made) => {
+                made.metadata.managed_fields = None;
+                let uid = made.metadata.uid.clone();
+                self.index.world_seen(made);
+                uid
+            }
+            Err(error) if already_exists(&error) => {
+                let name = world.metadata.name.as_deref().unwrap_or_default();
+                self.existing(key, Written::World, name, order_uid).await?.uid
+            }
+            Err(error) => return Err(error),
+        };
+        let mut owned = pod.clone();
+        if let (Some(owners), Some(uid)) = (&mut owned.metadata.owner_references, uid) {
+            for owner in owners {
+                owner.uid.clone_from(&uid);
+            }
+        }
+        self.start_attempt(key, &owned).await
+    }
+
+    async fn start_attempt(&self, key: &OrderKey, pod: &Pod) -> Result<(), ReconcileError> {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let owner = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.uid.as_str());
+        match self.writer.pod_create(&key.namespace, pod).await {
+            Ok(made) => {
+                if let Some((key, pod)) = made.into_observed() {
+                    self.index.pod_seen(&key, pod);
+                }
+                self.metrics.attempts.inc();
+                tracing::info!(pod = name, "an attempt has started");
+                Ok(())
+            }
+            Err(error) if already_exists(&error) => self.existing(key, Written::Pod, name, owner).await.map(drop),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds out whose an object is that was there already.
+    async fn existing(
+        &self,
+        key: &OrderKey,
+        kind: Written,
+        name: &str,
+        owner: &str,
+    ) -> Result<ObjectMeta, ReconcileError> {
+        let metadata = self.writer.owner_of(&key.namespace, kind, name).await?;
+        let owners = metadata.owner_references.as_deref().unwrap_or_default();
+        let ours = owners.iter().any(|reference| reference.uid == owner);
+        let label = OrderKey::of_label(&metadata);
+        match (ours, metadata.deletion_timestamp.is_some()) {
+            (true, false) => Ok(metadata),
+            (_, true) => Err(ReconcileError::StillGoing { kind: kind_name(kind), name: name.to_owned() }),
+            // An earlier order of the same name left it behind, and the garbage collector is on its way.
+            (false, false) if label.as_ref() == Some(key) => {
+                Err(ReconcileError::StillGoing { kind: kind_name(kind), name: name.to_owned() })
+            }
+            (false, false) => Err(ReconcileError::Foreign { kind: kind_name(kind), name: name.to_owned() }),
+        }
+    }
+
+    /// Makes sure, once for each namespace, that its Worlds can reach no more than they need.
+    async fn prepare_namespace(&self, namespace: &Arc<str>) -> Result<(), ReconcileError> {
+        let Some(repositories) = &self.network.repositories else { return Ok(()) };
+        if !self.to_prepare(namespace) {
+            return Ok(());
+        }
+        let Network { operator_namespace, operator_port, repositories: _ } = &self.network;
+        let policy = network_policy(namespace, operator_namespace, *operator_port, repositories);
+        let applied = self.writer.network_policy_apply(namespace, NETWORK_POLICY, &policy).await;
+        if applied.is_err() {
+            self.not_prepared(namespace);
+        }
+        applied
+    }
+}
+
+const fn kind_name(kind: Written) -> &'static str {
+    match kind {
+        Written::Pod => "Pod",
+        _ => "World",
+    }
+}
+
+fn already_exists(error: &ReconcileError) -> bool {
+    matches!(error, ReconcileError::Api { source: kube::Error::Api(status), .. } if status.code == 409)
+}

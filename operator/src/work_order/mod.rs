@@ -1,0 +1,168 @@
+//! One look at one order: gather, let the planner decide, apply, publish.
+
+mod apply;
+mod patch;
+mod publish;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use manyworlds_planner::{Settings as PlannerSettings, survey};
+use manyworlds_telemetry::{ErrorClass, Metrics};
+use tracing::Instrument;
+
+use crate::errors::{ReconcileError, chain};
+use crate::events::Recorder;
+use crate::index::{Index, OrderKey, Outcome};
+use crate::queue::Wakes;
+use crate::requests::Writer;
+use crate::settings::Settings;
+
+/// The longest wait after failures in a row.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How often an order that waits for room says its place anew.
+const PLACE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Looks at orders.
+pub(crate) struct Reconciler {
+    index: Arc<Index>,
+    writer: Writer,
+    events: Recorder,
+    metrics: Metrics,
+    wakes: Wakes,
+    settings: Arc<PlannerSettings>,
+    network: apply::Network,
+    prepared: Mutex<HashSet<Arc<str>>>,
+    concurrency: usize,
+}
+
+impl Reconciler {
+    pub(crate) fn new(
+        index: Arc<Index>,
+        writer: Writer,
+        events: Recorder,
+        metrics: Metrics,
+        settings: &Settings,
+        wakes: Wakes,
+    ) -> Self {
+        let mut planner = PlannerSettings::new(settings.runner_image.clone(), settings.service_url.clone());
+        planner.start_timeout = settings.start_timeout;
+        let network = apply::Network {
+            operator_namespace: settings.namespace.clone(),
+            operator_port: settings.api_address.port(),
+            repositories: settings.network_policy.clone(),
+        };
+        Self {
+            index,
+            writer,
+            events,
+            metrics,
+            wakes,
+            settings: Arc::new(planner),
+            network,
+            prepared: Mutex::default(),
+            concurrency: settings.concurrency,
+        }
+    }
+
+    /// Returns how many orders are looked at at the same time.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// Looks at one order.
+    pub(crate) async fn reconcile(&self, key: &OrderKey) {
+        let span = tracing::info_span!("reconcile", namespace = %key.namespace, work_order = %key.name);
+        let started = Instant::now();
+        self.metrics.reconciles_running.inc();
+        let outcome = self.look(key).instrument(span.clone()).await;
+        self.metrics.reconciles_running.dec();
+        self.metrics.reconciles.inc();
+        self.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+        match outcome {
+            Ok(()) => {
+                self.index.outcome(key, Outcome::Done);
+            }
+            Err(error) => self.failed(key, &error).instrument(span).await,
+        }
+    }
+
+    async fn look(&self, key: &OrderKey) -> Result<(), ReconcileError> {
+        let now = Timestamp::now();
+        let Some(snapshot) = self.index.snapshot(key, now, &self.settings) else { return Ok(()) };
+        let survey = survey(&snapshot);
+        let request = survey.request(|least, placement| self.index.share(least, placement));
+        let (grant, touched) = self.index.requested(&request);
+        self.metrics.orders_waiting.set(i64::try_from(self.index.waiting()).unwrap_or(i64::MAX));
+        for other in touched.into_iter().filter(|other| other != key) {
+            self.wakes.now(other);
+        }
+        let plan = survey.plan(grant);
+        let applied = self.apply(key, &snapshot, &plan.effects).await;
+        self.index.settled(&request.uid);
+        applied?;
+        self.publish(key, &snapshot, &plan).await?;
+        if let Some(time) = plan.next_check {
+            let wait = time.duration_since(now).try_into().unwrap_or(Duration::ZERO);
+            self.wakes.after(key.clone(), wait);
+        }
+        if grant.place.is_some() {
+            self.wakes.after(key.clone(), PLACE_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Counts a failure, shows it on the order where a person should know, and tries again later.
+    async fn failed(&self, key: &OrderKey, error: &ReconcileError) {
+        let class = error.class();
+        self.metrics.reconcile_errors.with_label_values(&[class.as_str()]).inc();
+        let failures = self.index.outcome(key, Outcome::Failed);
+        let wait = wait(class, failures);
+        match class {
+            ErrorClass::Conflict => {
+                tracing::debug!(error = %chain(error), "somebody else wrote first; looking again");
+            }
+            _ => {
+                tracing::warn!(class = class.as_str(), failures, error = %chain(error), "an order could not be brought forward; trying again")
+            }
+        }
+        if let Some((reason, message)) = error.to_show() {
+            self.show(key, reason, &message).await;
+        }
+        self.wakes.after(key.clone(), wait);
+    }
+
+    /// Returns whether a namespace still has to be prepared for Worlds, and notes that it will be.
+    fn to_prepare(&self, namespace: &Arc<str>) -> bool {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.clone())
+    }
+
+    /// Notes that a namespace could not be prepared.
+    fn not_prepared(&self, namespace: &Arc<str>) {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+}
+
+/// Returns how long to wait after failures in a row: longer each time, except where somebody else was merely faster.
+fn wait(class: ErrorClass, failures: u32) -> Duration {
+    let first = match class {
+        ErrorClass::Conflict => Duration::from_millis(50),
+        ErrorClass::Transient => Duration::from_secs(1),
+        ErrorClass::Permission | ErrorClass::Spec | ErrorClass::Bug => Duration::from_secs(5),
+    };
+    first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_with_failures_and_end_at_a_minute() {
+        assert_eq!(wait(ErrorClass::Conflict, 1), Duration::from_millis(50));
+        assert_eq!(wait(ErrorClass::Transient, 3), Duration::from_secs(4));
+        assert_eq!(wait(ErrorClass::Spec, 30), LONGEST_WAIT);
+    }
+}

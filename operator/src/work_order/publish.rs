@@ -1,0 +1,80 @@
+//! Tells people: the order's status, events, metrics.
+
+use jiff::Timestamp;
+use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, truth};
+use manyworlds_api::{WorkOrder, WorkOrderStatus};
+use manyworlds_planner::{Plan, Snapshot};
+use manyworlds_telemetry::OrderOutcome;
+
+use super::Reconciler;
+use super::patch::{status_patch, to_json};
+use crate::errors::{ReconcileError, chain};
+use crate::index::OrderKey;
+
+impl Reconciler {
+    /// Writes the order's status where it has changed, and then tells what happened.
+    pub(super) async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &Plan) -> Result<(), ReconcileError> {
+        let Some(status) = &plan.status else { return Ok(()) };
+        self.write_status(key, &snapshot.order, status).await?;
+        for event in &plan.events {
+            self.events.record(&snapshot.order, event, Timestamp::now());
+        }
+        let summary = status.summary.as_deref();
+        tracing::info!(summary, message = status.message.as_deref(), "the order's status has changed");
+        if truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True {
+            self.finished(&snapshot.order, status);
+        }
+        Ok(())
+    }
+
+    /// Shows on the order that it cannot be brought forward.
+    pub(super) async fn show(&self, key: &OrderKey, reason: Reason, message: &str) {
+        let Some(order) = self.index.order(key) else { return };
+        let mut status = order.status.clone().unwrap_or_default();
+        if truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True {
+            return;
+        }
+        let now = Timestamp::now();
+        for (kind, truth) in [(OrderCondition::Succeeded, Truth::Unknown), (OrderCondition::Stalled, Truth::True)] {
+            let line = condition(kind.as_str(), truth, reason, message, order.metadata.generation, now);
+            set(&mut status.conditions, line);
+        }
+        status.summary = Some(reason.as_str().to_owned());
+        status.message = Some(message.to_owned());
+        if order.status.as_ref() == Some(&status) {
+            return;
+        }
+        if let Err(error) = self.write_status(key, &order, &status).await {
+            tracing::debug!(error = %chain(&error), "the failure could not be shown on the order");
+        }
+    }
+
+    async fn write_status(
+        &self,
+        key: &OrderKey,
+        order: &WorkOrder,
+        status: &WorkOrderStatus,
+    ) -> Result<(), ReconcileError> {
+        let before = to_json(order.status.as_ref())?;
+        let uid = order.metadata.uid.as_deref().unwrap_or_default();
+        let version = order.metadata.resource_version.as_deref().unwrap_or_default();
+        let patch = status_patch(uid, version, &before, &to_json(Some(status))?);
+        let mut written = self.writer.order_status_patch(&key.namespace, &key.name, &patch).await?;
+        written.metadata.managed_fields = None;
+        self.index.order_seen(written);
+        self.index.status_written(key, Timestamp::now());
+        Ok(())
+    }
+
+    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus) {
+        let outcome = match status.summary.as_deref() {
+            Some("Succeeded") => OrderOutcome::Succeeded,
+            Some("Cancelled") => OrderOutcome::Cancelled,
+            _ => OrderOutcome::Failed,
+        };
+        self.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
+        if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {
+            self.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
+        }
+    }
+}

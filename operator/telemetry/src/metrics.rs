@@ -1,0 +1,288 @@
+//! The metrics of the operator.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Content type of the text that [`Metrics::encode`] writes.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// One line of the list of metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Name, with its unit as the suffix.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Labels.
+    pub labels: &'static [&'static str],
+}
+
+macro_rules! metric_list {
+    ($($constant:ident = $name:literal, [$($label:literal),*], $help:literal;)+) => {
+        $(const $constant: Description = Description { name: $name, help: $help, labels: &[$($label),*] };)+
+        /// Every metric of the operator, in the order in which they are documented.
+        pub const LIST: &[Description] = &[$($constant),+];
+    };
+}
+
+metric_list! {
+    RECONCILES = "manyworlds_reconciles_total", [], "Reconciliations of WorkOrders.";
+    RECONCILE_SECONDS = "manyworlds_reconcile_duration_seconds", [], "Time of one reconciliation, writes included.";
+    RECONCILE_ERRORS = "manyworlds_reconcile_errors_total", ["class"], "Reconciliations that failed, by class of the error.";
+    API_WRITES = "manyworlds_api_writes_total", ["verb", "kind"], "Write requests to the API server.";
+    WATCH_ERRORS = "manyworlds_watch_errors_total", ["kind"], "Watches that broke and were taken up again.";
+    ORDERS = "manyworlds_work_orders", ["state"], "WorkOrders by state: active or finished.";
+    ORDERS_FINISHED = "manyworlds_work_orders_finished_total", ["outcome"], "WorkOrders that finished.";
+    ORDER_SECONDS = "manyworlds_work_order_duration_seconds", [], "Time from the creation of a WorkOrder to its end.";
+    ORDERS_WAITING = "manyworlds_work_orders_waiting", [], "WorkOrders that wait for a free slot.";
+    WORLDS_FINISHED = "manyworlds_worlds_finished_total", ["outcome"], "Worlds that ended.";
+    WORLDS_HOLDING = "manyworlds_worlds_running", [], "Worlds that hold a slot.";
+    WORLD_SCORE = "manyworlds_world_score_points", [], "Scores of Worlds, out of 100.";
+    ATTEMPTS = "manyworlds_world_attempts_total", [], "Attempts of Worlds that were started.";
+    ATTEMPT_FAILURES = "manyworlds_world_attempt_failures_total", ["class"], "Attempts that failed, by class of the failure.";
+    SLOTS = "manyworlds_nodes_ready", [], "Nodes that are ready and schedulable.";
+    ARTIFACTS = "manyworlds_artifacts_stored_total", [], "Artifacts that were stored.";
+    ARTIFACT_BYTES = "manyworlds_artifacts_stored_bytes_total", [], "Bytes of artifacts that were stored.";
+    HTTP_REQUESTS = "manyworlds_http_requests_total", ["code"], "Requests to the artifact API, by class of the answer.";
+    EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were not written because too many were waiting.";
+    QUEUE = "manyworlds_reconciles_running", [], "Reconciliations under way.";
+    POD_START_SECONDS = "manyworlds_pods_created_duration_seconds", [], "Time from seeing a WorkOrder to its first pods created.";
+    BUILD = "manyworlds_build_info", ["version"], "Version of the operator; always 1.";
+}
+
+/// Declares a closed set of label values.
+macro_rules! labels {
+    ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $word:ident = $text:literal),+ $(,)? }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$inner])* $word),+ }
+        impl $name {
+            /// Returns the value of the label.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$word => $text),+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// How a WorkOrder ended.
+    OrderOutcome {
+        /// It has a winner.
+        Succeeded = "succeeded",
+        /// It has none.
+        Failed = "failed",
+        /// It was cancelled.
+        Cancelled = "cancelled",
+    }
+}
+labels! {
+    /// How a World ended.
+    WorldOutcome {
+        /// With a score, and it could win.
+        Eligible = "eligible",
+        /// With a score, and it could not win.
+        Ineligible = "ineligible",
+        /// Without a score.
+        Failed = "failed",
+        /// It was cut.
+        Cut = "cut",
+    }
+}
+labels! {
+    /// Class of an error of the operator itself.
+    ErrorClass {
+        /// The resource's fault.
+        Spec = "spec",
+        /// Time will cure it.
+        Transient = "transient",
+        /// Somebody else wrote first.
+        Conflict = "conflict",
+        /// A permission is missing.
+        Permission = "permission",
+        /// Ours.
+        Bug = "bug",
+    }
+}
+labels! {
+    /// Verb of a write request.
+    ApiVerb {
+        /// Create.
+        Create = "create",
+        /// Patch.
+        Patch = "patch",
+        /// Delete.
+        Delete = "delete",
+    }
+}
+labels! {
+    /// What a write request is about.
+    Written {
+        /// A WorkOrder.
+        WorkOrder = "workorder",
+        /// A World.
+        World = "world",
+        /// A pod.
+        Pod = "pod",
+        /// An event.
+        Event = "event",
+        /// A network policy.
+        NetworkPolicy = "networkpolicy",
+        /// A node.
+        Node = "node",
+    }
+}
+labels! {
+    /// Class of an HTTP answer.
+    ApiWord {
+        /// 2xx.
+        Success = "2xx",
+        /// 4xx.
+        Refused = "4xx",
+        /// 5xx.
+        Failed = "5xx",
+    }
+}
+
+/// Why the metrics could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("a metric could not be registered or written")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// The metrics of one operator.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the list above says what each of them counts")]
+pub struct Metrics {
+    registry: Registry,
+    pub reconciles: IntCounter,
+    pub reconcile_seconds: Histogram,
+    pub reconcile_errors: IntCounterVec,
+    pub api_writes: IntCounterVec,
+    pub watch_errors: IntCounterVec,
+    pub orders: IntGaugeVec,
+    pub orders_finished: IntCounterVec,
+    pub order_seconds: Histogram,
+    pub orders_waiting: IntGauge,
+    pub worlds_finished: IntCounterVec,
+    pub worlds_running: IntGauge,
+    pub world_score: Histogram,
+    pub attempts: IntCounter,
+    pub attempt_failures: IntCounterVec,
+    pub nodes_ready: IntGauge,
+    pub artifacts: IntCounter,
+    pub artifact_bytes: IntCounter,
+    pub http_requests: IntCounterVec,
+    pub events_dropped: IntCounter,
+    pub reconciles_running: IntGauge,
+    pub pods_created_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Makes the metrics.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricsError`] (class: bug) when two of them have the same name.
+    pub fn new(version: &str) -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        gauges(&registry, BUILD)?.with_label_values(&[version]).set(1);
+        Ok(Self {
+            reconciles: counter(&registry, RECONCILES)?,
+            reconcile_seconds: histogram(&registry, RECONCILE_SECONDS, SHORT_SECONDS)?,
+            reconcile_errors: counters(&registry, RECONCILE_ERRORS)?,
+            api_writes: counters(&registry, API_WRITES)?,
+            watch_errors: counters(&registry, WATCH_ERRORS)?,
+            orders: gauges(&registry, ORDERS)?,
+            orders_finished: counters(&registry, ORDERS_FINISHED)?,
+            order_seconds: histogram(&registry, ORDER_SECONDS, LONG_SECONDS)?,
+            orders_waiting: gauge(&registry, ORDERS_WAITING)?,
+            worlds_finished: counters(&registry, WORLDS_FINISHED)?,
+            worlds_running: gauge(&registry, WORLDS_HOLDING)?,
+            world_score: histogram(&registry, WORLD_SCORE, POINTS)?,
+            attempts: counter(&registry, ATTEMPTS)?,
+            attempt_failures: counters(&registry, ATTEMPT_FAILURES)?,
+            nodes_ready: gauge(&registry, SLOTS)?,
+            artifacts: counter(&registry, ARTIFACTS)?,
+            artifact_bytes: counter(&registry, ARTIFACT_BYTES)?,
+            http_requests: counters(&registry, HTTP_REQUESTS)?,
+            events_dropped: counter(&registry, EVENTS_DROPPED)?,
+            reconciles_running: gauge(&registry, QUEUE)?,
+            pods_created_seconds: histogram(&registry, POD_START_SECONDS, SHORT_SECONDS)?,
+            registry,
+        })
+    }
+
+    /// Writes all metrics as text for Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricsError`] (class: bug) when one of them cannot be written.
+    pub fn encode(&self) -> Result<Vec<u8>, MetricsError> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// Upper bounds, in seconds, for what takes milliseconds.
+const SHORT_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Upper bounds, in seconds, for what takes minutes; 1800 is the acceptance limit of W17.
+const LONG_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0];
+/// Upper bounds of scores.
+const POINTS: &[f64] = &[0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 100.0];
+
+fn counter(registry: &Registry, description: Description) -> Result<IntCounter, MetricsError> {
+    let metric = IntCounter::new(description.name, description.help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(registry: &Registry, description: Description) -> Result<IntCounterVec, MetricsError> {
+    let metric = IntCounterVec::new(Opts::new(description.name, description.help), description.labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, description: Description) -> Result<IntGauge, MetricsError> {
+    let metric = IntGauge::new(description.name, description.help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauges(registry: &Registry, description: Description) -> Result<IntGaugeVec, MetricsError> {
+    let metric = IntGaugeVec::new(Opts::new(description.name, description.help), description.labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(registry: &Registry, description: Description, buckets: &[f64]) -> Result<Histogram, MetricsError> {
+    let options = HistogramOpts::new(description.name, description.help).buckets(buckets.to_vec());
+    let metric = Histogram::with_opts(options)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_say_their_unit() {
+        for (index, description) in LIST.iter().enumerate() {
+            assert!(LIST[..index].iter().all(|other| other.name != description.name), "{}", description.name);
+            assert!(description.name.starts_with("manyworlds_"), "{}", description.name);
+            assert!(description.help.ends_with('.'), "{}", description.name);
+        }
+        assert!(LIST.len() > 20, "W15 asks for more than twenty");
+    }
+
+    #[test]
+    fn every_plain_metric_is_written() {
+        let text = String::from_utf8(Metrics::new("1.2.3").unwrap().encode().unwrap()).unwrap();
+        for description in LIST.iter().filter(|description| description.labels.is_empty()) {
+            assert!(text.contains(description.name), "{}", description.name);
+        }
+        assert!(text.contains(r#"manyworlds_build_info{version="1.2.3"} 1"#));
+    }
+}
