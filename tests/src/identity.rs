@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
-use kube::{Api, Config};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::namespace::unique;
+use crate::namespace::{clean_up, unique};
 use crate::{Cluster, LIMIT, Result, eventually, resources};
 
 /// Namespace of the operator; the audit policy of the test cluster knows its ServiceAccounts.
@@ -84,7 +84,7 @@ impl OperatorIdentity {
     ///
     /// When the file cannot be written.
     pub fn kubeconfig_through(&self, address: &str) -> Result<PathBuf> {
-        self.write("proxy", &json!({"server": format!("http://{address}")}), &json!({}))
+        self.write(&address.replace(':', "-"), &json!({"server": format!("http://{address}")}), &json!({}))
     }
 
     fn write(&self, name: &str, cluster: &Value, user: &Value) -> Result<PathBuf> {
@@ -100,31 +100,19 @@ impl OperatorIdentity {
         fs::write(&path, serde_json::to_string_pretty(&content)?)?;
         Ok(path)
     }
-
-    /// Takes the ServiceAccount and its rights away again.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the API server says.
-    pub async fn remove(self) -> Result {
-        for object in objects(&self.account)?.iter().filter(|object| object["kind"] != "Namespace") {
-            let interface = resources::interface(&self.cluster.client, object)?;
-            interface
-                .delete(object["metadata"]["name"].as_str().unwrap_or_default(), &kube::api::DeleteParams::default())
-                .await?;
-        }
-        Ok(())
-    }
 }
 
-/// Returns the address of the API server and how to reach it with a token.
-///
-/// # Errors
-///
-/// When the kubeconfig of the cluster cannot be used.
-pub async fn configuration(identity: &OperatorIdentity) -> Result<Config> {
-    let file = kube::config::Kubeconfig::read_from(&identity.kubeconfig)?;
-    Ok(Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?)
+impl Drop for OperatorIdentity {
+    /// Takes the ServiceAccount and its rights away again, and with it its tokens.
+    fn drop(&mut self) {
+        let account = self.account.clone();
+        clean_up(&self.cluster.kubeconfig, &self.account, async move |client| {
+            for object in objects(&account)?.iter().filter(|object| object["kind"] != "Namespace") {
+                resources::interface(&client, object)?.delete(&account, &DeleteParams::default()).await?;
+            }
+            Ok(())
+        });
+    }
 }
 
 fn read_kubeconfig(path: &Path) -> Result<Value> {

@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod operator;
 pub mod orders;
 pub mod proxy;
+pub mod recorder;
 pub mod resources;
 
 pub use cluster::Cluster;
@@ -24,6 +25,7 @@ pub use identity::OperatorIdentity;
 pub use namespace::Namespace;
 pub use operator::{OperatorProcess, OperatorSettings};
 pub use proxy::{Cut, Proxy};
+pub use recorder::Recorder;
 
 /// Whatever ends a test: the text of the error is all that a person sees of it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,6 @@
 //! Namespaces of tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,20 +52,29 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let (name, kubeconfig) = (self.name.clone(), self.kubeconfig.clone());
-        // The runtime of the test may be ending, so the clean-up has its own.
-        let cleaner = std::thread::spawn(move || -> Result {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let cluster = Cluster::from_file(&kubeconfig).await?;
-                let namespaces: Api<NamespaceResource> = Api::all(cluster.client);
-                namespaces.delete(&name, &DeleteParams::background()).await?;
-                Ok(())
-            })
+        let name = self.name.clone();
+        clean_up(&self.kubeconfig, &self.name, async move |client| {
+            let namespaces: Api<NamespaceResource> = Api::all(client);
+            namespaces.delete(&name, &DeleteParams::background()).await?;
+            Ok(())
         });
-        if let Ok(Err(error)) = cleaner.join() {
-            eprintln!("the namespace {} was left behind: {error}", self.name);
-        }
+    }
+}
+
+/// Runs a guard's clean-up to its end, in a runtime of its own because that of the test may be ending.
+pub(crate) fn clean_up<F>(kubeconfig: &Path, what: &str, work: F)
+where
+    F: AsyncFnOnce(Client) -> Result + Send + 'static,
+{
+    let kubeconfig = kubeconfig.to_owned();
+    let cleaner = std::thread::spawn(move || -> Result {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { work(Cluster::from_file(&kubeconfig).await?.client).await })
+    });
+    match cleaner.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => eprintln!("{what} was left behind: {error}"),
+        Err(_) => eprintln!("{what} was left behind"),
     }
 }
 
