@@ -53,9 +53,9 @@ impl Writer {
         &self,
         namespace: &str,
         name: &str,
-        patch: &Value,
+        body: &Value,
     ) -> Result<World, ReconcileError> {
-        self.status_patch(&custom(namespace, "worlds"), Written::World, name, patch).await
+        self.status_patch(&custom(namespace, "worlds"), Written::World, name, body).await
     }
 
     /// Patches the status of a WorkOrder.
@@ -63,9 +63,9 @@ impl Writer {
         &self,
         namespace: &str,
         name: &str,
-        patch: &Value,
+        body: &Value,
     ) -> Result<WorkOrder, ReconcileError> {
-        self.status_patch(&custom(namespace, "workorders"), Written::WorkOrder, name, patch).await
+        self.status_patch(&custom(namespace, "workorders"), Written::WorkOrder, name, body).await
     }
 
     /// Deletes a pod, if it is still the one that was meant.
@@ -139,10 +139,10 @@ impl Writer {
         path: &str,
         kind: Written,
         name: &str,
-        patch: &Value,
+        body: &Value,
     ) -> Result<R, ReconcileError> {
         let request =
-            Request::new(path).patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(patch));
+            Request::new(path).patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(body));
         self.send(ApiVerb::Patch, kind, request).await
     }
 

@@ -124,8 +124,9 @@ impl Reconciler {
             ErrorClass::Conflict => {
                 tracing::debug!(error = %chain(error), "somebody else wrote first; looking again");
             }
-            _ => {
-                tracing::warn!(class = class.as_str(), failures, error = %chain(error), "an order could not be brought forward; trying again")
+            ErrorClass::Spec | ErrorClass::Transient | ErrorClass::Permission | ErrorClass::Bug => {
+                let error = chain(error);
+                tracing::warn!(class = class.as_str(), failures, error, "an order cannot be brought forward yet");
             }
         }
         if let Some((reason, message)) = error.to_show() {
