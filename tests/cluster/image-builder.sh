@@ -94,7 +94,7 @@ load_image() {
   local target=$1 stamp=$directory/images/$1
   [ "$(cat "$stamp" 2>/dev/null)" = "$archive" ] && return 0
   case $(provider) in
-    existing) push_image "$target" ;;
+    existing) push_image "$target"; return 0 ;;
     "") fail "no cluster in $directory; start one with: make cluster" ;;
     *) load "$archive" ;;
   esac
