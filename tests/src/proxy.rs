@@ -33,7 +33,8 @@ pub enum Cut {
 }
 
 impl Cut {
-    const fn number(self) -> usize {
+    /// Returns the number of the write at which the proxy stops.
+    pub const fn number(self) -> usize {
         match self {
             Self::Never => usize::MAX,
             Self::AfterAnswer(number) | Self::BeforeAnswer(number) => number,
