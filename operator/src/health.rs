@@ -12,6 +12,7 @@ use manyworlds_telemetry::{CONTENT_TYPE, Metrics};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::index::{Census, Index};
 use crate::{Stop, stopped};
 
 /// Whether the operator's caches are warm.
@@ -33,6 +34,7 @@ impl Readiness {
 struct Health {
     metrics: Metrics,
     readiness: Readiness,
+    index: Arc<Index>,
 }
 
 /// Serves until the operator ends.
@@ -40,13 +42,14 @@ pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Metrics,
     readiness: Readiness,
+    index: Arc<Index>,
     stop: watch::Receiver<Stop>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
-        .with_state(Health { metrics, readiness });
+        .with_state(Health { metrics, readiness, index });
     axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
 }
 
@@ -59,8 +62,20 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 async fn metrics_text(State(health): State<Health>) -> Response {
+    take_census(&health);
     match health.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// Counts what there is when somebody asks, rather than at every change.
+fn take_census(health: &Health) {
+    let Census { active, finished, waiting, worlds, nodes } = health.index.census();
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    health.metrics.orders.with_label_values(&["active"]).set(number(active));
+    health.metrics.orders.with_label_values(&["finished"]).set(number(finished));
+    health.metrics.orders_waiting.set(number(waiting));
+    health.metrics.worlds_running.set(number(worlds));
+    health.metrics.nodes_ready.set(number(nodes));
 }

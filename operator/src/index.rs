@@ -6,9 +6,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
+use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::{ObservedNode, ObservedPod, Placement, Presence, Readiness};
 use manyworlds_planner::policy::capacity::{Capacity, Request, Resources};
@@ -51,9 +53,25 @@ impl fmt::Debug for OrderKey {
     }
 }
 
+/// How many of what the operator watches there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// WorkOrders that are not finished.
+    pub(crate) active: usize,
+    /// WorkOrders that are.
+    pub(crate) finished: usize,
+    /// WorkOrders that wait for a slot.
+    pub(crate) waiting: usize,
+    /// Worlds that hold a slot.
+    pub(crate) worlds: usize,
+    /// Nodes that are ready and schedulable.
+    pub(crate) nodes: usize,
+}
+
 #[derive(Debug, Default)]
 struct Entry {
     order: Option<Arc<WorkOrder>>,
+    seen: Option<Instant>,
     worlds: HashMap<String, Arc<World>>,
     pods: HashMap<String, Arc<ObservedPod>>,
     status_written: Option<Timestamp>,
@@ -97,6 +115,7 @@ impl Index {
         let uid = order.metadata.uid.clone().unwrap_or_default();
         let before = entry.order.replace(Arc::new(order)).and_then(|known| known.metadata.uid.clone());
         if before.as_ref() != Some(&uid) {
+            entry.seen = Some(Instant::now());
             entry.status_written = None;
             entry.failures = 0;
             if let Some(before) = before {
@@ -274,9 +293,23 @@ impl Index {
         self.lock().capacity.settled(uid);
     }
 
-    /// Returns how many orders wait for a slot.
-    pub(crate) fn waiting(&self) -> usize {
-        self.lock().capacity.waiting()
+    /// Counts what there is.
+    pub(crate) fn census(&self) -> Census {
+        let seen = self.lock();
+        let orders = || seen.orders.values().filter_map(|entry| entry.order.as_ref());
+        let finished = orders().filter(|order| is_finished(order)).count();
+        Census {
+            active: orders().count() - finished,
+            finished,
+            waiting: seen.capacity.waiting(),
+            worlds: seen.capacity.held_count(),
+            nodes: seen.capacity.ready_nodes(),
+        }
+    }
+
+    /// Returns how long ago an order was first seen.
+    pub(crate) fn age(&self, key: &OrderKey) -> Option<Duration> {
+        Some(self.lock().orders.get(key)?.seen?.elapsed())
     }
 
     /// Notes when an order's status was written.
@@ -357,6 +390,13 @@ impl Seen {
             .map(|(key, _)| key.clone())
             .collect()
     }
+}
+
+fn is_finished(order: &WorkOrder) -> bool {
+    order
+        .status
+        .as_ref()
+        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True)
 }
 
 /// Returns whether the first of two observations of an object is the newer one.

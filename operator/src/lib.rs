@@ -63,7 +63,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
     let metrics_listener = TcpListener::bind(settings.metrics_address).await?;
     let api_listener = TcpListener::bind(settings.api_address).await?;
-    let health = tokio::spawn(health::serve(metrics_listener, metrics.clone(), readiness.clone(), stop.clone()));
+    let health = health::serve(metrics_listener, metrics.clone(), readiness.clone(), index.clone(), stop.clone());
+    let health = tokio::spawn(health);
     let api = ArtifactApi::new(client.clone(), index.clone(), store, metrics.clone());
     let artifacts = tokio::spawn(artifacts::serve(api_listener, api, stop.clone()));
 

@@ -95,7 +95,6 @@ impl Reconciler {
         let survey = survey(&snapshot);
         let request = survey.request(|least, placement| self.index.share(least, placement));
         let (grant, touched) = self.index.requested(&request);
-        self.metrics.orders_waiting.set(i64::try_from(self.index.waiting()).unwrap_or(i64::MAX));
         for other in touched.into_iter().filter(|other| other != key) {
             self.wakes.now(other);
         }

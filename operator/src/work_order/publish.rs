@@ -17,6 +17,11 @@ impl Reconciler {
         let Some(status) = &plan.status else { return Ok(()) };
         self.write_status(key, &snapshot.order, status).await?;
         for event in &plan.events {
+            if event.reason == Reason::WorldsStarted
+                && let Some(age) = self.index.age(key)
+            {
+                self.metrics.pods_created_seconds.observe(age.as_secs_f64());
+            }
             self.events.record(&snapshot.order, event, Timestamp::now());
         }
         let summary = status.summary.as_deref();

@@ -263,6 +263,16 @@ impl Capacity {
         self.queue.len()
     }
 
+    /// Returns how many pods hold a slot.
+    pub fn held_count(&self) -> usize {
+        self.holdings.len()
+    }
+
+    /// Returns how many nodes are ready and schedulable.
+    pub fn ready_nodes(&self) -> usize {
+        self.nodes.values().filter(|node| node.schedulable && node.readiness == Readiness::Ready).count()
+    }
+
     /// Returns how many Worlds of one size the matching nodes hold when nothing else runs.
     pub fn total(&self, size: Resources, placement: &Placement) -> usize {
         let sum: u64 =

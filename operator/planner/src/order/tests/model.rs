@@ -1,0 +1,260 @@
+//! A small cluster: it carries out plans, and its pods do what a test says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use manyworlds_api::result::{DiffStatistics, FailureClass, GateOutcome, GateResult, StageReport, WorldResult};
+use manyworlds_api::work_order::WorkOrderSpec;
+use manyworlds_api::{WorkOrder, World, conditions, labels};
+use serde_json::json;
+
+use crate::observation::{ObservedNode, ObservedPod, PodPhase, Presence, Readiness, StageState, Stages};
+use crate::policy::capacity::{Capacity, Resources};
+use crate::{Effect, Event, Plan, Settings, Snapshot, survey};
+
+pub(super) struct Model {
+    pub(super) now: Timestamp,
+    pub(super) order: WorkOrder,
+    pub(super) worlds: BTreeMap<String, World>,
+    pub(super) pods: BTreeMap<String, ObservedPod>,
+    pub(super) capacity: Capacity,
+    pub(super) lost_nodes: Vec<Arc<str>>,
+    pub(super) deleted_pods: Vec<String>,
+    pub(super) created_pods: Vec<String>,
+    pub(super) writes: usize,
+    pub(super) events: Vec<Event>,
+    pub(super) order_deleted: bool,
+    status_written: Option<Timestamp>,
+    version: u64,
+}
+
+pub(super) fn specification(variants: &[&str]) -> WorkOrderSpec {
+    let variants: Vec<serde_json::Value> = variants.iter().map(|name| json!({ "name": name })).collect();
+    serde_json::from_value(json!({
+        "source": { "git": { "url": "https://host/repository" } },
+        "task": { "title": "Fix it" },
+        "worlds": { "variants": variants },
+        "evaluation": { "gates": [{ "name": "test", "kind": "Test", "command": ["check"], "points": 100 }] },
+    }))
+    .unwrap()
+}
+
+impl Model {
+    /// A cluster with room for so many Worlds of the default size.
+    pub(super) fn new(spec: WorkOrderSpec, slots: u64) -> Self {
+        let mut order = WorkOrder::new("fix", spec);
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        order.metadata.namespace = Some("team".to_owned());
+        order.metadata.uid = Some("order-1".to_owned());
+        order.metadata.generation = Some(1);
+        order.metadata.creation_timestamp = Some(Time(now));
+        let mut capacity = Capacity::default();
+        let size = Resources::of_world(&order.spec.worlds.sizing.per_world).unwrap();
+        capacity.node_set(ObservedNode {
+            name: "node".into(),
+            schedulable: true,
+            readiness: Readiness::Ready,
+            allocatable: Resources {
+                processor: size.processor * slots,
+                memory: size.memory * slots,
+                storage: size.storage * slots,
+                pods: 110,
+            },
+            ..ObservedNode::default()
+        });
+        Self {
+            now,
+            order,
+            worlds: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            capacity,
+            lost_nodes: Vec::new(),
+            deleted_pods: Vec::new(),
+            created_pods: Vec::new(),
+            writes: 0,
+            events: Vec::new(),
+            order_deleted: false,
+            status_written: None,
+            version: 1,
+        }
+    }
+
+    pub(super) fn plan(&mut self) -> Plan {
+        let snapshot = Snapshot {
+            now: self.now,
+            order: Arc::new(self.order.clone()),
+            worlds: self.worlds.values().cloned().map(Arc::new).collect(),
+            pods: self.pods.values().cloned().map(Arc::new).collect(),
+            lost_nodes: self.lost_nodes.iter().cloned().collect(),
+            status_written: self.status_written,
+            settings: Arc::new(Settings::new("runner".to_owned(), "http://operator".to_owned())),
+        };
+        let survey = survey(&snapshot);
+        let request = survey.request(|least, placement| self.capacity.share(least, placement));
+        let grant = self.capacity.requested(&request);
+        let plan = survey.plan(grant);
+        self.capacity.settled(&request.uid);
+        plan
+    }
+
+    /// Looks at the order until there is nothing left to do now. Returns when to look again.
+    pub(super) fn settle(&mut self) -> Option<Timestamp> {
+        for _ in 0..20 {
+            let plan = self.plan();
+            if plan.effects.is_empty() && plan.status.is_none() {
+                return plan.next_check;
+            }
+            self.carry_out(&plan);
+        }
+        panic!("the order does not come to rest");
+    }
+
+    pub(super) fn carry_out(&mut self, plan: &Plan) {
+        for effect in &plan.effects {
+            self.writes += if matches!(effect, Effect::OpenWorld { .. }) { 2 } else { 1 };
+            self.version += 1;
+            self.write(effect);
+        }
+        if let Some(status) = &plan.status {
+            self.writes += 1;
+            self.order.status = Some(status.clone());
+            self.status_written = Some(self.now);
+        }
+        self.events.extend(plan.events.iter().cloned());
+    }
+
+    fn write(&mut self, effect: &Effect) {
+        match effect {
+            Effect::PatchWorld(patch) => {
+                let world = self.worlds.get_mut(&patch.name).unwrap();
+                assert_eq!(world.metadata.uid.as_ref(), Some(&patch.uid));
+                world.status = Some(patch.status.clone());
+                self.pods.retain(|name, pod| pod.presence != Presence::Gone || !patch.recorded_pods.contains(name));
+            }
+            Effect::OpenWorld { world, pod } => {
+                let name = world.metadata.name.clone().unwrap();
+                let mut made = (**world).clone();
+                made.metadata.uid = Some(format!("world-{}", self.version));
+                assert!(self.worlds.insert(name, made.clone()).is_none(), "a World was made twice");
+                self.make_pod(pod, made.metadata.uid.as_deref().unwrap());
+            }
+            Effect::StartAttempt { pod } => {
+                let owner = pod.metadata.owner_references.as_ref().unwrap()[0].uid.clone();
+                self.make_pod(pod, &owner);
+            }
+            Effect::DeletePod { name, .. } => {
+                self.deleted_pods.push(name.clone());
+                let pod = self.pods.remove(name).unwrap();
+                self.capacity.released(&pod.uid);
+            }
+            Effect::DeleteWorld { name, .. } => {
+                self.worlds.remove(name);
+            }
+            Effect::DeleteOrder { .. } => self.order_deleted = true,
+        }
+    }
+
+    fn make_pod(&mut self, pod: &k8s_openapi::api::core::v1::Pod, owner: &str) {
+        let name = pod.metadata.name.clone().unwrap();
+        let label = |key: &str| pod.metadata.labels.as_ref().unwrap()[key].clone();
+        let observed = ObservedPod {
+            name: name.clone(),
+            uid: format!("pod-{}", self.version),
+            resource_version: self.version,
+            world_uid: owner.to_owned(),
+            variant: label(labels::WORLD),
+            attempt: label(labels::ATTEMPT).parse().unwrap(),
+            presence: Presence::Present,
+            node: Some("node".into()),
+            unschedulable: None,
+            created: Some(self.now),
+            phase: PodPhase::Pending,
+            reason: None,
+            message: None,
+            conditions: Vec::new(),
+            stages: Stages::default(),
+            requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
+        };
+        self.capacity.held(&observed.uid, observed.node.clone(), observed.requests);
+        assert!(self.pods.insert(name.clone(), observed).is_none(), "pod {name} was made twice");
+        self.created_pods.push(name);
+    }
+
+    pub(super) fn pass(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// The pod's gates have run.
+    pub(super) fn scores(&mut self, pod: &str, points: i32, changed_lines: i32) {
+        let outcome = if points == 100 { GateOutcome::Passed } else { GateOutcome::Partial };
+        let report = StageReport {
+            result: Some(WorldResult {
+                commit: Some("c".repeat(40)),
+                sealed: true,
+                gates: vec![GateResult {
+                    name: self.order.spec.evaluation.gates[0].name.clone(),
+                    outcome,
+                    points,
+                    passed: None,
+                    total: None,
+                    milliseconds: 1,
+                    reason: String::new(),
+                }],
+                diff: DiffStatistics { files: 1, insertions: changed_lines, deletions: 0 },
+                artifacts: Vec::new(),
+                reasons: Vec::new(),
+            }),
+            base_commit: Some("b".repeat(40)),
+            ..StageReport::done()
+        };
+        let state = self.ended(0, report.to_message().unwrap());
+        self.finish(pod, PodPhase::Succeeded, |stages| stages.evaluate = state);
+    }
+
+    /// The pod's worker has failed.
+    pub(super) fn fails(&mut self, pod: &str, class: FailureClass, message: &str) {
+        let report = StageReport::failed(class, conditions::Reason::WorkerFailed, message);
+        let state = self.ended(12, report.to_message().unwrap());
+        self.finish(pod, PodPhase::Failed, |stages| stages.work = state);
+    }
+
+    /// The pod vanishes.
+    pub(super) fn vanishes(&mut self, pod: &str) {
+        let pod = self.pods.get_mut(pod).unwrap();
+        pod.presence = Presence::Gone;
+        self.capacity.released(&pod.uid);
+    }
+
+    fn ended(&self, exit_code: i32, message: String) -> StageState {
+        StageState::Ended {
+            exit_code,
+            reason: String::new(),
+            message,
+            started: Some(self.now),
+            finished: Some(self.now),
+        }
+    }
+
+    fn finish(&mut self, pod: &str, phase: PodPhase, change: impl FnOnce(&mut Stages)) {
+        let pod = self.pods.get_mut(pod).unwrap_or_else(|| panic!("there is no pod {pod}"));
+        pod.phase = phase;
+        change(&mut pod.stages);
+        self.capacity.released(&pod.uid);
+    }
+
+    pub(super) fn condition(&self, kind: &str) -> (String, String) {
+        let status = self.order.status.as_ref().unwrap();
+        let found = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+        (found.status.clone(), found.reason.clone())
+    }
+
+    pub(super) fn message(&self) -> &str {
+        self.order.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.order.status.is_some() && self.condition("Finished").0 == "True"
+    }
+}
