@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CLUSTER := tests/cluster/cluster
+TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
 SCRIPTS := tests/cluster/cluster tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
 	tests/demo/repository tests/demo/with-registry .ci/run charts/render
 # For `make bench`: the prefix of the figures to measure; all of them by default.
@@ -18,7 +19,7 @@ ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) 
 	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm; \
 	export MANYWORLDS_TEST_FAKE_KUBECONFIG="$$($(CLUSTER) kubeconfig --fake)";
 
-.PHONY: help demo test unit bench cluster fake-cluster cluster-down images install lint generate rust
+.PHONY: help demo test unit bench cluster fake-cluster cluster-down images install programs lint generate rust
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,10 @@ test: rust lint cluster images install fake-cluster ## Everything that must pass
 unit: rust ## The tests that need no cluster
 	cargo test --workspace --locked --exclude manyworlds-tests
 
-bench: rust fake-cluster ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
-	$(ENVIRONMENT) cargo run --release --locked -p manyworlds-bench
+# The program under test is the one of the images. Only the time to the first output needs a real node.
+bench: rust $(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
+	$(ENVIRONMENT) export MANYWORLDS_OPERATOR_BINARY="$(CURDIR)/target/$(TRIPLE)/release/manyworlds-operator"; \
+	RUSTFLAGS="-C target-feature=+crt-static" cargo run --release --locked --target $(TRIPLE) -p manyworlds-bench
 
 cluster: ## Start the local Kubernetes, or take the one that KUBECONFIG names
 	$(CLUSTER) up
@@ -45,6 +48,9 @@ fake-cluster: ## Start a control plane with fake nodes beside it, for the tests 
 cluster-down: ## End the local Kubernetes and remove what it left
 	$(CLUSTER) down
 	$(CLUSTER) down --fake
+
+programs: rust
+	tests/cluster/images --compile-only
 
 images: rust cluster ## Build the images and load them into the cluster
 	tests/cluster/images
