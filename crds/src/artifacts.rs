@@ -1,6 +1,6 @@
 //! What a World leaves behind, and where it is stored and fetched.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -119,6 +119,15 @@ pub struct ApiErrorBody {
 
 /// Header of a download: SHA-256 of the bytes, in hexadecimal.
 pub const DIGEST_HEADER: &str = "x-manyworlds-sha256";
+
+/// Returns bytes as hexadecimal digits, two for each.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// Returns the path at which a World stores an artifact.
 pub fn upload_path(namespace: &str, world: &str, attempt: i32, name: ArtifactName) -> String {

@@ -1,3 +1,10 @@
-//! The stages that run inside the pods of a World.
+//! Runs one stage of a World, leaves its report for the kubelet, and ends with its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use manyworlds_runner::arguments::Arguments;
+
+fn main() -> ExitCode {
+    manyworlds_runner::run(Arguments::parse())
+}

@@ -1,6 +1,5 @@
 //! The requests of the artifact API.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +8,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use manyworlds_api::World;
-use manyworlds_api::artifacts::{ApiError, ApiErrorBody, ArtifactName, BaseCommit, DIGEST_HEADER, StoredArtifact};
+use manyworlds_api::artifacts::{
+    ApiError, ApiErrorBody, ArtifactName, BaseCommit, DIGEST_HEADER, StoredArtifact, hexadecimal,
+};
 use manyworlds_api::conditions::{Truth, WorldCondition, truth};
 use manyworlds_planner::observation::Presence;
 use manyworlds_telemetry::ApiWord;
@@ -162,14 +163,6 @@ fn last_attempt(artifacts: &[StoredArtifact], world: &str, name: ArtifactName) -
         .filter(|artifact| artifact.world == world && artifact.name == name)
         .map(|artifact| artifact.attempt)
         .max()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl ArtifactApi {

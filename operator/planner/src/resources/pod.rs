@@ -15,6 +15,7 @@ use manyworlds_api::work_order::{ExtraVolume, PodTemplate, ResourceAmounts, Vari
 use manyworlds_api::{Duration, GROUP, VERSION, WorkOrder, World, labels};
 
 use super::common_labels;
+use crate::policy::capacity::Resources;
 use crate::snapshot::Settings;
 
 /// User and group of every process in a World's pod.
@@ -249,9 +250,13 @@ fn evaluate(
         mount(TOKEN_VOLUME, labels::TOKEN_DIRECTORY, Access::Read),
     ];
     mounts.extend(template.volumes.iter().map(|volume| VolumeMount { read_only: Some(true), ..extra_mount(volume) }));
+    let mut env = environment.to_vec();
+    if let Ok(room) = Resources::of_world(&world.spec.blueprint.resources) {
+        env.push(variable(labels::ENV_DISK_BYTES, room.storage.to_string()));
+    }
     let program = format!("{}/{}", labels::RUNNER_DIRECTORY, labels::RUNNER_FILE);
     let image = order.spec.evaluation.image.as_ref().unwrap_or(&world.spec.blueprint.image);
-    container(labels::EVALUATE, image, program, environment.to_vec(), mounts, resources)
+    container(labels::EVALUATE, image, program, env, mounts, resources)
 }
 
 fn container(

@@ -1,0 +1,293 @@
+//! The candidate: the base plus the World's patch, in a checkout that the worker has never seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manyworlds_api::conditions::shortened;
+use manyworlds_api::order_document::OrderDocument;
+use manyworlds_api::result::DiffStatistics;
+
+use super::protection::Protection;
+use crate::git::Git;
+use crate::layout::Layout;
+use crate::order::Identity;
+use crate::stage::StageError;
+use crate::text::say;
+use crate::work::{commit, make_repository, message};
+
+/// The largest binary file that a change may add or alter, in bytes.
+const LARGEST_BINARY: u64 = 512 * 1024;
+/// How many names a reason lists.
+const NAMED: usize = 5;
+
+/// The candidate of a World.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Its commit; absent when there is nothing to judge.
+    pub(super) commit: Option<String>,
+    /// Its change as a patch: what is delivered if it wins.
+    pub(super) patch: Vec<u8>,
+    /// Size of the change.
+    pub(super) diff: DiffStatistics,
+    /// What speaks against it.
+    pub(super) reasons: Vec<String>,
+    repository: PathBuf,
+    checkout: PathBuf,
+    protection: Protection,
+}
+
+/// Why a change is not judged at all.
+struct Refusal(String);
+
+impl Candidate {
+    /// Makes the checkout.
+    ///
+    /// A change that cannot be accepted leaves a candidate without a commit, and the reason.
+    pub(super) fn make(
+        layout: &Layout,
+        order: &OrderDocument,
+        base: &str,
+        identity: &Identity,
+    ) -> Result<Self, StageError> {
+        let repository = layout.evidence().join("repository.git");
+        make_repository(layout, &repository)?;
+        let mut candidate = Self {
+            commit: None,
+            patch: Vec::new(),
+            diff: DiffStatistics::default(),
+            reasons: Vec::new(),
+            repository,
+            checkout: layout.checkout(),
+            protection: Protection::new(&order.evaluation.protected_paths)?,
+        };
+        candidate.git(&["read-tree", base]).run()?;
+        match candidate.take_in(layout, order, base)? {
+            Ok(()) => candidate.settle(order, base, identity)?,
+            Err(Refusal(reason)) => {
+                say(&format!("the change is refused: {reason}"));
+                candidate.reasons.push(shortened(&format!("the change was refused: {reason}"), 512));
+            }
+        }
+        Ok(candidate)
+    }
+
+    fn git(&self, arguments: &[&str]) -> Git {
+        Git::new(&self.checkout, arguments).with_git_directory(&self.repository, &self.checkout)
+    }
+
+    /// Applies the patch to the index alone, so that a hostile one has written nothing when it is refused.
+    fn take_in(
+        &mut self,
+        layout: &Layout,
+        order: &OrderDocument,
+        base: &str,
+    ) -> Result<Result<(), Refusal>, StageError> {
+        let path = layout.patch();
+        let size = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            _ => return Ok(Err(Refusal("there is no patch".to_owned()))),
+        };
+        let most = u64::try_from(order.evaluation.max_patch_bytes).unwrap_or(0);
+        if size > most {
+            return Ok(Err(Refusal(format!("the patch has {size} bytes, evaluation.maxPatchBytes allows {most}"))));
+        }
+        let file = path.display().to_string();
+        let applied = self.git(&["apply", "--cached", "--whitespace=nowarn", &file]).run();
+        if let Err(error) = applied {
+            return Ok(Err(Refusal(format!("the patch does not apply: {}", error.said()))));
+        }
+        if let Some(refusal) = self.inspect(base)? {
+            return Ok(Err(refusal));
+        }
+        self.restore_protected(base)?;
+        Ok(Ok(()))
+    }
+
+    /// Looks at what the patch would put into the tree.
+    fn inspect(&self, base: &str) -> Result<Option<Refusal>, StageError> {
+        let raw = self.git(&["diff-index", "--cached", "--no-renames", "--raw", "-z", base]).run()?;
+        for change in raw_changes(&String::from_utf8_lossy(&raw)) {
+            let RawChange { mode, object, path } = &change;
+            let refusal = match mode.as_str() {
+                "160000" => Some(format!("{path} is a submodule")),
+                "120000" => {
+                    let target = self.git(&["cat-file", "blob", object]).line()?;
+                    leaves_tree(path, &target).then(|| format!("{path} is a link to {target}, outside the tree"))
+                }
+                _ if path == ".gitmodules" => Some("it changes .gitmodules".to_owned()),
+                _ => None,
+            };
+            if let Some(reason) = refusal {
+                return Ok(Some(Refusal(reason)));
+            }
+        }
+        self.inspect_binaries(base)
+    }
+
+    fn inspect_binaries(&self, base: &str) -> Result<Option<Refusal>, StageError> {
+        let numbers = self.git(&["diff-index", "--cached", "--no-renames", "--numstat", "-z", base]).run()?;
+        for path in String::from_utf8_lossy(&numbers).split('\0').filter_map(|row| row.strip_prefix("-\t-\t")) {
+            let size =
+                self.git(&["cat-file", "-s", &format!(":{path}")]).line().ok().and_then(|size| size.parse().ok());
+            if size.unwrap_or(0) > LARGEST_BINARY {
+                return Ok(Some(Refusal(format!("{path} is a binary file of more than {LARGEST_BINARY} bytes"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes protected files what they are in the base again.
+    fn restore_protected(&mut self, base: &str) -> Result<(), StageError> {
+        let names = self.git(&["diff-index", "--cached", "--no-renames", "--name-only", "-z", base]).run()?;
+        let text = String::from_utf8_lossy(&names).into_owned();
+        let touched: Vec<&str> =
+            text.split('\0').filter(|path| !path.is_empty() && self.protection.covers(Path::new(path))).collect();
+        if touched.is_empty() {
+            return Ok(());
+        }
+        for path in &touched {
+            self.git(&["reset", "--quiet", base, "--", &format!(":(literal,top){path}")]).run()?;
+        }
+        let first = touched.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = touched.len().saturating_sub(NAMED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let reason = format!("it changed protected files, which were restored: {first}{rest}");
+        say(&reason);
+        self.reasons.push(shortened(&reason, 512));
+        Ok(())
+    }
+
+    /// Makes the commit, its patch and the files.
+    fn settle(&mut self, order: &OrderDocument, base: &str, identity: &Identity) -> Result<(), StageError> {
+        let tree = self.git(&["write-tree"]).line()?;
+        if tree == self.git(&["rev-parse", &format!("{base}^{{tree}}")]).line()? {
+            self.reasons.push("nothing is left of the change".to_owned());
+            return Ok(());
+        }
+        let call = |arguments: &[&str]| self.git(arguments);
+        let made = commit(&call, &tree, base, &message(order, identity))?;
+        let range = format!("{base}..{made}");
+        let patch = self
+            .git(&["format-patch", "--stdout", "--binary", "--full-index", "--no-renames", "--no-signature", &range])
+            .run()?;
+        let numbers = self.git(&["diff-tree", "-r", "--no-renames", "--numstat", "-z", base, &made]).run()?;
+        self.git(&["update-ref", "HEAD", &made]).run()?;
+        self.git(&["reset", "--quiet", "--hard", &made]).run()?;
+        self.lend_history(base, &made)?;
+        self.diff = statistics(&String::from_utf8_lossy(&numbers));
+        self.patch = patch;
+        self.commit = Some(made);
+        Ok(())
+    }
+
+    /// Gives the checkout a repository of its own, for tools that ask for one; the judge uses another.
+    fn lend_history(&self, base: &str, made: &str) -> Result<(), StageError> {
+        let own = |arguments: &[&str]| Git::new(&self.checkout, arguments);
+        own(&["init", "--quiet", "--template=", "."]).run()?;
+        let alternates = self.checkout.join(".git/objects/info/alternates");
+        if let Some(folder) = alternates.parent() {
+            fs::create_dir_all(folder).map_err(|error| StageError::file(folder, &error))?;
+        }
+        let mirror = fs::read_to_string(self.repository.join("objects/info/alternates")).unwrap_or_default();
+        fs::write(&alternates, mirror).map_err(|error| StageError::file(&alternates, &error))?;
+        // The new objects are fetched, not shared: the judge's repository stays out of the gates' reach.
+        let judge = self.repository.display().to_string();
+        own(&["fetch", "--quiet", "--no-tags", "--update-shallow", &judge, made]).run()?;
+        own(&["update-ref", "HEAD", made]).run()?;
+        own(&["reset", "--quiet", "--mixed", made]).run()?;
+        own(&["update-ref", "refs/manyworlds/base", base]).run()?;
+        Ok(())
+    }
+
+    /// Makes the files what they are in the commit again, where a gate has changed them.
+    ///
+    /// Returns the files that had been changed. What a gate has built stays, except in protected places.
+    pub(super) fn restore(&self) -> Result<Vec<String>, StageError> {
+        let changed = self.git(&["diff-files", "--name-only", "-z"]).run()?;
+        let changed: Vec<String> =
+            String::from_utf8_lossy(&changed).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
+        // The index may hold times that no longer fit; `reset` looks at what is really there.
+        self.git(&["reset", "--quiet", "--hard", "HEAD"]).run()?;
+        let strangers = self.git(&["ls-files", "--others", "-z"]).run()?;
+        for path in String::from_utf8_lossy(&strangers).split('\0').filter(|path| !path.is_empty()) {
+            if self.protection.covers(Path::new(path)) {
+                let file = self.checkout.join(path);
+                fs::remove_file(&file).map_err(|error| StageError::file(&file, &error))?;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// One line of `git diff --raw`.
+struct RawChange {
+    mode: String,
+    object: String,
+    path: String,
+}
+
+fn raw_changes(raw: &str) -> Vec<RawChange> {
+    let mut changes = Vec::new();
+    let mut fields = raw.split('\0');
+    while let (Some(header), Some(path)) = (fields.next(), fields.next()) {
+        let words: Vec<&str> = header.split(' ').collect();
+        if let [_, mode, _, object, _] = words.as_slice() {
+            changes.push(RawChange { mode: (*mode).to_owned(), object: (*object).to_owned(), path: path.to_owned() });
+        }
+    }
+    changes
+}
+
+/// Returns whether a link leads out of the tree.
+fn leaves_tree(path: &str, target: &str) -> bool {
+    if target.starts_with('/') {
+        return true;
+    }
+    let mut depth = path.split('/').count().saturating_sub(1);
+    for part in target.split('/') {
+        match part {
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            "" | "." => {}
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+fn statistics(numbers: &str) -> DiffStatistics {
+    let mut diff = DiffStatistics::default();
+    for row in numbers.split('\0').filter(|row| !row.is_empty()) {
+        let mut columns = row.split('\t');
+        let mut count = || columns.next().and_then(|count| count.parse::<i32>().ok()).unwrap_or(0);
+        diff.insertions = diff.insertions.saturating_add(count());
+        diff.deletions = diff.deletions.saturating_add(count());
+        diff.files += 1;
+    }
+    diff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_out_of_the_tree_are_found() {
+        for (path, target, leaves) in [
+            ("link", "file", false),
+            ("a/b/link", "../../file", false),
+            ("a/b/link", "../../../file", true),
+            ("link", "/etc/passwd", true),
+            ("a/link", "b/../../c", false),
+            ("a/link", "b/../../../c", true),
+        ] {
+            assert_eq!(leaves_tree(path, target), leaves, "{path} -> {target}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_and_binaries_are_files_without_lines() {
+        let diff = statistics("3\t1\tsrc/a\0-\t-\tb.png\0");
+        assert_eq!(diff, DiffStatistics { files: 2, insertions: 3, deletions: 1 });
+    }
+}

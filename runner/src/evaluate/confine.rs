@@ -1,0 +1,132 @@
+//! Runs a gate so that it can write to its own folders only, and can neither read nor reach what its judge keeps.
+//!
+//! It is a program of its own, started between the judge and the gate: the rules that it puts on itself hold for
+//! everything that it starts, and cannot be taken off again.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::arguments::Confine;
+
+/// The kernel interface that the rules are written for; older kernels enforce what they know of it.
+const RULES: ABI = ABI::V6;
+/// Exit code when the kernel cannot confine, or the program cannot be started.
+pub(crate) const FAILED: u8 = 125;
+/// Devices that every program may use.
+const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/pts",
+    "/dev/shm",
+];
+
+/// Confines this process and becomes the given program; without one, tells whether the kernel can confine.
+pub(crate) fn run(arguments: &Confine) -> ExitCode {
+    let problem = match restrict(arguments) {
+        Ok(()) if arguments.command.is_empty() => return ExitCode::SUCCESS,
+        Ok(()) => start(arguments).to_string(),
+        Err(error) => error,
+    };
+    let _ = writeln!(std::io::stderr(), "manyworlds-runner: {problem}");
+    ExitCode::from(FAILED)
+}
+
+fn start(arguments: &Confine) -> std::io::Error {
+    if let Some(bytes) = arguments.file_bytes
+        && let Err(error) = setrlimit(Resource::RLIMIT_FSIZE, bytes, bytes)
+    {
+        return error.into();
+    }
+    let Some((program, rest)) = arguments.command.split_first() else {
+        return std::io::ErrorKind::InvalidInput.into();
+    };
+    let error = Command::new(program).args(rest).exec();
+    std::io::Error::new(error.kind(), format!("{program:?} could not be started: {error}"))
+}
+
+fn restrict(arguments: &Confine) -> Result<(), String> {
+    let enforced = rules(arguments).map_err(|error| format!("the kernel cannot confine the gate: {error}"))?;
+    if enforced || arguments.best_effort {
+        Ok(())
+    } else {
+        Err("the kernel cannot confine the gate: it has no Landlock".to_owned())
+    }
+}
+
+fn rules(arguments: &Confine) -> Result<bool, RulesetError> {
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(RULES))?
+        .scope(Scope::from_all(RULES))?
+        .create()?;
+    let hidden: Vec<PathBuf> = arguments.hide.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let mut readable = Vec::new();
+    collect_readable(Path::new("/"), &hidden, &mut readable);
+    for path in readable {
+        ruleset = allow(ruleset, &path, AccessFs::from_read(RULES))?;
+    }
+    for path in DEVICES.iter().map(Path::new).chain(arguments.write.iter().map(PathBuf::as_path)) {
+        ruleset = allow(ruleset, path, AccessFs::from_all(RULES))?;
+    }
+    let status = ruleset.restrict_self()?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+fn allow(
+    ruleset: RulesetCreated,
+    path: &Path,
+    access: landlock::BitFlags<AccessFs>,
+) -> Result<RulesetCreated, RulesetError> {
+    // What does not exist, or may not be opened, needs no rule: it stays forbidden.
+    let Ok(file) = PathFd::new(path) else { return Ok(ruleset) };
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(RULES) };
+    ruleset.add_rule(PathBeneath::new(file, access))
+}
+
+/// Collects the largest folders that hold nothing hidden.
+fn collect_readable(folder: &Path, hidden: &[PathBuf], readable: &mut Vec<PathBuf>) {
+    if hidden.iter().any(|path| path == folder) {
+        return;
+    }
+    if !hidden.iter().any(|path| path.starts_with(folder)) {
+        readable.push(folder.to_owned());
+        return;
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        // A link leads to a place that has its own rule.
+        if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) {
+            collect_readable(&entry.path(), hidden, readable);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_is_left_out_and_its_neighbours_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for path in ["a/secret/deep", "a/open", "b"] {
+            std::fs::create_dir_all(root.join(path)).unwrap();
+        }
+        let mut readable = Vec::new();
+        collect_readable(&root, &[root.join("a/secret")], &mut readable);
+        readable.sort();
+        assert_eq!(readable, [root.join("a/open"), root.join("b")]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Runs one gate: confined, timed, with its output bounded and nothing left of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::labels;
+use manyworlds_api::result::FailureClass;
+use manyworlds_api::work_order::EnvironmentVariable;
+
+use super::confine::FAILED;
+use crate::process::{Limits, Outcome, Supervisor};
+use crate::stage::StageError;
+use crate::text::say;
+
+/// How many bytes of a gate's output are kept.
+const OUTPUT_BYTES: usize = 1024 * 1024;
+/// The largest file that a gate may write.
+const FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// How much disk a gate may fill when nothing else is said.
+const DISK_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
+/// What a gate runs in.
+pub(super) struct Cell<'a> {
+    /// The checkout, which it may change.
+    pub(super) checkout: PathBuf,
+    /// A folder that it may fill.
+    pub(super) scratch: PathBuf,
+    /// The folder for short-lived files.
+    pub(super) temporary: PathBuf,
+    /// What it may not even read.
+    pub(super) hidden: Vec<PathBuf>,
+    /// The order's environment.
+    pub(super) environment: &'a [EnvironmentVariable],
+    /// Whether the kernel confines it.
+    pub(super) sealed: bool,
+}
+
+impl Cell<'_> {
+    /// Runs a command.
+    pub(super) fn run(&self, supervisor: &Supervisor, words: &[String], time: Duration) -> Result<Outcome, StageError> {
+        let own = own_program()?;
+        let mut command = Command::new(&own);
+        command.arg("confine").arg("--file-bytes").arg(FILE_BYTES.to_string());
+        for folder in [&self.checkout, &self.scratch, &self.temporary] {
+            command.arg("--write").arg(folder);
+        }
+        for path in &self.hidden {
+            command.arg("--hide").arg(path);
+        }
+        if !self.sealed {
+            command.arg("--best-effort");
+        }
+        command.arg("--").args(words).current_dir(&self.checkout).env_clear();
+        for (name, value) in self.variables() {
+            command.env(name, value);
+        }
+        for variable in self.environment {
+            command.env(&variable.name, &variable.value);
+        }
+        let folders = vec![self.checkout.clone(), self.scratch.clone(), self.temporary.clone()];
+        let limits = Limits { time, output_bytes: OUTPUT_BYTES, disk: Some((folders, disk_bytes())) };
+        supervisor.run(command, &limits, Box::new(say)).map_err(|error| StageError::file(&own, &error))
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let scratch = self.scratch.display().to_string();
+        let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
+        vec![
+            ("PATH", path),
+            ("HOME", scratch.clone()),
+            ("TMPDIR", scratch),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("CI", "true".to_owned()),
+        ]
+    }
+}
+
+/// Returns whether the kernel can confine a gate, by trying.
+pub(super) fn can_confine(scratch: &Path) -> Result<bool, StageError> {
+    let own = own_program()?;
+    let status = Command::new(&own)
+        .arg("confine")
+        .arg("--write")
+        .arg(scratch)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .map_err(|error| StageError::file(&own, &error))?;
+    Ok(status.code() != Some(i32::from(FAILED)))
+}
+
+fn own_program() -> Result<PathBuf, StageError> {
+    std::env::current_exe().map_err(|error| {
+        let message = format!("the runner's own program cannot be found: {error}");
+        StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
+    })
+}
+
+/// Returns how much disk a gate may fill: half of what the World has, so that the pod is not evicted for it.
+fn disk_bytes() -> u64 {
+    std::env::var(labels::ENV_DISK_BYTES)
+        .ok()
+        .and_then(|bytes| bytes.parse::<u64>().ok())
+        .map_or(DISK_BYTES, |bytes| bytes / 2)
+}

@@ -1,0 +1,285 @@
+//! Runs the gates in their order and gives their points.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::order_document::OrderDocument;
+use manyworlds_api::report_document::GateOutput;
+use manyworlds_api::result::{FailureClass, GateOutcome, GateResult};
+use manyworlds_api::work_order::{Gate, GateKind};
+
+use super::candidate::Candidate;
+use super::counts::{self, Counts};
+use super::gate::Cell;
+use crate::layout::Layout;
+use crate::process::{Outcome, Stopped, Supervisor};
+use crate::stage::StageError;
+use crate::text::{say, tail};
+
+/// The longest reason of a gate, in bytes.
+const REASON_BYTES: usize = 400;
+/// How much of a gate's output the report keeps, in bytes.
+const TAIL_BYTES: usize = 8192;
+/// A gate that prints more than this has flooded its log.
+const FLOOD_BYTES: usize = 16 * 1024 * 1024;
+
+/// The gates of an order.
+pub(super) struct Gates<'a> {
+    order: &'a OrderDocument,
+    supervisor: &'a Supervisor,
+    cell: Cell<'a>,
+    deadline: Instant,
+    reasons: Vec<String>,
+    /// The last lines that each gate printed.
+    pub(super) outputs: Vec<GateOutput>,
+    /// Everything that the gates printed.
+    pub(super) log: String,
+}
+
+impl<'a> Gates<'a> {
+    pub(super) fn new(layout: &Layout, order: &'a OrderDocument, supervisor: &'a Supervisor, sealed: bool) -> Self {
+        let cell = Cell {
+            checkout: layout.checkout(),
+            scratch: layout.scratch(),
+            temporary: layout.temporary(),
+            hidden: vec![
+                layout.evidence(),
+                layout.token_directory(),
+                layout.credential_directory(),
+                layout.termination_log(),
+                layout.work_directory(),
+            ],
+            environment: &order.worker.env,
+            sealed,
+        };
+        let testing = Duration::from(order.phase_timeout.testing);
+        let deadline = Instant::now() + testing;
+        Self { order, supervisor, cell, deadline, reasons: Vec::new(), outputs: Vec::new(), log: String::new() }
+    }
+
+    /// Returns what the gates found that speaks against the World.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        self.reasons.clone()
+    }
+
+    /// Runs every gate.
+    ///
+    /// - **Shape:** one result for each gate of the order, in its order.
+    pub(super) fn run(&mut self, candidate: &Candidate) -> Result<Vec<GateResult>, StageError> {
+        let order = self.order;
+        let mut results: Vec<GateResult> = Vec::new();
+        for gate in &order.evaluation.gates {
+            let blocked = self.blocked(candidate, &results);
+            let result = match blocked {
+                Some(reason) => not_run(gate, &reason),
+                None if gate.kind == GateKind::Size => self.size(gate, candidate),
+                None => self.command(gate, candidate)?,
+            };
+            say(&format!(
+                "gate {}: {:?}, {} of {} points {}",
+                gate.name, result.outcome, result.points, gate.points, result.reason
+            ));
+            results.push(result);
+        }
+        Ok(results)
+    }
+
+    /// Returns why no further gate is run.
+    fn blocked(&self, candidate: &Candidate, results: &[GateResult]) -> Option<String> {
+        if candidate.commit.is_none() {
+            return Some(candidate.reasons.last().cloned().unwrap_or_else(|| "there is no change".to_owned()));
+        }
+        if Instant::now() >= self.deadline {
+            return Some(format!("the {} for testing were over", self.order.phase_timeout.testing));
+        }
+        let failed = self.order.evaluation.gates.iter().zip(results).find(|(gate, result)| {
+            gate.kind == GateKind::Build && gate.required && result.outcome != GateOutcome::Passed
+        });
+        failed.map(|(gate, _)| format!("the required gate {} did not pass", gate.name))
+    }
+
+    fn size(&self, gate: &Gate, candidate: &Candidate) -> GateResult {
+        let most = self.order.evaluation.max_changed_lines;
+        let lines = candidate.diff.changed_lines();
+        if lines > most {
+            let reason = format!("the change has {lines} lines, evaluation.maxChangedLines allows {most}");
+            return GateResult { outcome: GateOutcome::Failed, reason, ..empty(gate) };
+        }
+        GateResult { outcome: GateOutcome::Passed, points: gate.points, ..empty(gate) }
+    }
+
+    fn command(&mut self, gate: &Gate, candidate: &Candidate) -> Result<GateResult, StageError> {
+        self.note_changes(&candidate.restore()?, gate);
+        let report = gate.report.as_ref().map(|path| self.cell.checkout.join(path.trim_start_matches('/')));
+        if let Some(report) = &report
+            && report.exists()
+        {
+            fs::remove_file(report).map_err(|error| StageError::file(report, &error))?;
+        }
+        say(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let outcome = self.cell.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
+        if outcome.stopped == Some(Stopped::Told) {
+            let message = "the pod was told to end while the gates ran";
+            return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
+        }
+        self.keep(gate, &outcome);
+        let counts = if gate.kind == GateKind::Test { counts::count(report.as_deref(), &outcome.output) } else { None };
+        Ok(judged(gate, &outcome, counts))
+    }
+
+    /// Notes what is left of a gate besides its exit code.
+    fn keep(&mut self, gate: &Gate, outcome: &Outcome) {
+        self.outputs.push(GateOutput { gate: gate.name.clone(), tail: tail(&outcome.output, TAIL_BYTES).to_owned() });
+        self.log = format!("{}== gate {}\n{}", self.log, gate.name, outcome.output);
+        if outcome.left_behind > 0 {
+            self.reasons
+                .push(format!("gate {} left {} processes behind, which were ended", gate.name, outcome.left_behind));
+        }
+        if outcome.printed > FLOOD_BYTES {
+            let kept = outcome.output.len();
+            self.reasons
+                .push(format!("gate {} flooded its log with {} bytes; {kept} were kept", gate.name, outcome.printed));
+        }
+        if outcome.stopped == Some(Stopped::Disk) {
+            self.reasons.push(format!("gate {} filled the disk and was ended", gate.name));
+        }
+    }
+
+    fn note_changes(&mut self, changed: &[String], gate: &Gate) {
+        if !changed.is_empty() {
+            let named = changed.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+            self.reasons.push(format!("files changed while a gate ran, restored before {}: {named}", gate.name));
+        }
+    }
+}
+
+fn empty(gate: &Gate) -> GateResult {
+    GateResult {
+        name: gate.name.clone(),
+        outcome: GateOutcome::NotRun,
+        points: 0,
+        passed: None,
+        total: None,
+        milliseconds: 0,
+        reason: String::new(),
+    }
+}
+
+fn not_run(gate: &Gate, reason: &str) -> GateResult {
+    GateResult { reason: shortened(reason, REASON_BYTES), ..empty(gate) }
+}
+
+/// Gives a gate its outcome and points.
+///
+/// - **Guarantees:** full points only for exit code 0 and, where tests were counted, all of them passed.
+fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult {
+    let milliseconds = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
+    let base = GateResult { milliseconds, ..empty(gate) };
+    let last = last_line(&outcome.output);
+    match (outcome.stopped, outcome.exit_code) {
+        (Some(Stopped::Time), _) => {
+            return GateResult {
+                outcome: GateOutcome::TimedOut,
+                reason: format!("it ran out of time after {:.0} s", outcome.elapsed.as_secs_f64()),
+                ..base
+            };
+        }
+        (Some(Stopped::Disk), _) => {
+            return GateResult { outcome: GateOutcome::Failed, reason: "it filled the disk".to_owned(), ..base };
+        }
+        _ => {}
+    }
+    let code = outcome.exit_code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
+    let Some(Counts { passed, total }) = counts else {
+        return if outcome.exit_code == Some(0) {
+            let counted = gate.kind != GateKind::Test;
+            let reason = if counted { String::new() } else { "no tests were counted in its output".to_owned() };
+            GateResult { outcome: GateOutcome::Passed, points: gate.points, reason, ..base }
+        } else {
+            let reason = shortened(&format!("it ended with {code}: {last}"), REASON_BYTES);
+            GateResult { outcome: GateOutcome::Failed, reason, ..base }
+        };
+    };
+    let base = GateResult { passed: Some(passed), total: Some(total), ..base };
+    if outcome.exit_code == Some(0) && passed == total && total > 0 {
+        return GateResult { outcome: GateOutcome::Passed, points: gate.points, ..base };
+    }
+    let reason = shortened(&format!("{passed} of {total} tests passed, {code}: {last}"), REASON_BYTES);
+    let points = partial(gate.points, passed, total);
+    let kind = if points > 0 { GateOutcome::Partial } else { GateOutcome::Failed };
+    GateResult { outcome: kind, points, reason, ..base }
+}
+
+/// Returns the points for a part of the tests, never all of them.
+fn partial(points: i32, passed: u32, total: u32) -> i32 {
+    if total == 0 {
+        return 0;
+    }
+    let share = i64::from(points) * i64::from(passed.min(total)) / i64::from(total);
+    i32::try_from(share).unwrap_or(0).clamp(0, (points - 1).max(0))
+}
+
+fn last_line(output: &str) -> &str {
+    output.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it printed nothing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(kind: GateKind) -> Gate {
+        Gate {
+            name: "gate".to_owned(),
+            kind,
+            command: vec!["true".to_owned()],
+            report: None,
+            points: 50,
+            required: false,
+            timeout: manyworlds_api::Duration::from_minutes(1),
+        }
+    }
+
+    fn ended(exit_code: i32) -> Outcome {
+        Outcome {
+            exit_code: Some(exit_code),
+            stopped: None,
+            elapsed: Duration::from_secs(1),
+            output: "last words\n".to_owned(),
+            printed: 11,
+            left_behind: 0,
+        }
+    }
+
+    #[test]
+    fn full_points_need_a_good_exit_code_and_every_test() {
+        let test = gate(GateKind::Test);
+        for (exit_code, passed, total, points, outcome) in [
+            (0, 4, 4, 50, GateOutcome::Passed),
+            (1, 4, 4, 49, GateOutcome::Partial),
+            (1, 2, 4, 25, GateOutcome::Partial),
+            (0, 3, 4, 37, GateOutcome::Partial),
+            (0, 0, 0, 0, GateOutcome::Failed),
+            (1, 0, 4, 0, GateOutcome::Failed),
+        ] {
+            let result = judged(&test, &ended(exit_code), Some(Counts { passed, total }));
+            assert_eq!((result.points, result.outcome), (points, outcome), "{exit_code} {passed}/{total}");
+        }
+    }
+
+    #[test]
+    fn without_counts_the_exit_code_decides() {
+        assert_eq!(judged(&gate(GateKind::Lint), &ended(0), None).points, 50);
+        let failed = judged(&gate(GateKind::Lint), &ended(3), None);
+        assert_eq!((failed.points, failed.outcome), (0, GateOutcome::Failed));
+        assert!(failed.reason.contains("exit code 3: last words"), "{}", failed.reason);
+    }
+
+    #[test]
+    fn a_gate_that_ran_out_of_time_earns_nothing() {
+        let late = Outcome { stopped: Some(Stopped::Time), ..ended(0) };
+        let result = judged(&gate(GateKind::Test), &late, Some(Counts { passed: 4, total: 4 }));
+        assert_eq!((result.points, result.outcome), (0, GateOutcome::TimedOut));
+    }
+}

@@ -1,0 +1,69 @@
+//! Which files a worker may not change.
+
+use std::path::Path;
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::result::FailureClass;
+
+use crate::stage::StageError;
+
+/// The patterns of protected files.
+#[derive(Clone, Debug)]
+pub(super) struct Protection(GlobSet);
+
+impl Protection {
+    /// Reads patterns such as `tests/**`. A folder without a pattern stands for everything in it.
+    pub(super) fn new(patterns: &[String]) -> Result<Self, StageError> {
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            let plain = pattern.trim_start_matches('/').trim_end_matches('/');
+            for form in [plain.to_owned(), format!("{plain}/**")] {
+                set.add(glob(&form, pattern)?);
+            }
+        }
+        set.build().map(Self).map_err(|error| refused(&error.to_string()))
+    }
+
+    /// Returns whether a file is protected.
+    pub(super) fn covers(&self, path: &Path) -> bool {
+        self.0.is_match(path)
+    }
+}
+
+fn glob(form: &str, pattern: &str) -> Result<Glob, StageError> {
+    // Some file systems do not tell upper from lower case; a pattern must not be got around that way.
+    GlobBuilder::new(form)
+        .literal_separator(true)
+        .case_insensitive(true)
+        .build()
+        .map_err(|error| refused(&format!("{pattern:?}: {error}")))
+}
+
+fn refused(why: &str) -> StageError {
+    let message = format!("evaluation.protectedPaths cannot be read: {why}");
+    StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_cover_what_people_expect() {
+        let protection = Protection::new(&["tests/**".to_owned(), "ci".to_owned(), "*.toml".to_owned()]).unwrap();
+        for (path, covered) in [
+            ("tests/a.py", true),
+            ("tests/deep/b.py", true),
+            ("Tests/a.py", true),
+            ("ci/run", true),
+            ("ci", true),
+            ("Cargo.toml", true),
+            ("sub/Cargo.toml", false),
+            ("src/tests.rs", false),
+        ] {
+            assert_eq!(protection.covers(Path::new(path)), covered, "{path}");
+        }
+        assert!(Protection::new(&["a[".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! Where the stages find and leave their files.
+
+use std::path::{Path, PathBuf};
+
+use manyworlds_api::labels;
+
+/// The paths of a World's pod.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Returns the paths below a folder: `/` in a pod.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn below(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// The folder that `prepare` writes and nobody can change afterwards.
+    pub fn order_directory(&self) -> PathBuf {
+        self.below(labels::ORDER_DIRECTORY)
+    }
+
+    /// The order document.
+    pub fn order_file(&self) -> PathBuf {
+        self.order_directory().join(labels::ORDER_FILE)
+    }
+
+    /// The pinned commit.
+    pub fn base_file(&self) -> PathBuf {
+        self.order_directory().join("base")
+    }
+
+    /// The bare mirror of the repository.
+    pub fn mirror(&self) -> PathBuf {
+        self.order_directory().join(labels::MIRROR)
+    }
+
+    /// The folder with the runner's own program.
+    pub fn runner_directory(&self) -> PathBuf {
+        self.below(labels::RUNNER_DIRECTORY)
+    }
+
+    /// The folder of the worker.
+    pub fn work_directory(&self) -> PathBuf {
+        self.below(labels::WORK_DIRECTORY)
+    }
+
+    /// The World's worktree.
+    pub fn worktree(&self, world: &str, order: &str) -> PathBuf {
+        self.work_directory().join("worktrees").join(format!("world-{world}")).join(order)
+    }
+
+    /// What `work` leaves for `evaluate`.
+    pub fn result_directory(&self) -> PathBuf {
+        self.work_directory().join("result")
+    }
+
+    /// The World's change.
+    pub fn patch(&self) -> PathBuf {
+        self.result_directory().join("patch")
+    }
+
+    /// What the worker printed.
+    pub fn work_log(&self) -> PathBuf {
+        self.result_directory().join("work.log")
+    }
+
+    /// How the worker ended.
+    pub fn worker_report(&self) -> PathBuf {
+        self.result_directory().join("worker.json")
+    }
+
+    /// What the worker says about its work.
+    pub fn worker_result(&self) -> PathBuf {
+        self.work_directory().join("worker-result.json")
+    }
+
+    /// The folder of `evaluate`.
+    pub fn evaluation_directory(&self) -> PathBuf {
+        self.below(labels::EVALUATION_DIRECTORY)
+    }
+
+    /// The fresh checkout with the change.
+    pub fn checkout(&self) -> PathBuf {
+        self.evaluation_directory().join("checkout")
+    }
+
+    /// What a gate may write besides.
+    pub fn scratch(&self) -> PathBuf {
+        self.evaluation_directory().join("scratch")
+    }
+
+    /// Where `evaluate` keeps what no gate may touch.
+    pub fn evidence(&self) -> PathBuf {
+        self.evaluation_directory().join("evidence")
+    }
+
+    /// The World's token.
+    pub fn token(&self) -> PathBuf {
+        self.token_directory().join(labels::TOKEN_FILE)
+    }
+
+    /// The folder with the World's token.
+    pub fn token_directory(&self) -> PathBuf {
+        self.below(labels::TOKEN_DIRECTORY)
+    }
+
+    /// The folder with the credential of the repository.
+    pub fn credential_directory(&self) -> PathBuf {
+        self.below(labels::CREDENTIAL_DIRECTORY)
+    }
+
+    /// Where the report of the stage goes.
+    pub fn termination_log(&self) -> PathBuf {
+        self.below(labels::TERMINATION_LOG)
+    }
+
+    /// The folder for short-lived files.
+    pub fn temporary(&self) -> PathBuf {
+        self.below("/tmp")
+    }
+}

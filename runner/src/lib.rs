@@ -1,0 +1,62 @@
+//! The stages that run inside the pods of a World: `prepare`, `work` and `evaluate`.
+//!
+//! ```text
+//! prepare   repository -> mirror, worktree, order file      sees the repository's credential
+//! work      worktree -> patch                               runs the worker, which may do what it likes in there
+//! evaluate  base + patch -> gates -> report, score          trusts nothing that the worker left but the patch
+//! ```
+//!
+//! **Architecture invariant:** what `evaluate` judges by comes from the order file and the pinned commit, which `prepare`
+//! wrote and nobody can change afterwards; never from the worktree.
+
+pub mod arguments;
+pub mod evaluate;
+mod git;
+pub mod layout;
+mod masking;
+mod operator;
+mod order;
+pub mod prepare;
+mod process;
+mod stage;
+mod text;
+pub mod work;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use layout::Layout;
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::result::FailureClass;
+use stage::{StageError, finish};
+
+/// Runs one stage.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let layout = Layout::new(&arguments.root);
+    let outcome = match arguments.command {
+        Command::Confine(confine) => return evaluate::confine::run(&confine),
+        Command::Prepare => {
+            leave_word_of_panics(&layout, FailureClass::Infrastructure);
+            prepare::run(&layout)
+        }
+        Command::Work => {
+            leave_word_of_panics(&layout, FailureClass::Worker);
+            work::run(&layout)
+        }
+        Command::Evaluate => {
+            leave_word_of_panics(&layout, FailureClass::Evaluation);
+            evaluate::run(&layout)
+        }
+    };
+    finish(&layout, outcome)
+}
+
+/// Makes a panic leave a report like any other failure does.
+fn leave_word_of_panics(layout: &Layout, class: FailureClass) {
+    let layout = layout.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let error = StageError::new(class, Reason::Unexpected, format!("the runner has a fault: {panic}"));
+        finish(&layout, Err(error));
+        std::process::exit(stage::exit_code(class).into());
+    }));
+}

@@ -1,0 +1,119 @@
+//! Speaks to the operator: pins the base, stores artifacts.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use manyworlds_api::artifacts::{
+    ApiError, ArtifactDigest, ArtifactName, BaseCommit, base_path, hexadecimal, upload_path,
+};
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::labels;
+use manyworlds_api::result::FailureClass;
+use reqwest::blocking::{Client, Response};
+use sha2::{Digest, Sha256};
+
+use crate::layout::Layout;
+use crate::order::Identity;
+use crate::stage::StageError;
+use crate::text::say;
+
+/// How long the operator may be away before a stage gives up: longer than a new pod of it takes to start.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// The first and the longest wait between tries.
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// The operator, as a World reaches it.
+pub(crate) struct Operator {
+    client: Client,
+    identity: Identity,
+    world: String,
+    token: PathBuf,
+}
+
+impl Operator {
+    pub(crate) fn new(layout: &Layout, identity: &Identity) -> Result<Self, StageError> {
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build().map_err(|error| {
+            StageError::new(FailureClass::Infrastructure, Reason::Unexpected, format!("no HTTP client: {error}"))
+        })?;
+        let world = labels::world_name(&identity.work_order, &identity.world);
+        Ok(Self { client, identity: identity.clone(), world, token: layout.token() })
+    }
+
+    /// Returns the commit that all Worlds of the order start from: ours, if we are the first.
+    pub(crate) fn base_pin(&self, commit: &str) -> Result<String, StageError> {
+        let path = base_path(&self.identity.namespace, &self.world, self.identity.attempt);
+        let body = BaseCommit { commit: commit.to_owned() };
+        let response = self.persistently(|token| {
+            self.client
+                .post(format!("{}{path}", self.identity.service_url))
+                .bearer_auth(token)
+                .body(serde_json::to_vec(&body).unwrap_or_default())
+                .send()
+        })?;
+        let pinned: BaseCommit = response.json().map_err(|error| unreachable_operator(&error.to_string()))?;
+        Ok(pinned.commit)
+    }
+
+    /// Stores an artifact.
+    pub(crate) fn artifact_put(&self, name: ArtifactName, bytes: &[u8]) -> Result<ArtifactDigest, StageError> {
+        let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
+        self.persistently(|token| {
+            self.client
+                .put(format!("{}{path}", self.identity.service_url))
+                .bearer_auth(token)
+                .body(bytes.to_vec())
+                .send()
+        })?;
+        let sha256 = hexadecimal(&Sha256::digest(bytes));
+        Ok(ArtifactDigest { name, sha256, bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX) })
+    }
+
+    /// Sends a request until it is answered, the operator says no, or patience ends.
+    fn persistently(&self, send: impl Fn(&str) -> reqwest::Result<Response>) -> Result<Response, StageError> {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut wait, longest) = WAITS;
+        loop {
+            // Read anew each time: the kubelet renews the token.
+            let token = fs::read_to_string(&self.token).map_err(|error| StageError::file(&self.token, &error))?;
+            let why = match send(token.trim()) {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) => {
+                    let status = response.status();
+                    let said =
+                        response.json::<ApiError>().map_or_else(|_| status.to_string(), |body| body.error.message);
+                    // The operator may not have seen this pod yet, so even a refusal is worth another try for a while.
+                    if status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 429) {
+                        return Err(unreachable_operator(&format!("it refused: {said}")));
+                    }
+                    said
+                }
+                Err(error) => chain(&error),
+            };
+            if Instant::now() + wait > deadline {
+                return Err(unreachable_operator(&why));
+            }
+            say(&format!("the operator did not take the request ({why}); trying again"));
+            std::thread::sleep(wait);
+            wait = (wait * 2).min(longest);
+        }
+    }
+}
+
+fn unreachable_operator(why: &str) -> StageError {
+    let message =
+        format!("the operator could not be reached from the pod: {why}; check its Service and the NetworkPolicies");
+    StageError::new(FailureClass::Infrastructure, Reason::OperatorUnreachable, message)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,99 @@
+//! The order, as a stage reads it: JSON that is held against its schema before anything believes it.
+
+use std::fs;
+
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::generate::{order_schema, report_schema};
+use manyworlds_api::labels;
+use manyworlds_api::order_document::OrderDocument;
+use manyworlds_api::report_document::ReportDocument;
+use manyworlds_api::result::FailureClass;
+use serde_json::Value;
+
+use crate::layout::Layout;
+use crate::stage::StageError;
+
+/// Which World of which order a stage belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) namespace: String,
+    pub(crate) work_order: String,
+    pub(crate) world: String,
+    pub(crate) attempt: i32,
+    pub(crate) service_url: String,
+}
+
+impl Identity {
+    /// Reads the environment that the operator gives every stage.
+    pub(crate) fn from_environment() -> Result<Self, StageError> {
+        Ok(Self {
+            namespace: variable(labels::ENV_NAMESPACE)?,
+            work_order: variable(labels::ENV_WORK_ORDER)?,
+            world: variable(labels::ENV_WORLD)?,
+            attempt: variable(labels::ENV_ATTEMPT)?.parse().map_err(|error| {
+                unusable(format!("the environment variable {} is no number: {error}", labels::ENV_ATTEMPT))
+            })?,
+            service_url: variable(labels::ENV_SERVICE_URL)?,
+        })
+    }
+}
+
+/// Reads an environment variable that must be there.
+pub(crate) fn variable(name: &str) -> Result<String, StageError> {
+    std::env::var(name).map_err(|_| {
+        unusable(format!(
+            "the environment variable {name} is missing; this program runs in pods that the operator makes"
+        ))
+    })
+}
+
+/// Reads an order document.
+pub(crate) fn parse(text: &str) -> Result<OrderDocument, StageError> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| unusable(format!("the order is not JSON: {error}")))?;
+    validate(&order_schema(), &value).map_err(|why| unusable(format!("the order is not a workorder@1: {why}")))?;
+    serde_json::from_value(value).map_err(|error| unusable(format!("the order is not a workorder@1: {error}")))
+}
+
+/// Reads the order and the commit that `prepare` left.
+pub(crate) fn load(layout: &Layout) -> Result<(OrderDocument, String), StageError> {
+    let read = |path: std::path::PathBuf| fs::read_to_string(&path).map_err(|error| StageError::file(&path, &error));
+    let order = parse(&read(layout.order_file())?)?;
+    Ok((order, read(layout.base_file())?.trim().to_owned()))
+}
+
+/// Writes a report as JSON that is held against its schema.
+pub(crate) fn report_json(report: &ReportDocument) -> Result<String, StageError> {
+    let faulty = |why: String| {
+        let message = format!("the report is not a report@1: {why}");
+        StageError::new(FailureClass::Evaluation, Reason::Unexpected, message)
+    };
+    let value = serde_json::to_value(report).map_err(|error| faulty(error.to_string()))?;
+    validate(&report_schema(), &value).map_err(faulty)?;
+    serde_json::to_string_pretty(&value).map_err(|error| faulty(error.to_string()))
+}
+
+fn validate(schema: &impl serde::Serialize, value: &Value) -> Result<(), String> {
+    let schema = serde_json::to_value(schema).map_err(|error| error.to_string())?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+    let faults: Vec<String> =
+        validator.iter_errors(value).take(5).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+}
+
+fn unusable(message: String) -> StageError {
+    StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_faulty_order_is_refused_with_the_place_of_the_fault() {
+        let error = parse(r#"{"schema": "workorder@1"}"#).unwrap_err();
+        assert!(error.message.contains("workorder@1"), "{}", error.message);
+        assert_eq!(error.class, FailureClass::Spec);
+        assert!(parse("{").unwrap_err().message.contains("not JSON"));
+    }
+}

@@ -1,0 +1,117 @@
+//! The repository's credential: given to git in files and helpers, never in an address, an argument or a log.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::result::FailureClass;
+use manyworlds_api::work_order::GitSource;
+
+use crate::git::Git;
+use crate::layout::Layout;
+use crate::masking::Secrets;
+use crate::stage::StageError;
+use crate::text::say;
+
+/// The credential of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Credential {
+    /// What must not be printed.
+    pub(super) secrets: Secrets,
+    login: Option<(String, String)>,
+    ssh: Option<String>,
+    authorities: Option<PathBuf>,
+}
+
+/// What git runs to learn user and password: they come from the environment of this one call.
+const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \"$MANYWORLDS_GIT_USER\" \"$MANYWORLDS_GIT_PASSWORD\"; }; f";
+
+impl Credential {
+    /// Reads the credential that the order names.
+    pub(super) fn read(layout: &Layout, source: &GitSource) -> Result<Self, StageError> {
+        let is_ssh = source.url.starts_with("ssh://") || !source.url.contains("://");
+        let Some(reference) = &source.secret_ref else {
+            if is_ssh {
+                return Err(missing(
+                    "the repository's address is an SSH one, so source.git.secretRef must name a Secret with ssh-privatekey",
+                ));
+            }
+            return Ok(Self::default());
+        };
+        let folder = layout.credential_directory();
+        let field = |name: &str| fs::read_to_string(folder.join(name)).ok().filter(|value| !value.trim().is_empty());
+        let mut credential = Self::default();
+        if let Some(authorities) = field("ca.crt") {
+            let path = layout.temporary().join("ca.crt");
+            write_private(&path, &authorities)?;
+            credential.authorities = Some(path);
+        }
+        if is_ssh {
+            let key = field("ssh-privatekey").ok_or_else(|| missing_key(&reference.name, "ssh-privatekey"))?;
+            credential.secrets.add(&key);
+            credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref())?);
+        } else {
+            let password = field("password").ok_or_else(|| missing_key(&reference.name, "password"))?;
+            let user = field("username").unwrap_or_else(|| "git".to_owned());
+            credential.secrets.add(password.trim());
+            credential.login = Some((user.trim().to_owned(), password.trim().to_owned()));
+        }
+        Ok(credential)
+    }
+
+    /// Gives the credential to one call of git.
+    pub(super) fn give(&self, git: Git) -> Git {
+        let mut git = git;
+        if let Some((user, password)) = &self.login {
+            git = git
+                .env("MANYWORLDS_GIT_USER", user)
+                .env("MANYWORLDS_GIT_PASSWORD", password)
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", "credential.helper")
+                .env("GIT_CONFIG_VALUE_0", HELPER);
+        }
+        if let Some(command) = &self.ssh {
+            git = git.env("GIT_SSH_COMMAND", command);
+        }
+        if let Some(authorities) = &self.authorities {
+            git = git.env("GIT_SSL_CAINFO", authorities);
+        }
+        git
+    }
+}
+
+fn ssh_command(layout: &Layout, key: &str, known_hosts: Option<&str>) -> Result<String, StageError> {
+    let key_file = layout.temporary().join("ssh-key");
+    // A key without a line's end at its end is refused by ssh without a useful word.
+    write_private(&key_file, &format!("{}\n", key.trim_end()))?;
+    let hosts_file = layout.temporary().join("known-hosts");
+    write_private(&hosts_file, known_hosts.unwrap_or_default())?;
+    let checking = if known_hosts.is_some() {
+        "yes"
+    } else {
+        say("the Secret has no known_hosts, so the repository's host key is believed at first sight");
+        "accept-new"
+    };
+    Ok(format!(
+        "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=20 -o StrictHostKeyChecking={checking} -o UserKnownHostsFile={} -i {}",
+        hosts_file.display(),
+        key_file.display()
+    ))
+}
+
+fn write_private(path: &Path, content: &str) -> Result<(), StageError> {
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened.and_then(|mut file| file.write_all(content.as_bytes())).map_err(|error| StageError::file(path, &error))
+}
+
+fn missing_key(secret: &str, key: &str) -> StageError {
+    missing(&format!(
+        "Secret {secret} does not exist in the order's namespace or has no key {key}; create it, then run the order again"
+    ))
+}
+
+fn missing(message: &str) -> StageError {
+    StageError::new(FailureClass::Spec, Reason::SecretMissing, message)
+}

@@ -1,0 +1,90 @@
+//! Text from programs that are not trusted: control characters removed, lengths bounded.
+
+use std::io::Write;
+
+/// The longest line of output that is kept, in bytes.
+pub(crate) const LONGEST_LINE: usize = 4096;
+
+/// Prints a line for people who read the container's log.
+pub(crate) fn say(line: &str) {
+    // Nobody is left to tell about a standard output that is closed.
+    let _ = writeln!(std::io::stdout().lock(), "{}", clean(line));
+}
+
+/// Returns the text without control characters and escape sequences, each replaced by nothing; tabs become spaces.
+pub(crate) fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => skip_escape(&mut characters),
+            '\t' => cleaned.push_str("    "),
+            '\n' => cleaned.push('\n'),
+            _ if character.is_control() || is_direction(character) => {}
+            _ => cleaned.push(character),
+        }
+    }
+    cleaned
+}
+
+/// Skips the rest of a terminal's escape sequence.
+fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match characters.peek() {
+        Some('[') => {
+            characters.next();
+            while let Some(next) = characters.peek().copied() {
+                if next.is_control() {
+                    break;
+                }
+                characters.next();
+                if ('@'..='~').contains(&next) {
+                    break;
+                }
+            }
+        }
+        Some(']') => {
+            for next in characters.by_ref() {
+                if next == '\u{7}' || next == '\u{1b}' {
+                    break;
+                }
+            }
+        }
+        Some(next) if !next.is_control() => {
+            characters.next();
+        }
+        _ => {}
+    }
+}
+
+/// Returns whether a character turns the direction of the text around it, so that it reads as something else.
+const fn is_direction(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
+/// Returns the last bytes of a text, cut at a character's border.
+pub(crate) fn tail(text: &str, most: usize) -> &str {
+    let mut start = text.len().saturating_sub(most);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_and_control_characters_go() {
+        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\u{7}\r\n\tplain\0"), "red\n    plain");
+        assert_eq!(clean("\u{1b}]0;title\u{7}text"), "text");
+        assert_eq!(clean("a\u{202e}b"), "ab");
+        assert_eq!(clean("\u{1b}"), "");
+    }
+
+    #[test]
+    fn a_tail_begins_between_characters() {
+        assert_eq!(tail("äöü", 3), "ü");
+        assert_eq!(tail("abc", 9), "abc");
+    }
+}

@@ -1,0 +1,126 @@
+//! `work`: runs the worker and takes what it changed.
+//!
+//! A worker that fails or runs out of time still has its change judged, if there is one.
+
+mod change;
+mod plugin;
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::order_document::OrderDocument;
+use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
+
+use crate::layout::Layout;
+use crate::order::{Identity, load};
+use crate::process::{Limits, Outcome, Stopped, Supervisor, to_log};
+use crate::stage::StageError;
+use crate::text::say;
+
+pub(crate) use change::{commit, make_repository, message};
+pub use plugin::{Plugin, Task};
+
+/// How many bytes of a worker's output are kept.
+const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// The longest summary of its own that a worker may leave, in bytes.
+const SUMMARY_BYTES: usize = 512;
+
+/// Runs the stage.
+///
+/// # Errors
+///
+/// [`StageError`] with class `Worker` when there is no change to judge, and with class `Cancelled` when the pod was told
+/// to end.
+pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
+    let supervisor = Supervisor::start().map_err(|error| StageError::file(&layout.work_directory(), &error))?;
+    let identity = Identity::from_environment()?;
+    let (order, base) = load(layout)?;
+    let worktree = layout.worktree(&identity.world, &identity.work_order);
+    let task = Task {
+        order: &order,
+        worktree: worktree.clone(),
+        order_file: layout.order_file(),
+        result_file: layout.worker_result(),
+        world: identity.world.clone(),
+        attempt: identity.attempt,
+    };
+    let report = work(&supervisor, layout, &order, &task)?;
+    fs::write(layout.worker_report(), serde_json::to_vec(&report).unwrap_or_default())
+        .map_err(|error| StageError::file(&layout.worker_report(), &error))?;
+    let taken = change::take(layout, &worktree, &base, &order, &identity)?;
+    match taken {
+        Some(commit) => {
+            say(&format!("took the change as {commit}"));
+            Ok(StageReport { base_commit: Some(base), worker: Some(report), ..StageReport::done() })
+        }
+        None => Err(without_change(&report, &order)),
+    }
+}
+
+fn work(
+    supervisor: &Supervisor,
+    layout: &Layout,
+    order: &OrderDocument,
+    task: &Task<'_>,
+) -> Result<WorkerReport, StageError> {
+    let log = layout.work_log();
+    let file = File::create(&log).map_err(|error| StageError::file(&log, &error))?;
+    let plugin = plugin::find(&order.worker.plugin, &order.worker.command)?;
+    let timeout = Duration::from(order.phase_timeout.coding);
+    let outcome = match plugin.handle(task)? {
+        plugin::Handled::Done(summary) => {
+            return Ok(WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary });
+        }
+        plugin::Handled::Run(command) => {
+            let limits = Limits { time: timeout, output_bytes: OUTPUT_BYTES, disk: None };
+            supervisor.run(*command, &limits, to_log(file)).map_err(|error| not_started(order, &error))?
+        }
+    };
+    if outcome.stopped == Some(Stopped::Told) {
+        let message = "the pod was told to end while the worker worked";
+        return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
+    }
+    tell(&outcome);
+    Ok(WorkerReport {
+        exit_code: outcome.exit_code,
+        timed_out: outcome.stopped == Some(Stopped::Time),
+        milliseconds: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
+        summary: plugin::summary(&layout.worker_result(), SUMMARY_BYTES),
+    })
+}
+
+fn tell(outcome: &Outcome) {
+    let how = match (outcome.stopped, outcome.exit_code) {
+        (Some(Stopped::Time), _) => "ran out of time".to_owned(),
+        (_, Some(code)) => format!("ended with exit code {code}"),
+        (_, None) => "was ended by a signal".to_owned(),
+    };
+    say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
+    if outcome.left_behind > 0 {
+        say(&format!("ended {} processes that it had left behind", outcome.left_behind));
+    }
+}
+
+fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {
+    let program = order.worker.command.first().map_or(order.worker.plugin.as_str(), String::as_str);
+    let message =
+        format!("the worker {program:?} could not be started: {error}; check worker.command and worker.image");
+    StageError::new(FailureClass::Spec, Reason::WorkerFailed, message)
+}
+
+fn without_change(report: &WorkerReport, order: &OrderDocument) -> StageError {
+    let said = if report.summary.is_empty() { String::new() } else { format!(": {}", report.summary) };
+    let (reason, message) = match (report.timed_out, report.exit_code) {
+        (true, _) => {
+            let message = format!("the worker ran out of its {} and had changed nothing", order.phase_timeout.coding);
+            (Reason::WorkerTimedOut, message)
+        }
+        (false, Some(0)) => (Reason::NoChange, format!("the worker ended well and changed nothing{said}")),
+        (false, Some(code)) => {
+            (Reason::WorkerFailed, format!("the worker ended with exit code {code} and changed nothing{said}"))
+        }
+        (false, None) => (Reason::WorkerFailed, "a signal ended the worker, and it had changed nothing".to_owned()),
+    };
+    StageError::new(FailureClass::Worker, reason, shortened(&message, 1024))
+}
