@@ -88,7 +88,7 @@ impl Reconciler {
             attempt = status.attempt_count,
             stage = status.stage.map(tracing::field::debug),
             score = status.score.as_ref().map(|score| score.total),
-            message = status.message.as_deref(),
+            said = status.message.as_deref(),
             "the World's status has changed"
         );
         Ok(())

@@ -25,7 +25,7 @@ impl Reconciler {
             self.events.record(&snapshot.order, event, Timestamp::now());
         }
         let summary = status.summary.as_deref();
-        tracing::info!(summary, message = status.message.as_deref(), "the order's status has changed");
+        tracing::info!(summary, said = status.message.as_deref(), "the order's status has changed");
         if truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True {
             self.finished(&snapshot.order, status);
         }

@@ -1,0 +1,243 @@
+//! The three stages, run as the pod runs them, on real repositories.
+
+mod support;
+
+use std::fs;
+
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::result::{FailureClass, GateOutcome, StageReport};
+use serde_json::{Value, json};
+use support::{Pod, Received, Repository, gated, script};
+
+const FIX: &str = "printf 'a + b' > sum.txt";
+
+fn repository() -> Repository {
+    Repository::new(&[("sum.txt", "a - b"), ("tests/check.sh", "grep -q 'a + b' sum.txt\n")])
+}
+
+fn failure(report: &StageReport) -> (FailureClass, &str) {
+    let failure = report.failure.as_ref().unwrap();
+    (failure.class, failure.reason.as_str())
+}
+
+#[test]
+fn a_good_change_becomes_a_patch_with_a_full_score() {
+    let repository = repository();
+    let pod = Pod::new(&repository, &gated(FIX, &[("check", "sh tests/check.sh")]));
+    let result = pod.result();
+    assert_eq!((result.score(), result.sealed, &result.reasons), (100, true, &Vec::new()));
+    assert_eq!((result.diff.files, result.diff.insertions, result.diff.deletions), (1, 1, 1));
+    let patch = pod.artifact("patch");
+    assert!(patch.contains("Subject: [PATCH] Fix the sum"), "{patch}");
+    assert!(patch.contains("Work-Order: team/fix\nWorld: alpha"), "{patch}");
+    let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
+    assert_eq!((report["status"].as_str(), report["schema"].as_str()), (Some("success"), Some("report@1")));
+    let names: Vec<String> = result.artifacts.iter().map(|digest| digest.name.to_string()).collect();
+    assert_eq!(names, ["patch", "evaluate-log", "report"]);
+}
+
+#[test]
+fn the_echo_worker_reports_success() {
+    let pod = Pod::new(&repository(), &json!({ "worker": { "plugin": "echo" } }));
+    assert_eq!(pod.result().score(), 100);
+    assert!(pod.artifact("patch").contains("+# Fix the sum"));
+}
+
+#[test]
+fn a_worker_that_fails_or_hangs_still_has_its_change_judged() {
+    let failed = Pod::new(&repository(), &script("printf x > new.txt; echo working; exit 7"));
+    failed.stage("prepare");
+    let (code, report) = failed.stage("work");
+    assert_eq!((code, report.worker.unwrap().exit_code), (0, Some(7)));
+    let mut changes = script("printf x > new.txt; exec sleep 1000");
+    changes["worker"]["phaseTimeouts"] = json!({ "coding": "1s" });
+    let hung = Pod::new(&repository(), &changes);
+    hung.stage("prepare");
+    let (code, report) = hung.stage("work");
+    assert!(code == 0 && report.worker.unwrap().timed_out);
+    assert_eq!(hung.stage("evaluate").1.result.unwrap().score(), 100);
+}
+
+#[test]
+fn a_worker_that_changes_nothing_fails_with_the_reason() {
+    let mut slow = script("exec sleep 1000");
+    slow["worker"]["phaseTimeouts"] = json!({ "coding": "1s" });
+    for (changes, reason) in
+        [(script("true"), Reason::NoChange), (script("exit 3"), Reason::WorkerFailed), (slow, Reason::WorkerTimedOut)]
+    {
+        let pod = Pod::new(&repository(), &changes);
+        pod.stage("prepare");
+        let (code, report) = pod.stage("work");
+        assert_eq!((code, failure(&report)), (12, (FailureClass::Worker, reason.as_str())));
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_started_is_the_orders_fault() {
+    let pod = Pod::new(&repository(), &json!({ "worker": { "plugin": "command", "command": ["no-such-program"] } }));
+    pod.stage("prepare");
+    let (code, report) = pod.stage("work");
+    assert_eq!((code, failure(&report).0), (10, FailureClass::Spec));
+    assert!(report.failure.unwrap().message.contains("no-such-program"));
+}
+
+#[test]
+fn a_third_partys_worker_reads_the_order_and_leaves_a_summary() {
+    let pod = Pod::new(
+        &repository(),
+        &script(
+            "python3 - <<'P'\nimport json, os\norder = json.load(open(os.environ['MANYWORLDS_ORDER_FILE']))\n\
+         open('TITLE', 'w').write(order['task']['title'])\n\
+         json.dump({'summary': 'wrote ' + order['agents'][0]['name']}, open(os.environ['MANYWORLDS_RESULT_FILE'], 'w'))\nP",
+        ),
+    );
+    pod.stage("prepare");
+    let (_, report) = pod.stage("work");
+    assert_eq!(report.worker.unwrap().summary, "wrote alpha");
+    assert_eq!(fs::read_to_string(pod.worktree().join("TITLE")).unwrap(), "Fix the sum");
+}
+
+#[test]
+fn what_the_order_gets_wrong_about_the_repository_is_said_plainly() {
+    let repository = repository();
+    for (git, class, reason, words) in [
+        (json!({ "revision": "nope" }), FailureClass::Spec, Reason::RevisionNotFound, "no branch, tag or commit nope"),
+        (
+            json!({ "url": "file:///nonexistent/repository" }),
+            FailureClass::Infrastructure,
+            Reason::RepositoryUnreachable,
+            "cannot be reached",
+        ),
+        (
+            json!({ "url": "https://host.invalid/r.git", "secretRef": { "name": "login" } }),
+            FailureClass::Spec,
+            Reason::SecretMissing,
+            "Secret login does not exist",
+        ),
+    ] {
+        let pod = Pod::new(&repository, &json!({ "source": { "git": git } }));
+        let (_, report) = pod.stage("prepare");
+        assert_eq!(failure(&report), (class, reason.as_str()));
+        assert!(report.failure.as_ref().unwrap().message.contains(words), "{report:?}");
+    }
+}
+
+#[test]
+fn a_branch_a_tag_and_a_commit_can_be_named() {
+    let repository = repository();
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["tag", "v1"]);
+    let second = repository.commit(&[("more.txt", "more")]);
+    for (revision, expected) in [("main", &second), ("v1", &first), (first.as_str(), &first), ("HEAD", &second)] {
+        let pod = Pod::new(&repository, &json!({ "source": { "git": { "revision": revision } } }));
+        let (code, report) = pod.stage("prepare");
+        assert_eq!((code, report.base_commit.as_ref()), (0, Some(expected)), "{revision}");
+    }
+}
+
+/// W2, and the pinned base: the branch moves on between the Worlds, and five of them commit at once.
+#[test]
+fn five_worlds_start_from_one_commit_and_commit_at_once() {
+    let repository = repository();
+    let received = Received::default();
+    let commit = "printf $MANYWORLDS_WORLD > own.txt; for i in $(seq 20); do echo $i >> log; git add -A; git commit -qm $i || exit 1; done";
+    let pods: Vec<Pod> = ["alpha", "beta", "gamma", "delta", "epsilon"]
+        .into_iter()
+        .map(|world| Pod::of_world(world, &repository, &script(commit), &received))
+        .collect();
+    let base = pods[0].stage("prepare").1.base_commit.unwrap();
+    repository.commit(&[("later.txt", "later")]);
+    std::thread::scope(|scope| {
+        for pod in &pods {
+            let base = &base;
+            scope.spawn(move || {
+                assert_eq!(pod.stage("prepare").1.base_commit.as_ref(), Some(base));
+                assert!(!support::exists(&pod.worktree().join("later.txt")));
+                let (code, report) = pod.stage("work");
+                assert_eq!(code, 0, "{report:?}");
+            });
+        }
+    });
+    for (pod, world) in pods.iter().zip(["alpha", "beta", "gamma", "delta", "epsilon"]) {
+        assert_eq!(fs::read_to_string(pod.worktree().join("own.txt")).unwrap(), world);
+    }
+}
+
+#[test]
+fn protected_files_are_as_in_the_base_when_the_gates_run() {
+    let mut changes = gated(
+        "printf 'true\\n' > tests/check.sh; printf 'exit 0' > tests/extra.sh; printf x > other.txt",
+        &[("check", "sh tests/check.sh"), ("extra", "test ! -e tests/extra.sh")],
+    );
+    changes["evaluation"]["protectedPaths"] = json!(["tests/**"]);
+    let pod = Pod::new(&repository(), &changes);
+    let result = pod.result();
+    assert_eq!(result.gates.iter().map(|gate| gate.points).collect::<Vec<_>>(), [0, 50]);
+    assert!(result.reasons[0].contains("tests/check.sh"), "{:?}", result.reasons);
+    assert!(!pod.artifact("patch").contains("tests/"), "the winner's patch must not hold what was restored");
+}
+
+#[test]
+fn a_required_build_that_fails_leaves_the_rest_unrun() {
+    let changes = json!({
+        "worker": { "plugin": "command", "command": ["sh", "-c", FIX] },
+        "evaluation": { "gates": [
+            { "name": "build", "kind": "Build", "command": ["false"], "points": 40, "required": true },
+            { "name": "test", "kind": "Test", "command": ["echo", "5 passed in 1s"], "points": 60 },
+        ] },
+    });
+    let result = Pod::new(&repository(), &changes).result();
+    assert_eq!(result.score(), 0);
+    assert_eq!(result.gates[1].outcome, GateOutcome::NotRun);
+}
+
+#[test]
+fn a_gate_that_hangs_is_ended_and_earns_nothing() {
+    let mut changes = gated(FIX, &[("slow", "sleep 1000"), ("quick", "true")]);
+    changes["evaluation"]["gates"][0]["timeout"] = json!("1s");
+    let result = Pod::new(&repository(), &changes).result();
+    assert_eq!((result.gates[0].outcome, result.score()), (GateOutcome::TimedOut, 50));
+}
+
+#[test]
+fn a_test_gate_gives_partial_credit_from_its_report() {
+    let xml = "<testsuite><testcase name='a'/><testcase name='b'><failure/></testcase></testsuite>";
+    let changes = json!({
+        "worker": { "plugin": "command", "command": ["sh", "-c", format!("{FIX}; printf stale > report.xml")] },
+        "evaluation": { "gates": [
+            { "name": "test", "kind": "Test", "report": "report.xml", "points": 100,
+              "command": ["sh", "-c", format!("test ! -e report.xml && printf \"{xml}\" > report.xml; exit 1")] },
+        ] },
+    });
+    let gate = &Pod::new(&repository(), &changes).result().gates[0];
+    assert_eq!((gate.points, gate.passed, gate.total), (50, Some(1), Some(2)));
+}
+
+#[test]
+fn a_change_that_reaches_out_of_the_tree_is_refused() {
+    for (worker, words) in [
+        ("ln -s /etc/passwd link", "outside the tree"),
+        ("mkdir a; ln -s ../../x a/link", "outside the tree"),
+        (
+            "git init -q inner; cd inner; echo x > f; git add -A; git -c user.name=t -c user.email=t@t commit -qm x",
+            "submodule",
+        ),
+        ("echo '[submodule \"x\"]' > .gitmodules", ".gitmodules"),
+        ("head -c 600000 /dev/zero > blob", "binary file"),
+    ] {
+        let result = Pod::new(&repository(), &gated(worker, &[("check", "true")])).result();
+        assert_eq!((result.score(), result.commit.is_none()), (0, true), "{worker}");
+        assert!(result.reasons[0].contains(words), "{worker}: {:?}", result.reasons);
+    }
+}
+
+#[test]
+fn what_the_worker_does_to_its_own_git_folder_counts_for_nothing() {
+    let worker = format!(
+        "{FIX}; rm -rf .git/objects; printf '[core]\\n fsmonitor = touch /tmp/manyworlds-hooked\\n hooksPath = .\\n' > .git/config; \
+         printf '*.txt filter=evil\\n' > .gitattributes"
+    );
+    let result = Pod::new(&repository(), &gated(&worker, &[("check", "sh tests/check.sh")])).result();
+    assert_eq!(result.score(), 100);
+    assert!(!support::exists(std::path::Path::new("/tmp/manyworlds-hooked")));
+}
