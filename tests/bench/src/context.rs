@@ -51,6 +51,9 @@ pub struct Settings {
     /// Orders of the part on a real node
     #[arg(long, default_value_t = 11)]
     pub first_output_orders: usize,
+    /// Repository of the part on a real node, as its pods see it
+    #[arg(long, default_value = "http://git.manyworlds-demo.svc/xmltodict.git")]
+    pub repository: String,
     /// Where the figures are written
     #[arg(long, default_value = "target/bench.json")]
     pub output: PathBuf,
@@ -152,12 +155,18 @@ fn beside(file: &Path) -> PathBuf {
     file.parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// Builds the operator as it is released, beside this program, unless another one is named.
+/// Builds the operator as this program was built, beside it, unless another one is named.
 fn build_operator() -> Result {
     if env::var_os("MANYWORLDS_OPERATOR_BINARY").is_some() {
         return Ok(());
     }
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(["build", "--release", "--locked", "-p", "manyworlds-operator"]).status()?;
-    if status.success() { Ok(()) } else { Err("the operator does not build".into()) }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--release", "--locked", "-p", "manyworlds-operator"]);
+    let program = env::current_exe()?;
+    // target/release/..., or target/<triple>/release/... where a target was named.
+    let triple = program.ancestors().nth(2).and_then(Path::file_name).and_then(|name| name.to_str());
+    if let Some(triple) = triple.filter(|name| name.matches('-').count() >= 2) {
+        cargo.args(["--target", triple]);
+    }
+    if cargo.status()?.success() { Ok(()) } else { Err("the operator does not build".into()) }
 }
