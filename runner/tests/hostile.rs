@@ -1,5 +1,7 @@
 //! Candidates that attack their judge: each fails, and is named where it can be.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use manyworlds_api::labels;

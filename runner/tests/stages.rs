@@ -1,5 +1,7 @@
 //! The three stages, run as the pod runs them, on real repositories.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::fs;

@@ -254,37 +254,40 @@ fn deleted(pod: &ObservedPod, container: &str) -> AttemptFailure {
     AttemptFailure::new(FailureClass::Infrastructure, Reason::PodDeleted, message)
 }
 
+/// How many times longer a pod may take to start when nothing is known to be wrong: a large image is being pulled.
+const PATIENCE: i32 = 5;
+
 fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptState {
     let (stage, since) = current_stage(&pod.stages);
-    if stage != WorldStage::Starting {
-        return AttemptState::Active(ActiveAttempt { stage, since, trouble: waiting_trouble(pod), give_up: None });
+    if pod.stages.in_order().iter().any(|(_, stage)| matches!(stage, StageState::Running { .. })) {
+        return AttemptState::Active(ActiveAttempt { stage, since, trouble: None, give_up: None });
     }
+    // Nothing runs: either the pod has not started, or the container that comes next cannot.
     let trouble = start_trouble(pod);
-    let give_up = pod.created.map(|created| created + signed(settings.start_timeout));
-    if give_up.is_some_and(|time| time <= now) || trouble.as_ref().is_some_and(|trouble| is_final(pod, trouble)) {
-        let final_fault = trouble.as_ref().is_some_and(|trouble| is_final(pod, trouble));
-        let class = if final_fault { FailureClass::Spec } else { FailureClass::Infrastructure };
-        let trouble = trouble.unwrap_or_else(|| Trouble {
-            reason: Reason::Starting,
-            message: format!(
-                "its pod has not started within {}; 'kubectl describe pod {}' shows what it waits for",
-                settings.start_timeout, pod.name
-            ),
-        });
-        let failure = AttemptFailure::new(class, trouble.reason, trouble.message);
-        return ended(pod, failure, None, Remains::Pod, now);
+    let limit = signed(settings.start_timeout) * if trouble.is_some() { 1 } else { PATIENCE };
+    let give_up = since.or(pod.created).map(|waits_since| waits_since + limit);
+    let hopeless = trouble.is_some() && has_invalid_image(pod);
+    if !hopeless && give_up.is_none_or(|time| time > now) {
+        return AttemptState::Active(ActiveAttempt { stage, since: since.or(pod.created), trouble, give_up });
     }
-    AttemptState::Active(ActiveAttempt { stage, since: pod.created, trouble, give_up })
+    let class = if hopeless { FailureClass::Spec } else { FailureClass::Infrastructure };
+    let trouble = trouble.unwrap_or_else(|| Trouble {
+        reason: Reason::Starting,
+        message: format!(
+            "its pod has not started for too long; 'kubectl describe pod {}' shows what it waits for",
+            pod.name
+        ),
+    });
+    let failure = AttemptFailure::new(class, trouble.reason, trouble.message);
+    ended(pod, failure, None, Remains::Pod, now)
 }
 
-/// Returns whether no amount of waiting can cure the trouble.
-fn is_final(pod: &ObservedPod, trouble: &Trouble) -> bool {
-    trouble.reason == Reason::ImagePullFailed
-        && pod
-            .stages
-            .in_order()
-            .iter()
-            .any(|(_, stage)| matches!(stage, StageState::Waiting { reason, .. } if reason == "InvalidImageName"))
+/// Returns whether an image has a name that no amount of waiting can make right.
+fn has_invalid_image(pod: &ObservedPod) -> bool {
+    pod.stages
+        .in_order()
+        .iter()
+        .any(|(_, stage)| matches!(stage, StageState::Waiting { reason, .. } if reason == "InvalidImageName"))
 }
 
 fn current_stage(stages: &Stages) -> (WorldStage, Option<Timestamp>) {

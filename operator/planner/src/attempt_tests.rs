@@ -1,1 +1,179 @@
+use super::*;
+use crate::policy::capacity::Resources;
+use manyworlds_api::Duration;
+use manyworlds_api::result::GateOutcome;
 
+const CREATED: i64 = 1_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(CREATED + seconds).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings { start_timeout: Duration::from_seconds(100), ..Settings::new("runner".to_owned(), "http://o".to_owned()) }
+}
+
+fn pod() -> ObservedPod {
+    ObservedPod {
+        name: "fix-alpha-1".to_owned(),
+        uid: "uid".to_owned(),
+        resource_version: 1,
+        world_uid: "world".to_owned(),
+        variant: "alpha".to_owned(),
+        attempt: 1,
+        presence: Presence::Present,
+        node: Some("node".into()),
+        unschedulable: None,
+        created: Some(at(0)),
+        phase: PodPhase::Pending,
+        reason: None,
+        message: None,
+        conditions: Vec::new(),
+        stages: Stages::default(),
+        requests: Resources::default(),
+    }
+}
+
+fn ended_with(exit_code: i32, reason: &str, message: &str) -> StageState {
+    StageState::Ended {
+        exit_code,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        started: Some(at(1)),
+        finished: Some(at(2)),
+    }
+}
+
+fn waiting(reason: &str) -> StageState {
+    StageState::Waiting { reason: reason.to_owned(), message: "the kubelet says so".to_owned() }
+}
+
+fn look(pod: &ObservedPod, seconds: i64) -> AttemptState {
+    observe(pod, NodeState::Answers, &settings(), at(seconds))
+}
+
+fn failure(state: AttemptState) -> (FailureClass, Reason) {
+    match state {
+        AttemptState::Ended(end) => end.failure.map(|failure| (failure.class, failure.reason)).unwrap(),
+        other => panic!("not ended: {other:?}"),
+    }
+}
+
+fn result_message() -> String {
+    let gate = manyworlds_api::result::GateResult {
+        name: "test".to_owned(),
+        outcome: GateOutcome::Passed,
+        points: 100,
+        passed: None,
+        total: None,
+        milliseconds: 1,
+        reason: String::new(),
+    };
+    let result = WorldResult {
+        commit: None,
+        sealed: true,
+        gates: vec![gate],
+        diff: manyworlds_api::result::DiffStatistics::default(),
+        artifacts: Vec::new(),
+        reasons: Vec::new(),
+    };
+    StageReport { result: Some(result), ..StageReport::done() }.to_message().unwrap()
+}
+
+#[test]
+fn what_ends_a_container_is_classed_by_whose_it_is() {
+    let report = |class, reason| StageReport::failed(class, reason, "because").to_message().unwrap();
+    for (stage, state, expected) in [
+        ("prepare", ended_with(1, "Error", ""), (FailureClass::Infrastructure, Reason::ResultUnreadable)),
+        ("work", ended_with(1, "Error", "no json"), (FailureClass::Worker, Reason::ResultUnreadable)),
+        ("evaluate", ended_with(1, "Error", ""), (FailureClass::Evaluation, Reason::ResultUnreadable)),
+        ("prepare", ended_with(137, "OOMKilled", ""), (FailureClass::Infrastructure, Reason::OutOfMemory)),
+        ("work", ended_with(137, "OOMKilled", ""), (FailureClass::Worker, Reason::OutOfMemory)),
+        ("work", ended_with(128, "StartError", "no such file"), (FailureClass::Spec, Reason::ContainerCreationFailed)),
+        (
+            "prepare",
+            ended_with(10, "Error", &report(FailureClass::Spec, Reason::SecretMissing)),
+            (FailureClass::Spec, Reason::SecretMissing),
+        ),
+        // A pod that was told to end, and not by us: somebody deleted it.
+        (
+            "work",
+            ended_with(14, "Error", &report(FailureClass::Cancelled, Reason::Terminated)),
+            (FailureClass::Infrastructure, Reason::PodDeleted),
+        ),
+    ] {
+        let mut pod = pod();
+        pod.phase = PodPhase::Failed;
+        *pod.stages.of_container(stage).unwrap() = state;
+        assert_eq!(failure(look(&pod, 3)), expected, "{stage}");
+    }
+}
+
+#[test]
+fn a_word_that_is_none_of_ours_does_not_become_a_reason() {
+    let message = r#"{"version":1,"failure":{"class":"Worker","reason":"not a reason!","message":"x"}}"#;
+    let mut pod = pod();
+    pod.stages.work = ended_with(12, "Error", message);
+    assert_eq!(failure(look(&pod, 3)), (FailureClass::Worker, Reason::Unexpected));
+}
+
+#[test]
+fn a_result_outlives_eviction_loss_and_deletion() {
+    let mut pod = pod();
+    pod.stages.evaluate = ended_with(0, "Completed", &result_message());
+    pod.reason = Some("Evicted".to_owned());
+    pod.presence = Presence::Gone;
+    match observe(&pod, NodeState::Lost, &settings(), at(3)) {
+        AttemptState::Ended(end) => assert!(end.failure.is_none() && end.result.is_some()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_the_kubelet_ends_is_infrastructure() {
+    for (reason, expected) in
+        [("Evicted", Reason::Evicted), ("DeadlineExceeded", Reason::Overdue), ("NodeShutdown", Reason::NodeLost)]
+    {
+        let pod = ObservedPod { phase: PodPhase::Failed, reason: Some(reason.to_owned()), ..pod() };
+        assert_eq!(failure(look(&pod, 1)), (FailureClass::Infrastructure, expected));
+    }
+}
+
+#[test]
+fn trouble_is_told_at_once_and_ends_the_attempt_in_time() {
+    let mut no_image = pod();
+    no_image.stages.prepare = waiting("ImagePullBackOff");
+    let mut no_room = pod();
+    no_room.node = None;
+    no_room.unschedulable = Some("0/1 nodes are available".to_owned());
+    for (pod, reason) in [(no_image, Reason::ImagePullFailed), (no_room, Reason::Unschedulable)] {
+        match look(&pod, 1) {
+            AttemptState::Active(active) => {
+                assert_eq!(active.trouble.unwrap().reason, reason);
+                assert_eq!(active.give_up, Some(at(100)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(failure(look(&pod, 100)), (FailureClass::Infrastructure, reason));
+    }
+}
+
+#[test]
+fn the_image_of_a_later_container_counts_from_the_end_of_the_one_before() {
+    let mut pod = pod();
+    pod.stages.prepare = ended_with(0, "Completed", "");
+    pod.stages.work = waiting("ErrImagePull");
+    match look(&pod, 101) {
+        AttemptState::Active(active) => assert_eq!(active.give_up, Some(at(102))),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(failure(look(&pod, 102)), (FailureClass::Infrastructure, Reason::ImagePullFailed));
+    pod.stages.work = waiting("InvalidImageName");
+    assert_eq!(failure(look(&pod, 3)), (FailureClass::Spec, Reason::ImagePullFailed));
+}
+
+#[test]
+fn a_pod_that_starts_slowly_without_trouble_has_more_time() {
+    assert!(matches!(look(&pod(), 499), AttemptState::Active(_)));
+    assert_eq!(failure(look(&pod(), 500)), (FailureClass::Infrastructure, Reason::Starting));
+}

@@ -47,7 +47,12 @@ impl Repository {
     }
 
     pub fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git").args(["-c", "safe.directory=*"]).args(arguments).current_dir(self.folder.path()).output().unwrap();
+        let output = Command::new("git")
+            .args(["-c", "safe.directory=*"])
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }

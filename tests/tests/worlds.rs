@@ -1,0 +1,246 @@
+//! Whole orders in real pods, with the operator that `make install` has put into the cluster.
+//!
+//! The namespace enforces the restricted Pod Security Standard, so a World's pod that asked for more would not be made.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as the test does")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace as NamespaceResource, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use manyworlds_api::world::WorldStage;
+use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus};
+use manyworlds_tests::{Cluster, Namespace, Result, eventually, orders};
+use serde_json::{Value, json};
+
+/// The repository that `make install` serves in the cluster.
+const REPOSITORY: &str = "http://git.manyworlds-demo.svc/xmltodict.git";
+/// How long an order of real pods may take on a busy machine with two cores.
+const LIMIT: Duration = Duration::from_mins(4);
+
+async fn restricted(purpose: &str) -> Result<(Cluster, Namespace)> {
+    let cluster = Cluster::any().await?;
+    let namespace = Namespace::new(&cluster, purpose).await?;
+    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    Api::<NamespaceResource>::all(cluster.client.clone())
+        .patch(&namespace.name, &PatchParams::default(), &Patch::Merge(&label))
+        .await?;
+    Ok((cluster, namespace))
+}
+
+/// An order of one World whose worker is a shell script.
+fn order(name: &str, script: &str) -> Value {
+    json!({
+        "apiVersion": "manyworlds.dev/v1alpha1",
+        "kind": "WorkOrder",
+        "metadata": {"name": name},
+        "spec": {
+            "source": {"git": {"url": REPOSITORY, "revision": "main"}},
+            "task": {"title": "Try it"},
+            "worlds": {
+                "variants": [{"name": "alpha"}],
+                "sizing": {"perWorld": {"cpu": "100m", "memory": "256Mi", "ephemeralStorage": "1Gi"}},
+            },
+            "worker": {
+                "plugin": "command",
+                "image": "docker.io/manyworlds/worker-python:0.1.0",
+                "command": ["sh", "-c", script],
+                "phaseTimeouts": {"coding": "60s", "testing": "60s"},
+            },
+            "retry": {"maxAttempts": 1},
+        },
+    })
+}
+
+async fn create(namespace: &Namespace, order: &Value) -> Result<WorkOrder> {
+    orders::create(&namespace.api(), &serde_json::from_value(order.clone())?).await
+}
+
+async fn finished(namespace: &Namespace, name: &str) -> Result<WorkOrderStatus> {
+    let api: Api<WorkOrder> = namespace.api();
+    eventually(&format!("{name} is finished"), LIMIT, || async {
+        let order = api.get(name).await?;
+        Ok(orders::is_finished(&order).then(|| order.status.clone().unwrap()))
+    })
+    .await
+}
+
+async fn world(namespace: &Namespace, name: &str) -> Result<WorldStatus> {
+    let api: Api<World> = namespace.api();
+    Ok(api.get(name).await?.status.unwrap_or_default())
+}
+
+/// W1, W3, W14: five real pods, five different results, one winner, and nothing that the others did could help them.
+#[tokio::test]
+async fn five_worlds_fix_a_published_bug_and_the_best_one_wins() -> Result {
+    let (_cluster, namespace) = restricted("sample").await?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/samples/fix-published-bug.yaml");
+    let sample: WorkOrder = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
+    orders::create(&namespace.api(), &sample).await?;
+    let status = finished(&namespace, "fix-published-bug").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let ranked: Vec<(&str, Option<i32>, bool)> =
+        status.ranking.iter().map(|ranked| (ranked.world.as_str(), ranked.score, ranked.eligible)).collect();
+    let [("alpha", Some(100), true), ("beta", Some(beta), true), ..] = ranked.as_slice() else { panic!("{ranked:?}") };
+    assert!((70..100).contains(beta), "beta fixes a part of it: {beta}");
+    let stage = async |name: &str| world(&namespace, &format!("fix-published-bug-{name}")).await;
+    assert!(stage("gamma").await?.reasons.iter().any(|reason| reason.contains("tests/test_dicttoxml.py")));
+    assert!(stage("delta").await?.message.unwrap().contains("required gate build"));
+    let epsilon = stage("epsilon").await?;
+    assert_eq!((epsilon.stage, epsilon.attempts[0].reason.as_str()), (Some(WorldStage::Failed), "WorkerTimedOut"));
+    assert_eq!(stage("alpha").await?.sealed, Some(true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_world_holds_no_secret_and_may_reach_little() -> Result {
+    let (_cluster, namespace) = restricted("locked").await?;
+    create(&namespace, &order("locked", "date > now; env | sort; id; ls -la /var/run/secrets /run/secrets; true"))
+        .await?;
+    finished(&namespace, "locked").await?;
+    let pods: Api<Pod> = namespace.api();
+    let pod = pods.get("locked-alpha-1").await?;
+    let spec = pod.spec.clone().unwrap();
+    assert_eq!(spec.automount_service_account_token, Some(false));
+    for volume in spec.volumes.unwrap() {
+        assert!(volume.secret.is_none() && volume.host_path.is_none(), "{}", volume.name);
+        for source in volume.projected.into_iter().flat_map(|projected| projected.sources.unwrap_or_default()) {
+            assert_eq!(source.service_account_token.unwrap().audience.as_deref(), Some("manyworlds"));
+        }
+    }
+    let work = LogParams { container: Some("work".to_owned()), ..LogParams::default() };
+    let log = pods.logs("locked-alpha-1", &work).await?;
+    assert!(log.contains("uid=10001"), "{log}");
+    assert!(!log.contains("token"), "the worker sees no token: {log}");
+    let policy: NetworkPolicy = namespace.api().get("manyworlds-worlds").await?;
+    assert_eq!(policy.spec.unwrap().policy_types.unwrap(), ["Ingress", "Egress"]);
+    Ok(())
+}
+
+/// W14: hostile candidates in a real pod. Each costs its own World the points and is named; the order goes on.
+#[tokio::test]
+async fn hostile_candidates_fail_and_cost_the_others_nothing() -> Result {
+    let (_cluster, namespace) = restricted("hostile").await?;
+    let token = "/var/run/secrets/manyworlds/token/token";
+    let attacks = [
+        ("honest", "true"),
+        ("forges", "echo '{\"version\":1}' > /dev/termination-log"),
+        ("rewrites", "echo x > /manyworlds/evaluation/evidence/report || touch /manyworlds/work/result/patch"),
+        ("steals", &format!("cat {token}")),
+        ("reads", "cat /proc/1/environ || cat /proc/1/mem || ls /proc/1/fd/"),
+        ("kills", "kill -9 1"),
+        ("lingers", "(setsid sh -c 'sleep 300; echo x > /dev/termination-log' &) ; true"),
+        ("floods", "yes | head -c 40000000; true"),
+    ];
+    let mut manifest = order("hostile", "date > now");
+    manifest["spec"]["worlds"]["variants"] = attacks
+        .iter()
+        .map(|(name, script)| json!({"name": name, "worker": {"env": [{"name": "ATTACK", "value": script}]}}))
+        .collect();
+    manifest["spec"]["worlds"]["parallelism"] = json!(attacks.len());
+    manifest["spec"]["evaluation"] = json!({"gates": [
+        {"name": "attack", "kind": "Custom", "points": 100, "timeout": "30s", "command": ["sh", "-c", "eval \"$ATTACK\""]},
+    ]});
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "hostile").await?;
+    let score = |name: &str| status.ranking.iter().find(|ranked| ranked.world == name).unwrap().score;
+    assert_eq!(score("honest"), Some(100));
+    for name in ["forges", "rewrites", "steals", "reads", "kills"] {
+        assert_eq!(score(name), Some(0), "{name}");
+    }
+    for (name, word) in [("lingers", "left"), ("floods", "flooded")] {
+        let reasons = world(&namespace, &format!("hostile-{name}")).await?.reasons;
+        assert!(reasons.iter().any(|reason| reason.contains(word)), "{name}: {reasons:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_order_is_said_on_the_order() -> Result {
+    let (_cluster, namespace) = restricted("wrong").await?;
+    let mut revision = order("revision", "true");
+    revision["spec"]["source"]["git"]["revision"] = json!("no-such-branch");
+    let mut secret = order("secret", "true");
+    secret["spec"]["source"]["git"]["secretRef"] = json!({"name": "login"});
+    let mut image = order("image", "true");
+    image["spec"]["worker"]["image"] = json!("Not An Image");
+    let program = order("program", "exit 9");
+    let cases = [
+        (revision, "RevisionNotFound", "no branch, tag or commit no-such-branch"),
+        (secret, "SecretMissing", "Secret login does not exist"),
+        (image, "ImagePullFailed", "check its name"),
+        (program, "NoEligibleWorld", "exit code 9"),
+    ];
+    for (manifest, _, _) in &cases {
+        create(&namespace, manifest).await?;
+    }
+    for (manifest, reason, words) in &cases {
+        let name = manifest["metadata"]["name"].as_str().unwrap();
+        let status = finished(&namespace, name).await?;
+        let succeeded = status.conditions.iter().find(|condition| condition.type_ == "Succeeded").unwrap();
+        assert_eq!((succeeded.status.as_str(), succeeded.reason.as_str()), ("False", *reason), "{name}");
+        assert!(status.message.as_ref().unwrap().contains(words), "{name}: {:?}", status.message);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_is_suspended_resumed_cancelled_and_deleted() -> Result {
+    let (_cluster, namespace) = restricted("control").await?;
+    let api: Api<WorkOrder> = namespace.api();
+    let pods: Api<Pod> = namespace.api();
+    create(&namespace, &order("control", "exec sleep 50")).await?;
+    let runs = async |pod: &str| {
+        eventually(&format!("{pod} exists"), LIMIT, || async { Ok(pods.get_opt(pod).await?) }).await.map(drop)
+    };
+    let set = async |field: &str, value: bool| {
+        let patch = json!({"spec": {field: value}});
+        api.patch("control", &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)
+    };
+    runs("control-alpha-1").await?;
+    set("suspend", true).await?;
+    eventually("no pod is left", LIMIT, || async {
+        Ok(pods.list(&ListParams::default()).await?.items.is_empty().then_some(()))
+    })
+    .await?;
+    assert_eq!(api.get("control").await?.status.unwrap().summary.as_deref(), Some("Suspended"));
+    set("suspend", false).await?;
+    runs("control-alpha-2").await?;
+    set("cancel", true).await?;
+    let status = finished(&namespace, "control").await?;
+    assert_eq!((status.summary.as_deref(), status.worlds.cut), (Some("Cancelled"), 1));
+    api.delete("control", &DeleteParams::default()).await?;
+    let worlds: Api<World> = namespace.api();
+    eventually("nothing is left of it", LIMIT, || async {
+        let left = pods.list(&ListParams::default()).await?.items.len()
+            + worlds.list(&ListParams::default()).await?.items.len();
+        Ok((left == 0).then_some(()))
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_pod_is_replaced_and_the_order_still_succeeds() -> Result {
+    let (_cluster, namespace) = restricted("deleted").await?;
+    create(&namespace, &order("deleted", "sleep 4; date > now")).await?;
+    let pods: Api<Pod> = namespace.api();
+    eventually("the first attempt works", LIMIT, || async {
+        let pod = pods.get("deleted-alpha-1").await?;
+        let works = pod.status.and_then(|status| status.init_container_statuses).is_some_and(|containers| {
+            containers.iter().any(|container| container.name == "work" && container.started == Some(true))
+        });
+        Ok(works.then_some(()))
+    })
+    .await?;
+    pods.delete("deleted-alpha-1", &DeleteParams::default().grace_period(1)).await?;
+    let status = finished(&namespace, "deleted").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let world = world(&namespace, "deleted-alpha").await?;
+    assert_eq!((world.attempt_count, world.counted_attempts), (2, 1), "{:?}", world.attempts);
+    assert_eq!(pods.get("deleted-alpha-2").await?.name_any(), "deleted-alpha-2");
+    Ok(())
+}
