@@ -1,0 +1,111 @@
+//! `run`: applies the WorkOrders of a file, and waits for them where that is asked for.
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use manyworlds_api::WorkOrder;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Session, watch};
+use crate::arguments::Run;
+use crate::errors::Failure;
+use crate::view::text::{Line, Tone};
+
+/// Name under which the fields of applied orders are kept.
+const FIELD_MANAGER: &str = "kubectl-worlds";
+
+/// Runs the command.
+pub(super) async fn run(session: &mut Session, which: &Run) -> Result<ExitCode, Failure> {
+    let manifests = parse(&which.file, &read(&which.file)?)?;
+    let mut names = Vec::new();
+    for manifest in &manifests {
+        names.push(apply(session, manifest).await?);
+    }
+    let mut all_succeeded = true;
+    if which.wait {
+        for (namespace, name) in names {
+            session.cluster.namespace = namespace;
+            all_succeeded &= watch::until_finished(session, &name).await?.has_succeeded();
+        }
+    }
+    Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn apply(session: &mut Session, manifest: &Value) -> Result<(String, String), Failure> {
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let namespace = manifest["metadata"]["namespace"].as_str().unwrap_or(&session.cluster.namespace).to_owned();
+    let orders: Api<WorkOrder> = Api::namespaced(session.cluster.client.clone(), &namespace);
+    let before = orders.get_opt(&name).await?.map(|order| order.resource_version());
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let applied = orders.patch(&name, &parameters, &Patch::Apply(manifest)).await?;
+    let said = match before {
+        None => "created",
+        Some(version) if version == applied.resource_version() => "unchanged",
+        Some(_) => "configured",
+    };
+    session.terminal.print(&[Line::of(Tone::Good, format!("WorkOrder {namespace}/{name} {said}"))])?;
+    Ok((namespace, name))
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    if file == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::file("the standard input", &error))?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))
+}
+
+/// Reads the WorkOrders of a file; one that cannot be read keeps all of them from being applied.
+fn parse(file: &str, text: &str) -> Result<Vec<Value>, Failure> {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| Failure::Usage(format!("{file} is no YAML: {error}")))?;
+    let mut manifests = Vec::new();
+    for (index, document) in documents.into_iter().filter(|document| !document.is_null()).enumerate() {
+        let place = format!("{file}, document {}", index + 1);
+        let kind = document["kind"].as_str().unwrap_or_default();
+        if kind != "WorkOrder" {
+            return Err(Failure::Usage(format!(
+                "{place}: kind is {kind:?}, not WorkOrder; use 'kubectl apply' for other kinds"
+            )));
+        }
+        if document["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            return Err(Failure::Usage(format!("{place}: metadata.name is missing")));
+        }
+        WorkOrder::deserialize(&document).map_err(|error| Failure::Usage(format!("{place}: {error}")))?;
+        manifests.push(document);
+    }
+    if manifests.is_empty() {
+        return Err(Failure::Usage(format!("{file} holds no WorkOrder")));
+    }
+    Ok(manifests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: &str = "apiVersion: manyworlds.dev/v1alpha1\nkind: WorkOrder\nmetadata: {name: a}\nspec: {source: {git: {url: u}}, task: {title: t}}\n";
+
+    #[test]
+    fn every_document_of_a_file_is_read() {
+        assert_eq!(parse("f", &format!("{ORDER}---\n{ORDER}---\n")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_applied_is_named_with_its_place() {
+        for (text, words) in [
+            ("", "holds no WorkOrder"),
+            ("kind: Pod\nmetadata: {name: a}\n", "document 1: kind is \"Pod\""),
+            ("kind: WorkOrder\n", "metadata.name is missing"),
+            (&ORDER.replace("title", "titel"), "document 1: missing field `title`"),
+            ("a: [", "is no YAML"),
+        ] {
+            let message = parse("f", text).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Everything that is known about one order at one moment; the views turn it into text.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use manyworlds_api::conditions::{OrderCondition, Truth, truth};
+use manyworlds_api::work_order::{RankedWorld, Variant};
+use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus, labels};
+
+/// One order with its Worlds and their pods.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// The order.
+    pub order: WorkOrder,
+    worlds: Vec<World>,
+    pods: Vec<Pod>,
+}
+
+impl Picture {
+    /// Puts the parts together.
+    ///
+    /// - **Guarantees:** Worlds and pods of an earlier order of the same name are left out.
+    pub fn new(order: WorkOrder, worlds: Vec<World>, pods: Vec<Pod>) -> Self {
+        let uid = order.uid().unwrap_or_default();
+        let worlds: Vec<World> = worlds.into_iter().filter(|world| world.spec.order.uid == uid).collect();
+        let pods = pods.into_iter().filter(|pod| belongs_to_any(pod, &worlds)).collect();
+        Self { order, worlds, pods }
+    }
+
+    /// Returns the order's variants, in its order.
+    pub fn variants(&self) -> &[Variant] {
+        &self.order.spec.worlds.variants
+    }
+
+    /// Returns the World of a variant; `None` while it waits for capacity.
+    pub fn world(&self, variant: &str) -> Option<&World> {
+        self.worlds.iter().find(|world| world.spec.variant.name == variant)
+    }
+
+    /// Returns the status of a variant's World.
+    pub fn world_status(&self, variant: &str) -> Option<&WorldStatus> {
+        self.world(variant)?.status.as_ref()
+    }
+
+    /// Returns the pod of a variant's newest attempt.
+    pub fn pod(&self, variant: &str) -> Option<&Pod> {
+        self.pods_of(variant).max_by_key(|pod| attempt_of(pod))
+    }
+
+    /// Returns the pod of one attempt.
+    pub fn pod_of_attempt(&self, variant: &str, attempt: i32) -> Option<&Pod> {
+        self.pods_of(variant).find(|pod| attempt_of(pod) == attempt)
+    }
+
+    fn pods_of<'a, 'b>(&'a self, variant: &'b str) -> impl Iterator<Item = &'a Pod> + use<'a, 'b> {
+        self.pods.iter().filter(move |pod| pod.labels().get(labels::WORLD).is_some_and(|name| name == variant))
+    }
+
+    /// Returns the order's name.
+    pub fn name(&self) -> String {
+        self.order.name_any()
+    }
+
+    /// Returns the order's status; empty while the operator has not seen it.
+    pub fn status(&self) -> WorkOrderStatus {
+        self.order.status.clone().unwrap_or_default()
+    }
+
+    /// Returns the name of the variant that won.
+    pub fn winner(&self) -> Option<&str> {
+        self.order.status.as_ref()?.winner.as_deref()
+    }
+
+    /// Returns the place of a variant in the ranking, from 0, and what the ranking says about it.
+    pub fn ranked(&self, variant: &str) -> Option<(usize, &RankedWorld)> {
+        let ranking = &self.order.status.as_ref()?.ranking;
+        ranking.iter().enumerate().find(|(_, ranked)| ranked.world == variant)
+    }
+
+    /// Returns whether a condition of the order holds.
+    pub fn truth(&self, condition: OrderCondition) -> Truth {
+        let conditions = self.order.status.as_ref().map(|status| status.conditions.as_slice());
+        truth(conditions.unwrap_or_default(), condition.as_str())
+    }
+
+    /// Returns whether the order is over, however it ended.
+    pub fn is_finished(&self) -> bool {
+        self.truth(OrderCondition::Finished) == Truth::True
+    }
+
+    /// Returns whether the order did what was asked.
+    pub fn has_succeeded(&self) -> bool {
+        self.truth(OrderCondition::Succeeded) == Truth::True
+    }
+
+    /// Returns for how many seconds the order has run, or ran; `None` before its first World.
+    pub fn seconds(&self, now: Timestamp) -> Option<i64> {
+        let status = self.order.status.as_ref()?;
+        let start = status.start_time.as_ref()?.0;
+        let end = status.completion_time.as_ref().map_or(now, |time| time.0);
+        Some(crate::view::time::seconds_between(start, end))
+    }
+}
+
+/// Returns the number of a pod's attempt; 0 when the pod does not say.
+pub fn attempt_of(pod: &Pod) -> i32 {
+    pod.labels().get(labels::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+fn belongs_to_any(pod: &Pod, worlds: &[World]) -> bool {
+    let owners = pod.owner_references();
+    owners.is_empty() || worlds.iter().any(|world| owners.iter().any(|owner| Some(&owner.uid) == world.uid().as_ref()))
+}

@@ -1,0 +1,134 @@
+//! Why an order waits, why the winner won, why the others lost.
+
+use jiff::Timestamp;
+use manyworlds_api::WorldStatus;
+use manyworlds_api::result::GateOutcome;
+use manyworlds_api::world::{Attempt, ScorePart};
+
+use super::summary::{message, order_line};
+use super::text::{Line, Tone, wrapped};
+use super::time::{date, length, seconds_between};
+use super::world_row::{WorldRow, world_rows};
+use crate::picture::Picture;
+
+/// Explains an order.
+pub fn explain(picture: &Picture, now: Timestamp, width: Option<usize>) -> Vec<Line> {
+    let mut lines = vec![order_line(picture, now)];
+    lines.extend(paragraph("", &message(picture), width));
+    if let Some(base) = &picture.status().base_commit {
+        lines.push(Line::of(Tone::Muted, format!("All Worlds started from {base}.")));
+    }
+    for row in ordered(picture, now) {
+        lines.push(Line::default());
+        lines.extend(world(picture, &row, width));
+    }
+    lines
+}
+
+/// Returns the Worlds in the order of the ranking, and those without a place after them.
+fn ordered(picture: &Picture, now: Timestamp) -> Vec<WorldRow> {
+    let mut rows = world_rows(picture, now);
+    rows.sort_by_key(|row| picture.ranked(&row.name).map_or(usize::MAX, |(place, _)| place));
+    rows
+}
+
+fn world(picture: &Picture, row: &WorldRow, width: Option<usize>) -> Vec<Line> {
+    let mark = if row.is_winner { "★ " } else { "" };
+    let score = row.score.map_or_else(String::new, |score| format!("  {score} of 100"));
+    let verdict = match (row.is_winner, row.eligible) {
+        (true, _) => ", the winner",
+        (false, Some(true)) => ", eligible",
+        (false, Some(false)) => ", not eligible",
+        (false, None) => "",
+    };
+    let mut lines = vec![
+        Line::of(Tone::Good, mark)
+            .and(Tone::Strong, &row.name)
+            .and(Tone::Muted, format!("  {}", row.shown.word()))
+            .and(row.tone(), format!("{score}{verdict}")),
+    ];
+    lines.extend(paragraph("  ", &row.reason, width));
+    if let Some(status) = picture.world_status(&row.name) {
+        lines.extend(details(status, width));
+    }
+    lines
+}
+
+fn details(status: &WorldStatus, width: Option<usize>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(score) = &status.score {
+        lines.extend(score.parts.iter().map(part));
+    }
+    for reason in &status.reasons {
+        lines.extend(paragraph("  ! ", reason, width));
+    }
+    if let Some(diff) = &status.diff {
+        let text = format!("  {} files, +{} -{} lines", diff.files, diff.insertions, diff.deletions);
+        lines.push(Line::of(Tone::Muted, text));
+    }
+    lines.extend(status.attempts.iter().flat_map(|ended| attempt(ended, width)));
+    lines
+}
+
+fn part(part: &ScorePart) -> Line {
+    let (mark, tone) = match part.outcome {
+        GateOutcome::Passed => ("✔", Tone::Good),
+        GateOutcome::Partial => ("◐", Tone::Held),
+        GateOutcome::Failed | GateOutcome::TimedOut => ("✘", Tone::Bad),
+        GateOutcome::NotRun => ("⊘", Tone::Muted),
+    };
+    let points = format!("{:>3} of {:<3} ", part.points, part.out_of);
+    let line = Line::plain("  ").and(tone, mark).and(Tone::Plain, format!(" {points}")).and(Tone::Strong, &part.gate);
+    if part.reason.is_empty() { line } else { line.and(Tone::Muted, format!("  {}", part.reason)) }
+}
+
+fn attempt(attempt: &Attempt, width: Option<usize>) -> Vec<Line> {
+    let time = match (&attempt.start_time, &attempt.finish_time) {
+        (Some(start), Some(end)) => format!(", {} from {}", length(seconds_between(start.0, end.0)), date(start.0)),
+        _ => String::new(),
+    };
+    let class = attempt.class.map_or_else(String::new, |class| format!(" ({})", class.as_str()));
+    let node = attempt.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
+    let head = format!("  attempt {}: {}{class}{node}{time}", attempt.number, attempt.reason);
+    let mut lines = vec![Line::of(Tone::Muted, head)];
+    lines.extend(paragraph("    ", &attempt.message, width));
+    lines
+}
+
+fn paragraph(indent: &str, text: &str, width: Option<usize>) -> Vec<Line> {
+    let room = width.map(|width| width.saturating_sub(indent.len()));
+    let text = text.trim();
+    if text.is_empty() {
+        return Vec::new();
+    }
+    wrapped(text, room).into_iter().map(|part| Line::plain(format!("{indent}{part}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{sample, text::plain_text};
+    use super::*;
+
+    #[test]
+    fn the_winner_comes_first_and_every_world_is_explained() {
+        let text = plain_text(&explain(&sample::finished(), sample::now(), None));
+        let place = |name: &str| text.find(name).unwrap_or_else(|| panic!("{name} is missing: {text}"));
+        assert!(place("★ alpha") < place("beta"), "{text}");
+        assert!(text.contains("96 of 100, the winner"), "{text}");
+        for world in ["alpha", "beta", "gamma", "delta", "epsilon"] {
+            place(world);
+        }
+    }
+
+    #[test]
+    fn an_order_that_nobody_has_seen_says_so() {
+        let text = plain_text(&explain(&sample::submitted(), sample::now(), None));
+        assert!(text.contains("The operator has not taken notice"), "{text}");
+    }
+
+    #[test]
+    fn an_order_that_waits_says_why() {
+        let text = plain_text(&explain(&sample::waiting(), sample::now(), None));
+        assert!(text.contains("place 3 in the queue"), "{text}");
+    }
+}

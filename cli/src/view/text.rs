@@ -1,0 +1,167 @@
+//! Text with meaning instead of colour: what is good, bad or busy is said here, how that looks is decided by
+//! [`crate::terminal`].
+
+/// What a piece of text means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing special.
+    #[default]
+    Plain,
+    /// The heading of a section or a column.
+    Title,
+    /// What the eye should find first.
+    Strong,
+    /// What may be skipped.
+    Muted,
+    /// It went well.
+    Good,
+    /// It went wrong.
+    Bad,
+    /// It goes on.
+    Busy,
+    /// It waits.
+    Held,
+}
+
+/// A piece of text with one meaning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The text; it has no control characters.
+    pub text: String,
+    /// What it means.
+    pub tone: Tone,
+}
+
+/// One line of text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Its pieces, from left to right.
+    pub spans: Vec<Span>,
+}
+
+impl Line {
+    /// Returns a line of one piece.
+    pub fn of(tone: Tone, text: impl AsRef<str>) -> Self {
+        Self::default().and(tone, text)
+    }
+
+    /// Returns a plain line.
+    pub fn plain(text: impl AsRef<str>) -> Self {
+        Self::of(Tone::Plain, text)
+    }
+
+    /// Returns the line with one more piece.
+    ///
+    /// - **Guarantees:** control characters become spaces. Messages come from pods, and a pod must not be able to drive
+    ///   the terminal of the person who reads them.
+    #[must_use]
+    pub fn and(mut self, tone: Tone, text: impl AsRef<str>) -> Self {
+        let text = text.as_ref().chars().map(|letter| if is_unprintable(letter) { ' ' } else { letter }).collect();
+        self.spans.push(Span { text, tone });
+        self
+    }
+
+    /// Returns the line with the pieces of another one behind its own.
+    #[must_use]
+    pub fn followed_by(mut self, other: Self) -> Self {
+        self.spans.extend(other.spans);
+        self
+    }
+
+    /// Returns how many columns of a terminal the line takes.
+    pub fn width(&self) -> usize {
+        self.spans.iter().map(|span| console::measure_text_width(&span.text)).sum()
+    }
+
+    /// Returns the line, cut to at most `limit` columns and marked with `…` when something was cut.
+    #[must_use]
+    pub fn truncated(self, limit: usize) -> Self {
+        if self.width() <= limit {
+            return self;
+        }
+        let mut left = limit;
+        let mut kept = Self::default();
+        for span in self.spans {
+            let width = console::measure_text_width(&span.text);
+            if width < left {
+                left -= width;
+                kept.spans.push(span);
+            } else {
+                // The cut is certain here: the whole line is too wide, so the mark belongs into this piece.
+                let text = console::truncate_str(&format!("{} ", span.text), left, "…").into_owned();
+                kept.spans.push(Span { text, tone: span.tone });
+                break;
+            }
+        }
+        kept
+    }
+
+    /// Returns the text without its meanings.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        self.spans.iter().map(|span| span.text.as_str()).collect::<String>().trim_end().to_owned()
+    }
+}
+
+fn is_unprintable(letter: char) -> bool {
+    // Direction marks and overrides can make a line read as something that it is not.
+    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Breaks a text into lines of at most `width` columns, at spaces where there are any.
+pub fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else { return text.lines().map(str::to_owned).collect() };
+    let width = width.max(20);
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            let needed = console::measure_text_width(word);
+            let taken = console::measure_text_width(&line);
+            if taken > 0 && taken + 1 + needed > width {
+                lines.push(std::mem::take(&mut line));
+            } else if taken > 0 {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// Writes the lines as plain text; the golden tests of the views compare this.
+#[cfg(test)]
+pub fn plain_text(lines: &[Line]) -> String {
+    lines.iter().map(|line| line.text() + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_within_the_piece_that_does_not_fit() {
+        let line = Line::of(Tone::Strong, "alpha").and(Tone::Plain, " has passed");
+        assert_eq!(line.clone().truncated(8).text(), "alpha h…");
+        assert_eq!(line.clone().truncated(16).text(), "alpha has passed");
+        assert_eq!(line.truncated(5).text(), "alph…");
+    }
+
+    #[test]
+    fn wide_letters_count_twice() {
+        assert_eq!(Line::plain("並行世界").width(), 8);
+        assert_eq!(Line::plain("並行世界").truncated(5).text(), "並行…");
+    }
+
+    #[test]
+    fn a_message_cannot_drive_the_terminal() {
+        assert_eq!(Line::plain("a\u{1b}[2Jb\nc\u{202e}d").text(), "a [2Jb c d");
+    }
+
+    #[test]
+    fn text_is_broken_at_spaces() {
+        assert_eq!(wrapped("one two three four five six", Some(20)), ["one two three four", "five six"]);
+        assert_eq!(wrapped("one two", None), ["one two"]);
+    }
+}
