@@ -111,16 +111,14 @@ async fn states(namespace: &Namespace) -> Result<BTreeMap<Key, Value>> {
     Ok(states)
 }
 
-/// Takes away what differs between two runs that went alike: times, the node that the scheduler chose, the order of
-/// conditions (they are a map by type), and which stages of a World without a score were seen in passing.
+/// Takes away what differs between two runs that went alike: times, the node that the scheduler chose, and the order of
+/// conditions (they are a map by type).
 fn comparable(status: Value) -> Value {
     let mut status = timeless(status);
-    let unscored = ["Failed", "Cut"].contains(&status["stage"].as_str().unwrap_or_default());
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let by_type: serde_json::Map<_, _> = conditions
         .into_iter()
         .map(|condition| (condition["type"].as_str().unwrap_or_default().to_owned(), condition))
-        .filter(|(kind, _)| !unscored || ["Finished", "Succeeded"].contains(&kind.as_str()))
         .collect();
     status["conditions"] = Value::Object(by_type);
     status

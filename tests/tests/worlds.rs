@@ -2,7 +2,7 @@
 //!
 //! The namespace enforces the restricted Pod Security Standard, so a World's pod that asked for more would not be made.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as the test does")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 use std::path::Path;
 use std::time::Duration;

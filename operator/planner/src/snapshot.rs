@@ -63,7 +63,7 @@ impl Settings {
             runner_image,
             service_url,
             start_timeout: Duration::from_minutes(2),
-            progress_interval: Duration::from_seconds(3),
+            progress_interval: Duration::from_seconds(5),
         }
     }
 }

@@ -18,8 +18,9 @@ use crate::policy::score::judge;
 
 /// How many attempts a status remembers.
 const REMEMBERED_ATTEMPTS: usize = 10;
-/// A stage that lasts longer than this is shown: people watch.
-pub(crate) const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(1);
+/// A stage that lasts longer than this is shown: people watch. It is more than the second that the design asks for,
+/// because a stage that is about to end is not worth a write, least of all when the API server is busy.
+pub(crate) const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
 /// One World as it stands after what has been seen now.
 #[derive(Clone, Debug)]
@@ -189,6 +190,15 @@ fn set_stage_conditions(status: &mut WorldStatus, stage: WorldStage, reason: Rea
     set(&mut status.conditions, condition(Succeeded.as_str(), Truth::Unknown, reason, message, None, now));
 }
 
+/// Says of a World that is over without a score that it will come no further; what was last seen of its stages depends on
+/// when somebody looked.
+fn settle_stage_conditions(status: &mut WorldStatus, now: Timestamp) {
+    use WorldCondition::{Evaluated, PodScheduled, Prepared, Worked};
+    for kind in [PodScheduled, Prepared, Worked, Evaluated] {
+        set(&mut status.conditions, condition(kind.as_str(), Truth::False, Reason::NotReached, "", None, now));
+    }
+}
+
 /// Writes the end of an attempt into the World's status, and the end of the World where that was the last one.
 fn record(spec: &WorkOrderSpec, step: &mut WorldStep<'_>, end: &AttemptEnd, now: Timestamp) {
     let (decision, entry) = judge_end(spec, step, end);
@@ -287,6 +297,7 @@ fn wait(status: &mut WorldStatus, failure: &AttemptFailure, not_before: Timestam
 
 /// Ends a World that failed.
 fn fail(status: &mut WorldStatus, finished: Reason, kind: Reason, message: &str, now: Timestamp) {
+    settle_stage_conditions(status, now);
     finish(status, finished, (Truth::False, kind), message, now);
     status.stage = Some(WorldStage::Failed);
     status.message = Some(shortened(message, 4096));
@@ -295,6 +306,7 @@ fn fail(status: &mut WorldStatus, finished: Reason, kind: Reason, message: &str,
 
 /// Ends a World before it had a score.
 pub(crate) fn cut(status: &mut WorldStatus, message: &str, now: Timestamp) {
+    settle_stage_conditions(status, now);
     finish(status, Reason::Cut, (Truth::False, Reason::Cut), message, now);
     status.stage = Some(WorldStage::Cut);
     status.message = Some(message.to_owned());

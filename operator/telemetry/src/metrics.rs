@@ -278,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_documented_in_this_order() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+        let documented: Vec<&str> = page.lines().filter(|line| line.starts_with("| `manyworlds_")).collect();
+        let expected: Vec<String> = LIST
+            .iter()
+            .map(|Description { name, help, labels }| {
+                let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+                format!("| `{name}` | {} | {help} |", labels.join(", "))
+            })
+            .collect();
+        assert_eq!(documented[..expected.len()], expected);
+    }
+
+    #[test]
     fn every_plain_metric_is_written() {
         let text = String::from_utf8(Metrics::new("1.2.3").unwrap().encode().unwrap()).unwrap();
         for description in LIST.iter().filter(|description| description.labels.is_empty()) {

@@ -322,7 +322,7 @@ fn what_this_version_does_not_do_is_refused_not_ignored() {
 }
 
 #[test]
-fn a_stage_is_shown_once_it_has_lasted_a_second() {
+fn a_stage_is_shown_once_it_has_lasted_two_seconds() {
     let mut model = started(specification(&["alpha"]), 1);
     let since = model.now;
     model
@@ -332,7 +332,7 @@ fn a_stage_is_shown_once_it_has_lasted_a_second() {
     let writes = model.writes;
     let next_check = model.settle();
     assert_eq!((model.writes, next_check), (writes, Some(since + crate::world::SHOWN_AFTER)));
-    model.pass(1);
+    model.pass(2);
     model.settle();
     assert_eq!(model.worlds["fix-alpha"].status.as_ref().unwrap().stage, Some(WorldStage::Preparing));
 }
