@@ -1,8 +1,12 @@
 //! Calls git so that nothing in a repository, a worktree or the machine's settings can make it do more than it is told.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
@@ -19,7 +23,8 @@ const SETTINGS: &[&str] = &[
     "core.excludesFile=/dev/null",
     "core.autocrlf=false",
     "core.symlinks=true",
-    "credential.helper=",
+    "core.protectHFS=true",
+    "core.protectNTFS=true",
     "diff.external=",
     "filter.lfs.smudge=",
     "filter.lfs.process=",
@@ -38,11 +43,45 @@ const SETTINGS: &[&str] = &[
     "http.lowSpeedTime=60",
 ];
 
+/// Attributes that stand above those of the tree: a tree must not choose how its own change is read, counted or shown.
+/// With `* -diff` in it a change of any size would have no lines.
+const ATTRIBUTES: &str = "* !text !eol !crlf !ident !filter !diff !merge !working-tree-encoding !whitespace\n";
+/// How long one call may take. A fetch has to fit the time that a pod has for `prepare`, ten minutes.
+const TIMEOUT: Duration = Duration::from_mins(8);
+/// The most bytes of what git prints that are read; the patch of the largest change that is accepted has fewer.
+const OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
+
 /// A call of git.
 #[derive(Debug)]
 pub(crate) struct Git {
     command: Command,
     words: String,
+}
+
+/// Refuses an image without git before any time is spent in it.
+pub(crate) fn require() -> Result<(), StageError> {
+    Git::new(Path::new("/"), ["--version"]).output().map(drop)
+}
+
+/// Makes a repository whose objects are its own and whose history is the mirror's.
+///
+/// - **Guarantees:** nothing in a tree can alter how git reads it: attributes of the tree do not count.
+pub(crate) fn make_repository<S: AsRef<OsStr>>(
+    folder: &Path,
+    mirror: &Path,
+    git_directory: &Path,
+    options: impl IntoIterator<Item = S>,
+) -> Result<(), StageError> {
+    let put = |path: &Path, text: &str| {
+        let parent = path.parent().unwrap_or(git_directory);
+        fs::create_dir_all(parent).and_then(|()| fs::write(path, text)).map_err(|error| StageError::file(path, &error))
+    };
+    fs::create_dir_all(folder).map_err(|error| StageError::file(folder, &error))?;
+    let words = ["init", "--quiet", "--template="].map(|word| OsStr::new(word).to_owned());
+    let options = options.into_iter().map(|option| option.as_ref().to_owned());
+    Git::new(folder, words.into_iter().chain(options)).run()?;
+    put(&git_directory.join("objects/info/alternates"), &format!("{}\n", mirror.join("objects").display()))?;
+    put(&git_directory.join("info/attributes"), ATTRIBUTES)
 }
 
 impl Git {
@@ -92,13 +131,18 @@ impl Git {
 
     /// Runs it, whatever comes of it.
     pub(crate) fn output(mut self) -> Result<Output, StageError> {
-        self.command.output().map_err(|error| {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = self.command.spawn().map_err(|error| {
             let message = if error.kind() == std::io::ErrorKind::NotFound {
                 "the image has no git; use an image with git for worker.image and evaluation.image".to_owned()
             } else {
                 format!("git could not be run: {error}")
             };
             StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
+        })?;
+        wait(child).map_err(|error| {
+            let message = format!("git did not come to an end: {error}");
+            StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
         })
     }
 
@@ -122,6 +166,34 @@ impl Git {
     pub(crate) fn line(self) -> Result<String, GitError> {
         Ok(String::from_utf8_lossy(&self.run()?).trim().to_owned())
     }
+}
+
+/// Waits for a call to end, and ends it when its time is over.
+fn wait(mut child: Child) -> std::io::Result<Output> {
+    let deadline = Instant::now() + TIMEOUT;
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(left()), stderr.recv_timeout(left())) else {
+        child.kill()?;
+        child.wait()?;
+        return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("it took more than {TIMEOUT:?}")));
+    };
+    Ok(Output { status: child.wait()?, stdout, stderr })
+}
+
+/// Reads a stream to its end, on a thread of its own.
+fn drain(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(stream) = stream {
+            // What was read until an error counts; git's exit code tells whether it was all.
+            let _ = stream.take(OUTPUT_BYTES).read_to_end(&mut bytes);
+        }
+        // Nobody waits for it any more once the time is over.
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// Why a call of git came to nothing.

@@ -11,6 +11,7 @@
 
 pub mod arguments;
 pub mod evaluate;
+mod files;
 mod git;
 pub mod layout;
 mod masking;

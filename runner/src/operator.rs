@@ -11,6 +11,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
 use manyworlds_api::result::FailureClass;
 use reqwest::blocking::{Client, Response};
+use reqwest::redirect::Policy;
 use sha2::{Digest, Sha256};
 
 use crate::layout::Layout;
@@ -18,8 +19,12 @@ use crate::order::Identity;
 use crate::stage::StageError;
 use crate::text::say;
 
-/// How long the operator may be away before a stage gives up: longer than a new pod of it takes to start.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long the operator may be away before a World gives up that has not begun yet.
+const PATIENCE_TO_BEGIN: Duration = Duration::from_secs(90);
+/// How long it may be away before a World gives up whose work is done: much is lost then.
+const PATIENCE_TO_STORE: Duration = Duration::from_mins(5);
+/// How long a request may take that nothing depends on.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// The first and the longest wait between tries.
@@ -35,7 +40,8 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn new(layout: &Layout, identity: &Identity) -> Result<Self, StageError> {
-        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build().map_err(|error| {
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().redirect(Policy::none()).build();
+        let client = client.map_err(|error| {
             StageError::new(FailureClass::Infrastructure, Reason::Unexpected, format!("no HTTP client: {error}"))
         })?;
         let world = labels::world_name(&identity.work_order, &identity.world);
@@ -46,12 +52,8 @@ impl Operator {
     pub(crate) fn base_pin(&self, commit: &str) -> Result<String, StageError> {
         let path = base_path(&self.identity.namespace, &self.world, self.identity.attempt);
         let body = BaseCommit { commit: commit.to_owned() };
-        let response = self.persistently(|token| {
-            self.client
-                .post(format!("{}{path}", self.identity.service_url))
-                .bearer_auth(token)
-                .body(serde_json::to_vec(&body).unwrap_or_default())
-                .send()
+        let response = self.persistently(PATIENCE_TO_BEGIN, Reason::OperatorUnreachable, |token| {
+            self.client.post(format!("{}{path}", self.identity.service_url)).bearer_auth(token).json(&body).send()
         })?;
         let pinned: BaseCommit = response.json().map_err(|error| unreachable_operator(&error.to_string()))?;
         Ok(pinned.commit)
@@ -60,7 +62,7 @@ impl Operator {
     /// Stores an artifact.
     pub(crate) fn artifact_put(&self, name: ArtifactName, bytes: &[u8]) -> Result<ArtifactDigest, StageError> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
-        self.persistently(|token| {
+        self.persistently(PATIENCE_TO_STORE, Reason::ArtifactsNotStored, |token| {
             self.client
                 .put(format!("{}{path}", self.identity.service_url))
                 .bearer_auth(token)
@@ -71,9 +73,30 @@ impl Operator {
         Ok(ArtifactDigest { name, sha256, bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX) })
     }
 
+    /// Stores an artifact if the operator takes it at once: a log that can be read elsewhere is worth no wait.
+    pub(crate) fn artifact_offer(&self, name: ArtifactName, bytes: &[u8]) {
+        let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
+        let Ok(token) = fs::read_to_string(&self.token) else { return };
+        let sent = self
+            .client
+            .put(format!("{}{path}", self.identity.service_url))
+            .timeout(OFFER_TIMEOUT)
+            .bearer_auth(token.trim())
+            .body(bytes.to_vec())
+            .send();
+        if let Err(error) = sent.and_then(Response::error_for_status) {
+            say(&format!("the operator did not take the artifact {name}: {}", chain(&error)));
+        }
+    }
+
     /// Sends a request until it is answered, the operator says no, or patience ends.
-    fn persistently(&self, send: impl Fn(&str) -> reqwest::Result<Response>) -> Result<Response, StageError> {
-        let deadline = Instant::now() + PATIENCE;
+    fn persistently(
+        &self,
+        patience: Duration,
+        refusal: Reason,
+        send: impl Fn(&str) -> reqwest::Result<Response>,
+    ) -> Result<Response, StageError> {
+        let deadline = Instant::now() + patience;
         let (mut wait, longest) = WAITS;
         loop {
             // Read anew each time: the kubelet renews the token.
@@ -86,7 +109,8 @@ impl Operator {
                         response.json::<ApiError>().map_or_else(|_| status.to_string(), |body| body.error.message);
                     // The operator may not have seen this pod yet, so even a refusal is worth another try for a while.
                     if status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 429) {
-                        return Err(unreachable_operator(&format!("it refused: {said}")));
+                        let message = format!("the operator refused what the World sent: {said}");
+                        return Err(StageError::new(FailureClass::Infrastructure, refusal, message));
                     }
                     said
                 }

@@ -11,6 +11,24 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{}", clean(line));
 }
 
+/// What a stage has said, to be kept.
+#[derive(Debug, Default)]
+pub(crate) struct Journal(String);
+
+impl Journal {
+    /// Prints a line and keeps it.
+    pub(crate) fn say(&mut self, line: &str) {
+        say(line);
+        self.0.push_str(&clean(line));
+        self.0.push('\n');
+    }
+
+    /// Returns everything that was said.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Returns the text without control characters and escape sequences, each replaced by nothing; tabs become spaces.
 pub(crate) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());

@@ -5,7 +5,13 @@
 mod support;
 
 use manyworlds_api::labels;
+use manyworlds_api::result::GateOutcome;
+use serde_json::json;
 use support::{Pod, Repository, gated};
+
+fn named(result: &manyworlds_api::result::WorldResult, words: &str) -> bool {
+    result.reasons.iter().any(|reason| reason.contains(words))
+}
 
 fn attack(command: &str) -> (Pod, manyworlds_api::result::WorldResult) {
     let repository = Repository::new(&[("file", "x")]);
@@ -83,4 +89,109 @@ fn control_characters_do_not_reach_the_log() {
     let (pod, _) = attack("printf '\\033[2J\\033]0;owned\\007visible\\n'");
     let log = pod.artifact("evaluate-log");
     assert!(log.contains("visible") && !log.contains('\u{1b}') && !log.contains("owned"), "{log:?}");
+}
+
+#[test]
+fn what_a_gate_was_refused_is_named() {
+    for command in [
+        format!("{ROOT}; echo forged > $root{}", labels::TERMINATION_LOG),
+        format!("{ROOT}; touch $root/manyworlds/evaluation/evidence/forged"),
+        format!("{ROOT}; cat $root{}/{}", labels::TOKEN_DIRECTORY, labels::TOKEN_FILE),
+        "cat /proc/$PPID/environ".to_owned(),
+    ] {
+        let (_, result) = attack(&command);
+        assert!(named(&result, "reached for what belongs to its judge"), "{command}: {:?}", result.reasons);
+    }
+}
+
+#[test]
+fn a_change_that_names_what_belongs_to_its_judge_is_named() {
+    let worker = "echo 'cp good /dev/termination-log 2>/dev/null' > file";
+    let result = Pod::new(&Repository::new(&[("file", "x")]), &gated(worker, &[("check", "true")])).result();
+    assert!(named(&result, "names /dev/termination-log"), "{:?}", result.reasons);
+}
+
+#[test]
+fn a_flood_of_processes_is_ended_and_named() {
+    let (_, result) = attack("i=0; while [ $i -lt 4000 ]; do sleep 100 & i=$((i + 1)); done; wait");
+    assert!(named(&result, "too many processes"), "{:?}", result.reasons);
+    assert_eq!(result.score(), 0);
+}
+
+#[test]
+fn a_disk_that_is_filled_is_noticed_and_named() {
+    let mut pod = Pod::new(
+        &Repository::new(&[("file", "x")]),
+        &gated("echo y > file", &[("fill", "cat /dev/zero > $TMPDIR/fill")]),
+    );
+    pod.disk_bytes = Some(64 * 1024 * 1024);
+    let result = pod.result();
+    assert!(result.score() == 0 && named(&result, "filled the disk"), "{:?}", result.reasons);
+}
+
+#[test]
+fn a_repository_in_a_protected_place_does_not_hide_what_a_gate_added_there() {
+    let add = "mkdir tests/own; cd tests/own; git init -q .; echo x > added; git add added; \
+               git -c user.name=t -c user.email=t@t commit -qm x; chmod 0 .";
+    let mut changes =
+        gated("echo y > file", &[("first", add), ("second", "test ! -e tests/own/added && test -e tests/kept")]);
+    changes["evaluation"]["protectedPaths"] = json!(["tests/**/*"]);
+    let result = Pod::new(&Repository::new(&[("file", "x"), ("tests/kept", "k")]), &changes).result();
+    assert_eq!(result.score(), 100, "{result:?}");
+}
+
+/// git looks into a submodule by running git there, with the settings that are there.
+#[test]
+fn what_a_gate_puts_into_a_submodule_is_not_run_by_the_judge() {
+    let repository = Repository::new(&[("file", "x")]);
+    repository.add_submodule("library");
+    // It is at the very commit that the tree names, so that git has to look at its files to know its state.
+    let lay = format!(
+        "{ROOT}; set -e; commit=$(git rev-parse HEAD:library); cd library; git init -q .; \
+         cp ../.git/objects/info/alternates .git/objects/info/; git update-ref HEAD $commit; git reset -q --hard; \
+         git config filter.evil.clean \"touch $root/tmp/ran; cat\"; git config core.fsmonitor \"touch $root/tmp/ran\"; \
+         echo '* filter=evil' > .gitattributes; printf z > file; rm -f $root/tmp/ran"
+    );
+    let gates = [("lay", lay.as_str()), ("look", "test -e library/file")];
+    let pod = Pod::new(&repository, &gated("echo y > file", &gates));
+    assert_eq!(pod.result().score(), 100);
+    assert!(!pod.path("/tmp/ran").exists());
+}
+
+#[test]
+fn a_folder_or_pipe_in_the_place_of_a_report_is_no_report() {
+    for (worker, command) in [
+        ("mkdir report.xml; echo x > report.xml/a", "test ! -e report.xml"),
+        ("echo y > file", "mkfifo report.xml"),
+        ("echo y > file", "mkdir report.xml"),
+        ("echo y > file", "ln -s /etc/passwd report.xml"),
+    ] {
+        let changes = json!({
+            "worker": { "plugin": "command", "command": ["sh", "-c", worker] },
+            "evaluation": { "gates": [
+                { "name": "test", "kind": "Test", "report": "report.xml", "points": 100, "command": ["sh", "-c", command] },
+            ] },
+        });
+        let result = Pod::new(&Repository::new(&[("file", "x")]), &changes).result();
+        let gate = &result.gates[0];
+        assert_eq!((gate.outcome, gate.points, gate.total), (GateOutcome::Failed, 0, Some(0)), "{command}");
+        assert!(result.reasons.is_empty(), "{:?}", result.reasons);
+    }
+}
+
+#[test]
+fn a_gate_that_spoils_the_ground_costs_its_own_world_and_is_named() {
+    let spoil = format!("{ROOT}; chmod 0 $root/manyworlds/evaluation/evidence/repository.git");
+    let gates = [("spoil", spoil.as_str()), ("next", "true")];
+    let pod = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &gates));
+    let result = pod.result();
+    assert_eq!(result.gates[1].outcome, GateOutcome::NotRun);
+    assert!(named(&result, "cannot be restored"), "{:?}", result.reasons);
+}
+
+#[test]
+fn a_pipe_in_the_checkout_makes_nobody_wait() {
+    let gates = [("lay", "mkfifo .gitattributes .gitignore; rm file; mkfifo file"), ("next", "grep -q y file")];
+    let result = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &gates)).result();
+    assert_eq!(result.score(), 100, "{result:?}");
 }

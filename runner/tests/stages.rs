@@ -35,7 +35,8 @@ fn a_good_change_becomes_a_patch_with_a_full_score() {
     let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
     assert_eq!((report["status"].as_str(), report["schema"].as_str()), (Some("success"), Some("report@1")));
     let names: Vec<String> = result.artifacts.iter().map(|digest| digest.name.to_string()).collect();
-    assert_eq!(names, ["patch", "evaluate-log", "report"]);
+    assert_eq!(names, ["patch", "work-log", "evaluate-log", "report"]);
+    assert!(pod.artifact("prepare-log").contains("the worktree is ready"));
 }
 
 #[test]
@@ -106,9 +107,21 @@ fn what_the_order_gets_wrong_about_the_repository_is_said_plainly() {
         (json!({ "revision": "nope" }), FailureClass::Spec, Reason::RevisionNotFound, "no branch, tag or commit nope"),
         (
             json!({ "url": "file:///nonexistent/repository" }),
+            FailureClass::Spec,
+            Reason::RepositoryUnreachable,
+            "there is no repository",
+        ),
+        (
+            json!({ "url": "http://127.0.0.1:1/r.git" }),
             FailureClass::Infrastructure,
             Reason::RepositoryUnreachable,
-            "cannot be reached",
+            "does not answer on port 1",
+        ),
+        (
+            json!({ "url": "https://host.invalid/r.git" }),
+            FailureClass::Infrastructure,
+            Reason::RepositoryUnreachable,
+            "host.invalid has no address",
         ),
         (
             json!({ "url": "https://host.invalid/r.git", "secretRef": { "name": "login" } }),
@@ -161,7 +174,8 @@ fn five_worlds_start_from_one_commit_and_commit_at_once() {
         }
     });
     for (pod, world) in pods.iter().zip(["alpha", "beta", "gamma", "delta", "epsilon"]) {
-        assert_eq!(fs::read_to_string(pod.worktree().join("own.txt")).unwrap(), world);
+        let patch = fs::read_to_string(pod.path("/manyworlds/work/result/patch")).unwrap();
+        assert!(patch.contains(&format!("\n+{world}\n")) && patch.contains("@@ -0,0 +1,20 @@"), "{world}: {patch}");
     }
 }
 
@@ -242,4 +256,52 @@ fn what_the_worker_does_to_its_own_git_folder_counts_for_nothing() {
     let result = Pod::new(&repository(), &gated(&worker, &[("check", "sh tests/check.sh")])).result();
     assert_eq!(result.score(), 100);
     assert!(!support::exists(std::path::Path::new("/tmp/manyworlds-hooked")));
+}
+
+#[test]
+fn a_submodule_that_the_change_leaves_alone_is_no_reason_to_refuse_it() {
+    let repository = repository();
+    repository.add_submodule("library");
+    let result = Pod::new(&repository, &gated(FIX, &[("check", "sh tests/check.sh")])).result();
+    assert_eq!((result.score(), result.diff.files), (100, 1));
+}
+
+#[test]
+fn what_a_test_program_sums_up_after_much_output_is_counted() {
+    let changes = json!({
+        "worker": { "plugin": "command", "command": ["sh", "-c", FIX] },
+        "evaluation": { "gates": [
+            { "name": "test", "kind": "Test", "points": 100,
+              "command": ["sh", "-c", "yes a line of output | head -n 150000; echo '== 1 failed, 3 passed in 2.0s =='; exit 1"] },
+        ] },
+    });
+    let gate = &Pod::new(&repository(), &changes).result().gates[0];
+    assert_eq!((gate.points, gate.passed, gate.total), (75, Some(3), Some(4)));
+}
+
+#[test]
+fn a_stage_that_is_told_to_end_ends_its_worker_and_says_so() {
+    let pod = Pod::new(&repository(), &script("echo $$ > pid; exec sleep 1000"));
+    pod.stage("prepare");
+    let mut runner = pod.start("work");
+    let file = pod.worktree().join("pid");
+    let worker = support::eventually(|| fs::read_to_string(&file).ok().filter(|pid| pid.ends_with('\n')));
+    support::tell_to_end(&runner);
+    let (code, report) = pod.ended(&mut runner);
+    assert_eq!((code, failure(&report)), (14, (FailureClass::Cancelled, Reason::Terminated.as_str())));
+    assert!(!std::path::Path::new("/proc").join(worker.trim()).exists());
+}
+
+#[test]
+fn prepare_ends_at_once_when_it_is_told_to() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/r.git", silent.local_addr().unwrap());
+    let pod = Pod::new(&repository(), &json!({ "source": { "git": { "url": url } } }));
+    let mut runner = pod.start("prepare");
+    // The first connection only tries whether the host answers; the second is git's.
+    let connections: Vec<_> = (0..2).map(|_| silent.accept().unwrap()).collect();
+    support::tell_to_end(&runner);
+    let (code, report) = pod.ended(&mut runner);
+    assert_eq!((code, failure(&report).0), (14, FailureClass::Cancelled));
+    drop(connections);
 }

@@ -7,13 +7,15 @@ use manyworlds_api::conditions::shortened;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::DiffStatistics;
 
+use super::inspection::{RawChange, leaves_tree, named_in_patch, raw_changes, statistics};
 use super::protection::Protection;
-use crate::git::Git;
+use super::restoration::{Damaged, restore};
+use crate::git::{Git, make_repository};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
 use crate::text::say;
-use crate::work::{commit, make_repository, message};
+use crate::work::{commit, message, patch};
 
 /// The largest binary file that a change may add or alter, in bytes.
 const LARGEST_BINARY: u64 = 512 * 1024;
@@ -33,6 +35,7 @@ pub(super) struct Candidate {
     pub(super) reasons: Vec<String>,
     repository: PathBuf,
     checkout: PathBuf,
+    mirror: PathBuf,
     protection: Protection,
 }
 
@@ -50,7 +53,7 @@ impl Candidate {
         identity: &Identity,
     ) -> Result<Self, StageError> {
         let repository = layout.evidence().join("repository.git");
-        make_repository(layout, &repository)?;
+        make_repository(&repository, &layout.mirror(), &repository, ["--bare", "."])?;
         let mut candidate = Self {
             commit: None,
             patch: Vec::new(),
@@ -58,6 +61,7 @@ impl Candidate {
             reasons: Vec::new(),
             repository,
             checkout: layout.checkout(),
+            mirror: layout.mirror(),
             protection: Protection::new(&order.evaluation.protected_paths)?,
         };
         candidate.git(&["read-tree", base]).run()?;
@@ -105,7 +109,9 @@ impl Candidate {
 
     /// Looks at what the patch would put into the tree.
     fn inspect(&self, base: &str) -> Result<Option<Refusal>, StageError> {
-        let raw = self.git(&["diff-index", "--cached", "--no-renames", "--raw", "-z", base]).run()?;
+        let raw = self
+            .git(&["diff-index", "--cached", "--no-renames", "--ignore-submodules=none", "--raw", "-z", base])
+            .run()?;
         for change in raw_changes(&String::from_utf8_lossy(&raw)) {
             let RawChange { mode, object, path } = &change;
             let refusal = match mode.as_str() {
@@ -166,14 +172,14 @@ impl Candidate {
         }
         let call = |arguments: &[&str]| self.git(arguments);
         let made = commit(&call, &tree, base, &message(order, identity))?;
-        let range = format!("{base}..{made}");
-        let patch = self
-            .git(&["format-patch", "--stdout", "--binary", "--full-index", "--no-renames", "--no-signature", &range])
-            .run()?;
+        let patch = patch(&call, base, &made)?;
         let numbers = self.git(&["diff-tree", "-r", "--no-renames", "--numstat", "-z", base, &made]).run()?;
         self.git(&["update-ref", "HEAD", &made]).run()?;
         self.git(&["reset", "--quiet", "--hard", &made]).run()?;
         self.lend_history(base, &made)?;
+        for name in named_in_patch(&String::from_utf8_lossy(&patch)) {
+            self.reasons.push(format!("its change names {name}, which belongs to its judge"));
+        }
         self.diff = statistics(&String::from_utf8_lossy(&numbers));
         self.patch = patch;
         self.commit = Some(made);
@@ -183,13 +189,7 @@ impl Candidate {
     /// Gives the checkout a repository of its own, for tools that ask for one; the judge uses another.
     fn lend_history(&self, base: &str, made: &str) -> Result<(), StageError> {
         let own = |arguments: &[&str]| Git::new(&self.checkout, arguments);
-        own(&["init", "--quiet", "--template=", "."]).run()?;
-        let alternates = self.checkout.join(".git/objects/info/alternates");
-        if let Some(folder) = alternates.parent() {
-            fs::create_dir_all(folder).map_err(|error| StageError::file(folder, &error))?;
-        }
-        let mirror = fs::read_to_string(self.repository.join("objects/info/alternates")).unwrap_or_default();
-        fs::write(&alternates, mirror).map_err(|error| StageError::file(&alternates, &error))?;
+        make_repository(&self.checkout, &self.mirror, &self.checkout.join(".git"), ["."])?;
         // The new objects are fetched, not shared: the judge's repository stays out of the gates' reach.
         let judge = self.repository.display().to_string();
         own(&["fetch", "--quiet", "--no-tags", "--update-shallow", &judge, made]).run()?;
@@ -202,92 +202,7 @@ impl Candidate {
     /// Makes the files what they are in the commit again, where a gate has changed them.
     ///
     /// Returns the files that had been changed. What a gate has built stays, except in protected places.
-    pub(super) fn restore(&self) -> Result<Vec<String>, StageError> {
-        let changed = self.git(&["diff-files", "--name-only", "-z"]).run()?;
-        let changed: Vec<String> =
-            String::from_utf8_lossy(&changed).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
-        // The index may hold times that no longer fit; `reset` looks at what is really there.
-        self.git(&["reset", "--quiet", "--hard", "HEAD"]).run()?;
-        let strangers = self.git(&["ls-files", "--others", "-z"]).run()?;
-        for path in String::from_utf8_lossy(&strangers).split('\0').filter(|path| !path.is_empty()) {
-            if self.protection.covers(Path::new(path)) {
-                let file = self.checkout.join(path);
-                fs::remove_file(&file).map_err(|error| StageError::file(&file, &error))?;
-            }
-        }
-        Ok(changed)
-    }
-}
-
-/// One line of `git diff --raw`.
-struct RawChange {
-    mode: String,
-    object: String,
-    path: String,
-}
-
-fn raw_changes(raw: &str) -> Vec<RawChange> {
-    let mut changes = Vec::new();
-    let mut fields = raw.split('\0');
-    while let (Some(header), Some(path)) = (fields.next(), fields.next()) {
-        let words: Vec<&str> = header.split(' ').collect();
-        if let [_, mode, _, object, _] = words.as_slice() {
-            changes.push(RawChange { mode: (*mode).to_owned(), object: (*object).to_owned(), path: path.to_owned() });
-        }
-    }
-    changes
-}
-
-/// Returns whether a link leads out of the tree.
-fn leaves_tree(path: &str, target: &str) -> bool {
-    if target.starts_with('/') {
-        return true;
-    }
-    let mut depth = path.split('/').count().saturating_sub(1);
-    for part in target.split('/') {
-        match part {
-            ".." if depth == 0 => return true,
-            ".." => depth -= 1,
-            "" | "." => {}
-            _ => depth += 1,
-        }
-    }
-    false
-}
-
-fn statistics(numbers: &str) -> DiffStatistics {
-    let mut diff = DiffStatistics::default();
-    for row in numbers.split('\0').filter(|row| !row.is_empty()) {
-        let mut columns = row.split('\t');
-        let mut count = || columns.next().and_then(|count| count.parse::<i32>().ok()).unwrap_or(0);
-        diff.insertions = diff.insertions.saturating_add(count());
-        diff.deletions = diff.deletions.saturating_add(count());
-        diff.files += 1;
-    }
-    diff
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_out_of_the_tree_are_found() {
-        for (path, target, leaves) in [
-            ("link", "file", false),
-            ("a/b/link", "../../file", false),
-            ("a/b/link", "../../../file", true),
-            ("link", "/etc/passwd", true),
-            ("a/link", "b/../../c", false),
-            ("a/link", "b/../../../c", true),
-        ] {
-            assert_eq!(leaves_tree(path, target), leaves, "{path} -> {target}");
-        }
-    }
-
-    #[test]
-    fn lines_are_counted_and_binaries_are_files_without_lines() {
-        let diff = statistics("3\t1\tsrc/a\0-\t-\tb.png\0");
-        assert_eq!(diff, DiffStatistics { files: 2, insertions: 3, deletions: 1 });
+    pub(super) fn restore(&self) -> Result<Vec<String>, Damaged> {
+        restore(&|arguments: &[&str]| self.git(arguments), &self.checkout, &self.protection)
     }
 }

@@ -12,7 +12,6 @@ use manyworlds_api::work_order::EnvironmentVariable;
 use super::confine::FAILED;
 use crate::process::{Limits, Outcome, Supervisor};
 use crate::stage::StageError;
-use crate::text::say;
 
 /// How many bytes of a gate's output are kept.
 const OUTPUT_BYTES: usize = 1024 * 1024;
@@ -61,7 +60,7 @@ impl Cell<'_> {
         }
         let folders = vec![self.checkout.clone(), self.scratch.clone(), self.temporary.clone()];
         let limits = Limits { time, output_bytes: OUTPUT_BYTES, disk: Some((folders, disk_bytes())) };
-        supervisor.run(command, &limits, Box::new(say)).map_err(|error| StageError::file(&own, &error))
+        supervisor.run(command, &limits).map_err(|error| StageError::file(&own, &error))
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {

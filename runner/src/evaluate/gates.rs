@@ -1,6 +1,7 @@
 //! Runs the gates in their order and gives their points.
 
-use std::fs;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use manyworlds_api::conditions::{Reason, shortened};
@@ -12,6 +13,9 @@ use manyworlds_api::work_order::{Gate, GateKind};
 use super::candidate::Candidate;
 use super::counts::{self, Counts};
 use super::gate::Cell;
+use super::inspection::refused_in_output;
+use super::restoration::Damaged;
+use crate::files;
 use crate::layout::Layout;
 use crate::process::{Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
@@ -21,6 +25,8 @@ use crate::text::{say, tail};
 const REASON_BYTES: usize = 400;
 /// How much of a gate's output the report keeps, in bytes.
 const TAIL_BYTES: usize = 8192;
+/// How much of a line that tells of a refusal is repeated, in bytes.
+const REFUSED_BYTES: usize = 160;
 /// A gate that prints more than this has flooded its log.
 const FLOOD_BYTES: usize = 16 * 1024 * 1024;
 
@@ -31,6 +37,10 @@ pub(super) struct Gates<'a> {
     cell: Cell<'a>,
     deadline: Instant,
     reasons: Vec<String>,
+    /// Reports that were removed before their gates ran, so that they count as what those gates wrote.
+    reports: HashSet<PathBuf>,
+    /// Whether a gate has spoilt the ground for those after it.
+    damaged: bool,
     /// The last lines that each gate printed.
     pub(super) outputs: Vec<GateOutput>,
     /// Everything that the gates printed.
@@ -55,7 +65,17 @@ impl<'a> Gates<'a> {
         };
         let testing = Duration::from(order.phase_timeout.testing);
         let deadline = Instant::now() + testing;
-        Self { order, supervisor, cell, deadline, reasons: Vec::new(), outputs: Vec::new(), log: String::new() }
+        Self {
+            order,
+            supervisor,
+            cell,
+            deadline,
+            reasons: Vec::new(),
+            reports: HashSet::new(),
+            damaged: false,
+            outputs: Vec::new(),
+            log: String::new(),
+        }
     }
 
     /// Returns what the gates found that speaks against the World.
@@ -90,6 +110,9 @@ impl<'a> Gates<'a> {
         if candidate.commit.is_none() {
             return Some(candidate.reasons.last().cloned().unwrap_or_else(|| "there is no change".to_owned()));
         }
+        if self.damaged {
+            return Some("an earlier gate left the checkout so that it cannot be restored".to_owned());
+        }
         if Instant::now() >= self.deadline {
             return Some(format!("the {} for testing were over", self.order.phase_timeout.testing));
         }
@@ -110,12 +133,15 @@ impl<'a> Gates<'a> {
     }
 
     fn command(&mut self, gate: &Gate, candidate: &Candidate) -> Result<GateResult, StageError> {
-        self.note_changes(&candidate.restore()?, gate);
         let report = gate.report.as_ref().map(|path| self.cell.checkout.join(path.trim_start_matches('/')));
-        if let Some(report) = &report
-            && report.exists()
-        {
-            fs::remove_file(report).map_err(|error| StageError::file(report, &error))?;
+        match self.restore(candidate, gate, report.as_deref()) {
+            Ok(()) => {}
+            Err(Damaged(why)) => {
+                let reason = format!("an earlier gate left the checkout so that it cannot be restored: {why}");
+                self.reasons.push(shortened(&reason, REASON_BYTES));
+                self.damaged = true;
+                return Ok(not_run(gate, &reason));
+            }
         }
         say(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -125,8 +151,22 @@ impl<'a> Gates<'a> {
             return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
         }
         self.keep(gate, &outcome);
-        let counts = if gate.kind == GateKind::Test { counts::count(report.as_deref(), &outcome.output) } else { None };
+        let counts = (gate.kind == GateKind::Test)
+            .then(|| counts::count(report.as_deref(), &self.cell.checkout, &outcome.output))
+            .flatten();
         Ok(judged(gate, &outcome, counts))
+    }
+
+    /// Makes the checkout the candidate's again, without the report that the gate is to write.
+    fn restore(&mut self, candidate: &Candidate, gate: &Gate, report: Option<&Path>) -> Result<(), Damaged> {
+        let mut changed = candidate.restore()?;
+        changed.retain(|path| !self.reports.contains(&self.cell.checkout.join(path)));
+        self.note_changes(&changed, gate);
+        if let Some(report) = report.filter(|report| counts::is_inside(report, &self.cell.checkout)) {
+            files::remove(report).map_err(|error| Damaged(format!("{}: {error}", report.display())))?;
+            self.reports.insert(report.to_owned());
+        }
+        Ok(())
     }
 
     /// Notes what is left of a gate besides its exit code.
@@ -142,8 +182,19 @@ impl<'a> Gates<'a> {
             self.reasons
                 .push(format!("gate {} flooded its log with {} bytes; {kept} were kept", gate.name, outcome.printed));
         }
-        if outcome.stopped == Some(Stopped::Disk) {
-            self.reasons.push(format!("gate {} filled the disk and was ended", gate.name));
+        match outcome.stopped {
+            Some(Stopped::Disk) => self.reasons.push(format!("gate {} filled the disk and was ended", gate.name)),
+            Some(Stopped::Processes) => {
+                self.reasons.push(format!("gate {} started too many processes and was ended", gate.name));
+            }
+            Some(Stopped::Time | Stopped::Told) | None => {}
+        }
+        if outcome.forged_signals > 0 {
+            self.reasons.push(format!("gate {} told its judge to end", gate.name));
+        }
+        if let Some(line) = refused_in_output(&outcome.output) {
+            let line = shortened(line, REFUSED_BYTES);
+            self.reasons.push(format!("gate {} reached for what belongs to its judge: {line}", gate.name));
         }
     }
 
@@ -188,6 +239,10 @@ fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult 
         }
         (Some(Stopped::Disk), _) => {
             return GateResult { outcome: GateOutcome::Failed, reason: "it filled the disk".to_owned(), ..base };
+        }
+        (Some(Stopped::Processes), _) => {
+            let reason = "it started too many processes".to_owned();
+            return GateResult { outcome: GateOutcome::Failed, reason, ..base };
         }
         _ => {}
     }
@@ -249,6 +304,7 @@ mod tests {
             output: "last words\n".to_owned(),
             printed: 11,
             left_behind: 0,
+            forged_signals: 0,
         }
     }
 

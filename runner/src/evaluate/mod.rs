@@ -7,8 +7,10 @@ pub mod confine;
 mod counts;
 mod gate;
 mod gates;
+mod inspection;
 mod protection;
 mod report;
+mod restoration;
 
 use std::fs;
 
@@ -16,6 +18,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::{FailureClass, StageReport, WorldResult};
 use manyworlds_api::work_order::Sealing;
 
+use crate::git;
 use crate::layout::Layout;
 use crate::operator::Operator;
 use crate::order::{Identity, load};
@@ -32,7 +35,9 @@ use gates::Gates;
 /// [`StageError`] with class `Evaluation` when the gates could not be run, `Infrastructure` when the artifacts could not
 /// be stored, and `Cancelled` when the pod was told to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
-    let supervisor = Supervisor::start().map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;
+    let supervisor =
+        Supervisor::start(layout).map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;
+    git::require()?;
     let identity = Identity::from_environment()?;
     let (order, base) = load(layout)?;
     for folder in [layout.evidence(), layout.scratch(), layout.checkout()] {

@@ -1,6 +1,5 @@
 //! Stores what came of a World: patch, logs, report.
 
-use std::fs;
 use std::path::Path;
 
 use manyworlds_api::artifacts::ArtifactName;
@@ -10,6 +9,7 @@ use manyworlds_api::result::{GateOutcome, WorkerReport, WorldResult};
 
 use super::candidate::Candidate;
 use super::gates::Gates;
+use crate::files;
 use crate::layout::Layout;
 use crate::operator::Operator;
 use crate::order::{Identity, report_json};
@@ -18,6 +18,9 @@ use crate::text::clean;
 
 /// The most bytes of a log that are stored.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The most bytes of the note about the worker that are read.
+const WORKER_REPORT_BYTES: u64 = 65_536;
 
 /// Stores the artifacts and returns the result with their digests.
 #[expect(clippy::too_many_arguments, reason = "everything that a report is made of, and each of another type")]
@@ -79,7 +82,8 @@ fn document(
 
 /// Returns how the worker ended, as `work` noted it. The worker could have changed the note; nothing is decided by it.
 fn worker(path: &Path) -> WorkerSummary {
-    let noted: Option<WorkerReport> = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let text = files::read_ordinary(path, WORKER_REPORT_BYTES).unwrap_or_default();
+    let noted: Option<WorkerReport> = serde_json::from_slice(&text).ok();
     noted.map_or_else(WorkerSummary::default, |report| WorkerSummary {
         exit_code: report.exit_code,
         timed_out: report.timed_out,
@@ -88,13 +92,7 @@ fn worker(path: &Path) -> WorkerSummary {
     })
 }
 
+/// Returns a log; one that cannot be read is no reason to lose the result.
 fn log(path: &Path) -> String {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    // A log that cannot be read is no reason to lose the result.
-    let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
-    if is_file && let Ok(file) = fs::File::open(path) {
-        let _ = file.take(LOG_BYTES).read_to_end(&mut bytes);
-    }
-    clean(&String::from_utf8_lossy(&bytes))
+    clean(&String::from_utf8_lossy(&files::read_ordinary(path, LOG_BYTES).unwrap_or_default()))
 }

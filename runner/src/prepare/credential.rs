@@ -13,16 +13,24 @@ use crate::git::Git;
 use crate::layout::Layout;
 use crate::masking::Secrets;
 use crate::stage::StageError;
-use crate::text::say;
+use crate::text::Journal;
 
 /// The credential of a repository.
 #[derive(Debug, Default)]
 pub(super) struct Credential {
     /// What must not be printed.
     pub(super) secrets: Secrets,
-    login: Option<(String, String)>,
+    login: Option<Login>,
     ssh: Option<String>,
     authorities: Option<PathBuf>,
+}
+
+/// User and password, and the one host that may learn them.
+#[derive(Debug)]
+struct Login {
+    user: String,
+    password: String,
+    origin: String,
 }
 
 /// What git runs to learn user and password: they come from the environment of this one call.
@@ -30,7 +38,7 @@ const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword
 
 impl Credential {
     /// Reads the credential that the order names.
-    pub(super) fn read(layout: &Layout, source: &GitSource) -> Result<Self, StageError> {
+    pub(super) fn read(layout: &Layout, source: &GitSource, journal: &mut Journal) -> Result<Self, StageError> {
         let is_ssh = source.url.starts_with("ssh://") || !source.url.contains("://");
         let Some(reference) = &source.secret_ref else {
             if is_ssh {
@@ -51,12 +59,18 @@ impl Credential {
         if is_ssh {
             let key = field("ssh-privatekey").ok_or_else(|| missing_key(&reference.name, "ssh-privatekey"))?;
             credential.secrets.add(&key);
-            credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref())?);
-        } else {
-            let password = field("password").ok_or_else(|| missing_key(&reference.name, "password"))?;
-            let user = field("username").unwrap_or_else(|| "git".to_owned());
-            credential.secrets.add(password.trim());
-            credential.login = Some((user.trim().to_owned(), password.trim().to_owned()));
+            credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref(), journal)?);
+            return Ok(credential);
+        }
+        match (field("username"), field("password")) {
+            (user, Some(password)) => {
+                let (user, password) = (user.unwrap_or_else(|| "git".to_owned()), password.trim().to_owned());
+                credential.secrets.add(&password);
+                credential.login = Some(Login { user: user.trim().to_owned(), password, origin: origin(&source.url) });
+            }
+            // A Secret may hold nothing but the authority that the server's certificate comes from.
+            (None, None) if credential.authorities.is_some() => {}
+            (_, None) => return Err(missing_key(&reference.name, "password")),
         }
         Ok(credential)
     }
@@ -64,12 +78,13 @@ impl Credential {
     /// Gives the credential to one call of git.
     pub(super) fn give(&self, git: Git) -> Git {
         let mut git = git;
-        if let Some((user, password)) = &self.login {
+        if let Some(Login { user, password, origin }) = &self.login {
+            // For this host alone: a redirect elsewhere must not learn the password.
             git = git
                 .env("MANYWORLDS_GIT_USER", user)
                 .env("MANYWORLDS_GIT_PASSWORD", password)
                 .env("GIT_CONFIG_COUNT", "1")
-                .env("GIT_CONFIG_KEY_0", "credential.helper")
+                .env("GIT_CONFIG_KEY_0", format!("credential.{origin}.helper"))
                 .env("GIT_CONFIG_VALUE_0", HELPER);
         }
         if let Some(command) = &self.ssh {
@@ -82,7 +97,17 @@ impl Credential {
     }
 }
 
-fn ssh_command(layout: &Layout, key: &str, known_hosts: Option<&str>) -> Result<String, StageError> {
+/// Returns scheme, host and port of an address.
+fn origin(url: &str) -> String {
+    url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+}
+
+fn ssh_command(
+    layout: &Layout,
+    key: &str,
+    known_hosts: Option<&str>,
+    journal: &mut Journal,
+) -> Result<String, StageError> {
     let key_file = layout.temporary().join("ssh-key");
     // A key without a line's end at its end is refused by ssh without a useful word.
     write_private(&key_file, &format!("{}\n", key.trim_end()))?;
@@ -91,11 +116,11 @@ fn ssh_command(layout: &Layout, key: &str, known_hosts: Option<&str>) -> Result<
     let checking = if known_hosts.is_some() {
         "yes"
     } else {
-        say("the Secret has no known_hosts, so the repository's host key is believed at first sight");
+        journal.say("the Secret has no known_hosts, so the repository's host key is believed at first sight");
         "accept-new"
     };
     Ok(format!(
-        "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=20 -o StrictHostKeyChecking={checking} -o UserKnownHostsFile={} -i {}",
+        "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o StrictHostKeyChecking={checking} -o UserKnownHostsFile={} -i {}",
         hosts_file.display(),
         key_file.display()
     ))
@@ -114,4 +139,15 @@ fn missing_key(secret: &str, key: &str) -> StageError {
 
 fn missing(message: &str) -> StageError {
     StageError::new(FailureClass::Spec, Reason::SecretMissing, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origin_is_what_a_password_is_for() {
+        assert_eq!(origin("https://host:8443/a/b.git"), "https://host:8443");
+        assert_eq!(origin("https://host"), "https://host");
+    }
 }

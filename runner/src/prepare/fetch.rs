@@ -1,6 +1,5 @@
 //! Fetches one revision into a bare mirror, and tells people what went wrong in their own terms.
 
-use std::fs;
 use std::path::PathBuf;
 
 use manyworlds_api::conditions::Reason;
@@ -8,7 +7,7 @@ use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::GitSource;
 
 use super::credential::Credential;
-use crate::git::{Git, GitError};
+use crate::git::{Git, GitError, make_repository};
 use crate::layout::Layout;
 use crate::stage::StageError;
 
@@ -26,8 +25,7 @@ impl<'a> Repository<'a> {
     /// Makes an empty mirror.
     pub(super) fn new(layout: &Layout, source: &'a GitSource, credential: &'a Credential) -> Result<Self, StageError> {
         let mirror = layout.mirror();
-        fs::create_dir_all(&mirror).map_err(|error| StageError::file(&mirror, &error))?;
-        Git::new(&mirror, ["init", "--quiet", "--bare", "--template=", "."]).run()?;
+        make_repository(&mirror, &mirror, &mirror, ["--bare", "."])?;
         Ok(Self { mirror, url: &source.url, credential })
     }
 
@@ -70,50 +68,94 @@ impl<'a> Repository<'a> {
     }
 
     fn not_found(&self, revision: &str) -> StageError {
-        let message =
-            format!("the repository {} has no branch, tag or commit {revision}; correct source.git.revision", self.url);
+        let advice = "correct source.git.revision; a commit needs its full id";
+        let message = format!("the repository {} has no branch, tag or commit {revision}; {advice}", self.url);
         StageError::new(FailureClass::Spec, Reason::RevisionNotFound, message)
     }
 
     fn explain(&self, error: &GitError, revision: &str) -> StageError {
         let said = self.credential.secrets.masked(error.said());
+        let url = self.url;
+        let failure = |class, reason, words: &str| StageError::new(class, reason, format!("{words} ({said})"));
         match classified(&said) {
-            Reason::RevisionNotFound => self.not_found(revision),
-            Reason::RepositoryUnauthorized => {
-                let advice = "name a Secret that may read it in source.git.secretRef, or correct the one that is named";
-                let message = format!("the repository {} does not let us in; {advice} ({said})", self.url);
-                StageError::new(FailureClass::Spec, Reason::RepositoryUnauthorized, message)
-            }
-            _ => {
-                let advice = "check the address, the network and worlds.networkPolicy.repositoryEgress";
-                let message = format!("the repository {} cannot be reached; {advice} ({said})", self.url);
-                StageError::new(FailureClass::Infrastructure, Reason::RepositoryUnreachable, message)
-            }
+            Fault::Revision => self.not_found(revision),
+            Fault::Credential => failure(
+                FailureClass::Spec,
+                Reason::RepositoryUnauthorized,
+                &format!(
+                    "the repository {url} does not let us in; name a Secret that may read it in source.git.secretRef, or correct the one that is named"
+                ),
+            ),
+            Fault::HostKey => failure(
+                FailureClass::Spec,
+                Reason::RepositoryUnauthorized,
+                &format!(
+                    "the host of {url} has another key than known_hosts says; if that is right, correct known_hosts in the Secret that source.git.secretRef names"
+                ),
+            ),
+            Fault::Certificate => failure(
+                FailureClass::Spec,
+                Reason::RepositoryUnreachable,
+                &format!(
+                    "the certificate of {url} is not one that we trust; put its authority as ca.crt into the Secret that source.git.secretRef names"
+                ),
+            ),
+            Fault::Repository => failure(
+                FailureClass::Spec,
+                Reason::RepositoryUnreachable,
+                &format!(
+                    "there is no repository {url}, or we may not see it; correct source.git.url, or name a Secret that may read it in source.git.secretRef"
+                ),
+            ),
+            Fault::Network => failure(
+                FailureClass::Infrastructure,
+                Reason::RepositoryUnreachable,
+                &format!(
+                    "the repository {url} cannot be reached; check the address, the network and worlds.networkPolicy.repositoryEgress"
+                ),
+            ),
         }
     }
 }
 
+/// What a fetch failed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Revision,
+    Credential,
+    HostKey,
+    Certificate,
+    Repository,
+    Network,
+}
+
+/// What git, curl and ssh say, and what it means; the first that is found counts.
+const MEANINGS: &[(&str, Fault)] = &[
+    ("couldn't find remote ref", Fault::Revision),
+    ("not our ref", Fault::Revision),
+    ("no such ref", Fault::Revision),
+    ("unadvertised object", Fault::Revision),
+    ("did not send all necessary objects", Fault::Revision),
+    ("host key verification failed", Fault::HostKey),
+    ("certificate", Fault::Certificate),
+    ("authentication failed", Fault::Credential),
+    ("could not read username", Fault::Credential),
+    ("could not read password", Fault::Credential),
+    ("permission denied", Fault::Credential),
+    ("access denied", Fault::Credential),
+    ("returned error: 403", Fault::Credential),
+    ("returned error: 401", Fault::Credential),
+    ("terminal prompts disabled", Fault::Credential),
+    ("repository not found", Fault::Repository),
+    ("does not exist", Fault::Repository),
+    ("does not appear to be a git repository", Fault::Repository),
+    ("' not found", Fault::Repository),
+];
+
 /// Returns what git's own words mean.
-fn classified(said: &str) -> Reason {
+fn classified(said: &str) -> Fault {
     let lower = said.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if has(&["couldn't find remote ref", "not our ref", "no such ref", "did not send all necessary objects"]) {
-        Reason::RevisionNotFound
-    } else if has(&[
-        "authentication failed",
-        "could not read username",
-        "could not read password",
-        "permission denied",
-        "access denied",
-        "403",
-        "401",
-        "host key verification failed",
-        "terminal prompts disabled",
-    ]) {
-        Reason::RepositoryUnauthorized
-    } else {
-        Reason::RepositoryUnreachable
-    }
+    MEANINGS.iter().find(|(words, _)| lower.contains(words)).map_or(Fault::Network, |(_, fault)| *fault)
 }
 
 #[cfg(test)]
@@ -123,12 +165,18 @@ mod tests {
     #[test]
     fn gits_words_are_understood() {
         for (said, expected) in [
-            ("fatal: couldn't find remote ref nope", Reason::RevisionNotFound),
-            ("fatal: remote error: upload-pack: not our ref aaaa", Reason::RevisionNotFound),
-            ("fatal: Authentication failed for 'https://host/'", Reason::RepositoryUnauthorized),
-            ("git@host: Permission denied (publickey).", Reason::RepositoryUnauthorized),
-            ("fatal: unable to access 'https://host/': Could not resolve host: host", Reason::RepositoryUnreachable),
-            ("fatal: repository '/nope' does not exist", Reason::RepositoryUnreachable),
+            ("fatal: couldn't find remote ref nope", Fault::Revision),
+            ("fatal: remote error: upload-pack: not our ref aaaa", Fault::Revision),
+            ("fatal: Authentication failed for 'https://host/'", Fault::Credential),
+            ("fatal: unable to access 'https://host/': The requested URL returned error: 403", Fault::Credential),
+            ("git@host: Permission denied (publickey).", Fault::Credential),
+            ("Host key verification failed.\nfatal: Could not read from remote repository.", Fault::HostKey),
+            ("fatal: unable to access 'https://host/': server certificate verification failed", Fault::Certificate),
+            ("fatal: repository 'https://host/x.git/' not found", Fault::Repository),
+            ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", Fault::Repository),
+            ("fatal: repository '/nope' does not exist", Fault::Repository),
+            ("fatal: unable to access 'https://host/': Could not resolve host: host", Fault::Network),
+            ("fatal: unable to access 'http://host:4013/': Connection timed out", Fault::Network),
         ] {
             assert_eq!(classified(said), expected, "{said}");
         }

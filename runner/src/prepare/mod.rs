@@ -4,20 +4,25 @@
 
 mod credential;
 mod fetch;
+mod reach;
 mod worktree;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
+use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport};
 
 use crate::layout::Layout;
 use crate::operator::Operator;
 use crate::order::{Identity, parse, variable};
+use crate::process::Signals;
 use crate::stage::StageError;
-use crate::text::say;
+use crate::text::Journal;
 use credential::Credential;
 use fetch::Repository;
 
@@ -28,6 +33,8 @@ use fetch::Repository;
 /// [`StageError`] with class `Spec` when the order, the revision or the credential is at fault, with class
 /// `Infrastructure` when the repository or the operator cannot be reached.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
+    // Nothing is lost when it ends at once.
+    Signals::take_over(layout, Duration::ZERO).map_err(|error| StageError::file(Path::new("/proc/self"), &error))?;
     let identity = Identity::from_environment()?;
     let text = variable(labels::ENV_ORDER)?;
     let order = parse(&text)?;
@@ -35,25 +42,45 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         let message = "the order must name this World as its only agent";
         return Err(StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message));
     }
+    let operator = Operator::new(layout, &identity)?;
+    let mut journal = Journal::default();
+    let prepared = prepare(layout, &identity, &order, &operator, &mut journal);
+    if let Err(error) = &prepared {
+        journal.say(&format!("{}: {}", error.reason, error.message));
+    }
+    operator.artifact_offer(ArtifactName::PrepareLog, journal.as_str().as_bytes());
+    let base = prepared?;
+    write(&layout.order_file(), text.as_bytes())?;
+    write(&layout.base_file(), base.as_bytes())?;
+    install(layout)?;
+    Ok(StageReport { base_commit: Some(base), ..StageReport::done() })
+}
+
+/// Makes the mirror and the worktree, and returns the commit that they are at.
+fn prepare(
+    layout: &Layout,
+    identity: &Identity,
+    order: &OrderDocument,
+    operator: &Operator,
+    journal: &mut Journal,
+) -> Result<String, StageError> {
     for folder in [layout.order_directory(), layout.runner_directory(), layout.result_directory()] {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
     }
     let source = &order.source.git;
-    say(&format!("fetching {} of {}", source.revision, source.url));
-    let credential = Credential::read(layout, source)?;
+    journal.say(&format!("fetching {} of {}", source.revision, source.url));
+    let credential = Credential::read(layout, source, journal)?;
+    reach::check(&source.url)?;
     let repository = Repository::new(layout, source, &credential)?;
     let found = repository.fetch(&source.revision)?;
-    let base = Operator::new(layout, &identity)?.base_pin(&found)?;
+    let base = operator.base_pin(&found)?;
     if base != found {
-        say(&format!("another World has pinned {base}"));
+        journal.say(&format!("another World has pinned {base}"));
         repository.fetch_commit(&base)?;
     }
-    worktree::make(layout, &identity, &base)?;
-    write(&layout.order_file(), text.as_bytes())?;
-    write(&layout.base_file(), base.as_bytes())?;
-    install(layout)?;
-    say(&format!("the worktree is ready at {base}"));
-    Ok(StageReport { base_commit: Some(base), ..StageReport::done() })
+    worktree::make(layout, identity, &base)?;
+    journal.say(&format!("the worktree is ready at {base}"));
+    Ok(base)
 }
 
 /// Puts this program where the other stages find it, whatever their image is.

@@ -1,8 +1,7 @@
 //! The World's worktree: a repository of its own whose objects are private, with the mirror behind it (W2).
 
-use std::fs;
-
-use crate::git::Git;
+use crate::files;
+use crate::git::{Git, make_repository};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
@@ -16,19 +15,9 @@ fn branch(identity: &Identity) -> String {
 pub(super) fn make(layout: &Layout, identity: &Identity, base: &str) -> Result<(), StageError> {
     let worktree = layout.worktree(&identity.world, &identity.work_order);
     // An attempt has a pod and volumes of its own, so what is here was left by a container that was started again.
-    if worktree.exists() {
-        fs::remove_dir_all(&worktree).map_err(|error| StageError::file(&worktree, &error))?;
-    }
-    fs::create_dir_all(&worktree).map_err(|error| StageError::file(&worktree, &error))?;
-    let branch = branch(identity);
-    Git::new(&worktree, ["init", "--quiet", "--template=", &format!("--initial-branch={branch}"), "."]).run()?;
-    let alternates = worktree.join(".git/objects/info/alternates");
-    if let Some(folder) = alternates.parent() {
-        fs::create_dir_all(folder).map_err(|error| StageError::file(folder, &error))?;
-    }
-    let objects = layout.mirror().join("objects");
-    fs::write(&alternates, format!("{}\n", objects.display()))
-        .map_err(|error| StageError::file(&alternates, &error))?;
+    files::remove(&worktree).map_err(|error| StageError::file(&worktree, &error))?;
+    let branch = format!("--initial-branch={}", branch(identity));
+    make_repository(&worktree, &layout.mirror(), &worktree.join(".git"), [branch.as_str(), "."])?;
     for (name, value) in [("user.name", "Manyworlds"), ("user.email", "worlds@manyworlds.dev"), ("gc.auto", "0")] {
         Git::new(&worktree, ["config", name, value]).run()?;
     }

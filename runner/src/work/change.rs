@@ -1,20 +1,31 @@
 //! Takes what a worker changed as one commit on top of the base.
 //!
-//! The worktree's own `.git` belongs to the worker and counts for nothing: the change is what its files are.
+//! The worktree's own `.git` belongs to the worker and counts for nothing: the change is what its files are. The
+//! repository that takes it is made anew, under a name that the worker could not know.
 
 use std::fs;
 use std::path::Path;
 
-use manyworlds_api::conditions::Reason;
+use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::FailureClass;
 
-use crate::git::{Git, GitError};
+use crate::files;
+use crate::git::{Git, GitError, make_repository};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
 
+/// The largest file that is read, in bytes: four times the largest patch that an order can allow.
+const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+/// How many bytes of what git says a message repeats.
+const SAID_BYTES: usize = 512;
+
 /// Takes the change, leaves it as a patch, and returns the commit; nothing when the files are as they were.
+///
+/// # Errors
+///
+/// [`StageError`] with class `Worker` when what the worker left cannot be taken: it alone had its hands on it.
 pub(super) fn take(
     layout: &Layout,
     worktree: &Path,
@@ -22,34 +33,53 @@ pub(super) fn take(
     order: &OrderDocument,
     identity: &Identity,
 ) -> Result<Option<String>, StageError> {
-    let git = layout.temporary().join("change.git");
-    make_repository(layout, &git)?;
+    let folder = tempfile::Builder::new()
+        .prefix("change-")
+        .tempdir_in(layout.temporary())
+        .map_err(|error| refused(&format!("{}: {error}", layout.temporary().display())))?;
+    let git = folder.path().join("change.git");
+    make_repository(&git, &layout.mirror(), &git, ["--bare", "."]).map_err(|error| refused(&error.message))?;
     let call = |arguments: &[&str]| Git::new(worktree, arguments).with_git_directory(&git, worktree);
     call(&["read-tree", base]).run()?;
-    call(&["add", "--all", "--", "."]).run().map_err(|error| unreadable(&error))?;
+    files::make_readable(worktree);
+    refuse_large_files(&call, worktree)?;
+    let taken = commit_files(&call, base, &message(order, identity)).map_err(|error| refused(error.said()))?;
+    let Some((commit, patch)) = taken else { return Ok(None) };
+    let file = layout.patch();
+    fs::write(&file, patch).map_err(|error| refused(&format!("{}: {error}", file.display())))?;
+    Ok(Some(commit))
+}
+
+fn commit_files(
+    call: &impl Fn(&[&str]) -> Git,
+    base: &str,
+    message: &str,
+) -> Result<Option<(String, Vec<u8>)>, GitError> {
+    call(&["add", "--all", "--", "."]).run()?;
     let tree = call(&["write-tree"]).line()?;
     if tree == call(&["rev-parse", &format!("{base}^{{tree}}")]).line()? {
         return Ok(None);
     }
-    let commit = commit(&call, &tree, base, &message(order, identity))?;
-    let range = format!("{base}..{commit}");
-    let patch =
-        call(&["format-patch", "--stdout", "--binary", "--full-index", "--no-renames", "--no-signature", &range]);
-    let file = layout.patch();
-    fs::write(&file, patch.run()?).map_err(|error| StageError::file(&file, &error))?;
-    Ok(Some(commit))
+    let commit = commit(call, &tree, base, message)?;
+    let patch = patch(call, base, &commit)?;
+    Ok(Some((commit, patch)))
 }
 
-/// Makes a repository whose history is the mirror's.
-pub(crate) fn make_repository(layout: &Layout, git: &Path) -> Result<(), StageError> {
-    fs::create_dir_all(git).map_err(|error| StageError::file(git, &error))?;
-    Git::new(git, ["init", "--quiet", "--bare", "--template=", "."]).run()?;
-    let alternates = git.join("objects/info/alternates");
-    if let Some(folder) = alternates.parent() {
-        fs::create_dir_all(folder).map_err(|error| StageError::file(folder, &error))?;
+/// Refuses files that no patch could hold before time and disk are spent on reading them.
+fn refuse_large_files(call: &impl Fn(&[&str]) -> Git, worktree: &Path) -> Result<(), StageError> {
+    let listed = call(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).run();
+    let listed = listed.map_err(|error| refused(error.said()))?;
+    for path in String::from_utf8_lossy(&listed).split('\0').filter(|path| !path.is_empty()) {
+        let size = fs::symlink_metadata(worktree.join(path)).map_or(0, |metadata| metadata.len());
+        if size <= LARGEST_FILE {
+            continue;
+        }
+        let before = call(&["cat-file", "-s", &format!(":{path}")]).line().ok().and_then(|size| size.parse().ok());
+        if before != Some(size) {
+            return Err(refused(&format!("{path} has {size} bytes; add it to .gitignore or make it smaller")));
+        }
     }
-    let objects = layout.mirror().join("objects");
-    fs::write(&alternates, format!("{}\n", objects.display())).map_err(|error| StageError::file(&alternates, &error))
+    Ok(())
 }
 
 /// Makes a commit.
@@ -60,6 +90,12 @@ pub(crate) fn commit(
     message: &str,
 ) -> Result<String, GitError> {
     call(&["commit-tree", "--no-gpg-sign", "-p", base, "-m", message, tree]).line()
+}
+
+/// Returns a commit as a patch that holds every byte.
+pub(crate) fn patch(call: &impl Fn(&[&str]) -> Git, base: &str, commit: &str) -> Result<Vec<u8>, GitError> {
+    let range = format!("{base}..{commit}");
+    call(&["format-patch", "--stdout", "--binary", "--full-index", "--no-renames", "--no-signature", &range]).run()
 }
 
 /// Returns the message of a World's commit: the task, and who did it (R6).
@@ -74,7 +110,8 @@ pub(crate) fn message(order: &OrderDocument, identity: &Identity) -> String {
     )
 }
 
-fn unreadable(error: &GitError) -> StageError {
-    let message = format!("what the worker left cannot be taken: {}", error.said());
+/// What the worker left cannot be taken.
+pub(super) fn refused(why: &str) -> StageError {
+    let message = format!("what the worker left cannot be taken: {}", shortened(why, SAID_BYTES));
     StageError::new(FailureClass::Worker, Reason::ChangeRefused, message)
 }

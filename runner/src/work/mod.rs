@@ -5,21 +5,24 @@
 mod change;
 mod plugin;
 
-use std::fs::{self, File};
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
 
+use crate::files;
+use crate::git;
 use crate::layout::Layout;
 use crate::order::{Identity, load};
-use crate::process::{Limits, Outcome, Stopped, Supervisor, to_log};
+use crate::process::{Limits, Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
-use crate::text::say;
+use crate::text::{Journal, say};
 
-pub(crate) use change::{commit, make_repository, message};
-pub use plugin::{Plugin, Task};
+pub(crate) use change::{commit, message, patch};
+pub use plugin::{Handled, Plugin, WorkContext, WorkerError};
 
 /// How many bytes of a worker's output are kept.
 const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
@@ -33,21 +36,20 @@ const SUMMARY_BYTES: usize = 512;
 /// [`StageError`] with class `Worker` when there is no change to judge, and with class `Cancelled` when the pod was told
 /// to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
-    let supervisor = Supervisor::start().map_err(|error| StageError::file(&layout.work_directory(), &error))?;
+    let supervisor = Supervisor::start(layout).map_err(|error| StageError::file(&layout.work_directory(), &error))?;
+    git::require()?;
     let identity = Identity::from_environment()?;
     let (order, base) = load(layout)?;
     let worktree = layout.worktree(&identity.world, &identity.work_order);
-    let task = Task {
-        order: &order,
+    let context = WorkContext {
         worktree: worktree.clone(),
         order_file: layout.order_file(),
         result_file: layout.worker_result(),
         world: identity.world.clone(),
         attempt: identity.attempt,
     };
-    let report = work(&supervisor, layout, &order, &task)?;
-    fs::write(layout.worker_report(), serde_json::to_vec(&report).unwrap_or_default())
-        .map_err(|error| StageError::file(&layout.worker_report(), &error))?;
+    let Worked { report, output } = work(&supervisor, &order, &context)?;
+    keep(layout, &report, &output).map_err(|error| change::refused(&error.to_string()))?;
     let taken = change::take(layout, &worktree, &base, &order, &identity)?;
     match taken {
         Some(commit) => {
@@ -58,48 +60,63 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     }
 }
 
-fn work(
-    supervisor: &Supervisor,
-    layout: &Layout,
-    order: &OrderDocument,
-    task: &Task<'_>,
-) -> Result<WorkerReport, StageError> {
-    let log = layout.work_log();
-    let file = File::create(&log).map_err(|error| StageError::file(&log, &error))?;
+/// What came of the worker, besides its change.
+struct Worked {
+    report: WorkerReport,
+    output: String,
+}
+
+fn work(supervisor: &Supervisor, order: &OrderDocument, context: &WorkContext) -> Result<Worked, StageError> {
     let plugin = plugin::find(&order.worker.plugin, &order.worker.command)?;
     let timeout = Duration::from(order.phase_timeout.coding);
-    let outcome = match plugin.handle(task)? {
-        plugin::Handled::Done(summary) => {
-            return Ok(WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary });
+    let outcome = match plugin.handle(order, context)? {
+        Handled::Done(summary) => {
+            let report = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary };
+            return Ok(Worked { report, output: String::new() });
         }
-        plugin::Handled::Run(command) => {
+        Handled::Run(command) => {
             let limits = Limits { time: timeout, output_bytes: OUTPUT_BYTES, disk: None };
-            supervisor.run(*command, &limits, to_log(file)).map_err(|error| not_started(order, &error))?
+            supervisor.run(*command, &limits).map_err(|error| not_started(order, &error))?
         }
     };
     if outcome.stopped == Some(Stopped::Told) {
         let message = "the pod was told to end while the worker worked";
         return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
     }
-    tell(&outcome);
-    Ok(WorkerReport {
+    let report = WorkerReport {
         exit_code: outcome.exit_code,
         timed_out: outcome.stopped == Some(Stopped::Time),
         milliseconds: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
-        summary: plugin::summary(&layout.worker_result(), SUMMARY_BYTES),
-    })
+        summary: plugin::summary(&context.result_file, SUMMARY_BYTES),
+    };
+    Ok(Worked { output: format!("{}{}", outcome.output, tell(&outcome)), report })
 }
 
-fn tell(outcome: &Outcome) {
+/// Leaves for `evaluate` how the worker ended and what it printed, in a folder in which nothing of the worker's is left.
+fn keep(layout: &Layout, report: &WorkerReport, output: &str) -> std::io::Result<()> {
+    files::make_empty(&layout.result_directory())?;
+    let put = |path: &Path, bytes: &[u8]| fs::write(path, bytes);
+    put(&layout.work_log(), output.as_bytes())?;
+    put(&layout.worker_report(), &serde_json::to_vec(report)?)
+}
+
+/// Says how the worker ended, and returns what was said.
+fn tell(outcome: &Outcome) -> String {
     let how = match (outcome.stopped, outcome.exit_code) {
         (Some(Stopped::Time), _) => "ran out of time".to_owned(),
+        (Some(Stopped::Processes), _) => "started too many processes and was ended".to_owned(),
         (_, Some(code)) => format!("ended with exit code {code}"),
         (_, None) => "was ended by a signal".to_owned(),
     };
-    say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
+    let mut journal = Journal::default();
+    journal.say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
     if outcome.left_behind > 0 {
-        say(&format!("ended {} processes that it had left behind", outcome.left_behind));
+        journal.say(&format!("ended {} processes that it had left behind", outcome.left_behind));
     }
+    if outcome.forged_signals > 0 {
+        journal.say("it told the runner to end; only the kubelet can do that");
+    }
+    journal.as_str().to_owned()
 }
 
 fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {

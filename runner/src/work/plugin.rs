@@ -10,6 +10,7 @@ use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::FailureClass;
 use serde::Deserialize;
 
+use crate::files;
 use crate::stage::StageError;
 use crate::text::clean;
 
@@ -20,11 +21,9 @@ const PROGRAM_PREFIX: &str = "manyworlds-worker-";
 /// The most bytes of a result file that are read.
 const RESULT_BYTES: u64 = 65_536;
 
-/// What a plugin is to work on.
+/// Where and for whom a plugin works.
 #[derive(Clone, Debug)]
-pub struct Task<'a> {
-    /// The order, with this World as its only agent.
-    pub order: &'a OrderDocument,
+pub struct WorkContext {
     /// The worktree: the only place that counts.
     pub worktree: PathBuf,
     /// The order as a file.
@@ -38,38 +37,61 @@ pub struct Task<'a> {
 }
 
 /// What a plugin has done.
+#[derive(Debug)]
 pub enum Handled {
     /// The work, with a summary.
     Done(String),
-    /// It names the program that does the work.
+    /// It names the program that does the work; the runner runs it under the coding time-out.
     Run(Box<Command>),
 }
 
-/// A worker plugin that is built in. Third parties write a program instead; see docs/worker-sdk.md.
+/// Why a plugin could not work.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The order asks for something that this plugin cannot do (class: spec).
+    #[error("{0}")]
+    Order(String),
+    /// A file of the worktree could not be written (class: infrastructure).
+    #[error("{} could not be written", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl From<WorkerError> for StageError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Order(message) => Self::new(FailureClass::Spec, Reason::InvalidSpecification, message),
+            WorkerError::File { path, source } => Self::file(&path, &source),
+        }
+    }
+}
+
+/// A worker plugin that is built in (Worker SDK 1.0). Third parties write a program instead; see docs/worker-sdk.md.
 pub trait Plugin {
-    /// Works on a task, or names the program that does.
+    /// Works on an order, or names the program that does.
     ///
+    /// - **Shape:** `order.agents` has one entry: this World.
     /// - **Guarantees:** called once for each attempt, in a fresh worktree at the base commit.
     ///
     /// # Errors
     ///
-    /// [`StageError`] with class `Spec` when the order cannot be worked on by this plugin.
-    fn handle(&self, task: &Task<'_>) -> Result<Handled, StageError>;
+    /// [`WorkerError`] when the order is none for this plugin, or the worktree cannot be written.
+    fn handle(&self, order: &OrderDocument, context: &WorkContext) -> Result<Handled, WorkerError>;
 }
 
 /// Returns the plugin with a name.
-pub(super) fn find(name: &str, command: &[String]) -> Result<Box<dyn Plugin>, StageError> {
+pub(super) fn find(name: &str, command: &[String]) -> Result<Box<dyn Plugin>, WorkerError> {
     match name {
         "echo" => Ok(Box::new(Echo)),
         "command" => match command.split_first() {
             Some((program, arguments)) => {
                 Ok(Box::new(Program { program: program.clone(), arguments: arguments.to_vec() }))
             }
-            None => Err(StageError::new(
-                FailureClass::Spec,
-                Reason::InvalidSpecification,
-                "the plugin command needs worker.command",
-            )),
+            None => Err(WorkerError::Order("the plugin command needs worker.command".to_owned())),
         },
         _ => Ok(Box::new(Program { program: format!("{PROGRAM_PREFIX}{name}"), arguments: command.to_vec() })),
     }
@@ -79,10 +101,13 @@ pub(super) fn find(name: &str, command: &[String]) -> Result<Box<dyn Plugin>, St
 struct Echo;
 
 impl Plugin for Echo {
-    fn handle(&self, task: &Task<'_>) -> Result<Handled, StageError> {
-        let path = task.worktree.join("ECHO.md");
-        let text = format!("# {}\n\n{}\n\nWorld: {}\n", task.order.task.title, task.order.task.body, task.world);
-        fs::write(&path, text).map_err(|error| StageError::file(&path, &error))?;
+    fn handle(&self, order: &OrderDocument, context: &WorkContext) -> Result<Handled, WorkerError> {
+        let path = context.worktree.join("ECHO.md");
+        let text = format!("# {}\n\n{}\n\nWorld: {}\n", order.task.title, order.task.body, context.world);
+        // The base may have a link of that name, and what it leads to is not ours to write.
+        files::remove(&path)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|source| WorkerError::File { path, source })?;
         Ok(Handled::Done("wrote the task into ECHO.md".to_owned()))
     }
 }
@@ -94,34 +119,34 @@ struct Program {
 }
 
 impl Plugin for Program {
-    fn handle(&self, task: &Task<'_>) -> Result<Handled, StageError> {
+    fn handle(&self, order: &OrderDocument, context: &WorkContext) -> Result<Handled, WorkerError> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).current_dir(&task.worktree).env_clear();
+        command.args(&self.arguments).current_dir(&context.worktree).env_clear();
         for name in ["PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
         }
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let agent = task.order.agents.first().cloned().unwrap_or_default();
+        let agent = order.agents.first().cloned().unwrap_or_default();
         let temperature = agent.temperature.map(|temperature| temperature.to_string());
         for (name, value) in [
             ("HOME", "/tmp".to_owned()),
             ("MANYWORLDS_SDK", SDK_VERSION.to_owned()),
-            (labels::ENV_NAMESPACE, task.order.identity.namespace.clone()),
-            (labels::ENV_WORK_ORDER, task.order.identity.name.clone()),
-            (labels::ENV_WORLD, task.world.clone()),
-            (labels::ENV_ATTEMPT, task.attempt.to_string()),
-            ("MANYWORLDS_ORDER_FILE", task.order_file.display().to_string()),
-            ("MANYWORLDS_RESULT_FILE", task.result_file.display().to_string()),
-            ("MANYWORLDS_WORKTREE", task.worktree.display().to_string()),
+            (labels::ENV_NAMESPACE, order.identity.namespace.clone()),
+            (labels::ENV_WORK_ORDER, order.identity.name.clone()),
+            (labels::ENV_WORLD, context.world.clone()),
+            (labels::ENV_ATTEMPT, context.attempt.to_string()),
+            ("MANYWORLDS_ORDER_FILE", context.order_file.display().to_string()),
+            ("MANYWORLDS_RESULT_FILE", context.result_file.display().to_string()),
+            ("MANYWORLDS_WORKTREE", context.worktree.display().to_string()),
             ("MANYWORLDS_MODEL", text(&agent.model)),
             ("MANYWORLDS_TEMPERATURE", text(&temperature)),
             ("MANYWORLDS_PROMPT", text(&agent.prompt)),
         ] {
             command.env(name, value);
         }
-        for variable in &task.order.worker.env {
+        for variable in &order.worker.env {
             command.env(&variable.name, &variable.value);
         }
         Ok(Handled::Run(Box::new(command)))
@@ -137,13 +162,10 @@ struct WorkerResult {
 
 /// Returns what the worker says about its work; nothing where it says nothing that can be read.
 pub(super) fn summary(path: &Path, most: usize) -> String {
-    use std::io::Read;
-    let mut text = String::new();
-    // Its own file in its own folder: a link elsewhere shows the worker no more than it can read anyway.
-    let read = fs::File::open(path).and_then(|file| file.take(RESULT_BYTES).read_to_string(&mut text));
-    match read.ok().and_then(|_| serde_json::from_str::<WorkerResult>(&text).ok()) {
-        Some(result) => shortened(&clean(&result.summary), most),
-        None => String::new(),
+    let text = files::read_ordinary(path, RESULT_BYTES).unwrap_or_default();
+    match serde_json::from_slice::<WorkerResult>(&text) {
+        Ok(result) => shortened(&clean(&result.summary), most),
+        Err(_) => String::new(),
     }
 }
 

@@ -7,8 +7,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use manyworlds_api::labels;
 use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
@@ -40,6 +41,17 @@ impl Repository {
         self.git(&["add", "-A"]);
         self.git(&["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "commit"]);
         self.git(&["rev-parse", "HEAD"])
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Adds a submodule that nobody has filled, as a fetch leaves it.
+    pub fn add_submodule(&self, path: &str) {
+        let commit = self.git(&["rev-parse", "HEAD"]);
+        self.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{path}")]);
+        self.git(&["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "submodule"]);
     }
 
     pub fn url(&self) -> String {
@@ -97,6 +109,9 @@ pub struct Pod {
     url: String,
     world: String,
     order: OrderDocument,
+    path: Option<PathBuf>,
+    /// The World's disk, as the operator tells `evaluate`.
+    pub disk_bytes: Option<u64>,
     _repository: Repository,
 }
 
@@ -133,6 +148,8 @@ impl Pod {
             received: received.clone(),
             world: world.to_owned(),
             order: OrderDocument::new(identity, spec),
+            path: None,
+            disk_bytes: None,
             _repository: repository.clone(),
             root,
         }
@@ -146,10 +163,33 @@ impl Pod {
         self.path(&format!("{}/worktrees/world-{}/fix", labels::WORK_DIRECTORY, self.world))
     }
 
-    pub fn run(&self, stage: &str) -> Output {
+    /// Puts a Secret where `prepare` finds it.
+    pub fn with_secret(self, keys: &[(&str, &str)]) -> Self {
+        let folder = self.path(labels::CREDENTIAL_DIRECTORY);
+        fs::create_dir_all(&folder).unwrap();
+        for (key, value) in keys {
+            fs::write(folder.join(key), value).unwrap();
+        }
+        hand_over(&folder);
+        self
+    }
+
+    /// Puts a folder before all others in which programs are looked for.
+    pub fn with_programs(mut self, folder: &Path) -> Self {
+        self.path = Some(folder.to_owned());
+        self
+    }
+
+    fn command(&self, stage: &str) -> Command {
         let mut command = Command::new(self.root.path().join("runner"));
         if is_root() {
             command.uid(USER).gid(USER);
+        }
+        if let Some(path) = &self.path {
+            command.env("PATH", format!("{}:{}", path.display(), std::env::var("PATH").unwrap()));
+        }
+        if let Some(bytes) = self.disk_bytes {
+            command.env(labels::ENV_DISK_BYTES, bytes.to_string());
         }
         command
             .arg("--root")
@@ -160,9 +200,28 @@ impl Pod {
             .env(labels::ENV_WORK_ORDER, "fix")
             .env(labels::ENV_WORLD, &self.world)
             .env(labels::ENV_ATTEMPT, "1")
-            .env(labels::ENV_SERVICE_URL, &self.url)
-            .output()
-            .unwrap()
+            .env(labels::ENV_SERVICE_URL, &self.url);
+        command
+    }
+
+    pub fn run(&self, stage: &str) -> Output {
+        self.command(stage).output().unwrap()
+    }
+
+    /// Starts a stage and does not wait for it.
+    pub fn start(&self, stage: &str) -> Child {
+        self.command(stage).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Waits for a stage that was started.
+    pub fn ended(&self, runner: &mut Child) -> (i32, StageReport) {
+        let status = eventually(|| runner.try_wait().unwrap());
+        (status.code().unwrap(), self.report())
+    }
+
+    /// Returns what the last stage left for the kubelet.
+    pub fn report(&self) -> StageReport {
+        StageReport::from_message(&fs::read_to_string(self.path(labels::TERMINATION_LOG)).unwrap()).unwrap()
     }
 
     /// Runs a stage and returns its exit code and what it left for the kubelet.
@@ -192,8 +251,26 @@ impl Pod {
     }
 }
 
+/// Waits until there is something.
+pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "nothing came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Tells a stage to end, as the kubelet does.
+pub fn tell_to_end(runner: &Child) {
+    let pid = nix::unistd::Pid::from_raw(runner.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
 /// The user of a World's processes.
-const USER: u32 = 10_001;
+pub const USER: u32 = 10_001;
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
@@ -201,7 +278,7 @@ fn is_root() -> bool {
 
 /// Gives a folder to the user of a World's processes. As root, a test would show less than it seems to: root may read
 /// what a World may not.
-fn hand_over(folder: &Path) {
+pub fn hand_over(folder: &Path) {
     if !is_root() {
         return;
     }
@@ -235,7 +312,7 @@ pub fn script(text: &str) -> Value {
 
 /// Returns a worker and gates that are shell scripts; the gates share the points.
 pub fn gated(worker: &str, gates: &[(&str, &str)]) -> Value {
-    let points = 100 / gates.len();
+    let points = 100 / gates.len().max(1);
     let gates: Vec<Value> = gates
         .iter()
         .map(|(name, command)| {

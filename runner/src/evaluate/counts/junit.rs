@@ -25,7 +25,7 @@ pub(super) fn count(text: &str) -> Option<Counts> {
                 }
             }
             Event::Empty(tag) => match tag.local_name().as_ref() {
-                "testcase" => counts.add(Case::Passed),
+                "testcase" => counts.add_case(Case::Passed),
                 "testsuite" | "testsuites" => suites = true,
                 name => note(&mut case, name),
             },
@@ -34,7 +34,7 @@ pub(super) fn count(text: &str) -> Option<Counts> {
                 if tag.local_name().as_ref() == "testcase"
                     && let Some(case) = case.take()
                 {
-                    counts.add(case);
+                    counts.add_case(case);
                 }
             }
             _ => {}
@@ -58,13 +58,10 @@ fn note(case: &mut Option<Case>, name: &str) {
 }
 
 impl Counts {
-    fn add(&mut self, case: Case) {
+    fn add_case(&mut self, case: Case) {
         match case {
-            Case::Passed => {
-                self.passed += 1;
-                self.total += 1;
-            }
-            Case::Failed => self.total += 1,
+            Case::Passed => self.add(1, 0),
+            Case::Failed => self.add(0, 1),
             Case::Skipped => {}
         }
     }

@@ -18,8 +18,7 @@ fn cargo(output: &str) -> Option<Counts> {
         };
         let (Some(passed), Some(failed)) = (before("passed"), before("failed")) else { continue };
         let counts = counts.get_or_insert(Counts { passed: 0, total: 0 });
-        counts.passed += passed;
-        counts.total += passed + failed;
+        counts.add(passed, failed);
     }
     counts
 }
@@ -43,11 +42,10 @@ fn tap(output: &str) -> Option<Counts> {
         if directive.starts_with("skip") || directive.starts_with("todo") {
             continue;
         }
-        counts.passed += passed;
-        counts.total += 1;
+        counts.add(passed, 1 - passed);
     }
-    let left_out = plan.saturating_sub(counts.total + skipped(output));
-    counts.total += left_out;
+    let left_out = plan.saturating_sub(counts.total.saturating_add(skipped(output)));
+    counts.add(0, left_out);
     Some(counts)
 }
 
@@ -72,11 +70,8 @@ fn pytest(output: &str) -> Option<Counts> {
         let (number, word) = part.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
         match word {
-            "passed" | "xfailed" => {
-                counts.passed += number;
-                counts.total += number;
-            }
-            "failed" | "error" | "errors" | "xpassed" => counts.total += number,
+            "passed" | "xfailed" => counts.add(number, 0),
+            "failed" | "error" | "errors" | "xpassed" => counts.add(0, number),
             _ => {}
         }
     }
@@ -101,6 +96,8 @@ mod tests {
             ("===== 3 failed, 10 passed, 1 skipped, 2 warnings in 0.52s =====", Some((10, 13))),
             ("10 passed in 0.5s", Some((10, 10))),
             ("==== 1 error in 0.1s ====", Some((0, 1))),
+            // Numbers that no program counts must not turn over into small ones.
+            ("test result: ok. 4294967295 passed; 4294967295 failed;", Some((0, u32::MAX))),
             ("everything is fine", None),
             ("okay 1..2", None),
         ] {

@@ -1,0 +1,64 @@
+//! Makes the checkout the candidate's again after a gate has had its hands on it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::protection::Protection;
+use crate::files;
+use crate::git::Git;
+use crate::stage::StageError;
+
+/// Why the checkout could not be made what it was: what the gate did to it.
+#[derive(Debug)]
+pub(super) struct Damaged(pub(super) String);
+
+impl From<StageError> for Damaged {
+    fn from(error: StageError) -> Self {
+        Self(error.message)
+    }
+}
+
+/// Makes the files what they are in the commit again. What a gate has built stays, except in protected places.
+///
+/// - **Shape:** `git` calls git with the judge's repository; returns the files that had been changed. Files that were added in protected
+///   places are removed and not named: test programs leave caches there.
+/// - **Guarantees:** nothing that the checkout holds is run: no hook, no filter, and no repository inside it is entered.
+pub(super) fn restore(
+    git: &impl Fn(&[&str]) -> Git,
+    checkout: &Path,
+    protection: &Protection,
+) -> Result<Vec<String>, Damaged> {
+    files::make_readable(checkout);
+    let listed = |arguments: &[&str]| -> Result<Vec<String>, Damaged> {
+        let names = git(arguments).run().map_err(StageError::from)?;
+        Ok(String::from_utf8_lossy(&names).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+    };
+    // git asks a submodule for its state by running git in it, and what a gate made of it is its own.
+    let changed = listed(&["diff-files", "--ignore-submodules=all", "--name-only", "-z"])?;
+    // The index may hold times that no longer fit; `reset` looks at what is really there.
+    git(&["reset", "--quiet", "--hard", "HEAD"]).run().map_err(StageError::from)?;
+    let tracked: HashSet<String> = listed(&["ls-files", "-z"])?.into_iter().collect();
+    for stranger in strangers(checkout, &tracked, protection) {
+        let file = checkout.join(&stranger);
+        files::remove(&file).map_err(|error| Damaged(format!("{}: {error}", file.display())))?;
+    }
+    Ok(changed)
+}
+
+/// Returns the files in protected places that are not the candidate's.
+///
+/// git's own list leaves out what lies in a repository inside the tree, so the folders are read here.
+fn strangers(checkout: &Path, tracked: &HashSet<String>, protection: &Protection) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files::walk(checkout, &mut |path: &Path, metadata: &fs::Metadata| {
+        let Ok(relative) = path.strip_prefix(checkout) else { return };
+        let is_ours = relative.starts_with(".git")
+            || tracked.contains(String::from_utf8_lossy(relative.as_os_str().as_bytes()).as_ref());
+        if !metadata.is_dir() && !is_ours && protection.covers(relative) {
+            found.push(relative.to_owned());
+        }
+    });
+    found
+}

@@ -1,0 +1,177 @@
+//! Runs a program that is not trusted: with a time limit, with its output bounded, and with nothing left of it after.
+
+mod descendants;
+mod output;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::files::size_of;
+use crate::layout::Layout;
+use output::Output;
+pub(crate) use signals::Signals;
+
+/// How long a program has between being told to end and being killed.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a stage may take to end after it was told to: its program's grace and its own report, within the ten seconds
+/// that the kubelet gives a pod.
+const ENDING: Duration = Duration::from_secs(8);
+/// How often a program is looked at.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// How often what it takes of the machine is measured.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
+/// How many processes a program may have at once: many more than builds and tests start, and few enough for a node.
+///
+/// A limit of the kernel counts all processes of a user on the node, those of other Worlds too, so it is no use here.
+const MOST_PROCESSES: usize = 2048;
+
+/// What a program may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// How long it may run.
+    pub(crate) time: Duration,
+    /// How many bytes of its output are kept.
+    pub(crate) output_bytes: usize,
+    /// Folders whose size is watched, and the most bytes in them together.
+    pub(crate) disk: Option<(Vec<PathBuf>, u64)>,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Its exit code; absent when a signal ended it.
+    pub(crate) exit_code: Option<i32>,
+    /// Why it was ended before it ended by itself.
+    pub(crate) stopped: Option<Stopped>,
+    /// How long it ran.
+    pub(crate) elapsed: Duration,
+    /// What it printed, as far as it was kept.
+    pub(crate) output: String,
+    /// How many bytes it printed altogether.
+    pub(crate) printed: usize,
+    /// How many processes it left behind.
+    pub(crate) left_behind: usize,
+    /// How often it told this program to end.
+    pub(crate) forged_signals: u32,
+}
+
+/// Why a program was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Its time was over.
+    Time,
+    /// It filled the disk.
+    Disk,
+    /// It started too many processes.
+    Processes,
+    /// The pod was told to end.
+    Told,
+}
+
+/// Runs programs, and sees to it that none outlives its turn.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    signals: Signals,
+}
+
+impl Supervisor {
+    /// Takes over the signals of this process, and the orphans of its descendants.
+    ///
+    /// - **Guarantees:** from now on nobody but the kernel can read this process's memory or files under `/proc`.
+    pub(crate) fn start(layout: &Layout) -> std::io::Result<Self> {
+        prctl::set_dumpable(false)?;
+        prctl::set_child_subreaper(true)?;
+        Ok(Self { signals: Signals::take_over(layout, ENDING)? })
+    }
+
+    /// Runs a program to its end, whatever it does.
+    pub(crate) fn run(&self, mut command: Command, limits: &Limits) -> std::io::Result<Outcome> {
+        use std::os::unix::process::CommandExt;
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = spawn_with_default_signals(&mut command)?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let output = Output::collect(&mut child, limits.output_bytes);
+        let (status, stopped) = self.watch(&mut child, pid, limits, started)?;
+        let elapsed = started.elapsed();
+        let left_behind = descendants::end_all();
+        let (text, printed) = output.finish();
+        let forged_signals = self.signals.forged();
+        Ok(Outcome { exit_code: status.code(), stopped, elapsed, output: text, printed, left_behind, forged_signals })
+    }
+
+    fn watch(
+        &self,
+        child: &mut Child,
+        pid: Pid,
+        limits: &Limits,
+        started: Instant,
+    ) -> std::io::Result<(ExitStatus, Option<Stopped>)> {
+        let mut stopped = None;
+        let mut kill_at = None;
+        let mut measure_at = started + MEASURE_INTERVAL;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok((status, stopped));
+            }
+            descendants::reap_orphans(pid);
+            let now = Instant::now();
+            if stopped.is_none() {
+                stopped = if self.signals.told_to_end() {
+                    Some(Stopped::Told)
+                } else if now.duration_since(started) >= limits.time {
+                    Some(Stopped::Time)
+                } else if now >= measure_at {
+                    measure_at = now + MEASURE_INTERVAL;
+                    takes_too_much(limits)
+                } else {
+                    None
+                };
+                kill_at = stopped.map(|why| end(pid, why, now));
+            }
+            if kill_at.is_some_and(|time| now >= time) {
+                descendants::kill_all();
+                kill_at = Some(now + GRACE);
+            }
+            std::thread::sleep(INTERVAL);
+        }
+    }
+}
+
+/// Tells a program to end, and returns when it is to be killed.
+fn end(pid: Pid, why: Stopped, now: Instant) -> Instant {
+    match why {
+        // A process that is gone already needs no signal.
+        Stopped::Time | Stopped::Told => {
+            let _ = killpg(pid, Signal::SIGTERM);
+            now + GRACE
+        }
+        // Every second of grace is one in which it takes more.
+        Stopped::Disk | Stopped::Processes => {
+            descendants::kill_all();
+            now
+        }
+    }
+}
+
+/// Starts a program. Blocked signals are inherited, so they are let through while it is made.
+fn spawn_with_default_signals(command: &mut Command) -> std::io::Result<Child> {
+    signals::mask().thread_unblock()?;
+    let child = command.spawn();
+    signals::mask().thread_block()?;
+    child
+}
+
+fn takes_too_much(limits: &Limits) -> Option<Stopped> {
+    if descendants::all().len() > MOST_PROCESSES {
+        return Some(Stopped::Processes);
+    }
+    let (folders, most) = limits.disk.as_ref()?;
+    (folders.iter().map(|folder| size_of(folder)).sum::<u64>() > *most).then_some(Stopped::Disk)
+}

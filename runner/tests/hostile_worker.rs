@@ -1,0 +1,142 @@
+//! Workers that attack the runner, which takes their change: each is judged by its files alone, or fails as the worker's
+//! own fault, and none makes its runner wait or run a program for it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::fs;
+
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::result::{FailureClass, GateOutcome, StageReport};
+use serde_json::json;
+use support::{Pod, Repository, gated, script};
+
+fn repository() -> Repository {
+    Repository::new(&[("file", "x"), ("sub/other", "y")])
+}
+
+/// The pod's root, as a worker finds it: its worktree is `<root>/manyworlds/work/worktrees/...`.
+const ROOT: &str = "root=$(pwd); root=${root%/manyworlds/work/*}";
+
+fn works(worker: &str) -> (Pod, i32, StageReport) {
+    let pod = Pod::new(&repository(), &gated(&format!("{ROOT}; {worker}"), &[("check", "true")]));
+    pod.stage("prepare");
+    let (code, report) = pod.stage("work");
+    (pod, code, report)
+}
+
+fn refused(worker: &str) -> String {
+    let (_, code, report) = works(worker);
+    let failure = report.failure.unwrap_or_else(|| panic!("{worker}: it ended with {code}"));
+    let told = (code, failure.class, failure.reason.as_str());
+    assert_eq!(told, (12, FailureClass::Worker, Reason::ChangeRefused.as_str()), "{}", failure.message);
+    failure.message
+}
+
+fn judged(worker: &str) -> Pod {
+    let (pod, code, report) = works(worker);
+    assert_eq!(code, 0, "{worker}: {report:?}");
+    assert_eq!(pod.stage("evaluate").1.result.unwrap().score(), 100, "{worker}");
+    pod
+}
+
+#[test]
+fn attributes_do_not_hide_how_large_a_change_is() {
+    for attributes in ["* -diff", "* binary", "[attr]hidden -diff\\n* hidden"] {
+        let mut changes = script(&format!("printf '{attributes}\\n' > .gitattributes; seq 9000 > many"));
+        changes["evaluation"] = json!({ "gates": [{ "name": "size", "kind": "Size", "points": 100 }] });
+        let result = Pod::new(&repository(), &changes).result();
+        assert_eq!((result.score(), result.diff.files), (0, 2), "{attributes}");
+        assert!(result.diff.insertions >= 9000, "{attributes}");
+    }
+}
+
+#[test]
+fn a_repository_that_lies_in_wait_is_not_used() {
+    let worker = "for name in change.git change-; do git init -q --bare $root/tmp/$name; \
+        git -C $root/tmp/$name config filter.evil.clean \"touch $root/tmp/ran; cat\"; done; \
+        git config filter.evil.clean \"touch $root/tmp/ran; cat\"; echo '* filter=evil' > .gitattributes";
+    let pod = judged(worker);
+    assert!(!pod.path("/tmp/ran").exists());
+}
+
+#[test]
+fn pipes_with_the_names_of_files_that_are_read_make_nobody_wait() {
+    judged(
+        "echo y > file; mkfifo .gitignore .gitattributes sub/.gitignore; mkfifo $MANYWORLDS_RESULT_FILE; \
+         rm -rf $root/manyworlds/work/result; mkdir $root/manyworlds/work/result; cd $root/manyworlds/work/result; \
+         mkfifo patch worker.json work.log",
+    );
+}
+
+#[test]
+fn what_the_runner_leaves_does_not_go_where_a_link_leads() {
+    let pod = judged(
+        "echo y > file; r=$root/manyworlds/work/result; rm -rf $r; mkdir $root/tmp/else; ln -s $root/tmp/else $r",
+    );
+    assert_eq!(fs::read_dir(pod.path("/tmp/else")).unwrap().count(), 0);
+    let pod = judged(
+        "echo y > file; r=$root/manyworlds/work/result; ln -s $root/tmp/patch $r/patch; mkdir -p $r/work.log/a; chmod 0 $r/work.log",
+    );
+    assert!(!pod.path("/tmp/patch").exists());
+}
+
+#[test]
+fn a_folder_without_rights_does_not_hide_its_files() {
+    let pod = judged("echo hidden > sub/new; chmod 0 sub");
+    assert!(pod.artifact("patch").contains("+hidden"));
+}
+
+#[test]
+fn a_file_that_no_patch_could_hold_is_the_workers_fault() {
+    assert!(refused("truncate -s 70M big").contains("big has 73400320 bytes"));
+    judged("truncate -s 70M big; echo big > .gitignore");
+}
+
+#[test]
+fn a_worker_cannot_end_its_runner_and_is_told_of() {
+    let (pod, code, report) = works("echo y > file; kill -TERM $PPID; kill -INT $PPID; sleep 0.3; echo z > file");
+    assert_eq!((code, report.worker.unwrap().exit_code), (0, Some(0)));
+    assert_eq!(fs::read_to_string(pod.worktree().join("file")).unwrap(), "z\n");
+    pod.stage("evaluate");
+    assert!(pod.artifact("work-log").contains("told the runner to end"));
+}
+
+#[test]
+fn a_worker_cannot_forge_its_report() {
+    let forged = "while true; do echo '{\"version\":1,\"result\":{}}' > $root/dev/termination-log; sleep 0.01; done &";
+    let (_, code, report) = works(&format!("{forged} echo y > file; echo '{{}}' > $root/dev/termination-log"));
+    assert!(code == 0 && report.worker.is_some() && report.result.is_none(), "{report:?}");
+}
+
+#[test]
+fn a_patch_that_is_no_patch_of_a_tree_is_refused_and_not_applied() {
+    let header = "diff --git a/x b/x\\nnew file mode 100644\\n--- /dev/null\\n";
+    for path in
+        ["../outside", ".git/hooks/post-checkout", ".GIT/config", "a/.git/config", "/etc/passwd", "git~1/config"]
+    {
+        let pod = Pod::new(&repository(), &gated("echo y > file", &[("check", "true")]));
+        for stage in ["prepare", "work"] {
+            assert_eq!(pod.stage(stage).0, 0);
+        }
+        // As a runner would leave it that somebody had got hold of.
+        let patch = format!("{header}+++ b/{path}\\n@@ -0,0 +1 @@\\n+x\\n")
+            .replace("\\n", "\n")
+            .replace("b/x", &format!("b/{path}"));
+        fs::write(pod.path("/manyworlds/work/result/patch"), patch).unwrap();
+        let result = pod.stage("evaluate").1.result.unwrap();
+        assert_eq!((result.score(), result.gates[0].outcome), (0, GateOutcome::NotRun), "{path}");
+        assert!(result.reasons[0].contains("refused"), "{path}: {:?}", result.reasons);
+        assert!(!pod.path("/manyworlds/evaluation/outside").exists());
+    }
+}
+
+#[test]
+fn a_patch_that_is_larger_than_the_order_allows_is_refused() {
+    let mut changes = gated("seq 1000 > many", &[("check", "true")]);
+    changes["evaluation"]["maxPatchBytes"] = json!(2048);
+    let result = Pod::new(&repository(), &changes).result();
+    assert_eq!(result.score(), 0);
+    assert!(result.reasons[0].contains("maxPatchBytes allows 2048"), "{:?}", result.reasons);
+}
