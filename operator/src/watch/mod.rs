@@ -6,6 +6,7 @@ mod replacement;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::select_all;
@@ -59,6 +60,9 @@ impl Watches {
 trait Observer: Send + 'static {
     type Object: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static;
     const KIND: Written;
+    /// How long an order is left alone after something of this kind happened to it, so that what happens at the same
+    /// moment to several of its Worlds is one look at the order and not several.
+    const COALESCE: Duration;
 
     fn seen(&self, object: Self::Object) -> Touched;
     fn gone(&self, object: &Known) -> Touched;
@@ -136,7 +140,7 @@ async fn observe<O: Observer>(
             }
         };
         for key in touched {
-            wakes.now(key);
+            wakes.after(key, O::COALESCE);
         }
     }
 }
@@ -164,6 +168,7 @@ struct Orders(Arc<Index>);
 impl Observer for Orders {
     type Object = WorkOrder;
     const KIND: Written = Written::WorkOrder;
+    const COALESCE: Duration = Duration::ZERO;
 
     fn seen(&self, mut order: WorkOrder) -> Touched {
         order.metadata.managed_fields = None;
@@ -183,6 +188,7 @@ struct Worlds(Arc<Index>);
 impl Observer for Worlds {
     type Object = World;
     const KIND: Written = Written::World;
+    const COALESCE: Duration = Duration::from_millis(5);
 
     fn seen(&self, mut world: World) -> Touched {
         world.metadata.managed_fields = None;
@@ -199,6 +205,7 @@ struct Pods(Arc<Index>);
 impl Observer for Pods {
     type Object = PodRecord;
     const KIND: Written = Written::Pod;
+    const COALESCE: Duration = Duration::from_millis(5);
 
     fn seen(&self, pod: PodRecord) -> Touched {
         pod.into_observed().map_or_else(Vec::new, |(key, pod)| self.0.pod_seen(&key, pod))
@@ -214,6 +221,7 @@ struct Nodes(Arc<Index>);
 impl Observer for Nodes {
     type Object = Node;
     const KIND: Written = Written::Node;
+    const COALESCE: Duration = Duration::ZERO;
 
     fn seen(&self, node: Node) -> Touched {
         self.0.node_seen(observed_node(node))
