@@ -47,6 +47,11 @@ pub(crate) fn variable(name: &str) -> Result<String, StageError> {
     })
 }
 
+/// Returns how many bytes of disk the World may fill, where the operator says so.
+pub(crate) fn disk_bytes() -> Option<u64> {
+    std::env::var(labels::ENV_DISK_BYTES).ok()?.parse().ok()
+}
+
 /// Reads an order document.
 pub(crate) fn parse(text: &str) -> Result<OrderDocument, StageError> {
     let value: Value =

@@ -140,3 +140,17 @@ fn a_patch_that_is_larger_than_the_order_allows_is_refused() {
     assert_eq!(result.score(), 0);
     assert!(result.reasons[0].contains("maxPatchBytes allows 2048"), "{:?}", result.reasons);
 }
+
+#[test]
+fn a_worker_that_fills_the_disk_is_ended_before_its_pod_is_evicted() {
+    let mut pod = Pod::new(
+        &repository(),
+        &gated("echo y > file; echo fill > .gitignore; cat /dev/zero > fill", &[("check", "true")]),
+    );
+    pod.disk_bytes = Some(64 * 1024 * 1024);
+    pod.stage("prepare");
+    let (code, report) = pod.stage("work");
+    assert_eq!((code, report.worker.unwrap().exit_code), (0, None));
+    let log = fs::read_to_string(pod.path("/manyworlds/work/result/work.log")).unwrap();
+    assert!(log.contains("filled the World's disk"), "{log}");
+}

@@ -5,6 +5,9 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::{FailureClass, GateOutcome, StageReport};
@@ -256,6 +259,47 @@ fn what_the_worker_does_to_its_own_git_folder_counts_for_nothing() {
     let result = Pod::new(&repository(), &gated(&worker, &[("check", "sh tests/check.sh")])).result();
     assert_eq!(result.score(), 100);
     assert!(!support::exists(std::path::Path::new("/tmp/manyworlds-hooked")));
+}
+
+#[test]
+fn an_operator_that_is_away_for_a_while_is_waited_for_and_the_token_is_read_anew() {
+    let pod = Pod::new(&repository(), &gated(FIX, &[("check", "true")]));
+    pod.received.absences.store(2, Ordering::Relaxed);
+    assert_eq!(pod.stage("prepare").0, 0);
+    assert_eq!(pod.stage("work").0, 0);
+    // The kubelet renews it.
+    fs::write(pod.path("/var/run/secrets/manyworlds/token/token"), "renewed").unwrap();
+    pod.received.absences.store(3, Ordering::Relaxed);
+    assert_eq!(pod.stage("evaluate").1.result.unwrap().score(), 100);
+    let tokens: Vec<String> = pod.received.tokens.lock().unwrap().iter().cloned().collect();
+    assert_eq!(tokens, ["Bearer renewed", "Bearer secret-token"]);
+}
+
+#[test]
+fn the_digests_of_the_result_are_those_of_what_was_stored() {
+    let pod = Pod::new(&repository(), &gated(FIX, &[("check", "true")]));
+    for digest in pod.result().artifacts {
+        let stored = pod.artifact(digest.name.as_str());
+        let mut sum = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        sum.stdin.take().unwrap().write_all(stored.as_bytes()).unwrap();
+        let output = String::from_utf8(sum.wait_with_output().unwrap().stdout).unwrap();
+        assert_eq!(output.split(' ').next(), Some(digest.sha256.as_str()), "{}", digest.name);
+        assert_eq!(digest.bytes, i64::try_from(stored.len()).unwrap());
+    }
+}
+
+#[test]
+fn an_image_without_git_is_the_orders_fault_and_known_at_once() {
+    let pod = Pod::new(&repository(), &script("echo y > new"));
+    pod.stage("prepare");
+    let empty = tempfile::tempdir().unwrap();
+    for stage in ["work", "evaluate"] {
+        let output = pod.command(stage).env("PATH", empty.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(10));
+        let failure = pod.report().failure.unwrap();
+        assert!(failure.message.contains("the image has no git"), "{}", failure.message);
+        assert!(!pod.worktree().join("new").exists());
+    }
 }
 
 #[test]

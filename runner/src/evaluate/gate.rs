@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::labels;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::EnvironmentVariable;
 
@@ -98,8 +97,5 @@ fn own_program() -> Result<PathBuf, StageError> {
 
 /// Returns how much disk a gate may fill: half of what the World has, so that the pod is not evicted for it.
 fn disk_bytes() -> u64 {
-    std::env::var(labels::ENV_DISK_BYTES)
-        .ok()
-        .and_then(|bytes| bytes.parse::<u64>().ok())
-        .map_or(DISK_BYTES, |bytes| bytes / 2)
+    crate::order::disk_bytes().map_or(DISK_BYTES, |bytes| bytes / 2)
 }

@@ -24,8 +24,11 @@ const GRACE: Duration = Duration::from_secs(5);
 const ENDING: Duration = Duration::from_secs(8);
 /// How often a program is looked at.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// How often what it takes of the machine is measured.
+/// How often what it takes of the machine is measured, at most.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
+/// How many times longer than a measurement the wait for the next one is: of a large tree it takes a while, and the
+/// processor is the program's.
+const MEASURE_SHARE: u32 = 20;
 /// How many processes a program may have at once: many more than builds and tests start, and few enough for a node.
 ///
 /// A limit of the kernel counts all processes of a user on the node, those of other Worlds too, so it is no use here.
@@ -128,8 +131,9 @@ impl Supervisor {
                 } else if now.duration_since(started) >= limits.time {
                     Some(Stopped::Time)
                 } else if now >= measure_at {
-                    measure_at = now + MEASURE_INTERVAL;
-                    takes_too_much(limits)
+                    let found = takes_too_much(limits);
+                    measure_at = Instant::now() + MEASURE_INTERVAL.max(now.elapsed() * MEASURE_SHARE);
+                    found
                 } else {
                     None
                 };

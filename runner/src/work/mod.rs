@@ -16,7 +16,7 @@ use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
 use crate::files;
 use crate::git;
 use crate::layout::Layout;
-use crate::order::{Identity, load};
+use crate::order::{Identity, disk_bytes, load};
 use crate::process::{Limits, Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
 use crate::text::{Journal, say};
@@ -26,6 +26,9 @@ pub use plugin::{Handled, Plugin, WorkContext, WorkerError};
 
 /// How many bytes of a worker's output are kept.
 const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// How much of the World's disk a worker may fill, in tenths: a pod that fills all of it is evicted, and the rest is for
+/// taking the change.
+const DISK_TENTHS: u64 = 8;
 /// The longest summary of its own that a worker may leave, in bytes.
 const SUMMARY_BYTES: usize = 512;
 
@@ -48,7 +51,14 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         world: identity.world.clone(),
         attempt: identity.attempt,
     };
-    let Worked { report, output } = work(&supervisor, &order, &context)?;
+    let limits = Limits {
+        time: Duration::from(order.phase_timeout.coding),
+        output_bytes: OUTPUT_BYTES,
+        disk: disk_bytes().map(|bytes| {
+            (vec![layout.order_directory(), layout.work_directory(), layout.temporary()], bytes / 10 * DISK_TENTHS)
+        }),
+    };
+    let Worked { report, output } = work(&supervisor, &order, &context, &limits)?;
     keep(layout, &report, &output).map_err(|error| change::refused(&error.to_string()))?;
     let taken = change::take(layout, &worktree, &base, &order, &identity)?;
     match taken {
@@ -66,18 +76,19 @@ struct Worked {
     output: String,
 }
 
-fn work(supervisor: &Supervisor, order: &OrderDocument, context: &WorkContext) -> Result<Worked, StageError> {
+fn work(
+    supervisor: &Supervisor,
+    order: &OrderDocument,
+    context: &WorkContext,
+    limits: &Limits,
+) -> Result<Worked, StageError> {
     let plugin = plugin::find(&order.worker.plugin, &order.worker.command)?;
-    let timeout = Duration::from(order.phase_timeout.coding);
     let outcome = match plugin.handle(order, context)? {
         Handled::Done(summary) => {
             let report = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary };
             return Ok(Worked { report, output: String::new() });
         }
-        Handled::Run(command) => {
-            let limits = Limits { time: timeout, output_bytes: OUTPUT_BYTES, disk: None };
-            supervisor.run(*command, &limits).map_err(|error| not_started(order, &error))?
-        }
+        Handled::Run(command) => supervisor.run(*command, limits).map_err(|error| not_started(order, &error))?,
     };
     if outcome.stopped == Some(Stopped::Told) {
         let message = "the pod was told to end while the worker worked";
@@ -104,6 +115,10 @@ fn keep(layout: &Layout, report: &WorkerReport, output: &str) -> std::io::Result
 fn tell(outcome: &Outcome) -> String {
     let how = match (outcome.stopped, outcome.exit_code) {
         (Some(Stopped::Time), _) => "ran out of time".to_owned(),
+        (Some(Stopped::Disk), _) => {
+            "filled the World's disk and was ended; raise worlds.sizing.perWorld.ephemeralStorage if it needs more"
+                .to_owned()
+        }
         (Some(Stopped::Processes), _) => "started too many processes and was ended".to_owned(),
         (_, Some(code)) => format!("ended with exit code {code}"),
         (_, None) => "was ended by a signal".to_owned(),

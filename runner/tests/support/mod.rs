@@ -2,12 +2,13 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,10 @@ impl Repository {
 pub struct Received {
     pub artifacts: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     pub pinned: Arc<Mutex<Option<String>>>,
+    /// How many more requests are answered as by an operator that is just being started again.
+    pub absences: Arc<AtomicU32>,
+    /// The tokens that came with the requests.
+    pub tokens: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Starts a server in the operator's place.
@@ -87,7 +92,13 @@ pub fn operator(received: &Received) -> String {
             let mut body = Vec::new();
             request.as_reader().read_to_end(&mut body).unwrap();
             let path = request.url().to_owned();
-            let response = if path.ends_with("/base") {
+            let token = request.headers().iter().find(|header| header.field.equiv("Authorization"));
+            received.tokens.lock().unwrap().extend(token.map(|header| header.value.to_string()));
+            let absent =
+                received.absences.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            let response = if absent.is_ok() {
+                tiny_http::Response::from_string("no backend").with_status_code(503)
+            } else if path.ends_with("/base") {
                 let found: Value = serde_json::from_slice(&body).unwrap();
                 let mut pinned = received.pinned.lock().unwrap();
                 let commit = pinned.get_or_insert_with(|| found["commit"].as_str().unwrap().to_owned());
@@ -180,7 +191,7 @@ impl Pod {
         self
     }
 
-    fn command(&self, stage: &str) -> Command {
+    pub fn command(&self, stage: &str) -> Command {
         let mut command = Command::new(self.root.path().join("runner"));
         if is_root() {
             command.uid(USER).gid(USER);
