@@ -17,7 +17,7 @@ use serde_json::Value;
 
 /// Returns a cluster that serves the definitions, and a namespace in it.
 async fn cluster(purpose: &str) -> Result<(Cluster, Namespace)> {
-    let cluster = Cluster::any().await?;
+    let cluster = Cluster::fake().await?;
     definitions::install(&cluster.client).await?;
     let namespace = Namespace::new(&cluster, purpose).await?;
     Ok((cluster, namespace))
