@@ -28,8 +28,8 @@ pub struct Global {
     /// Context of the kubeconfig
     #[arg(long, global = true)]
     pub context: Option<String>,
-    /// Path of the kubeconfig
-    #[arg(long, global = true, env = "KUBECONFIG")]
+    /// Path of the kubeconfig; KUBECONFIG, which may list several, by default
+    #[arg(long, global = true)]
     pub kubeconfig: Option<PathBuf>,
     /// Whether the output has colours
     #[arg(long, global = true, default_value = "auto")]
@@ -60,9 +60,24 @@ pub enum Color {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
+    /// For people, with more columns and nothing cut.
+    Wide,
     /// For programs.
     Json,
+    /// For programs and people.
+    Yaml,
+}
+
+impl Output {
+    /// Returns whether the resource itself is wanted rather than a view of it.
+    pub const fn is_data(self) -> bool {
+        match self {
+            Self::Text | Self::Wide => false,
+            Self::Json | Self::Yaml => true,
+        }
+    }
 }
 
 /// What to do.
@@ -84,13 +99,13 @@ pub enum Command {
     /// List what the Worlds of an order have left
     Artifacts(Order),
     /// End an order for good
-    Cancel(Order),
+    Cancel(Names),
     /// Stop the Worlds of an order until it is resumed
-    Suspend(Order),
+    Suspend(Names),
     /// Let a suspended order go on
-    Resume(Order),
+    Resume(Names),
     /// Run an order again, as a new one
-    Retry(Order),
+    Retry(Retry),
     /// Write the completion of a shell
     Completion {
         /// The shell
@@ -108,9 +123,33 @@ pub struct Order {
     pub output: Output,
 }
 
-/// How to list.
+/// Some orders.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Names of the WorkOrders
+    #[arg(required = true, value_name = "ORDER")]
+    pub orders: Vec<String>,
+}
+
+/// Which order to run again.
+#[derive(Debug, Args)]
+pub struct Retry {
+    /// Name of the WorkOrder
+    pub order: String,
+    /// Watch the new order until it is finished; the exit code is 0 when it has succeeded and 1 when not
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What to list.
 #[derive(Debug, Args)]
 pub struct List {
+    /// Names of the WorkOrders; all of the namespace by default
+    #[arg(value_name = "ORDER", conflicts_with = "all_namespaces")]
+    pub orders: Vec<String>,
+    /// The orders of all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
     /// Form of the output
     #[arg(short, long, default_value = "text")]
     pub output: Output,
@@ -122,6 +161,9 @@ pub struct Run {
     /// File with WorkOrders as YAML or JSON; - for the standard input
     #[arg(short, long)]
     pub file: String,
+    /// Name of the order instead of the one in the file, which may hold only one then
+    #[arg(long)]
+    pub name: Option<String>,
     /// Watch until they are finished; the exit code is 0 when all have succeeded and 1 when not
     #[arg(long)]
     pub wait: bool,

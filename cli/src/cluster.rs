@@ -5,14 +5,11 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 use manyworlds_api::{WorkOrder, World, labels};
-use secrecy::ExposeSecret;
 
 use crate::arguments::Global;
 use crate::errors::Failure;
+use crate::names::instead;
 use crate::picture::Picture;
-
-/// How many orders a message names.
-const NAMED: usize = 8;
 
 /// The cluster, as the kubeconfig gives it.
 #[derive(Clone)]
@@ -21,8 +18,8 @@ pub struct Cluster {
     pub client: Client,
     /// Namespace of the orders.
     pub namespace: String,
-    /// The kubeconfig's own bearer token, where it has one.
-    pub token: Option<String>,
+    /// What the kubeconfig says.
+    pub config: Config,
 }
 
 impl Cluster {
@@ -34,16 +31,16 @@ impl Cluster {
     pub async fn connect(global: &Global) -> Result<Self, Failure> {
         let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
         let mut config = match &global.kubeconfig {
-            Some(path) if !path.as_os_str().is_empty() => {
-                Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?
-            }
-            _ => Config::from_kubeconfig(&options).await?,
+            Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
+            None => match listed()? {
+                Some(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await?,
+                None => Config::from_kubeconfig(&options).await?,
+            },
         };
         // A watch must outlive any pause between two events.
         config.read_timeout = None;
         let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let token = config.auth_info.token.as_ref().map(|token| token.expose_secret().to_owned());
-        Ok(Self { client: Client::try_from(config)?, namespace, token })
+        Ok(Self { client: Client::try_from(config.clone())?, namespace, config })
     }
 
     /// Returns the interface to the orders.
@@ -74,10 +71,12 @@ impl Cluster {
     }
 
     async fn no_such_order(&self, name: &str) -> Failure {
-        let known = self.orders().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
-        let names: Vec<String> = known.iter().take(NAMED).map(ResourceExt::name_any).collect();
-        let there =
-            if names.is_empty() { "there is none".to_owned() } else { format!("there are {}", names.join(", ")) };
+        let known = match self.orders().list_metadata(&ListParams::default()).await {
+            Ok(list) => list.items,
+            Err(error) => return error.into(),
+        };
+        let names: Vec<String> = known.iter().map(ResourceExt::name_any).collect();
+        let there = instead(name, &names);
         Failure::Usage(format!("there is no WorkOrder {name} in namespace {}; {there}", self.namespace))
     }
 
@@ -90,9 +89,29 @@ impl Cluster {
         let order = self.order(name).await?;
         let mine = selector(name);
         let (worlds, pods) = (self.worlds(), self.pods());
-        let (worlds, pods) = futures::try_join!(worlds.list(&mine), pods.list(&mine))?;
-        Ok(Picture::new(order, worlds.items, pods.items))
+        let (worlds, pods) = futures::join!(worlds.list(&mine), pods.list(&mine));
+        let pods = match pods {
+            Ok(pods) => pods.items,
+            // Who may read orders but no pods sees what the Worlds say of themselves.
+            Err(kube::Error::Api(status)) if status.code == 403 => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Picture::new(order, worlds?.items, pods))
     }
+}
+
+/// Reads the files that KUBECONFIG lists; like kubectl, it passes over those that do not exist.
+fn listed() -> Result<Option<Kubeconfig>, Failure> {
+    let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut merged: Option<Kubeconfig> = None;
+    for path in std::env::split_paths(&list).filter(|path| path.is_file()) {
+        let next = Kubeconfig::read_from(path)?;
+        merged = Some(match merged {
+            Some(before) => before.merge(next)?,
+            None => next,
+        });
+    }
+    Ok(merged)
 }
 
 /// Selects what belongs to an order.

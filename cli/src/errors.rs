@@ -18,6 +18,9 @@ pub enum Failure {
     /// A file or the terminal failed.
     #[error("{0}")]
     File(String),
+    /// Nobody reads the output any more.
+    #[error("the output is closed")]
+    Closed,
 }
 
 impl Failure {
@@ -28,13 +31,106 @@ impl Failure {
     pub fn file(path: &str, error: &std::io::Error) -> Self {
         Self::File(format!("{path}: {error}"))
     }
+
+    /// Returns what stands behind the failure, where that says more than the failure itself.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // What the API server said is said in full, and the client's own words repeat it.
+            Self::Api(kube::Error::Api(_)) => None,
+            _ => std::error::Error::source(self),
+        }
+    }
+
+    /// Returns whether asking again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Api(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
+            Self::Api(_) => true,
+            Self::Usage(_) | Self::Kubeconfig(_) | Self::Operator(_) | Self::File(_) | Self::Closed => false,
+        }
+    }
 }
 
 /// Writes what the API server said: one line for each field that it refuses.
 fn api_error(error: &kube::Error) -> String {
-    let kube::Error::Api(status) = error else { return format!("the API server could not be asked: {error}") };
+    let kube::Error::Api(status) = error else { return "the API server could not be asked".to_owned() };
+    if status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty()) {
+        return "this cluster does not know WorkOrders; install the chart manyworlds-crds first".to_owned();
+    }
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    let lines: Vec<String> =
-        causes.map(|cause| format!("  {}: {}", cause.field.trim_start_matches("spec."), cause.message)).collect();
+    let lines: Vec<String> = causes
+        .map(|cause| match cause.field.as_str() {
+            "" | "<nil>" => format!("  {}", plain(&cause.message)),
+            field => format!("  {field}: {}", plain(&cause.message)),
+        })
+        .collect();
+    if let Some(refused) = undeclared(&status.message) {
+        return format!("the API server refused it:\n  {refused}");
+    }
     if lines.is_empty() { status.message.clone() } else { format!("the API server refused it:\n{}", lines.join("\n")) }
+}
+
+/// Finds the field that no resource of the kind has; server-side apply names it in a sentence of its own.
+fn undeclared(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix("failed to create typed patch object (")?;
+    rest.split_once("): ").map(|(_, fields)| fields.trim_start_matches("errors:").trim().trim_start_matches('.'))
+}
+
+/// Leaves out what the API server puts before the message of a rule: the value, where that is only the name of a type.
+fn plain(message: &str) -> &str {
+    let prefixes = ["object", "array", "string", "integer", "number", "boolean", "null"];
+    prefixes
+        .iter()
+        .find_map(|kind| {
+            let quoted = message.strip_prefix(&format!("Invalid value: \"{kind}\": "));
+            quoted.or_else(|| message.strip_prefix(&format!("Invalid value: {kind}: ")))
+        })
+        // Newer API servers leave the value out where it is not a short one.
+        .or_else(|| message.strip_prefix("Invalid value: ").filter(|rest| rest.starts_with(char::is_alphabetic)))
+        .unwrap_or(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: serde_json::Value) -> Failure {
+        Failure::Api(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
+    }
+
+    #[test]
+    fn each_refused_field_has_a_line_with_the_rule_in_words() {
+        let failure = refusal(serde_json::json!({
+            "status": "Failure", "code": 422, "reason": "Invalid", "message": "WorkOrder a is invalid",
+            "details": { "name": "a", "causes": [
+                { "field": "spec.worlds.variants", "message": "Invalid value: \"array\": the names of variants must be unique" },
+                { "field": "spec.worlds", "message": "Invalid value: min is too great" },
+                { "field": "spec.priority", "message": "Invalid value: 9: too much" },
+                { "field": "<nil>", "message": "Invalid value: null: some rules were not checked" },
+            ] },
+        }));
+        let expected = "the API server refused it:\n  spec.worlds.variants: the names of variants must be unique\n  \
+            spec.worlds: min is too great\n  spec.priority: Invalid value: 9: too much\n  some rules were not checked";
+        assert_eq!(failure.to_string(), expected);
+        assert!(!failure.is_transient());
+    }
+
+    #[test]
+    fn a_field_that_no_order_has_is_named() {
+        let message = "failed to create typed patch object (/a; manyworlds.dev/v1alpha1, Kind=WorkOrder): .spec.suspendd: \
+            field not declared in schema";
+        let failure = refusal(serde_json::json!({ "status": "Failure", "code": 500, "message": message }));
+        assert_eq!(failure.to_string(), "the API server refused it:\n  spec.suspendd: field not declared in schema");
+    }
+
+    #[test]
+    fn a_cluster_without_the_kinds_is_told_from_one_without_the_order() {
+        let unknown = refusal(serde_json::json!({ "status": "Failure", "code": 404, "message": "404 page not found" }));
+        assert!(unknown.to_string().contains("manyworlds-crds"), "{unknown}");
+        let missing = serde_json::json!({
+            "status": "Failure", "code": 404, "message": "namespaces \"a\" not found", "details": { "name": "a" },
+        });
+        assert_eq!(refusal(missing).to_string(), "namespaces \"a\" not found");
+        assert!(refusal(serde_json::json!({ "code": 503, "message": "" })).is_transient());
+    }
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod cluster;
 mod commands;
 mod errors;
+mod names;
 mod operator;
 mod picture;
 mod stage;
@@ -22,6 +23,8 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match commands::run(arguments).await {
         Ok(code) => code,
+        // Whoever read the output has seen enough: 'kubectl worlds logs ... | head' is no failure.
+        Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal::complain(&failure);
             ExitCode::from(Failure::EXIT_CODE)

@@ -1,6 +1,5 @@
 //! Everything that is known about one order at one moment; the views turn it into text.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use manyworlds_api::conditions::{OrderCondition, Truth, truth};
@@ -85,21 +84,19 @@ impl Picture {
 
     /// Returns whether the order is over, however it ended.
     pub fn is_finished(&self) -> bool {
-        self.truth(OrderCondition::Finished) == Truth::True
+        is_finished(&self.order)
     }
 
     /// Returns whether the order did what was asked.
     pub fn has_succeeded(&self) -> bool {
         self.truth(OrderCondition::Succeeded) == Truth::True
     }
+}
 
-    /// Returns for how many seconds the order has run, or ran; `None` before its first World.
-    pub fn seconds(&self, now: Timestamp) -> Option<i64> {
-        let status = self.order.status.as_ref()?;
-        let start = status.start_time.as_ref()?.0;
-        let end = status.completion_time.as_ref().map_or(now, |time| time.0);
-        Some(crate::view::time::seconds_between(start, end))
-    }
+/// Returns whether an order is over, however it ended.
+pub fn is_finished(order: &WorkOrder) -> bool {
+    let conditions = order.status.as_ref().map(|status| status.conditions.as_slice());
+    truth(conditions.unwrap_or_default(), OrderCondition::Finished.as_str()) == Truth::True
 }
 
 /// Returns the number of a pod's attempt; 0 when the pod does not say.

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use console::{Style, Term};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::Color;
 use crate::errors::Failure;
@@ -14,19 +15,24 @@ pub struct Terminal {
     term: Term,
     redraws: bool,
     colours: bool,
-    drawn: usize,
+    /// What was drawn last and will be drawn over.
+    drawing: Option<ProgressBar>,
 }
+
+/// The most drawings in a second.
+const DRAWINGS: u8 = 20;
 
 impl Terminal {
     /// Looks at the standard output.
     pub fn new(color: Color) -> Self {
-        let is_terminal = std::io::stdout().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
+        let is_terminal = std::io::stdout().is_terminal() && !is_dumb;
         let colours = match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none(),
+            Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        Self { term: Term::stdout(), redraws: is_terminal, colours, drawn: 0 }
+        Self { term: Term::stdout(), redraws: is_terminal, colours, drawing: None }
     }
 
     /// Returns whether what was written can be drawn over.
@@ -48,21 +54,27 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// [`Failure::File`] when the output is closed.
+    /// [`Failure::Closed`] when nobody reads the output, [`Failure::File`] when it fails otherwise.
     pub fn print(&mut self, lines: &[Line]) -> Result<(), Failure> {
-        self.drawn = 0;
+        if let Some(drawing) = self.drawing.take() {
+            drawing.finish_and_clear();
+        }
         self.write(lines)
     }
 
-    /// Writes lines in the place of those that were drawn before.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::File`] when the output is closed.
-    pub fn redraw(&mut self, lines: &[Line]) -> Result<(), Failure> {
-        self.term.clear_last_lines(self.drawn).map_err(|error| closed(&error))?;
-        self.drawn = lines.len();
-        self.write(lines)
+    /// Writes lines in the place of those that were drawn before. [`Terminal::print`] removes them.
+    pub fn redraw(&mut self, lines: &[Line]) {
+        let text: Vec<String> = lines.iter().map(|line| self.painted(line)).collect();
+        let drawing = self.drawing.get_or_insert_with(|| {
+            let target = ProgressDrawTarget::term(Term::buffered_stdout(), DRAWINGS);
+            let drawing = ProgressBar::with_draw_target(None, target);
+            match ProgressStyle::with_template("{msg}") {
+                Ok(style) => drawing.with_style(style),
+                Err(_) => drawing,
+            }
+        });
+        drawing.set_message(text.join("\n"));
+        drawing.force_draw();
     }
 
     fn write(&self, lines: &[Line]) -> Result<(), Failure> {
@@ -74,7 +86,7 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// [`Failure::File`] when the output is closed.
+    /// [`Failure::Closed`] when nobody reads the output, [`Failure::File`] when it fails otherwise.
     pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut output = &self.term;
         output.write_all(bytes).and_then(|()| output.flush()).map_err(|error| closed(&error))
@@ -104,13 +116,16 @@ fn style(tone: Tone) -> Style {
 }
 
 fn closed(error: &std::io::Error) -> Failure {
-    Failure::file("the standard output", error)
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::file("the standard output", error),
+    }
 }
 
 /// Says on the standard error what went wrong.
 pub fn complain(failure: &Failure) {
     let mut text = format!("error: {failure}");
-    let mut source = std::error::Error::source(failure);
+    let mut source = failure.cause();
     while let Some(cause) = source {
         let said = cause.to_string();
         if !text.contains(&said) {

@@ -4,58 +4,120 @@ use std::process::ExitCode;
 
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
-use manyworlds_api::WorkOrder;
+use manyworlds_api::{WorkOrder, WorkOrderSpec};
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{FIELD_MANAGER, Session, watch};
+use crate::arguments::Retry;
 use crate::errors::Failure;
+use crate::picture::is_finished;
+use crate::view::summary::summary_word;
 use crate::view::text::{Line, Tone};
 
 /// Annotation of an order that runs another one again.
 const RETRY_OF: &str = "manyworlds.dev/retry-of";
 /// The longest name that an order may have.
 const LONGEST_NAME: usize = 40;
+/// How many retries of one order there may be.
+const MOST_RETRIES: u32 = 99;
 
-/// Ends an order for good.
-pub(super) async fn cancel(session: &mut Session, name: &str) -> Result<ExitCode, Failure> {
-    set(session, name, json!({"cancel": true}), "is cancelled").await
+/// A change of an order that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Ends it for good.
+    Cancel,
+    /// Stops its Worlds.
+    Suspend,
+    /// Lets it go on.
+    Resume,
 }
 
-/// Stops the Worlds of an order.
-pub(super) async fn suspend(session: &mut Session, name: &str) -> Result<ExitCode, Failure> {
-    set(session, name, json!({"suspend": true}), "is suspended").await
+impl Change {
+    fn spec(self) -> Value {
+        match self {
+            Self::Cancel => json!({ "cancel": true }),
+            Self::Suspend => json!({ "suspend": true }),
+            Self::Resume => json!({ "suspend": false }),
+        }
+    }
+
+    const fn is_made(self, spec: &WorkOrderSpec) -> bool {
+        match self {
+            Self::Cancel => spec.cancel,
+            Self::Suspend => spec.suspend,
+            Self::Resume => !spec.suspend,
+        }
+    }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Cancel => "is cancelled",
+            Self::Suspend => "is suspended",
+            Self::Resume => "goes on",
+        }
+    }
+
+    const fn was_done(self) -> &'static str {
+        match self {
+            Self::Cancel => "is cancelled already",
+            Self::Suspend => "is suspended already",
+            Self::Resume => "is not suspended",
+        }
+    }
 }
 
-/// Lets an order go on.
-pub(super) async fn resume(session: &mut Session, name: &str) -> Result<ExitCode, Failure> {
-    set(session, name, json!({"suspend": false}), "goes on").await
-}
-
-async fn set(session: &mut Session, name: &str, spec: Value, said: &str) -> Result<ExitCode, Failure> {
-    session.cluster.order(name).await?;
-    let patch = Patch::Merge(json!({ "spec": spec }));
-    session.cluster.orders().patch(name, &PatchParams::default(), &patch).await?;
-    session.terminal.print(&[Line::of(Tone::Good, format!("WorkOrder {name} {said}"))])?;
+/// Changes orders.
+pub(super) async fn set(session: &mut Session, change: Change, names: &[String]) -> Result<ExitCode, Failure> {
+    for name in names {
+        let order = session.cluster.order(name).await?;
+        let line = if is_finished(&order) {
+            Line::of(Tone::Muted, format!("WorkOrder {name} has finished: {}", summary_word(&order)))
+        } else if change.is_made(&order.spec) {
+            Line::of(Tone::Muted, format!("WorkOrder {name} {}", change.was_done()))
+        } else {
+            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            let patch = Patch::Merge(json!({ "spec": change.spec() }));
+            session.cluster.orders().patch(name, &parameters, &patch).await?;
+            Line::of(Tone::Good, format!("WorkOrder {name} {}", change.done()))
+        };
+        session.terminal.print(&[line])?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Makes a new order like an old one.
-pub(super) async fn retry(session: &mut Session, name: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn retry(session: &mut Session, which: &Retry) -> Result<ExitCode, Failure> {
+    let name = &which.order;
     let old = session.cluster.order(name).await?;
-    for number in 1..100 {
-        let new = again(&old, number);
-        match session.cluster.orders().create(&PostParams::default(), &new).await {
-            Ok(made) => {
-                let line = Line::of(Tone::Good, format!("WorkOrder {} was made; ", made.name_any()))
-                    .and(Tone::Plain, format!("'kubectl worlds watch {}' shows it", made.name_any()));
-                session.terminal.print(&[line])?;
-                return Ok(ExitCode::SUCCESS);
-            }
+    if !is_finished(&old) {
+        return Err(Failure::Usage(format!(
+            "WorkOrder {name} has not finished ({}); 'kubectl worlds cancel {name}' ends it",
+            summary_word(&old)
+        )));
+    }
+    let made = create_again(session, &old).await?;
+    let line = Line::of(Tone::Good, format!("WorkOrder {made} was made; "))
+        .and(Tone::Plain, format!("'kubectl worlds watch {made}' shows it"));
+    session.terminal.print(&[line])?;
+    if !which.wait {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let picture = watch::until_finished(session, &made, watch::Telling::All).await?;
+    Ok(if picture.has_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Creates the new order under the first name that is free, and returns that.
+async fn create_again(session: &Session, old: &WorkOrder) -> Result<String, Failure> {
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    for number in 1..=MOST_RETRIES {
+        match session.cluster.orders().create(&parameters, &again(old, number)).await {
+            Ok(made) => return Ok(made.name_any()),
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::Usage(format!("{name} was tried again a hundred times; delete some of its retries")))
+    let name = old.name_any();
+    Err(Failure::Usage(format!("{name} was tried again {MOST_RETRIES} times; delete some of its retries")))
 }
 
 /// Returns an order like an old one, under a name of its own.

@@ -13,7 +13,7 @@ use crate::arguments::Logs;
 use crate::errors::Failure;
 use crate::operator::Operator;
 use crate::picture::Picture;
-use crate::stage::{StageState, stage_state};
+use crate::stage::{PodProgress, Stage, StageState, pod_progress, stage_state};
 
 /// How often a stage that has not begun is looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -23,14 +23,15 @@ pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode
     let mut picture = session.cluster.picture(&which.order).await?;
     let world = known_world(&picture, &which.world)?;
     loop {
-        match pod_of(&picture, which) {
-            Some(pod) if has_begun(&pod, which) => {
-                print_pod(session, &pod, which).await?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            _ if which.follow && !picture.is_finished() => {}
-            Some(pod) => return Err(not_begun(&pod, which)),
-            None => break,
+        match pod_of(&picture, &world, which.attempt) {
+            Some(pod) if has_begun(pod, which) => match print_pod(session, pod, which).await {
+                // The pod was removed between two looks; what it printed is kept.
+                Err(Failure::Api(kube::Error::Api(status))) if status.code == 404 => break,
+                printed => return printed.map(|()| ExitCode::SUCCESS),
+            },
+            Some(pod) if !may_begin(&picture, Some(pod), which) => return Err(not_begun(pod, &world, which.stage)),
+            None if !may_begin(&picture, None, which) => break,
+            _ => {}
         }
         tokio::time::sleep(LOOK).await;
         picture = session.cluster.picture(&which.order).await?;
@@ -42,25 +43,34 @@ pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn pod_of(picture: &Picture, which: &Logs) -> Option<Pod> {
-    match which.attempt {
-        Some(attempt) => picture.pod_of_attempt(&which.world, attempt),
-        None => picture.pod(&which.world),
+fn pod_of<'a>(picture: &'a Picture, world: &'a str, attempt: Option<i32>) -> Option<&'a Pod> {
+    match attempt {
+        Some(attempt) => picture.pod_of_attempt(world, attempt),
+        None => picture.pod(world),
     }
-    .cloned()
 }
 
 fn has_begun(pod: &Pod, which: &Logs) -> bool {
     !matches!(stage_state(pod, which.stage), StageState::Waiting(_))
 }
 
-fn not_begun(pod: &Pod, which: &Logs) -> Failure {
-    let StageState::Waiting(why) = stage_state(pod, which.stage) else {
-        return Failure::Usage(String::new());
+/// Returns whether it is worth waiting for the stage.
+fn may_begin(picture: &Picture, pod: Option<&Pod>, which: &Logs) -> bool {
+    which.follow && !picture.is_finished() && pod.is_none_or(|pod| pod_progress(pod) != PodProgress::Ended)
+}
+
+fn not_begun(pod: &Pod, world: &str, stage: Stage) -> Failure {
+    let name = stage.container();
+    if pod_progress(pod) == PodProgress::Ended {
+        return Failure::Usage(format!(
+            "the stage {name} of World {world} was not reached; 'kubectl worlds explain' says why"
+        ));
+    }
+    let why = match stage_state(pod, stage) {
+        StageState::Waiting(why) if !why.is_empty() => format!(" ({why})"),
+        StageState::Waiting(_) | StageState::Running | StageState::Ended => String::new(),
     };
-    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-    let stage = which.stage.container();
-    Failure::Usage(format!("the stage {stage} of World {} has not begun{why}; add -f to wait for it", which.world))
+    Failure::Usage(format!("the stage {name} of World {world} has not begun{why}; add -f to wait for it"))
 }
 
 async fn print_pod(session: &Session, pod: &Pod, which: &Logs) -> Result<(), Failure> {

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use manyworlds_api::artifacts::ArtifactName;
+use manyworlds_api::labels::world_name;
 
-use super::{Session, print_json};
-use crate::arguments::{Order, Output, Patch};
+use super::{Session, print_as};
+use crate::arguments::{Order, Patch};
 use crate::errors::Failure;
 use crate::operator::Operator;
 use crate::picture::Picture;
@@ -37,9 +38,10 @@ pub(super) async fn artifacts(session: &mut Session, which: &Order) -> Result<Ex
     session.cluster.order(&which.order).await?;
     let operator = Operator::new(session).await?;
     let artifacts = operator.artifacts(&session.cluster.namespace, &which.order).await?;
-    match which.output {
-        Output::Json => print_json(session, &artifacts)?,
-        Output::Text => session.terminal.print(&view::artifacts::artifacts(&artifacts))?,
+    if which.output.is_data() {
+        print_as(session, which.output, &artifacts)?;
+    } else {
+        session.terminal.print(&view::artifacts::artifacts(&artifacts))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -47,10 +49,13 @@ pub(super) async fn artifacts(session: &mut Session, which: &Order) -> Result<Ex
 /// Returns the name of a World if the order has it.
 pub(super) fn known_world(picture: &Picture, name: &str) -> Result<String, Failure> {
     let names: Vec<&str> = picture.variants().iter().map(|variant| variant.name.as_str()).collect();
-    if names.contains(&name) {
-        return Ok(name.to_owned());
+    // The World's own name is what 'kubectl get worlds' shows, so it is taken as well.
+    let order = picture.name();
+    let meant = names.iter().find(|variant| **variant == name || world_name(&order, variant) == name);
+    match meant {
+        Some(variant) => Ok((*variant).to_owned()),
+        None => Err(Failure::Usage(format!("WorkOrder {order} has no World {name}; it has {}", names.join(", ")))),
     }
-    Err(Failure::Usage(format!("WorkOrder {} has no World {name}; it has {}", picture.name(), names.join(", "))))
 }
 
 fn no_winner(picture: &Picture) -> Failure {

@@ -9,17 +9,21 @@ use manyworlds_api::WorkOrder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Session, watch};
+use super::{FIELD_MANAGER, Session, watch};
 use crate::arguments::Run;
 use crate::errors::Failure;
+use crate::picture::is_finished;
 use crate::view::text::{Line, Tone};
-
-/// Name under which the fields of applied orders are kept.
-const FIELD_MANAGER: &str = "kubectl-worlds";
 
 /// Runs the command.
 pub(super) async fn run(session: &mut Session, which: &Run) -> Result<ExitCode, Failure> {
-    let manifests = parse(&which.file, &read(&which.file)?)?;
+    let mut manifests = parse(&which.file, &read(&which.file)?)?;
+    if let Some(name) = &which.name {
+        rename(&which.file, &mut manifests, name)?;
+    }
+    if let Some(namespace) = &session.global.namespace {
+        same_namespace(&which.file, &manifests, namespace)?;
+    }
     let mut names = Vec::new();
     for manifest in &manifests {
         names.push(apply(session, manifest).await?);
@@ -28,7 +32,7 @@ pub(super) async fn run(session: &mut Session, which: &Run) -> Result<ExitCode, 
     if which.wait {
         for (namespace, name) in names {
             session.cluster.namespace = namespace;
-            all_succeeded &= watch::until_finished(session, &name).await?.has_succeeded();
+            all_succeeded &= watch::until_finished(session, &name, watch::Telling::All).await?.has_succeeded();
         }
     }
     Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -46,8 +50,39 @@ async fn apply(session: &mut Session, manifest: &Value) -> Result<(String, Strin
         Some(version) if version == applied.resource_version() => "unchanged",
         Some(_) => "configured",
     };
-    session.terminal.print(&[Line::of(Tone::Good, format!("WorkOrder {namespace}/{name} {said}"))])?;
+    let mut line = Line::of(Tone::Good, format!("WorkOrder {namespace}/{name} {said}"));
+    if is_finished(&applied) {
+        let hint = format!("; it has finished already, and 'kubectl worlds retry {name}' runs it again");
+        line = line.and(Tone::Held, hint);
+    }
+    session.terminal.print(&[line])?;
     Ok((namespace, name))
+}
+
+/// Gives the one order of a file another name.
+fn rename(file: &str, manifests: &mut [Value], name: &str) -> Result<(), Failure> {
+    let [manifest] = manifests else {
+        return Err(Failure::Usage(format!(
+            "{file} holds {} WorkOrders; --name needs a file with one",
+            manifests.len()
+        )));
+    };
+    manifest["metadata"]["name"] = Value::from(name);
+    Ok(())
+}
+
+/// Refuses to apply an order elsewhere than where the user says.
+fn same_namespace(file: &str, manifests: &[Value], namespace: &str) -> Result<(), Failure> {
+    for manifest in manifests {
+        let metadata = &manifest["metadata"];
+        if let Some(own) = metadata["namespace"].as_str().filter(|own| *own != namespace) {
+            let name = metadata["name"].as_str().unwrap_or_default();
+            return Err(Failure::Usage(format!(
+                "{file}: WorkOrder {name} says that its namespace is {own}, --namespace says {namespace}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn read(file: &str) -> Result<String, Failure> {
@@ -93,6 +128,24 @@ mod tests {
     #[test]
     fn every_document_of_a_file_is_read() {
         assert_eq!(parse("f", &format!("{ORDER}---\n{ORDER}---\n")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_new_name_is_for_one_order_alone() {
+        let mut one = parse("f", ORDER).unwrap();
+        rename("f", &mut one, "b").unwrap();
+        assert_eq!(one[0]["metadata"]["name"], "b");
+        let mut two = parse("f", &format!("{ORDER}---\n{ORDER}")).unwrap();
+        assert!(rename("f", &mut two, "b").unwrap_err().to_string().contains("holds 2 WorkOrders"));
+    }
+
+    #[test]
+    fn a_namespace_that_contradicts_the_file_is_refused() {
+        let placed = parse("f", &ORDER.replace("{name: a}", "{name: a, namespace: here}")).unwrap();
+        assert!(same_namespace("f", &placed, "here").is_ok());
+        let message = same_namespace("f", &placed, "there").unwrap_err().to_string();
+        assert!(message.contains("is here, --namespace says there"), "{message}");
+        assert!(same_namespace("f", &parse("f", ORDER).unwrap(), "there").is_ok());
     }
 
     #[test]

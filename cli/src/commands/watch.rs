@@ -6,47 +6,61 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use kube::runtime::{WatchStreamExt, watcher};
 use manyworlds_api::labels;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Session, print_json};
-use crate::arguments::{Order, Output};
+use super::{Session, print_as};
+use crate::arguments::Order;
 use crate::errors::Failure;
 use crate::picture::Picture;
 use crate::view::changes::{Said, changes};
-use crate::view::frame::frame;
+use crate::view::frame::{Canvas, frame};
 use crate::view::summary::outcome;
-use crate::view::text::Line;
+use crate::view::text::{Line, Tone};
 
 /// How often a table is drawn anew, so that times go on.
 const FRAME: Duration = Duration::from_millis(120);
 /// How often the cluster is asked at most.
 const LOOK: Duration = Duration::from_millis(300);
+/// How long an answer may take before the user is told.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the cluster is believed without having sent anything.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// Runs the command. The exit code says whether the order has succeeded.
 pub(super) async fn watch(session: &mut Session, which: &Order) -> Result<ExitCode, Failure> {
-    let picture = until_finished(session, &which.order).await?;
-    if which.output == Output::Json {
-        print_json(session, &picture.order)?;
+    let telling = if which.output.is_data() { Telling::Nothing } else { Telling::All };
+    let picture = until_finished(session, &which.order, telling).await?;
+    if telling == Telling::Nothing {
+        print_as(session, which.output, &picture.order)?;
     }
     Ok(if picture.has_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What people are told on the way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// All that happens.
+    All,
+    /// Nothing: a program wants the end alone.
+    Nothing,
+}
+
 /// Shows an order until it is finished, and returns it.
-pub(super) async fn until_finished(session: &mut Session, name: &str) -> Result<Picture, Failure> {
+pub(super) async fn until_finished(session: &mut Session, name: &str, telling: Telling) -> Result<Picture, Failure> {
     let mut picture = session.cluster.picture(name).await?;
     let mut touched = Box::pin(touches(session, name));
     let mut said = Said::default();
     let mut beat = 0;
-    let (mut dirty, mut looked) = (false, Instant::now());
+    let (mut dirty, mut looked, mut silence) = (false, Instant::now(), None);
     loop {
-        show(session, &picture, &mut said, beat)?;
         if picture.is_finished() {
-            if session.terminal.can_redraw() {
-                session.terminal.print(&[Line::default(), outcome(&picture)])?;
+            if telling == Telling::All {
+                conclude(session, &picture, &mut said)?;
             }
             return Ok(picture);
+        }
+        if telling == Telling::All {
+            show(session, &picture, &mut said, beat, silence)?;
         }
         let next_frame = Instant::now() + FRAME;
         tokio::select! {
@@ -55,20 +69,49 @@ pub(super) async fn until_finished(session: &mut Session, name: &str) -> Result<
         }
         let rest = looked.elapsed();
         if (dirty && rest >= LOOK) || rest >= LONGEST_REST {
-            picture = session.cluster.picture(name).await?;
-            (dirty, looked) = (false, Instant::now());
+            // The order goes on without us, so an API server that restarts is waited for.
+            silence = match timeout(PATIENCE, session.cluster.picture(name)).await {
+                Ok(Ok(seen)) => {
+                    picture = seen;
+                    None
+                }
+                Ok(Err(failure)) if !failure.is_transient() => return Err(failure),
+                Ok(Err(_)) | Err(_) => silence.or(Some(looked)),
+            };
+            (dirty, looked) = (silence.is_some(), Instant::now());
         }
     }
 }
 
-fn show(session: &mut Session, picture: &Picture, said: &mut Said, beat: usize) -> Result<(), Failure> {
+fn show(
+    session: &mut Session,
+    picture: &Picture,
+    said: &mut Said,
+    beat: usize,
+    silence: Option<Instant>,
+) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
-    if session.terminal.can_redraw() {
-        let canvas = session.terminal.canvas(Some(beat));
-        session.terminal.redraw(&frame(picture, now, canvas))
-    } else {
-        session.terminal.print(&changes(said, picture, now))
+    if !session.terminal.can_redraw() {
+        return session.terminal.print(&changes(said, picture, now));
     }
+    let mut lines = frame(picture, now, session.terminal.canvas(Some(beat)));
+    if let Some(since) = silence {
+        let seconds = since.elapsed().as_secs();
+        lines.push(Line::of(Tone::Bad, format!("The API server has not answered for {seconds}s; trying again.")));
+    }
+    session.terminal.redraw(&lines);
+    Ok(())
+}
+
+/// Writes how it ended, to stay.
+fn conclude(session: &mut Session, picture: &Picture, said: &mut Said) -> Result<(), Failure> {
+    let now = jiff::Timestamp::now();
+    if !session.terminal.can_redraw() {
+        return session.terminal.print(&changes(said, picture, now));
+    }
+    let mut lines = frame(picture, now, Canvas { height: None, ..session.terminal.canvas(None) });
+    lines.extend([Line::default(), outcome(picture)]);
+    session.terminal.print(&lines)
 }
 
 /// Returns a stream with an item whenever something about the order may have changed.

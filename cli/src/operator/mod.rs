@@ -46,7 +46,7 @@ impl Operator {
     pub async fn new(session: &Session) -> Result<Self, Failure> {
         let token = token::find(session).await?;
         let way = match &session.global.operator_url {
-            Some(url) => Way::Address(url.trim_start_matches("http://").trim_end_matches('/').to_owned()),
+            Some(url) => Way::Address(address(url)?),
             None => forward(session).await?,
         };
         Ok(Self { way, token })
@@ -119,6 +119,17 @@ impl Operator {
     }
 }
 
+/// Returns host and port of an address.
+fn address(url: &str) -> Result<String, Failure> {
+    let place = url.strip_prefix("http://").map(|place| place.trim_end_matches('/'));
+    match place {
+        Some(place) if !place.is_empty() && !place.contains('/') => {
+            Ok(if place.contains(':') { place.to_owned() } else { format!("{place}:80") })
+        }
+        _ => Err(Failure::Usage(format!("--operator-url {url}: write it as http://HOST:PORT"))),
+    }
+}
+
 async fn forward(session: &Session) -> Result<Way, Failure> {
     let namespace = &session.global.operator_namespace;
     let pods: Api<Pod> = Api::namespaced(session.cluster.client.clone(), namespace);
@@ -144,4 +155,18 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
 
 fn failed(error: &impl std::fmt::Display) -> Failure {
     Failure::Operator(format!("the operator could not be asked: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_or_refused_in_words() {
+        assert_eq!(address("http://localhost:8080/").unwrap(), "localhost:8080");
+        assert_eq!(address("http://localhost").unwrap(), "localhost:80");
+        for refused in ["https://host", "host:80", "http://", "http://host/path"] {
+            assert!(address(refused).unwrap_err().to_string().contains("http://HOST:PORT"), "{refused}");
+        }
+    }
 }

@@ -1,9 +1,13 @@
 //! The token with which the operator is asked: the user's own, or one made for this call.
 
+use http::{Request, Response, header};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Config;
 use kube::api::{Api, PostParams};
+use kube::client::{Body, ConfigExt};
 use manyworlds_api::labels::TOKEN_AUDIENCE;
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 use crate::commands::Session;
 use crate::errors::Failure;
@@ -19,7 +23,14 @@ const SECONDS: i64 = 600;
 ///
 /// [`Failure::Operator`] when the user has none and may not make one.
 pub(super) async fn find(session: &Session) -> Result<String, Failure> {
-    if let Some(token) = session.global.token.clone().or_else(|| session.cluster.token.clone()) {
+    if let Some(token) = session.global.token.clone() {
+        return Ok(token);
+    }
+    // The user's own token can do all that the user may, so it goes only where the connection is encrypted: through the
+    // port-forward, not to an address given with --operator-url.
+    if session.global.operator_url.is_none()
+        && let Some(token) = own_token(&session.cluster.config).await
+    {
         return Ok(token);
     }
     let namespace = &session.global.operator_namespace;
@@ -38,6 +49,20 @@ pub(super) async fn find(session: &Session) -> Result<String, Failure> {
         Ok(_) => Err(refused("the API server gave no token")),
         Err(error) => Err(refused(&error.to_string())),
     }
+}
+
+/// Returns the token that the kubeconfig gives: written in it, in a file that it names, or from a program that it runs.
+async fn own_token(config: &Config) -> Option<String> {
+    let layer = config.auth_layer().ok()??;
+    // The client's own layer signs a request that goes nowhere: what answers it hands the header back.
+    let catch = service_fn(|request: Request<Body>| async move {
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = request.into_parts().0.headers;
+        Ok::<_, BoxError>(response)
+    });
+    let signed = layer.layer(catch).oneshot(Request::new(Body::empty())).await.ok()?;
+    let header = signed.headers().get(header::AUTHORIZATION)?;
+    header.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
 }
 
 fn refused(why: &str) -> Failure {

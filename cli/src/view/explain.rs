@@ -8,6 +8,7 @@ use manyworlds_api::world::{Attempt, ScorePart};
 use super::summary::{message, order_line};
 use super::text::{Line, Tone, wrapped};
 use super::time::{date, length, seconds_between};
+use super::verdict::{is_required, why_lost, why_won};
 use super::world_row::{WorldRow, world_rows};
 use crate::picture::Picture;
 
@@ -15,6 +16,9 @@ use crate::picture::Picture;
 pub fn explain(picture: &Picture, now: Timestamp, width: Option<usize>) -> Vec<Line> {
     let mut lines = vec![order_line(picture, now)];
     lines.extend(paragraph("", &message(picture), width));
+    if let Some(won) = why_won(picture) {
+        lines.extend(paragraph("", &won, width));
+    }
     if let Some(base) = &picture.status().base_commit {
         lines.push(Line::of(Tone::Muted, format!("All Worlds started from {base}.")));
     }
@@ -48,29 +52,36 @@ fn world(picture: &Picture, row: &WorldRow, width: Option<usize>) -> Vec<Line> {
             .and(row.tone(), format!("{score}{verdict}")),
     ];
     lines.extend(paragraph("  ", &row.reason, width));
+    for reason in why_lost(picture, &row.name) {
+        lines.extend(paragraph("  ", &reason, width));
+    }
     if let Some(status) = picture.world_status(&row.name) {
-        lines.extend(details(status, width));
+        lines.extend(details(picture, status, width));
     }
     lines
 }
 
-fn details(status: &WorldStatus, width: Option<usize>) -> Vec<Line> {
+fn details(picture: &Picture, status: &WorldStatus, width: Option<usize>) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(score) = &status.score {
-        lines.extend(score.parts.iter().map(part));
+        lines.extend(score.parts.iter().map(|gate| part(picture, gate)));
     }
     for reason in &status.reasons {
         lines.extend(paragraph("  ! ", reason, width));
     }
     if let Some(diff) = &status.diff {
-        let text = format!("  {} files, +{} -{} lines", diff.files, diff.insertions, diff.deletions);
+        let text = format!("  +{} -{} lines in {}", diff.insertions, diff.deletions, files(diff.files));
         lines.push(Line::of(Tone::Muted, text));
     }
     lines.extend(status.attempts.iter().flat_map(|ended| attempt(ended, width)));
     lines
 }
 
-fn part(part: &ScorePart) -> Line {
+fn files(count: i32) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+fn part(picture: &Picture, part: &ScorePart) -> Line {
     let (mark, tone) = match part.outcome {
         GateOutcome::Passed => ("✔", Tone::Good),
         GateOutcome::Partial => ("◐", Tone::Held),
@@ -79,6 +90,11 @@ fn part(part: &ScorePart) -> Line {
     };
     let points = format!("{:>3} of {:<3} ", part.points, part.out_of);
     let line = Line::plain("  ").and(tone, mark).and(Tone::Plain, format!(" {points}")).and(Tone::Strong, &part.gate);
+    let line = if part.outcome != GateOutcome::Passed && is_required(picture, &part.gate) {
+        line.and(Tone::Bad, " (required)")
+    } else {
+        line
+    };
     if part.reason.is_empty() { line } else { line.and(Tone::Muted, format!("  {}", part.reason)) }
 }
 
@@ -113,8 +129,11 @@ mod tests {
     fn the_winner_comes_first_and_every_world_is_explained() {
         let text = plain_text(&explain(&sample::finished(), sample::now(), None));
         let place = |name: &str| text.find(name).unwrap_or_else(|| panic!("{name} is missing: {text}"));
-        assert!(place("★ alpha") < place("beta"), "{text}");
+        assert!(place("★ alpha") < place("\nbeta"), "{text}");
         assert!(text.contains("96 of 100, the winner"), "{text}");
+        for words in ["alpha won with 96 points, beta has 82.", "alpha is ahead", "are fewer than the 70 asked for"] {
+            place(words);
+        }
         for world in ["alpha", "beta", "gamma", "delta", "epsilon"] {
             place(world);
         }

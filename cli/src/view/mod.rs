@@ -12,6 +12,7 @@ pub mod summary;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod verdict;
 pub mod world_row;
 
 #[cfg(test)]

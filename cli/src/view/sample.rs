@@ -111,7 +111,7 @@ pub fn submitted() -> Picture {
 pub fn waiting() -> Picture {
     let message = "No node has a free slot; place 3 in the queue.";
     let status = json!({
-        "summary": "AwaitingCapacity", "message": message, "worlds": { "pending": 5 },
+        "summary": "AwaitingCapacity", "message": message, "worlds": { "summary": "0/5", "pending": 5 },
         "conditions": [condition("Admitted", "False", "AwaitingCapacity", message)],
     });
     picture(order(&status), Vec::new(), Vec::new())
@@ -158,7 +158,8 @@ pub fn finished() -> Picture {
         "summary": "Succeeded", "message": "alpha won with 96 points.", "winner": "alpha", "attempts": 6,
         "startTime": "2026-11-20T12:00:00Z", "completionTime": "2026-11-20T12:02:00Z",
         "baseCommit": "0123456789abcdef0123456789abcdef01234567",
-        "worlds": { "scored": 3, "failed": 1, "cut": 1 }, "usage": { "cost": "0.42", "calls": 13 },
+        "worlds": { "summary": "5/5", "scored": 3, "failed": 1, "cut": 1 }, "best": { "world": "alpha", "score": 96 },
+        "usage": { "cost": "0.42", "calls": 13 },
         "conditions": [
             condition("Admitted", "True", "Admitted", "admitted"),
             condition("Succeeded", "True", "HighestScore", "alpha won with 96 points."),

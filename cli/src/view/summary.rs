@@ -1,11 +1,11 @@
 //! The order's own line: how it stands, or why it waits.
 
 use jiff::Timestamp;
-use manyworlds_api::conditions::{OrderCondition, Reason, Truth};
+use manyworlds_api::conditions::{OrderCondition, Reason, Truth, truth};
 use manyworlds_api::{Money, WorkOrder, WorkOrderStatus};
 
 use super::text::{Line, Tone};
-use super::time::length;
+use super::time::{length, seconds_between};
 use crate::picture::Picture;
 
 /// Shown between the parts of a line.
@@ -18,8 +18,15 @@ pub fn summary_word(order: &WorkOrder) -> &str {
 
 /// Returns what that word means.
 pub fn summary_tone(picture: &Picture) -> Tone {
-    if picture.is_finished() {
-        return if picture.has_succeeded() { Tone::Good } else { Tone::Bad };
+    order_tone(&picture.order)
+}
+
+/// Returns what the order's word means.
+pub fn order_tone(order: &WorkOrder) -> Tone {
+    let conditions = order.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let holds = |condition: OrderCondition| truth(conditions, condition.as_str()) == Truth::True;
+    if holds(OrderCondition::Finished) {
+        return if holds(OrderCondition::Succeeded) { Tone::Good } else { Tone::Bad };
     }
     let waits = [
         Reason::AwaitingCapacity,
@@ -30,8 +37,8 @@ pub fn summary_tone(picture: &Picture) -> Tone {
         Reason::ProviderUnavailable,
         Reason::Suspended,
     ];
-    let word = summary_word(&picture.order);
-    if picture.truth(OrderCondition::Stalled) == Truth::True {
+    let word = summary_word(order);
+    if holds(OrderCondition::Stalled) {
         Tone::Bad
     } else if waits.iter().any(|reason| reason.as_str() == word) {
         Tone::Held
@@ -48,13 +55,20 @@ pub fn order_line(picture: &Picture, now: Timestamp) -> Line {
         .and(Tone::Plain, "  ")
         .and(summary_tone(picture), summary_word(&picture.order))
         .and(Tone::Muted, format!("{DOT}{} of {all} Worlds ended", ended(&status)));
-    if let Some(seconds) = picture.seconds(now) {
+    if let Some(seconds) = order_seconds(&picture.order, now) {
         line = line.and(Tone::Muted, format!("{DOT}{}", length(seconds)));
     }
     match cost(&status) {
         Some(cost) => line.and(Tone::Muted, format!("{DOT}{cost}")),
         None => line,
     }
+}
+
+/// Returns for how many seconds the order has run, or ran; `None` before its first World.
+pub fn order_seconds(order: &WorkOrder, now: Timestamp) -> Option<i64> {
+    let status = order.status.as_ref()?;
+    let end = status.completion_time.as_ref().map_or(now, |time| time.0);
+    Some(seconds_between(status.start_time.as_ref()?.0, end))
 }
 
 /// Returns how many Worlds have ended.

@@ -184,6 +184,7 @@ fn reason(picture: &Picture, variant: &str, status: &WorldStatus, shown: Shown, 
     let message = status.message.as_deref().unwrap_or_default();
     let ranked = picture.ranked(variant).map(|(_, ranked)| ranked.reason.as_str()).unwrap_or_default();
     let text = match shown {
+        Shown::Pending if picture.order.spec.suspend => Some("the order is suspended".to_owned()),
         Shown::Pending => Some("waits for a free slot".to_owned()),
         Shown::NotStarted => Some("the order ended before it began".to_owned()),
         Shown::Scored | Shown::Failed | Shown::Cut => first(&[message, ranked, &against]),
