@@ -7,8 +7,10 @@ mod git_server;
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use git_server::{Door, GitServer};
 use manyworlds_api::conditions::Reason;
@@ -151,4 +153,49 @@ fn ssh_gets_the_key_in_a_file_and_believes_known_hosts_alone() {
         assert_eq!(fs::read_to_string(programs.path().join("key")).unwrap(), "private words\n");
         assert_eq!(leaks(&pod, "private words"), Vec::<String>::new());
     }
+}
+
+/// A server with a certificate that its own key signed, which asks everybody for a password.
+const TLS_SERVER: &str = "
+import http.server, ssl, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(401)
+        self.send_header('WWW-Authenticate', 'Basic realm=git')
+        self.send_header('Content-Length', '0')
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+";
+
+#[test]
+fn a_certificate_of_an_unknown_authority_is_told_and_a_secret_with_the_authority_alone_cures_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("ca.crt"), folder.path().join("key"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
+    openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]).arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    assert!(openssl.output().unwrap().status.success());
+    let mut server = Command::new("python3")
+        .args(["-c", TLS_SERVER])
+        .args([&certificate, &key])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let url = format!("https://127.0.0.1:{}/r.git", port.trim());
+    let unknown = fails(&Pod::new(&repository(), &json!({ "source": { "git": { "url": url } } })));
+    let authority = fs::read_to_string(&certificate).unwrap();
+    let known = fails(&Pod::new(&repository(), &order(&url)).with_secret(&[("ca.crt", &authority)]));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!((unknown.0, unknown.1.as_str()), (FailureClass::Spec, Reason::RepositoryUnreachable.as_str()));
+    assert!(unknown.2.contains("put its authority as ca.crt"), "{}", unknown.2);
+    assert_eq!(known.1, Reason::RepositoryUnauthorized.as_str(), "{}", known.2);
 }

@@ -98,6 +98,7 @@ fn what_a_gate_was_refused_is_named() {
         format!("{ROOT}; touch $root/manyworlds/evaluation/evidence/forged"),
         format!("{ROOT}; cat $root{}/{}", labels::TOKEN_DIRECTORY, labels::TOKEN_FILE),
         "cat /proc/$PPID/environ".to_owned(),
+        "kill -9 $PPID".to_owned(),
     ] {
         let (_, result) = attack(&command);
         assert!(named(&result, "reached for what belongs to its judge"), "{command}: {:?}", result.reasons);
@@ -194,4 +195,15 @@ fn a_pipe_in_the_checkout_makes_nobody_wait() {
     let gates = [("lay", "mkfifo .gitattributes .gitignore; rm file; mkfifo file"), ("next", "grep -q y file")];
     let result = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &gates)).result();
     assert_eq!(result.score(), 100, "{result:?}");
+}
+
+#[test]
+fn what_is_restored_does_not_go_where_a_link_leads() {
+    let lay =
+        format!("{ROOT}; rm -r sub; mkdir $root/tmp/else; ln -s $root/tmp/else sub; rm file; ln -s $root/tmp/new file");
+    let gates = [("lay", lay.as_str()), ("next", "test -f sub/other && test ! -h sub && grep -q y file")];
+    let pod = Pod::new(&Repository::new(&[("file", "x"), ("sub/other", "o")]), &gated("echo y > file", &gates));
+    assert_eq!(pod.result().score(), 100);
+    assert_eq!(std::fs::read_dir(pod.path("/tmp/else")).unwrap().count(), 0);
+    assert!(!pod.path("/tmp/new").exists());
 }

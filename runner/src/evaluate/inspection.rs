@@ -79,8 +79,8 @@ pub(super) fn refused_in_output(output: &str) -> Option<&str> {
     output.lines().find(|line| {
         let lower = line.to_lowercase();
         let names_judge = JUDGES_OWN.iter().any(|name| lower.contains(name))
-            || lower.contains("kill: (1)")
-            || lower.contains("kill: (-1)")
+            // A gate may end its own processes, so one that may not is another's.
+            || lower.contains("kill")
             || lower.contains("/proc/") && ["/environ", "/mem", "/fd/"].iter().any(|file| lower.contains(file));
         names_judge && REFUSALS.iter().any(|refusal| lower.contains(refusal))
     })
@@ -118,6 +118,8 @@ mod tests {
             ("sh: 1: cannot create /dev/termination-log: Permission denied", true),
             ("cat: /proc/1/environ: Permission denied", true),
             ("kill: (1): Operation not permitted", true),
+            ("sh: 1: kill: Operation not permitted", true),
+            ("kill: (1): No such process", false),
             ("ls: /root: Permission denied", false),
             ("wrote /dev/termination-log", false),
         ] {
