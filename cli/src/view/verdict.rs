@@ -78,7 +78,7 @@ fn difference(ahead: &Standing, behind: &Standing, name: &str) -> String {
     if ahead.cost != behind.cost {
         return format!("{equal} and as many changed lines: it cost less, ${} against ${}", ahead.cost, behind.cost);
     }
-    format!("{equal}, as many changed lines and the same cost: its name comes first")
+    format!("{equal}, as many changed lines and the same cost: the order of the names decides")
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
             (at(80, 1, "0"), "with 90 points, b has 80"),
             (at(90, 12, "0"), "at 90 points each: it changed fewer lines, 10 against 12"),
             (at(90, 10, "0.20"), "it cost less, $0.10 against $0.20"),
-            (at(90, 10, "0.10"), "its name comes first"),
+            (at(90, 10, "0.10"), "the order of the names decides"),
         ] {
             let said = difference(&ahead, &behind, "b");
             assert!(said.contains(words), "{said}");
