@@ -29,7 +29,8 @@ use arguments::{Arguments, Command};
 use layout::Layout;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
-use stage::{StageError, finish};
+pub use stage::StageError;
+use stage::finish;
 
 /// Runs one stage.
 pub fn run(arguments: Arguments) -> ExitCode {

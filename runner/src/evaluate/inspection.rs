@@ -120,7 +120,7 @@ mod tests {
             ("kill: (1): Operation not permitted", true),
             ("sh: 1: kill: Operation not permitted", true),
             ("kill: (1): No such process", false),
-            ("ls: /root: Permission denied", false),
+            ("ls: /home/else: Permission denied", false),
             ("wrote /dev/termination-log", false),
         ] {
             assert_eq!(refused_in_output(output).is_some(), refused, "{output}");
