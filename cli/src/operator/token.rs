@@ -47,7 +47,7 @@ pub(super) async fn find(session: &Session) -> Result<String, Failure> {
     match made {
         Ok(TokenRequest { status: Some(status), .. }) => Ok(status.token),
         Ok(_) => Err(refused("the API server gave no token")),
-        Err(error) => Err(refused(&error.to_string())),
+        Err(error) => Err(refused(&Failure::from(error).to_string())),
     }
 }
 
@@ -67,6 +67,6 @@ async fn own_token(config: &Config) -> Option<String> {
 
 fn refused(why: &str) -> Failure {
     Failure::Operator(format!(
-        "your kubeconfig has no token, and none could be made for ServiceAccount {ACCOUNT} ({why}); ask for the right to create serviceaccounts/token there, or give a token with --token"
+        "the operator asks for a token, and none could be made for ServiceAccount {ACCOUNT}: {why}; ask for the right to create serviceaccounts/token there, or give a token with --token"
     ))
 }
