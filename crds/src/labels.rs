@@ -56,7 +56,7 @@ pub const ENV_WORLD: &str = "MANYWORLDS_WORLD";
 pub const ENV_ATTEMPT: &str = "MANYWORLDS_ATTEMPT";
 /// Environment variable: where the operator's HTTP API is.
 pub const ENV_SERVICE_URL: &str = "MANYWORLDS_SERVICE_URL";
-/// Environment variable: bytes of disk that the World may fill, for `evaluate` only.
+/// Environment variable: bytes of disk that the World may fill, for `work` and `evaluate`.
 pub const ENV_DISK_BYTES: &str = "MANYWORLDS_DISK_BYTES";
 
 /// Returns the name of a World.

@@ -185,6 +185,11 @@ fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
     let said = pod.message.as_deref().unwrap_or("no reason was given");
     let infrastructure = |reason, message| Some(AttemptFailure::new(FailureClass::Infrastructure, reason, message));
     match pod.reason.as_deref() {
+        Some("Evicted") if filled_its_disk(pod, said) => {
+            let advice = "raise worlds.sizing.perWorld.ephemeralStorage if the task needs more";
+            let message = format!("the World filled its disk and was evicted; {advice} ({said})");
+            Some(AttemptFailure::new(FailureClass::Worker, Reason::Evicted, message))
+        }
         Some("Evicted") => infrastructure(Reason::Evicted, format!("the pod was evicted: {said}")),
         Some("DeadlineExceeded") => {
             infrastructure(Reason::Overdue, "the pod outlived all its time-outs and was ended".to_owned())
@@ -208,6 +213,14 @@ fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
         }
         _ => None,
     }
+}
+
+/// Returns whether a pod was evicted for what its own worker or gates wrote, and not because its node ran out of something:
+/// that counts, or a World could go on for ever by filling its disk.
+fn filled_its_disk(pod: &ObservedPod, said: &str) -> bool {
+    let said = said.to_lowercase();
+    let began = pod.stages.work != StageState::Pending;
+    began && said.contains("exceeds") && (said.contains("ephemeral") || said.contains("emptydir"))
 }
 
 fn has_failed(stage: &StageState) -> bool {

@@ -140,6 +140,27 @@ fn what_the_kubelet_ends_is_infrastructure() {
 }
 
 #[test]
+fn a_world_that_fills_its_own_disk_is_to_blame_and_a_full_node_is_not() {
+    let said = "Usage of EmptyDir volume \"work\" exceeds the limit \"1Gi\".";
+    for (message, stage, expected) in [
+        (said, StageState::Running { since: None }, FailureClass::Worker),
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.",
+            waiting("x"),
+            FailureClass::Worker,
+        ),
+        (said, StageState::Pending, FailureClass::Infrastructure),
+        ("The node was low on resource: memory.", StageState::Running { since: None }, FailureClass::Infrastructure),
+    ] {
+        let mut pod = pod();
+        pod.reason = Some("Evicted".to_owned());
+        pod.message = Some(message.to_owned());
+        pod.stages.work = stage;
+        assert_eq!(failure(look(&pod, 1)), (expected, Reason::Evicted), "{message}");
+    }
+}
+
+#[test]
 fn trouble_is_told_at_once_and_ends_the_attempt_in_time() {
     let mut no_image = pod();
     no_image.stages.prepare = waiting("ImagePullBackOff");

@@ -157,6 +157,16 @@ fn environment(order: &WorkOrder, world: &World, attempt: i32, settings: &Settin
     .collect()
 }
 
+/// Returns the environment with the disk that the stage may fill: the runner ends who fills it before the node evicts the
+/// whole pod.
+fn with_disk(environment: &[EnvVar], world: &World) -> Vec<EnvVar> {
+    let mut env = environment.to_vec();
+    if let Ok(room) = Resources::of_world(&world.spec.blueprint.resources) {
+        env.push(variable(labels::ENV_DISK_BYTES, room.storage.to_string()));
+    }
+    env
+}
+
 fn variable(name: &str, value: String) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value), value_from: None }
 }
@@ -231,7 +241,7 @@ fn work(world: &World, template: &PodTemplate, environment: &[EnvVar], resources
     ];
     mounts.extend(template.volumes.iter().map(extra_mount));
     let program = format!("{}/{}", labels::RUNNER_DIRECTORY, labels::RUNNER_FILE);
-    container(labels::WORK, &world.spec.blueprint.image, program, environment.to_vec(), mounts, resources)
+    container(labels::WORK, &world.spec.blueprint.image, program, with_disk(environment, world), mounts, resources)
 }
 
 fn evaluate(
@@ -250,10 +260,7 @@ fn evaluate(
         mount(TOKEN_VOLUME, labels::TOKEN_DIRECTORY, Access::Read),
     ];
     mounts.extend(template.volumes.iter().map(|volume| VolumeMount { read_only: Some(true), ..extra_mount(volume) }));
-    let mut env = environment.to_vec();
-    if let Ok(room) = Resources::of_world(&world.spec.blueprint.resources) {
-        env.push(variable(labels::ENV_DISK_BYTES, room.storage.to_string()));
-    }
+    let env = with_disk(environment, world);
     let program = format!("{}/{}", labels::RUNNER_DIRECTORY, labels::RUNNER_FILE);
     let image = order.spec.evaluation.image.as_ref().unwrap_or(&world.spec.blueprint.image);
     container(labels::EVALUATE, image, program, env, mounts, resources)
