@@ -60,9 +60,16 @@ stop() {
     deadline=$((SECONDS + ${2:-15}))
     while running "$1" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
     running "$1" && kill -9 "$pid" 2>/dev/null
-    while running "$1"; do sleep 0.1; done
+    while holds_on "$pid"; do sleep 0.1; done
   fi
   rm -f "$directory/pid/$1"
+}
+
+# A killed process loses its command line before its sockets: it holds on to them until its last thread has gone.
+holds_on() {
+  local state
+  state=$(ps -o stat= -p "$1" 2>/dev/null) || return 1
+  [ -n "$state" ] && [[ $state != Z* || $state == *l* ]]
 }
 
 port_is_free() { ! (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
