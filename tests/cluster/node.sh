@@ -190,7 +190,8 @@ network_down() {
   forward_rules -D 2>/dev/null || true
   kubelet_chains_down iptables
   kubelet_chains_down ip6tables
-  grep -lFr "$directory/" /var/lib/cni/results 2>/dev/null | xargs -r rm -f
+  # A machine that was started anew has the cluster's folder perhaps, but not these.
+  { grep -lFr "$directory/" /var/lib/cni/results 2>/dev/null || true; } | xargs -r rm -f
 }
 
 # kube-proxy takes its own chains away; the kubelet has no such command for the few that it makes.
