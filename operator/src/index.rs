@@ -253,6 +253,8 @@ impl Index {
     }
 
     /// Returns everything that a decision about an order is based on, as far as it has been seen.
+    ///
+    /// The writes that may show progress are for the caller to fill in.
     pub(crate) fn snapshot(&self, key: &OrderKey, now: Timestamp, settings: &Arc<Settings>) -> Option<Snapshot> {
         let seen = self.lock();
         let entry = seen.orders.get(key)?;
@@ -269,6 +271,7 @@ impl Index {
             pods,
             lost_nodes,
             status_written: entry.status_written,
+            progress_writes: 0,
             settings: settings.clone(),
         })
     }

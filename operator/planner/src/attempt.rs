@@ -208,7 +208,7 @@ fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
         _ if pod.conditions.iter().any(|kind| kind == "DisruptionTarget") && pod.phase == PodPhase::Failed => {
             infrastructure(Reason::Evicted, format!("the pod had to make room: {said}"))
         }
-        _ if pod.phase == PodPhase::Failed && !pod.stages.in_order().iter().any(|(_, stage)| has_failed(stage)) => {
+        _ if pod.phase == PodPhase::Failed && !pod.stages.in_order().iter().any(|(_, stage)| stage.has_failed()) => {
             infrastructure(Reason::Unexpected, format!("the pod failed and no container says why: {said}"))
         }
         _ => None,
@@ -221,10 +221,6 @@ fn filled_its_disk(pod: &ObservedPod, said: &str) -> bool {
     let said = said.to_lowercase();
     let began = pod.stages.work != StageState::Pending;
     began && said.contains("exceeds") && (said.contains("ephemeral") || said.contains("emptydir"))
-}
-
-fn has_failed(stage: &StageState) -> bool {
-    matches!(stage, StageState::Ended { exit_code, .. } if *exit_code != 0)
 }
 
 /// Returns the first stage that failed, with its exit code and the reason.

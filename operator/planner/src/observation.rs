@@ -46,6 +46,31 @@ pub struct ObservedPod {
     pub requests: Resources,
 }
 
+impl ObservedPod {
+    /// Returns how soon somebody should look at what the pod has become.
+    pub fn urgency(&self) -> Urgency {
+        let is_well = self.presence == Presence::Present
+            && matches!(self.phase, PodPhase::Pending | PodPhase::Running)
+            && self.unschedulable.is_none()
+            && self.reason.is_none()
+            && self.conditions.is_empty();
+        let Stages { prepare, work, evaluate } = &self.stages;
+        let goes_on = is_well
+            && [prepare, work].into_iter().all(|stage| !stage.has_failed() && !stage.is_stuck())
+            && matches!(evaluate, StageState::Pending | StageState::Running { .. });
+        if goes_on { Urgency::Routine } else { Urgency::Now }
+    }
+}
+
+/// How soon somebody should look at a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Something has ended or cannot go on: a World, a slot or a person waits for it.
+    Now,
+    /// Things go their way; it only shows how far they are.
+    Routine,
+}
+
 /// The three containers of a World's pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stages {
@@ -139,6 +164,18 @@ pub enum StageState {
         /// When it ended.
         finished: Option<Timestamp>,
     },
+}
+
+impl StageState {
+    /// Returns whether it has ended badly.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Self::Ended { exit_code, .. } if *exit_code != 0)
+    }
+
+    /// Returns whether the kubelet says that it cannot start.
+    pub fn is_stuck(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
 }
 
 /// A node, reduced to what decides.

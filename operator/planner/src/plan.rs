@@ -17,6 +17,8 @@ pub struct Plan {
     pub events: Vec<Event>,
     /// When to look again even if nothing happens.
     pub next_check: Option<Timestamp>,
+    /// How many of the writes only show how far things are. They are the ones that can wait.
+    pub progress_writes: u32,
 }
 
 /// One write.

@@ -24,6 +24,10 @@ pub struct Snapshot {
     pub lost_nodes: BTreeSet<Arc<str>>,
     /// When the order's status was last written by this process.
     pub status_written: Option<Timestamp>,
+    /// How many writes this decision may ask for that only show how far things are; see [`Plan::progress_writes`].
+    ///
+    /// [`Plan::progress_writes`]: crate::Plan::progress_writes
+    pub progress_writes: u32,
     /// Settings of the operator.
     pub settings: Arc<Settings>,
 }

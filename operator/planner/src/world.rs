@@ -80,6 +80,12 @@ impl WorldStep<'_> {
         self.status.eligible == Some(true)
     }
 
+    /// Returns whether its new status says nothing but how far it is.
+    pub(crate) fn shows_progress_only(&self) -> bool {
+        let said = self.world.and_then(|world| world.status.as_ref()?.message.as_ref());
+        self.change == Change::Stage && self.status.message.is_none() && said.is_none()
+    }
+
     /// Returns whether the World's failure ends the order.
     pub(crate) fn fails_order(&self) -> bool {
         self.status.conditions.iter().any(|condition| {

@@ -16,6 +16,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource};
 use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_planner::observation::Urgency;
 use manyworlds_telemetry::{Metrics, Written};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as state;
@@ -28,6 +29,9 @@ use crate::settings::Settings;
 pub(crate) use records::PodRecord;
 use records::observed_node;
 use replacement::{Known, Replacement};
+
+/// How long an order is left alone after a pod has merely come further: less than a stage lasts that is shown.
+const ROUTINE: Duration = Duration::from_secs(1);
 
 /// The running watches.
 pub(crate) struct Watches {
@@ -60,11 +64,11 @@ impl Watches {
 trait Observer: Send + 'static {
     type Object: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static;
     const KIND: Written;
-    /// How long an order is left alone after something of this kind happened to it, so that what happens at the same
-    /// moment to several of its Worlds is one look at the order and not several.
+    /// How long an order is left alone after something of this kind has ended or gone wrong, so that what happens at the
+    /// same moment to several of its Worlds is one look at the order and not several.
     const COALESCE: Duration;
 
-    fn seen(&self, object: Self::Object) -> Touched;
+    fn seen(&self, object: Self::Object) -> (Touched, Urgency);
     fn gone(&self, object: &Known) -> Touched;
 }
 
@@ -124,14 +128,14 @@ async fn observe<O: Observer>(
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut replacement = Replacement::default();
     while let Some(event) = events.next().await {
-        let touched = match event {
+        let (touched, urgency) = match event {
             Ok(event) => {
                 let done = matches!(event, Event::InitDone);
-                let touched = note(&observer, &mut replacement, event);
+                let noted = note(&observer, &mut replacement, event);
                 if done {
                     synced.send_replace(true);
                 }
-                touched
+                noted
             }
             Err(error) => {
                 metrics.watch_errors.with_label_values(&[O::KIND.as_str()]).inc();
@@ -139,28 +143,33 @@ async fn observe<O: Observer>(
                 continue;
             }
         };
+        let rest = match urgency {
+            Urgency::Now => O::COALESCE,
+            Urgency::Routine => ROUTINE,
+        };
         for key in touched {
-            wakes.after(key, O::COALESCE);
+            wakes.after(key, rest);
         }
     }
 }
 
-fn note<O: Observer>(observer: &O, replacement: &mut Replacement, event: Event<O::Object>) -> Touched {
-    match event {
+fn note<O: Observer>(observer: &O, replacement: &mut Replacement, event: Event<O::Object>) -> (Touched, Urgency) {
+    let touched = match event {
         Event::Init => {
             replacement.begin();
             Vec::new()
         }
         Event::InitApply(object) | Event::Apply(object) => {
             replacement.seen(object.meta());
-            observer.seen(object)
+            return observer.seen(object);
         }
         Event::Delete(object) => {
             replacement.gone(object.meta());
             observer.gone(&Known::of(object.meta()))
         }
         Event::InitDone => replacement.end().iter().flat_map(|known| observer.gone(known)).collect(),
-    }
+    };
+    (touched, Urgency::Now)
 }
 
 struct Orders(Arc<Index>);
@@ -170,12 +179,12 @@ impl Observer for Orders {
     const KIND: Written = Written::WorkOrder;
     const COALESCE: Duration = Duration::ZERO;
 
-    fn seen(&self, mut order: WorkOrder) -> Touched {
+    fn seen(&self, mut order: WorkOrder) -> (Touched, Urgency) {
         order.metadata.managed_fields = None;
         if let Some(annotations) = &mut order.metadata.annotations {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        self.0.order_seen(order)
+        (self.0.order_seen(order), Urgency::Now)
     }
 
     fn gone(&self, object: &Known) -> Touched {
@@ -190,9 +199,9 @@ impl Observer for Worlds {
     const KIND: Written = Written::World;
     const COALESCE: Duration = Duration::from_millis(5);
 
-    fn seen(&self, mut world: World) -> Touched {
+    fn seen(&self, mut world: World) -> (Touched, Urgency) {
         world.metadata.managed_fields = None;
-        self.0.world_seen(world)
+        (self.0.world_seen(world), Urgency::Now)
     }
 
     fn gone(&self, object: &Known) -> Touched {
@@ -207,8 +216,10 @@ impl Observer for Pods {
     const KIND: Written = Written::Pod;
     const COALESCE: Duration = Duration::from_millis(5);
 
-    fn seen(&self, pod: PodRecord) -> Touched {
-        pod.into_observed().map_or_else(Vec::new, |(key, pod)| self.0.pod_seen(&key, pod))
+    fn seen(&self, pod: PodRecord) -> (Touched, Urgency) {
+        let Some((key, pod)) = pod.into_observed() else { return (Vec::new(), Urgency::Routine) };
+        let urgency = pod.urgency();
+        (self.0.pod_seen(&key, pod), urgency)
     }
 
     fn gone(&self, object: &Known) -> Touched {
@@ -223,8 +234,8 @@ impl Observer for Nodes {
     const KIND: Written = Written::Node;
     const COALESCE: Duration = Duration::ZERO;
 
-    fn seen(&self, node: Node) -> Touched {
-        self.0.node_seen(observed_node(node))
+    fn seen(&self, node: Node) -> (Touched, Urgency) {
+        (self.0.node_seen(observed_node(node)), Urgency::Now)
     }
 
     fn gone(&self, object: &Known) -> Touched {

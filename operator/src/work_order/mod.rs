@@ -5,10 +5,11 @@ mod patch;
 mod publish;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use manyworlds_planner::policy::allowance::Allowance;
 use manyworlds_planner::{Settings as PlannerSettings, survey};
 use manyworlds_telemetry::{ErrorClass, Metrics};
 use tracing::Instrument;
@@ -25,6 +26,11 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How often an order that waits for room says its place anew.
 const PLACE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many writes a second may be made only to show how far things are: 300 changes of stage a minute.
+const PROGRESS_WRITES_PER_SECOND: u32 = 5;
+/// How many of them at once: four orders of five Worlds.
+const PROGRESS_WRITES_AT_ONCE: u32 = 20;
+
 /// Looks at orders.
 pub(crate) struct Reconciler {
     index: Arc<Index>,
@@ -35,6 +41,7 @@ pub(crate) struct Reconciler {
     settings: Arc<PlannerSettings>,
     network: apply::Network,
     prepared: Mutex<HashSet<Arc<str>>>,
+    progress: Mutex<Allowance>,
     concurrency: usize,
 }
 
@@ -63,6 +70,7 @@ impl Reconciler {
             settings: Arc::new(planner),
             network,
             prepared: Mutex::default(),
+            progress: Mutex::new(Allowance::new(PROGRESS_WRITES_PER_SECOND, PROGRESS_WRITES_AT_ONCE)),
             concurrency: settings.concurrency,
         }
     }
@@ -91,7 +99,10 @@ impl Reconciler {
 
     async fn look(&self, key: &OrderKey) -> Result<(), ReconcileError> {
         let now = Timestamp::now();
-        let Some(snapshot) = self.index.snapshot(key, now, &self.settings) else { return Ok(()) };
+        let Some(mut snapshot) = self.index.snapshot(key, now, &self.settings) else { return Ok(()) };
+        // One for each World and one for the order is the most that one look can use.
+        let most = u32::try_from(snapshot.worlds.len()).unwrap_or(u32::MAX).saturating_add(1);
+        snapshot.progress_writes = self.allowance().take(most, now);
         let survey = survey(&snapshot);
         let request = survey.request(|least, placement| self.index.share(least, placement));
         let (grant, touched) = self.index.requested(&request);
@@ -99,6 +110,7 @@ impl Reconciler {
             self.wakes.now(other);
         }
         let plan = survey.plan(grant);
+        self.allowance().give_back(snapshot.progress_writes.saturating_sub(plan.progress_writes));
         let applied = self.apply(key, &snapshot, &plan.effects).await;
         self.index.settled(&request.uid);
         applied?;
@@ -132,6 +144,10 @@ impl Reconciler {
             self.show(key, reason, &message).await;
         }
         self.wakes.after(key.clone(), wait);
+    }
+
+    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether a namespace still has to be prepared for Worlds, and notes that it will be.

@@ -158,7 +158,8 @@ impl Survey<'_> {
         status::ended(self.snapshot, &self.steps, end, plan);
     }
 
-    fn go(self, grant: Grant, plan: &mut Plan, earliest: &mut Earliest) {
+    fn go(mut self, grant: Grant, plan: &mut Plan, earliest: &mut Earliest) {
+        self.put_off_progress(plan, earliest);
         self.write_worlds(plan);
         for step in &self.steps {
             earliest.note_some(step.look_again);
@@ -178,6 +179,18 @@ impl Survey<'_> {
         let starting = start::start(self.snapshot, &self.steps, &startable, grant, plan);
         status::active(self.snapshot, &self.steps, &starting, grant, plan);
         course::note_deadlines(self.snapshot, &self.steps, earliest);
+    }
+
+    /// Lets Worlds whose status would only show how far they are wait for their turn.
+    fn put_off_progress(&mut self, plan: &mut Plan, earliest: &mut Earliest) {
+        for step in self.steps.iter_mut().filter(|step| step.shows_progress_only()) {
+            if plan.progress_writes < self.snapshot.progress_writes {
+                plan.progress_writes += 1;
+            } else {
+                step.change = Change::None;
+                earliest.note(self.snapshot.now + signed(self.snapshot.settings.progress_interval));
+            }
+        }
     }
 
     fn write_worlds(&self, plan: &mut Plan) {

@@ -1,6 +1,5 @@
 //! What the order's status says next, and whether that is worth a write now.
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened, truth};
 use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, WorldCounts};
@@ -309,17 +308,25 @@ fn set_all(status: &mut WorkOrderStatus, snapshot: &Snapshot, lines: &[Line<'_>]
 
 /// Puts the status into the plan when it is worth a write now, else notes when it will be.
 ///
-/// - **Guarantees:** one write for each change of a condition; counts and texts alone wait for `progress_interval`.
+/// - **Guarantees:** one write for each change of a condition; counts and texts alone wait for `progress_interval`, and
+///   longer where other orders have something to show too.
 fn publish(snapshot: &Snapshot, status: WorkOrderStatus, plan: &mut Plan) {
     let old = snapshot.order.status.clone().unwrap_or_default();
     if old == status {
         return;
     }
-    let due: Option<Timestamp> =
-        snapshot.status_written.map(|written| written + signed(snapshot.settings.progress_interval));
-    match due {
-        Some(due) if due > snapshot.now && !is_significant(&old, &status) => plan.next_check = Some(due),
-        _ => plan.status = Some(status),
+    if is_significant(&old, &status) {
+        plan.status = Some(status);
+        return;
+    }
+    let interval = signed(snapshot.settings.progress_interval);
+    match snapshot.status_written.map(|written| written + interval) {
+        Some(due) if due > snapshot.now => plan.next_check = Some(due),
+        _ if plan.progress_writes >= snapshot.progress_writes => plan.next_check = Some(snapshot.now + interval),
+        _ => {
+            plan.progress_writes += 1;
+            plan.status = Some(status);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rules, one file each: pure functions of their arguments.
 
+pub mod allowance;
 pub mod capacity;
 pub mod deadlines;
 pub mod ranking;

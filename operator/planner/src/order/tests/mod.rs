@@ -1,4 +1,5 @@
 mod model;
+mod progress;
 
 use manyworlds_api::Duration;
 use manyworlds_api::result::FailureClass;
@@ -319,22 +320,6 @@ fn what_this_version_does_not_do_is_refused_not_ignored() {
     assert_eq!(model.condition("Finished"), truth("True", "NotSupported"));
     assert!(model.message().contains("spec.approval"));
     assert!(model.created_pods.is_empty());
-}
-
-#[test]
-fn a_stage_is_shown_once_it_has_lasted_two_seconds() {
-    let mut model = started(specification(&["alpha"]), 1);
-    let since = model.now;
-    model
-        .pods
-        .values_mut()
-        .for_each(|pod| pod.stages.prepare = crate::observation::StageState::Running { since: Some(since) });
-    let writes = model.writes;
-    let next_check = model.settle();
-    assert_eq!((model.writes, next_check), (writes, Some(since + crate::world::SHOWN_AFTER)));
-    model.pass(2);
-    model.settle();
-    assert_eq!(model.worlds["fix-alpha"].status.as_ref().unwrap().stage, Some(WorldStage::Preparing));
 }
 
 /// What may happen to a World's current pod.

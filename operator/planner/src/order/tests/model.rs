@@ -27,6 +27,7 @@ pub(super) struct Model {
     pub(super) events: Vec<Event>,
     pub(super) order_deleted: bool,
     status_written: Option<Timestamp>,
+    pub(super) progress_writes: u32,
     version: u64,
 }
 
@@ -77,6 +78,7 @@ impl Model {
             events: Vec::new(),
             order_deleted: false,
             status_written: None,
+            progress_writes: u32::MAX,
             version: 1,
         }
     }
@@ -89,6 +91,7 @@ impl Model {
             pods: self.pods.values().cloned().map(Arc::new).collect(),
             lost_nodes: self.lost_nodes.iter().cloned().collect(),
             status_written: self.status_written,
+            progress_writes: self.progress_writes,
             settings: Arc::new(Settings::new("runner".to_owned(), "http://operator".to_owned())),
         };
         let survey = survey(&snapshot);
