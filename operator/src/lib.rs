@@ -47,8 +47,8 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// cannot be written.
 pub fn run(settings: Settings) -> Result<(), Failure> {
     start_logs(&settings.log, settings.log_format)?;
-    // Two threads keep up with more events than one API server sends; more would cost memory on large machines.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // One thread decides and writes: it keeps up with more events than one API server sends, and wakes no other.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(settings))
 }
 

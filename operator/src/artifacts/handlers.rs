@@ -150,11 +150,21 @@ pub(super) async fn download(
             None => last_attempt(&api.store.artifact_list(&uid).await?, &world, name).ok_or_else(missing)?,
         };
         let bytes = api.store.artifact_get(&uid, &world, attempt, name).await?.ok_or_else(missing)?;
-        let digest = hexadecimal(&Sha256::digest(&bytes));
+        let digest = digest(&bytes).await;
         Ok::<_, RequestError>(([(DIGEST_HEADER, digest)], bytes))
     }
     .await;
     api.answered(found)
+}
+
+/// Returns the SHA-256 of an artifact. It may be large, and the thread decides about orders too.
+async fn digest(bytes: &[u8]) -> String {
+    let mut digest = Sha256::new();
+    for chunk in bytes.chunks(1 << 20) {
+        digest.update(chunk);
+        tokio::task::yield_now().await;
+    }
+    hexadecimal(&digest.finalize())
 }
 
 fn last_attempt(artifacts: &[StoredArtifact], world: &str, name: ArtifactName) -> Option<i32> {
