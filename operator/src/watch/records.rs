@@ -265,6 +265,8 @@ pub(super) fn observed_node(node: Node) -> ObservedNode {
 
 #[cfg(test)]
 mod tests {
+    use manyworlds_planner::observation::Urgency;
+
     use super::*;
 
     fn pod(state: &str) -> PodRecord {
@@ -298,6 +300,42 @@ mod tests {
             ),
         ] {
             assert_eq!(pod(state).into_observed().unwrap().1.stages.evaluate, expected);
+        }
+    }
+
+    #[test]
+    fn only_what_ends_or_goes_wrong_cannot_wait() {
+        for (state, expected) in [
+            (r#"{"waiting":{"reason":"PodInitializing"}}"#, Urgency::Routine),
+            (r#"{"running":{"startedAt":"2026-01-01T00:00:00Z"}}"#, Urgency::Routine),
+            (r#"{"waiting":{"reason":"ImagePullBackOff"}}"#, Urgency::Now),
+            (r#"{"terminated":{"exitCode":0}}"#, Urgency::Now),
+        ] {
+            assert_eq!(pod(state).into_observed().unwrap().1.urgency(), expected, "{state}");
+        }
+        let (_, running) = pod(r#"{"running":{}}"#).into_observed().unwrap();
+        let ended = |exit_code| StageState::Ended {
+            exit_code,
+            reason: String::new(),
+            message: String::new(),
+            started: None,
+            finished: None,
+        };
+        let with = |change: fn(&mut ObservedPod)| {
+            let mut pod = running.clone();
+            change(&mut pod);
+            pod.urgency()
+        };
+        assert_eq!(with(|pod| pod.phase = PodPhase::Failed), Urgency::Now);
+        assert_eq!(with(|pod| pod.presence = Presence::Terminating), Urgency::Now);
+        assert_eq!(with(|pod| pod.unschedulable = Some(String::new())), Urgency::Now);
+        assert_eq!(with(|pod| pod.conditions.push("DisruptionTarget".to_owned())), Urgency::Now);
+        for (exit_code, expected) in [(0, Urgency::Routine), (11, Urgency::Now)] {
+            let pod = ObservedPod {
+                stages: Stages { prepare: ended(exit_code), ..running.stages.clone() },
+                ..running.clone()
+            };
+            assert_eq!(pod.urgency(), expected, "prepare ended with {exit_code}");
         }
     }
 

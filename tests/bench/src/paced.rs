@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use kube::Api;
 use manyworlds_api::{WorkOrder, labels};
-use manyworlds_tests::{Result, orders};
+use manyworlds_tests::{Namespace, Result, orders};
 use tokio::task::JoinSet;
 
 use crate::context::Bench;
 use crate::figures::{Figure, Report, Target, percentile};
+use crate::floor;
+use crate::machine::ControlPlane;
+use crate::pods::Template;
 use crate::single::{WORLDS, finish_one};
 use crate::watch::{self, Light};
 
@@ -46,17 +49,55 @@ enum Happening {
     Order(Instant, Light),
 }
 
-/// Measures from the request that makes an order to its fifth pod, and from its last pod's end to its own.
+/// Measures from the request that makes an order to its fifth pod, and from its last pod's end to its own: of the floor for
+/// comparison, then of the operator.
 ///
 /// # Errors
 ///
 /// When orders do not finish.
 pub async fn measure(bench: &Bench, report: &mut Report) -> Result {
-    let count = bench.settings.paced_seconds * PACE;
-    eprintln!("{PACE} orders a second for {} s", bench.settings.paced_seconds);
+    // What this machine gives a client that does the least, so that a figure can be told from the machine.
+    let pattern = Template::new(bench).await?;
+    let namespace = bench.namespace().await?;
+    let client = bench.identity.cluster().await?.client;
+    let floor = tokio::spawn(floor::run(client, namespace.name.clone(), pattern));
+    let (mut created, mut finished) = tokio::select! {
+        times = pace(bench, &namespace) => times?,
+        ended = floor => return Err(format!("the floor ended early: {ended:?}").into()),
+    };
+    report.note(format!(
+        "paced floor: to its pods {:.0} ms (p50), {:.0} ms (p99); to Finished {:.0} ms, {:.0} ms",
+        percentile(&mut created, 50.0),
+        percentile(&mut created, 99.0),
+        percentile(&mut finished, 50.0),
+        percentile(&mut finished, 99.0),
+    ));
+    bench.clear(namespace).await?;
+
     let namespace = bench.namespace().await?;
     let operator = bench.operator().await?;
     finish_one(&namespace, "warm-up").await?;
+    let before = ControlPlane::now(&bench.cluster_folder());
+    let start = Instant::now();
+    let (mut created, mut finished) = pace(bench, &namespace).await?;
+    let busy = ControlPlane::now(&bench.cluster_folder()).since(&before, start.elapsed().as_secs_f64());
+    report.add(FIGURES[0], percentile(&mut created, 50.0));
+    report.add(FIGURES[1], percentile(&mut created, 99.0));
+    report.add(FIGURES[2], percentile(&mut finished, 50.0));
+    report.add(FIGURES[3], percentile(&mut finished, 99.0));
+    report.note(format!(
+        "paced: {} orders at {PACE} a second, open loop, times from watch events; busy cores: {busy}",
+        created.len()
+    ));
+    operator.kill()?;
+    bench.clear(namespace).await
+}
+
+/// Sends orders at their pace; returns, for every order, the milliseconds to its pods and those from its last pod's end to
+/// its own.
+async fn pace(bench: &Bench, namespace: &Namespace) -> Result<(Vec<f64>, Vec<f64>)> {
+    let count = bench.settings.paced_seconds * PACE;
+    eprintln!("{PACE} orders a second for {} s", bench.settings.paced_seconds);
     let client = &bench.cluster.client;
     let pods = watch::follow(client, &watch::pods(&namespace.name)).await?;
     let orders = watch::follow(client, &watch::orders(&namespace.name)).await?;
@@ -70,14 +111,7 @@ pub async fn measure(bench: &Bench, report: &mut Report) -> Result {
     for (name, sent) in sender.await?? {
         times.entry(name).or_default().sent = Some(sent);
     }
-    let (mut created, mut finished) = durations(&times);
-    report.add(FIGURES[0], percentile(&mut created, 50.0));
-    report.add(FIGURES[1], percentile(&mut created, 99.0));
-    report.add(FIGURES[2], percentile(&mut finished, 50.0));
-    report.add(FIGURES[3], percentile(&mut finished, 99.0));
-    report.note(format!("paced: {} orders at {PACE} a second, open loop, times from watch events", created.len()));
-    operator.kill()?;
-    bench.clear(namespace).await
+    Ok(durations(&times))
 }
 
 /// Sends orders at their times, and never waits for an answer before the next.
