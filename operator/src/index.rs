@@ -378,11 +378,7 @@ impl Seen {
     /// Returns the orders that a better node may help: those that wait, and those that no node could hold.
     fn next_in_queue_or_unplaceable(&self) -> Touched {
         let mut touched = self.next_in_queue();
-        let unplaceable = self.orders.iter().filter(|(_, entry)| {
-            entry.pods.is_empty()
-                && entry.order.as_ref().is_some_and(|order| order.metadata.deletion_timestamp.is_none())
-        });
-        touched.extend(unplaceable.map(|(key, _)| key.clone()));
+        touched.extend(self.capacity.unplaceable().filter_map(|uid| self.uids.get(uid).cloned()));
         touched
     }
 

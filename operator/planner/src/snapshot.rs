@@ -8,6 +8,7 @@ use manyworlds_api::{Duration, WorkOrder, World};
 
 use crate::observation::ObservedPod;
 use crate::policy::capacity::Resources;
+use crate::policy::placement::Misfits;
 
 /// Everything that one decision about one order is based on.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Grant {
     pub total: usize,
     /// What one World gets.
     pub size: Resources,
+    /// Why no node takes one, where it is so.
+    pub misfits: Option<Misfits>,
 }
 
 /// Settings of the operator that decisions depend on.

@@ -120,16 +120,14 @@ fn progress(steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> 
         );
         return (Reason::AwaitingCapacity, message);
     }
-    let retrying = steps.iter().any(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) }));
-    if retrying && grant.total == 0 && grant.waiting == 0 && grant.slots == 0 {
+    if let Some(misfits) = grant.misfits {
+        return (Reason::NoNodeFits, misfits.to_string());
+    }
+    if steps.iter().any(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) })) {
         return (
             Reason::AwaitingRetry,
             format!("{ended} of {all} Worlds have ended, the others wait for their next attempt"),
         );
-    }
-    if grant.total == 0 {
-        let message = "no ready and schedulable node that matches is large enough for one World; add such a node, or ask for less in worlds.sizing.perWorld";
-        return (Reason::NoNodeFits, message.to_owned());
     }
     (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
 }

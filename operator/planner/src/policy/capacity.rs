@@ -4,13 +4,13 @@
 //! they go to orders by priority, then age. kube-scheduler still places the pods.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Taint, Toleration};
 use manyworlds_api::work_order::ResourceAmounts;
 
+use super::placement::{Misfits, accepts, matches};
 use crate::observation::{ObservedNode, Placement, Readiness};
 use crate::quantity::{QuantityError, thousandths};
 use crate::snapshot::Grant;
@@ -148,6 +148,7 @@ pub struct Capacity {
     reserved: HashMap<String, (Resources, u64)>,
     queue: BTreeMap<QueueKey, Waiting>,
     places: HashMap<String, QueueKey>,
+    unplaceable: BTreeSet<String>,
 }
 
 impl Capacity {
@@ -215,7 +216,9 @@ impl Capacity {
         }
         let total = self.total(request.size, &request.placement);
         if total == 0 {
-            return Grant { size: request.size, waiting: self.queue.len(), ..Grant::default() };
+            self.unplaceable.insert(request.uid.clone());
+            let misfits = Some(Misfits::count(self.nodes.values(), request.size, &request.placement));
+            return Grant { size: request.size, waiting: self.queue.len(), misfits, ..Grant::default() };
         }
         let key = QueueKey { priority: Reverse(request.priority), created: request.created, uid: request.uid.clone() };
         let (granted, ahead) = self.grantable(&key, request);
@@ -236,6 +239,7 @@ impl Capacity {
             waiting: self.queue.len(),
             total,
             size: request.size,
+            misfits: None,
         }
     }
 
@@ -246,8 +250,9 @@ impl Capacity {
         }
     }
 
-    /// Takes an order out of the queue.
+    /// Takes an order out of the queue, and from those that no node could hold.
     pub fn withdrawn(&mut self, uid: &str) {
+        self.unplaceable.remove(uid);
         if let Some(key) = self.places.remove(uid) {
             self.queue.remove(&key);
         }
@@ -256,6 +261,11 @@ impl Capacity {
     /// Returns the uids of the orders that come next, the first one first.
     pub fn next_in_queue(&self, most: usize) -> impl Iterator<Item = &str> {
         self.queue.keys().take(most).map(|key| key.uid.as_str())
+    }
+
+    /// Returns the uids of the orders that wait for a node which could hold a World of theirs.
+    pub fn unplaceable(&self) -> impl Iterator<Item = &str> {
+        self.unplaceable.iter().map(String::as_str)
     }
 
     /// Returns how many orders wait.
@@ -368,30 +378,6 @@ fn close(rooms: &mut [Room<'_>], placement: &Placement) {
     for room in rooms.iter_mut().filter(|room| matches(room.node, placement)) {
         room.open = false;
     }
-}
-
-fn accepts(node: &ObservedNode, placement: &Placement) -> bool {
-    node.schedulable && node.readiness == Readiness::Ready && matches(node, placement)
-}
-
-/// Returns whether a World may run on a node: its labels are there and its taints are tolerated.
-fn matches(node: &ObservedNode, placement: &Placement) -> bool {
-    placement.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-        && node
-            .taints
-            .iter()
-            .filter(|taint| taint.effect != "PreferNoSchedule")
-            .all(|taint| placement.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let Toleration { effect, key, operator, value, toleration_seconds: _ } = toleration;
-    let effect_matches = effect.as_ref().is_none_or(|effect| effect.is_empty() || *effect == taint.effect);
-    let key_matches = key.as_ref().is_none_or(|key| key.is_empty() || *key == taint.key);
-    let value_matches = operator.as_deref() == Some("Exists")
-        || value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
-    let named = key.as_ref().is_some_and(|key| !key.is_empty()) || operator.as_deref() == Some("Exists");
-    effect_matches && key_matches && value_matches && named
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-use super::*;
+use k8s_openapi::api::core::v1::{Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use proptest::prelude::*;
+
+use super::*;
 
 const GIB: u64 = 1 << 30;
 
@@ -119,6 +121,20 @@ fn an_order_that_no_node_could_ever_hold_does_not_queue() {
     let grant = capacity.requested(&request("huge", 9, 100, 1));
     assert_eq!((grant.slots, grant.total, grant.place), (0, 0, None));
     assert_eq!(capacity.waiting(), 0);
+    assert_eq!(grant.misfits, Some(Misfits { too_small: 1, ..Misfits::default() }));
+}
+
+#[test]
+fn an_order_that_no_node_holds_is_remembered_until_one_does() {
+    let mut capacity = capacity([ObservedNode { schedulable: false, ..node("a", room(8, 32, 500)) }]);
+    let _ = capacity.requested(&request("first", 0, 2, 1));
+    let _ = capacity.requested(&request("second", 0, 1, 1));
+    assert_eq!(capacity.unplaceable().collect::<Vec<_>>(), ["first", "second"]);
+    capacity.node_set(node("a", room(8, 32, 500)));
+    let grant = capacity.requested(&request("first", 0, 2, 1));
+    assert_eq!((grant.slots, grant.misfits), (1, None));
+    capacity.withdrawn("second");
+    assert_eq!(capacity.unplaceable().count(), 0);
 }
 
 #[test]

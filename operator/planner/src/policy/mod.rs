@@ -3,6 +3,7 @@
 pub mod allowance;
 pub mod capacity;
 pub mod deadlines;
+pub mod placement;
 pub mod ranking;
 pub mod retry;
 pub mod score;

@@ -181,6 +181,24 @@ fn no_node_that_could_hold_a_world_is_said_plainly() {
 }
 
 #[test]
+fn a_world_that_lost_its_pod_waits_for_a_node_and_not_for_a_retry() {
+    let mut model = started(specification(&["alpha"]), 1);
+    let node = model.capacity.node("node").unwrap().clone();
+    model.capacity.node_set(crate::observation::ObservedNode { schedulable: false, ..node.clone() });
+    model.vanishes("fix-alpha-1");
+    model.settle();
+    assert_eq!(model.condition("Succeeded").1, "AwaitingRetry");
+    model.pass(2);
+    model.settle();
+    assert_eq!(model.condition("Stalled"), truth("True", "NoNodeFits"));
+    assert!(model.message().contains("1 cordoned"), "{}", model.message());
+    model.capacity.node_set(node);
+    model.settle();
+    assert_eq!(pods(&model), ["fix-alpha-1", "fix-alpha-2"]);
+    assert_eq!(model.condition("Stalled").0, "False");
+}
+
+#[test]
 fn parallelism_bounds_what_runs_at_once() {
     let mut spec = specification(&FIVE);
     spec.worlds.parallelism = 2;
