@@ -1,77 +1,16 @@
 //! Whole orders in real pods, with the operator that `make install` has put into the cluster.
-//!
-//! The namespace enforces the restricted Pod Security Standard, so a World's pod that asked for more would not be made.
-
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 use std::path::Path;
-use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace as NamespaceResource, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use manyworlds_api::world::WorldStage;
-use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus};
-use manyworlds_tests::{Cluster, Namespace, Result, eventually, orders};
-use serde_json::{Value, json};
-
-/// The repository that `make install` serves in the cluster.
-const REPOSITORY: &str = "http://git.manyworlds-demo.svc/xmltodict.git";
-/// How long an order of real pods may take on a busy machine with two cores.
-const LIMIT: Duration = Duration::from_mins(4);
-
-async fn restricted(purpose: &str) -> Result<(Cluster, Namespace)> {
-    let cluster = Cluster::any().await?;
-    let namespace = Namespace::new(&cluster, purpose).await?;
-    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
-    Api::<NamespaceResource>::all(cluster.client.clone())
-        .patch(&namespace.name, &PatchParams::default(), &Patch::Merge(&label))
-        .await?;
-    Ok((cluster, namespace))
-}
-
-/// An order of one World whose worker is a shell script.
-fn order(name: &str, script: &str) -> Value {
-    json!({
-        "apiVersion": "manyworlds.dev/v1alpha1",
-        "kind": "WorkOrder",
-        "metadata": {"name": name},
-        "spec": {
-            "source": {"git": {"url": REPOSITORY, "revision": "main"}},
-            "task": {"title": "Try it"},
-            "worlds": {
-                "variants": [{"name": "alpha"}],
-                "sizing": {"perWorld": {"cpu": "100m", "memory": "256Mi", "ephemeralStorage": "1Gi"}},
-            },
-            "worker": {
-                "plugin": "command",
-                "image": "docker.io/manyworlds/worker-python:0.1.0",
-                "command": ["sh", "-c", script],
-                "phaseTimeouts": {"coding": "60s", "testing": "60s"},
-            },
-            "retry": {"maxAttempts": 1},
-        },
-    })
-}
-
-async fn create(namespace: &Namespace, order: &Value) -> Result<WorkOrder> {
-    orders::create(&namespace.api(), &serde_json::from_value(order.clone())?).await
-}
-
-async fn finished(namespace: &Namespace, name: &str) -> Result<WorkOrderStatus> {
-    let api: Api<WorkOrder> = namespace.api();
-    eventually(&format!("{name} is finished"), LIMIT, || async {
-        let order = api.get(name).await?;
-        Ok(orders::is_finished(&order).then(|| order.status.clone().unwrap()))
-    })
-    .await
-}
-
-async fn world(namespace: &Namespace, name: &str) -> Result<WorldStatus> {
-    let api: Api<World> = namespace.api();
-    Ok(api.get(name).await?.status.unwrap_or_default())
-}
+use manyworlds_api::{WorkOrder, World};
+use manyworlds_tests::real::{LIMIT, create, finished, order, restricted, works, world};
+use manyworlds_tests::{Result, eventually, orders};
+use serde_json::json;
 
 /// W1, W3, W14: five real pods, five different results, one winner, and nothing that the others did could help them.
 #[tokio::test]
@@ -228,14 +167,7 @@ async fn a_deleted_pod_is_replaced_and_the_order_still_succeeds() -> Result {
     let (_cluster, namespace) = restricted("deleted").await?;
     create(&namespace, &order("deleted", "sleep 4; date > now")).await?;
     let pods: Api<Pod> = namespace.api();
-    eventually("the first attempt works", LIMIT, || async {
-        let pod = pods.get("deleted-alpha-1").await?;
-        let works = pod.status.and_then(|status| status.init_container_statuses).is_some_and(|containers| {
-            containers.iter().any(|container| container.name == "work" && container.started == Some(true))
-        });
-        Ok(works.then_some(()))
-    })
-    .await?;
+    works(&namespace, "deleted-alpha-1").await?;
     pods.delete("deleted-alpha-1", &DeleteParams::default().grace_period(1)).await?;
     let status = finished(&namespace, "deleted").await?;
     assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);

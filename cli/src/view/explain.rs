@@ -73,7 +73,15 @@ fn details(picture: &Picture, status: &WorldStatus, width: Option<usize>) -> Vec
         let text = format!("  +{} -{} lines in {}", diff.insertions, diff.deletions, files(diff.files));
         lines.push(Line::of(Tone::Muted, text));
     }
-    lines.extend(status.attempts.iter().flat_map(|ended| attempt(ended, width)));
+    // What is said of the World already, or of the attempt after this one, is not said again.
+    let said_by_world = status.message.as_deref().unwrap_or_default();
+    for (place, ended) in status.attempts.iter().enumerate() {
+        lines.push(attempt(ended));
+        let next = status.attempts.get(place + 1).map(|next| next.message.as_str());
+        if next.map_or(!said_by_world.contains(&ended.message), |next| next != ended.message) {
+            lines.extend(paragraph("    ", &ended.message, width));
+        }
+    }
     lines
 }
 
@@ -98,7 +106,7 @@ fn part(picture: &Picture, part: &ScorePart) -> Line {
     if part.reason.is_empty() { line } else { line.and(Tone::Muted, format!("  {}", part.reason)) }
 }
 
-fn attempt(attempt: &Attempt, width: Option<usize>) -> Vec<Line> {
+fn attempt(attempt: &Attempt) -> Line {
     let time = match (&attempt.start_time, &attempt.finish_time) {
         (Some(start), Some(end)) => format!(", {} from {}", length(seconds_between(start.0, end.0)), date(start.0)),
         _ => String::new(),
@@ -106,9 +114,7 @@ fn attempt(attempt: &Attempt, width: Option<usize>) -> Vec<Line> {
     let class = attempt.class.map_or_else(String::new, |class| format!(" ({})", class.as_str()));
     let node = attempt.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
     let head = format!("  attempt {}: {}{class}{node}{time}", attempt.number, attempt.reason);
-    let mut lines = vec![Line::of(Tone::Muted, head)];
-    lines.extend(paragraph("    ", &attempt.message, width));
-    lines
+    Line::of(Tone::Muted, head)
 }
 
 fn paragraph(indent: &str, text: &str, width: Option<usize>) -> Vec<Line> {
@@ -137,6 +143,13 @@ mod tests {
         for world in ["alpha", "beta", "gamma", "delta", "epsilon"] {
             place(world);
         }
+    }
+
+    #[test]
+    fn what_is_said_of_the_world_is_not_said_again_of_its_last_attempt() {
+        let text = plain_text(&explain(&sample::finished(), sample::now(), None));
+        assert_eq!(text.matches("the worker ran out of time and changed nothing").count(), 1, "{text}");
+        assert_eq!(text.matches("the node was low on memory").count(), 1, "{text}");
     }
 
     #[test]

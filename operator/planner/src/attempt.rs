@@ -326,7 +326,9 @@ fn start_trouble(pod: &ObservedPod) -> Option<Trouble> {
     {
         return Some(Trouble {
             reason: Reason::Unschedulable,
-            message: format!("no node takes its pod: {message}; make room, or ask for less in worlds.sizing.perWorld"),
+            message: format!(
+                "no node takes its pod: {message}; make room, ask for less in worlds.sizing.perWorld, or change worker.podTemplate"
+            ),
         });
     }
     waiting_trouble(pod)

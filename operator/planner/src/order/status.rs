@@ -123,11 +123,11 @@ fn progress(steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> 
     if let Some(misfits) = grant.misfits {
         return (Reason::NoNodeFits, misfits.to_string());
     }
-    if steps.iter().any(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) })) {
-        return (
-            Reason::AwaitingRetry,
-            format!("{ended} of {all} Worlds have ended, the others wait for their next attempt"),
-        );
+    let retrying = steps.iter().find(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) }));
+    if let Some(step) = retrying {
+        let why = step.status.message.as_deref().unwrap_or("it waits for its next attempt");
+        let message = format!("{ended} of {all} Worlds have ended; World {}: {why}", step.variant.name);
+        return (Reason::AwaitingRetry, message);
     }
     (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
 }

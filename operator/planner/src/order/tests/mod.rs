@@ -188,6 +188,7 @@ fn a_world_that_lost_its_pod_waits_for_a_node_and_not_for_a_retry() {
     model.vanishes("fix-alpha-1");
     model.settle();
     assert_eq!(model.condition("Succeeded").1, "AwaitingRetry");
+    assert!(model.message().contains("World alpha: attempt 1 failed: somebody deleted pod"), "{}", model.message());
     model.pass(2);
     model.settle();
     assert_eq!(model.condition("Stalled"), truth("True", "NoNodeFits"));

@@ -1,0 +1,150 @@
+//! What goes wrong with real pods becomes a condition that says what to do, soon after it can be known.
+
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, EvictParams, ListParams};
+use manyworlds_api::result::FailureClass;
+use manyworlds_api::{WorkOrder, World};
+use manyworlds_tests::real::{LIMIT, SHOWN_WITHIN, condition, create, finished, order, restricted, works, world};
+use manyworlds_tests::{Namespace, Result, eventually};
+use serde_json::{Value, json};
+
+/// Waits until a pod is what `known` looks for, and then for what the order says of it; returns the message.
+async fn shown(namespace: &Namespace, name: &str, reason: &str, known: fn(&Pod) -> bool) -> Result<String> {
+    let pods: Api<Pod> = namespace.api();
+    eventually(&format!("{reason} can be known of {name}"), LIMIT, || async {
+        Ok(pods.list(&ListParams::default()).await?.iter().any(|pod| belongs(pod, name) && known(pod)).then_some(()))
+    })
+    .await?;
+    let start = Instant::now();
+    let message = eventually(&format!("{name} says {reason}"), LIMIT, || async {
+        let (_, shown, message) = condition(namespace, name, "Succeeded").await?;
+        Ok((shown == reason).then_some(message))
+    })
+    .await?;
+    assert!(start.elapsed() <= SHOWN_WITHIN, "{name}: {reason} was shown after {:?}", start.elapsed());
+    Ok(message)
+}
+
+fn belongs(pod: &Pod, order: &str) -> bool {
+    pod.metadata.name.as_deref().is_some_and(|name| name.starts_with(&format!("{order}-")))
+}
+
+fn is_unschedulable(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.reason.as_deref() == Some("Unschedulable"))
+}
+
+fn cannot_pull(pod: &Pod) -> bool {
+    let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
+    let waiting = statuses.filter_map(|status| status.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    waiting.into_iter().any(|reason| ["ErrImagePull", "ImagePullBackOff"].contains(&reason))
+}
+
+fn has_failed(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+}
+
+fn with(mut manifest: Value, pointer: &str, value: Value) -> Value {
+    let (parent, field) = pointer.rsplit_once('/').unwrap_or(("", pointer));
+    if let Some(object) = manifest.pointer_mut(parent) {
+        object[field] = value;
+    }
+    manifest
+}
+
+/// An order whose Worlds cannot start says why, and what it holds is free once it is cancelled.
+async fn cancelled(namespace: &Namespace, name: &str) -> Result {
+    let api: Api<WorkOrder> = namespace.api();
+    let cancel = kube::api::Patch::Merge(json!({"spec": {"cancel": true}}));
+    api.patch(name, &kube::api::PatchParams::default(), &cancel).await?;
+    finished(namespace, name).await?;
+    let pods: Api<Pod> = namespace.api();
+    eventually(&format!("no pod of {name} holds a slot"), LIMIT, || async {
+        let held = pods.list(&ListParams::default()).await?.iter().any(|pod| belongs(pod, name) && !has_failed(pod));
+        Ok((!held).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_be_scheduled_is_shown() -> Result {
+    let (_cluster, namespace) = restricted("unschedulable").await?;
+    let needs = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}]}}});
+    let manifest = with(order("nowhere", "true"), "/spec/worker/podTemplate", json!({"affinity": needs}));
+    create(&namespace, &manifest).await?;
+    let message = shown(&namespace, "nowhere", "Unschedulable", is_unschedulable).await?;
+    assert!(message.contains("node affinity") && message.contains("worker.podTemplate"), "{message}");
+    assert_eq!(condition(&namespace, "nowhere", "Stalled").await?.0, "True");
+    cancelled(&namespace, "nowhere").await
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_shown() -> Result {
+    let (_cluster, namespace) = restricted("image").await?;
+    create(&namespace, &with(order("image", "true"), "/spec/worker/image", json!("registry.invalid/none:1"))).await?;
+    let message = shown(&namespace, "image", "ImagePullFailed", cannot_pull).await?;
+    assert!(message.contains("registry.invalid/none:1") && message.contains("imagePullSecrets"), "{message}");
+    assert_eq!(condition(&namespace, "image", "Stalled").await?.0, "True");
+    cancelled(&namespace, "image").await
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_reached_is_shown_and_tried_again() -> Result {
+    let (_cluster, namespace) = restricted("unreachable").await?;
+    let url = json!("http://git.nowhere.svc/repository.git");
+    create(&namespace, &with(order("away", "true"), "/spec/source/git/url", url)).await?;
+    let message = shown(&namespace, "away", "AwaitingRetry", has_failed).await?;
+    assert!(message.contains("git.nowhere.svc has no address"), "{message}");
+    assert!(message.contains("check source.git.url"), "{message}");
+    let attempts = world(&namespace, "away-alpha").await?.attempts;
+    assert_eq!(attempts[0].class, Some(FailureClass::Infrastructure));
+    assert!(!attempts[0].counted, "the worker is not to blame");
+    cancelled(&namespace, "away").await
+}
+
+#[tokio::test]
+async fn a_worker_that_uses_too_much_memory_is_named() -> Result {
+    let (_cluster, namespace) = restricted("memory").await?;
+    create(&namespace, &order("memory", "python3 -c 'x = bytearray(1 << 30)'; exit 1")).await?;
+    let status = finished(&namespace, "memory").await?;
+    let world = world(&namespace, "memory-alpha").await?;
+    let attempt = &world.attempts[0];
+    assert_eq!((attempt.class, attempt.reason.as_str()), (Some(FailureClass::Worker), "OutOfMemory"), "{attempt:?}");
+    assert!(attempt.counted);
+    let message = status.message.unwrap_or_default();
+    assert!(message.contains("raise worlds.sizing.perWorld.memory"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_evicted_pod_is_replaced_and_costs_the_world_nothing() -> Result {
+    let (_cluster, namespace) = restricted("evicted").await?;
+    create(&namespace, &order("evicted", "sleep 4; date > now")).await?;
+    let pods: Api<Pod> = namespace.api();
+    works(&namespace, "evicted-alpha-1").await?;
+    pods.evict("evicted-alpha-1", &EvictParams::default()).await?;
+    let status = finished(&namespace, "evicted").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let world = world(&namespace, "evicted-alpha").await?;
+    assert_eq!((world.attempt_count, world.counted_attempts), (2, 1), "{:?}", world.attempts);
+    assert_eq!(world.attempts[0].class, Some(FailureClass::Infrastructure), "{:?}", world.attempts);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_deleted_while_its_pod_cannot_start_leaves_nothing() -> Result {
+    let (_cluster, namespace) = restricted("deleted").await?;
+    create(&namespace, &with(order("stuck", "true"), "/spec/worker/image", json!("registry.invalid/none:1"))).await?;
+    shown(&namespace, "stuck", "ImagePullFailed", cannot_pull).await?;
+    namespace.api::<WorkOrder>().delete("stuck", &DeleteParams::default()).await?;
+    let (pods, worlds): (Api<Pod>, Api<World>) = (namespace.api(), namespace.api());
+    eventually("nothing is left of it", LIMIT, || async {
+        let left = pods.list(&ListParams::default()).await?.items.len()
+            + worlds.list(&ListParams::default()).await?.items.len();
+        Ok((left == 0).then_some(()))
+    })
+    .await
+}
