@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_tests::real::{LIMIT, create, finished, order, restricted, works, world};
 use manyworlds_tests::{Result, eventually, orders};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// W1, W3, W14: five real pods, five different results, one winner, and nothing that the others did could help them.
 #[tokio::test]
@@ -31,6 +31,31 @@ async fn five_worlds_fix_a_published_bug_and_the_best_one_wins() -> Result {
     let epsilon = stage("epsilon").await?;
     assert_eq!((epsilon.stage, epsilon.attempts[0].reason.as_str()), (Some(WorldStage::Failed), "WorkerTimedOut"));
     assert_eq!(stage("alpha").await?.sealed, Some(true));
+    Ok(())
+}
+
+/// The samples do what they say; `plugin` is a third party's plugin in Python (R4), in a pod.
+#[tokio::test]
+async fn the_samples_succeed() -> Result {
+    let (_cluster, namespace) = restricted("samples").await?;
+    let samples = ["command", "echo", "plugin", "policies"];
+    for name in samples {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../manifests/samples/{name}.yaml"));
+        for document in std::fs::read_to_string(file)?.split("\n---\n") {
+            let document: Value = serde_saphyr::from_str(document)?;
+            if document["kind"] == "ConfigMap" {
+                let map: ConfigMap = serde_json::from_value(document)?;
+                namespace.api::<ConfigMap>().create(&PostParams::default(), &map).await?;
+            } else {
+                create(&namespace, &document).await?;
+            }
+        }
+    }
+    for name in samples {
+        let status = finished(&namespace, name).await?;
+        assert_eq!(status.summary.as_deref(), Some("Succeeded"), "{name}: {:?}", status.message);
+    }
+    assert_eq!(world(&namespace, "plugin-alpha").await?.score.map(|score| score.total), Some(100));
     Ok(())
 }
 

@@ -166,7 +166,7 @@ pub struct ExtraVolume {
     #[schemars(length(min = 2, max = 512), regex(pattern = r"^(/[^/:]+)+$"))]
     pub mount_path: String,
 
-    /// The files of a ConfigMap, read-only.
+    /// The files of a ConfigMap, read-only and executable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapVolume>,
 
@@ -179,7 +179,7 @@ pub struct ExtraVolume {
     pub empty_dir: Option<EmptyDirectory>,
 }
 
-/// The files of a ConfigMap.
+/// The files of a ConfigMap, read-only and executable: it may hold a worker.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapVolume {

@@ -366,9 +366,12 @@ fn extra_volume(volume: &ExtraVolume) -> Volume {
         None => Volume::default(),
     };
     made.name = format!("{EXTRA_VOLUME_PREFIX}{name}");
-    made.config_map = config_map
-        .as_ref()
-        .map(|map| ConfigMapVolumeSource { name: map.name.clone(), ..ConfigMapVolumeSource::default() });
+    made.config_map = config_map.as_ref().map(|map| ConfigMapVolumeSource {
+        name: map.name.clone(),
+        // A ConfigMap may hold a worker.
+        default_mode: Some(0o555),
+        ..ConfigMapVolumeSource::default()
+    });
     made.persistent_volume_claim = persistent_volume_claim
         .as_ref()
         .map(|claim| PersistentVolumeClaimVolumeSource { claim_name: claim.claim_name.clone(), read_only: Some(true) });
