@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 CLUSTER := tests/cluster/cluster
 TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
-SCRIPTS := tests/cluster/cluster tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
+SCRIPTS := tests/cluster/cluster tests/packages tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
 	tests/demo/repository tests/demo/with-registry .ci/run charts/render
 # For `make bench`: the prefix of the figures to measure; all of them by default.
 ONLY ?=
@@ -19,7 +19,7 @@ ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) 
 	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm; \
 	export MANYWORLDS_TEST_FAKE_KUBECONFIG="$$($(CLUSTER) kubeconfig --fake)";
 
-.PHONY: help demo test unit bench cluster fake-cluster cluster-down images install programs lint generate rust
+.PHONY: help demo test unit bench cluster fake-cluster cluster-down images install programs lint generate packages rust
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,11 @@ help: ## Show this list
 demo: rust ## Start a cluster, install Manyworlds, and let five Worlds fix a real bug
 	tests/demo/demo
 
-test: rust lint cluster images install fake-cluster ## Everything that must pass: format, lints, and all tests, on a real cluster
+test: rust packages lint cluster images install fake-cluster ## Everything that must pass: format, lints, and all tests, on a real cluster
 	cargo build --workspace --locked
 	$(ENVIRONMENT) cargo test --workspace --locked
 
-unit: rust ## The tests that need no cluster
+unit: rust packages ## The tests that need no cluster
 	cargo test --workspace --locked --exclude manyworlds-tests
 
 # The program under test is the one of the images. Only the time to the first output needs a real node.
@@ -69,3 +69,6 @@ generate: rust ## Write the generated files again: CRDs, JSON Schemas, rendered 
 
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing; install it from https://rustup.rs (rust-toolchain.toml names the version)" >&2; exit 1; }
+
+packages:
+	tests/packages

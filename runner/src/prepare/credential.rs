@@ -39,7 +39,7 @@ const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword
 impl Credential {
     /// Reads the credential that the order names.
     pub(super) fn read(layout: &Layout, source: &GitSource, journal: &mut Journal) -> Result<Self, StageError> {
-        let is_ssh = source.url.starts_with("ssh://") || !source.url.contains("://");
+        let is_ssh = is_ssh(&source.url);
         let Some(reference) = &source.secret_ref else {
             if is_ssh {
                 return Err(missing(
@@ -95,6 +95,11 @@ impl Credential {
         }
         git
     }
+}
+
+/// Returns whether an address is one of SSH; the short form has no scheme.
+pub(super) fn is_ssh(url: &str) -> bool {
+    url.starts_with("ssh://") || !url.contains("://")
 }
 
 /// Returns scheme, host and port of an address.

@@ -6,7 +6,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::GitSource;
 
-use super::credential::Credential;
+use super::credential::{Credential, is_ssh};
 use crate::git::{Git, GitError, make_repository};
 use crate::layout::Layout;
 use crate::stage::StageError;
@@ -79,6 +79,20 @@ impl<'a> Repository<'a> {
         let failure = |class, reason, words: &str| StageError::new(class, reason, format!("{words} ({said})"));
         match classified(&said) {
             Fault::Revision => self.not_found(revision),
+            Fault::Credential if is_ssh(url) => failure(
+                FailureClass::Spec,
+                Reason::RepositoryUnauthorized,
+                &format!(
+                    "the host of {url} does not accept the key; put one that may read the repository as ssh-privatekey, without a passphrase, into the Secret that source.git.secretRef names"
+                ),
+            ),
+            Fault::HostUnknown => failure(
+                FailureClass::Spec,
+                Reason::RepositoryUnauthorized,
+                &format!(
+                    "known_hosts has no key of the host of {url}; add the line that ssh-keyscan prints for it to known_hosts in the Secret that source.git.secretRef names"
+                ),
+            ),
             Fault::Credential => failure(
                 FailureClass::Spec,
                 Reason::RepositoryUnauthorized,
@@ -124,6 +138,7 @@ enum Fault {
     Revision,
     Credential,
     HostKey,
+    HostUnknown,
     Certificate,
     Repository,
     Network,
@@ -136,6 +151,7 @@ const MEANINGS: &[(&str, Fault)] = &[
     ("no such ref", Fault::Revision),
     ("unadvertised object", Fault::Revision),
     ("did not send all necessary objects", Fault::Revision),
+    ("host key is known for", Fault::HostUnknown),
     ("host key verification failed", Fault::HostKey),
     ("certificate", Fault::Certificate),
     ("authentication failed", Fault::Credential),
@@ -170,6 +186,10 @@ mod tests {
             ("fatal: Authentication failed for 'https://host/'", Fault::Credential),
             ("fatal: unable to access 'https://host/': The requested URL returned error: 403", Fault::Credential),
             ("git@host: Permission denied (publickey).", Fault::Credential),
+            (
+                "No ED25519 host key is known for host and you have requested strict checking.\r\nHost key verification failed.",
+                Fault::HostUnknown,
+            ),
             ("Host key verification failed.\nfatal: Could not read from remote repository.", Fault::HostKey),
             ("fatal: unable to access 'https://host/': server certificate verification failed", Fault::Certificate),
             ("fatal: repository 'https://host/x.git/' not found", Fault::Repository),

@@ -123,6 +123,8 @@ pub struct Pod {
     path: Option<PathBuf>,
     /// The World's disk, as the operator tells `evaluate`.
     pub disk_bytes: Option<u64>,
+    /// Whether the stages run as the user of the test: ssh does not run under a user without an entry.
+    pub is_ours: bool,
     _repository: Repository,
 }
 
@@ -161,6 +163,7 @@ impl Pod {
             order: OrderDocument::new(identity, spec),
             path: None,
             disk_bytes: None,
+            is_ours: false,
             _repository: repository.clone(),
             root,
         }
@@ -193,7 +196,7 @@ impl Pod {
 
     pub fn command(&self, stage: &str) -> Command {
         let mut command = Command::new(self.root.path().join("runner"));
-        if is_root() {
+        if is_root() && !self.is_ours {
             command.uid(USER).gid(USER);
         }
         if let Some(path) = &self.path {
@@ -283,7 +286,8 @@ pub fn tell_to_end(runner: &Child) {
 /// The user of a World's processes.
 pub const USER: u32 = 10_001;
 
-fn is_root() -> bool {
+/// Returns whether the test runs as root.
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
