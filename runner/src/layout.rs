@@ -75,6 +75,16 @@ impl Layout {
         self.result_directory().join("worker.json")
     }
 
+    /// What the worker did that speaks against the World.
+    pub fn worker_reasons(&self) -> PathBuf {
+        self.result_directory().join("reasons.json")
+    }
+
+    /// Why there is nothing to judge.
+    pub fn failure(&self) -> PathBuf {
+        self.result_directory().join("failure.json")
+    }
+
     /// What the worker says about its work.
     pub fn worker_result(&self) -> PathBuf {
         self.work_directory().join("worker-result.json")

@@ -57,7 +57,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
 fn leave_word_of_panics(layout: &Layout, class: FailureClass) {
     let layout = layout.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let error = StageError::new(class, Reason::Unexpected, format!("the runner has a fault: {panic}"));
+        let told = panic.to_string().replace('\n', " ");
+        let advice = "report it with the log of the stage";
+        let error = StageError::new(class, Reason::Unexpected, format!("the runner has a fault, {advice}: {told}"));
         finish(&layout, Err(error));
         std::process::exit(stage::exit_code(class).into());
     }));

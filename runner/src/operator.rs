@@ -23,6 +23,8 @@ use crate::text::say;
 const PATIENCE_TO_BEGIN: Duration = Duration::from_secs(90);
 /// How long it may be away before a World gives up whose work is done: much is lost then.
 const PATIENCE_TO_STORE: Duration = Duration::from_mins(5);
+/// How long it may be away before the log of an attempt that failed is given up.
+const PATIENCE_TO_LEAVE: Duration = Duration::from_secs(20);
 /// How long a request may take that nothing depends on.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take.
@@ -61,22 +63,27 @@ impl Operator {
 
     /// Stores an artifact.
     pub(crate) fn artifact_put(&self, name: ArtifactName, bytes: &[u8]) -> Result<ArtifactDigest, StageError> {
+        self.put(name, bytes, PATIENCE_TO_STORE)
+    }
+
+    fn put(&self, name: ArtifactName, bytes: &[u8], patience: Duration) -> Result<ArtifactDigest, StageError> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
-        self.persistently(PATIENCE_TO_STORE, Reason::ArtifactsNotStored, |token| {
+        self.persistently(patience, Reason::ArtifactsNotStored, |token| {
             self.client
                 .put(format!("{}{path}", self.identity.service_url))
                 .bearer_auth(token)
                 .body(bytes.to_vec())
                 .send()
         })?;
-        let sha256 = hexadecimal(&Sha256::digest(bytes));
-        Ok(ArtifactDigest { name, sha256, bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX) })
+        Ok(digest(name, bytes))
     }
 
     /// Stores an artifact if the operator takes it at once: a log that can be read elsewhere is worth no wait.
-    pub(crate) fn artifact_offer(&self, name: ArtifactName, bytes: &[u8]) {
+    ///
+    /// Returns nothing where it was not taken.
+    pub(crate) fn artifact_offer(&self, name: ArtifactName, bytes: &[u8]) -> Option<ArtifactDigest> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
-        let Ok(token) = fs::read_to_string(&self.token) else { return };
+        let token = fs::read_to_string(&self.token).ok()?;
         let sent = self
             .client
             .put(format!("{}{path}", self.identity.service_url))
@@ -86,6 +93,16 @@ impl Operator {
             .send();
         if let Err(error) = sent.and_then(Response::error_for_status) {
             say(&format!("the operator did not take the artifact {name}: {}", chain(&error)));
+            return None;
+        }
+        Some(digest(name, bytes))
+    }
+
+    /// Stores an artifact of an attempt that has failed. The failure is what counts, so the wait is short and what was
+    /// not stored is no other failure.
+    pub(crate) fn artifact_leave(&self, name: ArtifactName, bytes: &[u8]) {
+        if let Err(error) = self.put(name, bytes, PATIENCE_TO_LEAVE) {
+            say(&format!("the artifact {name} is lost: {}", error.message));
         }
     }
 
@@ -124,6 +141,11 @@ impl Operator {
             wait = (wait * 2).min(longest);
         }
     }
+}
+
+fn digest(name: ArtifactName, bytes: &[u8]) -> ArtifactDigest {
+    let sha256 = hexadecimal(&Sha256::digest(bytes));
+    ArtifactDigest { name, sha256, bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX) }
 }
 
 fn unreachable_operator(why: &str) -> StageError {

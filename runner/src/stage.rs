@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::result::{FailureClass, StageReport};
+use manyworlds_api::result::{FailureClass, StageFailure, StageReport};
 
 use crate::layout::Layout;
-use crate::text::say;
+use crate::text::{one_line, say};
 
 /// Why a stage failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,14 @@ pub struct StageError {
 
 impl StageError {
     pub(crate) fn new(class: FailureClass, reason: Reason, message: impl Into<String>) -> Self {
-        Self { class, reason, message: message.into() }
+        // It may repeat what a program has said, or the name of a file that it has made.
+        Self { class, reason, message: one_line(&message.into()) }
+    }
+
+    /// Takes over why an earlier stage left nothing to do.
+    pub(crate) fn reported(failure: StageFailure) -> Self {
+        let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == failure.reason);
+        Self::new(failure.class, reason.unwrap_or(Reason::Unexpected), failure.message)
     }
 
     /// A file could not be read or written.

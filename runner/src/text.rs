@@ -45,6 +45,11 @@ pub(crate) fn clean(text: &str) -> String {
     cleaned
 }
 
+/// Returns the text as one line without control characters: names of files may hold any.
+pub(crate) fn one_line(text: &str) -> String {
+    clean(text).replace('\n', " ")
+}
+
 /// Skips the rest of a terminal's escape sequence.
 fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match characters.peek() {
@@ -76,7 +81,7 @@ fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 
 /// Returns whether a character turns the direction of the text around it, so that it reads as something else.
 const fn is_direction(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 /// Returns the last bytes of a text, cut at a character's border.
@@ -98,6 +103,7 @@ mod tests {
         assert_eq!(clean("\u{1b}]0;title\u{7}text"), "text");
         assert_eq!(clean("a\u{202e}b"), "ab");
         assert_eq!(clean("\u{1b}"), "");
+        assert_eq!(one_line("a\n\u{1b}[1mb"), "a b");
     }
 
     #[test]

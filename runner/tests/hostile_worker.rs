@@ -27,7 +27,10 @@ fn works(worker: &str) -> (Pod, i32, StageReport) {
 }
 
 fn refused(worker: &str) -> String {
-    let (_, code, report) = works(worker);
+    let (pod, code, report) = works(worker);
+    assert!(code == 0 && report.worker.is_some(), "{worker}: {report:?}");
+    let (code, report) = pod.stage("evaluate");
+    assert!(pod.artifact("work-log").contains("the worker ended"));
     let failure = report.failure.unwrap_or_else(|| panic!("{worker}: it ended with {code}"));
     let told = (code, failure.class, failure.reason.as_str());
     assert_eq!(told, (12, FailureClass::Worker, Reason::ChangeRefused.as_str()), "{}", failure.message);
@@ -99,7 +102,8 @@ fn a_worker_cannot_end_its_runner_and_is_told_of() {
     let (pod, code, report) = works("echo y > file; kill -TERM $PPID; kill -INT $PPID; sleep 0.3; echo z > file");
     assert_eq!((code, report.worker.unwrap().exit_code), (0, Some(0)));
     assert_eq!(fs::read_to_string(pod.worktree().join("file")).unwrap(), "z\n");
-    pod.stage("evaluate");
+    let reasons = pod.stage("evaluate").1.result.unwrap().reasons;
+    assert!(reasons.iter().any(|reason| reason.contains("told the runner to end")), "{reasons:?}");
     assert!(pod.artifact("work-log").contains("told the runner to end"));
 }
 
@@ -153,4 +157,38 @@ fn a_worker_that_fills_the_disk_is_ended_before_its_pod_is_evicted() {
     assert_eq!((code, report.worker.unwrap().exit_code), (0, None));
     let log = fs::read_to_string(pod.path("/manyworlds/work/result/work.log")).unwrap();
     assert!(log.contains("filled the World's disk"), "{log}");
+    let reasons = pod.stage("evaluate").1.result.unwrap().reasons;
+    assert!(reasons.iter().any(|reason| reason.contains("filled the World's disk")), "{reasons:?}");
+}
+
+#[test]
+fn names_of_files_bring_no_control_characters_into_a_reason() {
+    let worker = "mkdir -p tests; touch \"tests/$(printf 'a\\033[31mb\\nc')\"; echo y > file";
+    let mut changes = gated(worker, &[("check", "true")]);
+    changes["evaluation"]["protectedPaths"] = json!(["tests/**"]);
+    let reasons = Pod::new(&repository(), &changes).result().reasons;
+    assert!(reasons[0].ends_with("tests/ab c"), "{reasons:?}");
+}
+
+#[test]
+fn links_that_lead_out_by_another_link_are_refused() {
+    let worker = "mkdir a; ln -s .. a/up; ln -s a/up/../../etc out";
+    let result = Pod::new(&repository(), &gated(worker, &[("check", "true")])).result();
+    assert_eq!((result.score(), result.gates[0].outcome), (0, GateOutcome::NotRun));
+    assert!(result.reasons[0].contains("out is a link to a/up/../../etc"), "{:?}", result.reasons);
+}
+
+#[test]
+fn a_link_or_file_in_the_place_of_a_protected_folder_does_not_hide_it() {
+    for worker in ["rm -r tests; mkdir mine; echo mine > mine/kept; ln -s mine tests", "rm -r tests; echo mine > tests"]
+    {
+        let mut changes =
+            gated(&format!("{worker}; echo y > file"), &[("check", "test ! -h tests && grep -q theirs tests/kept")]);
+        changes["evaluation"]["protectedPaths"] = json!(["tests/**"]);
+        let repository = Repository::new(&[("file", "x"), ("tests/kept", "theirs")]);
+        let pod = Pod::new(&repository, &changes);
+        let result = pod.result();
+        assert_eq!(result.score(), 100, "{worker}: {result:?}");
+        assert!(result.reasons[0].contains("protected files"), "{worker}: {:?}", result.reasons);
+    }
 }

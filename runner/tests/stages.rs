@@ -66,15 +66,22 @@ fn a_worker_that_fails_or_hangs_still_has_its_change_judged() {
 
 #[test]
 fn a_worker_that_changes_nothing_fails_with_the_reason() {
-    let mut slow = script("exec sleep 1000");
+    let mut slow = script("echo said; exec sleep 1000");
     slow["worker"]["phaseTimeouts"] = json!({ "coding": "1s" });
-    for (changes, reason) in
-        [(script("true"), Reason::NoChange), (script("exit 3"), Reason::WorkerFailed), (slow, Reason::WorkerTimedOut)]
-    {
+    for (changes, reason) in [
+        (script("echo said"), Reason::NoChange),
+        (script("echo said; exit 3"), Reason::WorkerFailed),
+        (slow, Reason::WorkerTimedOut),
+    ] {
         let pod = Pod::new(&repository(), &changes);
         pod.stage("prepare");
+        // It ends well, so that the stage follows that can store the log.
         let (code, report) = pod.stage("work");
+        assert_eq!((code, failure(&report)), (0, (FailureClass::Worker, reason.as_str())));
+        assert!(report.worker.is_some(), "onExitCodes is held against the worker's exit code");
+        let (code, report) = pod.stage("evaluate");
         assert_eq!((code, failure(&report)), (12, (FailureClass::Worker, reason.as_str())));
+        assert!(pod.artifact("work-log").starts_with("said\n"));
     }
 }
 

@@ -96,6 +96,8 @@ async fn hostile_candidates_fail_and_cost_the_others_nothing() -> Result {
         ("steals", &format!("cat {token}")),
         ("reads", "cat /proc/1/environ || cat /proc/1/mem || ls /proc/1/fd/"),
         ("kills", "kill -9 1"),
+        ("ends", "kill -TERM 1"),
+        ("spoils", "chmod 0 /manyworlds/evaluation/evidence/repository.git"),
         ("lingers", "(setsid sh -c 'sleep 300; echo x > /dev/termination-log' &) ; true"),
         ("floods", "yes | head -c 40000000; true"),
     ];
@@ -112,13 +114,71 @@ async fn hostile_candidates_fail_and_cost_the_others_nothing() -> Result {
     let status = finished(&namespace, "hostile").await?;
     let score = |name: &str| status.ranking.iter().find(|ranked| ranked.world == name).unwrap().score;
     assert_eq!(score("honest"), Some(100));
-    for name in ["forges", "rewrites", "steals", "reads", "kills"] {
+    for name in ["forges", "rewrites", "steals", "reads", "kills", "ends"] {
         assert_eq!(score(name), Some(0), "{name}");
     }
-    for (name, word) in [("lingers", "left"), ("floods", "flooded")] {
+    let reached = "reached for what belongs to its judge";
+    for (name, word) in [
+        ("forges", reached),
+        ("rewrites", reached),
+        ("steals", reached),
+        ("reads", reached),
+        ("kills", reached),
+        ("ends", reached),
+        ("spoils", "changed what belongs to its judge"),
+        ("lingers", "left"),
+        ("floods", "flooded"),
+    ] {
         let reasons = world(&namespace, &format!("hostile-{name}")).await?.reasons;
         assert!(reasons.iter().any(|reason| reason.contains(word)), "{name}: {reasons:?}");
     }
+    Ok(())
+}
+
+/// W14: workers may do what they like in their own container, and cannot end the runner in it.
+#[tokio::test]
+async fn hostile_workers_are_named_and_cost_the_others_nothing() -> Result {
+    let (_cluster, namespace) = restricted("workers").await?;
+    let variants = [
+        ("honest", "date > now"),
+        ("ends", "kill -TERM 1; kill -9 1; sleep 1; date > now"),
+        ("forges", "echo '{\"version\":1}' > /dev/termination-log; date > now"),
+        ("lingers", "(setsid sleep 300 >/dev/null 2>&1 &); sleep 0.5; date > now"),
+    ];
+    let mut manifest = order("workers", "true");
+    manifest["spec"]["worlds"]["variants"] = variants
+        .iter()
+        .map(|(name, script)| json!({"name": name, "worker": {"command": ["sh", "-c", script]}}))
+        .collect();
+    manifest["spec"]["worlds"]["parallelism"] = json!(variants.len());
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "workers").await?;
+    for (name, word) in
+        [("honest", None), ("ends", Some("told the runner to end")), ("forges", None), ("lingers", Some("left"))]
+    {
+        let ranked = status.ranking.iter().find(|ranked| ranked.world == name).unwrap();
+        assert_eq!(ranked.score, Some(100), "{name}: its change is judged like any other");
+        let reasons = world(&namespace, &format!("workers-{name}")).await?.reasons;
+        let named = word.is_none_or(|word| reasons.iter().any(|reason| reason.contains(word)));
+        assert!(named && reasons.is_empty() == word.is_none(), "{name}: {reasons:?}");
+    }
+    Ok(())
+}
+
+/// The log of a worker that left nothing to judge is stored all the same: its container's own goes with the pod.
+#[tokio::test]
+async fn the_log_of_a_failed_worker_outlives_its_pod() -> Result {
+    let (_cluster, namespace) = restricted("logs").await?;
+    let mut manifest = order("logs", "echo said; exec sleep 100");
+    manifest["spec"]["worker"]["phaseTimeouts"] = json!({"coding": "2s"});
+    create(&namespace, &manifest).await?;
+    finished(&namespace, "logs").await?;
+    let world = world(&namespace, "logs-alpha").await?;
+    assert_eq!(world.attempts[0].reason.as_str(), "WorkerTimedOut");
+    let pods: Api<Pod> = namespace.api();
+    let log = LogParams { container: Some("evaluate".to_owned()), ..LogParams::default() };
+    let log = pods.logs("logs-alpha-1", &log).await?;
+    assert!(log.contains("WorkerTimedOut") && !log.contains("did not take") && !log.contains("is lost"), "{log}");
     Ok(())
 }
 

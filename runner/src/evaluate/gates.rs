@@ -15,11 +15,12 @@ use super::counts::{self, Counts};
 use super::gate::Cell;
 use super::inspection::refused_in_output;
 use super::restoration::Damaged;
+use super::tripwire::Tripwire;
 use crate::files;
 use crate::layout::Layout;
 use crate::process::{Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
-use crate::text::{say, tail};
+use crate::text::{one_line, say, tail};
 
 /// The longest reason of a gate, in bytes.
 const REASON_BYTES: usize = 400;
@@ -35,8 +36,11 @@ pub(super) struct Gates<'a> {
     order: &'a OrderDocument,
     supervisor: &'a Supervisor,
     cell: Cell<'a>,
+    /// What a gate has no business with.
+    watched: [PathBuf; 3],
     deadline: Instant,
-    reasons: Vec<String>,
+    /// What the gates found that speaks against the World.
+    pub(super) reasons: Vec<String>,
     /// Reports that were removed before their gates ran, so that they count as what those gates wrote.
     reports: HashSet<PathBuf>,
     /// Whether a gate has spoilt the ground for those after it.
@@ -69,6 +73,7 @@ impl<'a> Gates<'a> {
             order,
             supervisor,
             cell,
+            watched: [layout.termination_log(), layout.evidence(), layout.result_directory()],
             deadline,
             reasons: Vec::new(),
             reports: HashSet::new(),
@@ -76,11 +81,6 @@ impl<'a> Gates<'a> {
             outputs: Vec::new(),
             log: String::new(),
         }
-    }
-
-    /// Returns what the gates found that speaks against the World.
-    pub(super) fn reasons(&self) -> Vec<String> {
-        self.reasons.clone()
     }
 
     /// Runs every gate.
@@ -145,8 +145,13 @@ impl<'a> Gates<'a> {
         }
         say(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
         let left = self.deadline.saturating_duration_since(Instant::now());
+        let tripwire = Tripwire::lay(&self.watched);
         let outcome = self.cell.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
+        if let Some(path) = tripwire.touched(&self.watched) {
+            self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
+        }
         if outcome.stopped == Some(Stopped::Told) {
+            self.keep(gate, &outcome);
             let message = "the pod was told to end while the gates ran";
             return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
         }
@@ -219,7 +224,7 @@ fn empty(gate: &Gate) -> GateResult {
 }
 
 fn not_run(gate: &Gate, reason: &str) -> GateResult {
-    GateResult { reason: shortened(reason, REASON_BYTES), ..empty(gate) }
+    GateResult { reason: shortened(&one_line(reason), REASON_BYTES), ..empty(gate) }
 }
 
 /// Gives a gate its outcome and points.

@@ -27,21 +27,15 @@ pub(super) fn raw_changes(raw: &str) -> Vec<RawChange> {
 }
 
 /// Returns whether a link leads out of the tree, or to git's own folder in it.
+///
+/// One that goes up again after it has gone down counts as such: the folder that it goes up from may itself be a link, and
+/// then it comes out elsewhere than its words say.
 pub(super) fn leaves_tree(path: &str, target: &str) -> bool {
-    if target.starts_with('/') {
-        return true;
-    }
-    let mut depth = path.split('/').count().saturating_sub(1);
-    for part in target.split('/') {
-        match part {
-            ".." if depth == 0 => return true,
-            ".." => depth -= 1,
-            "" | "." => {}
-            _ if part.eq_ignore_ascii_case(".git") => return true,
-            _ => depth += 1,
-        }
-    }
-    false
+    let depth = path.split('/').count() - 1;
+    let parts: Vec<&str> = target.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let ups = parts.iter().take_while(|part| **part == "..").count();
+    let rest = &parts[ups..];
+    target.starts_with('/') || ups > depth || rest.iter().any(|part| *part == ".." || part.eq_ignore_ascii_case(".git"))
 }
 
 /// Reads `git diff --numstat -z`.
@@ -97,7 +91,9 @@ mod tests {
             ("a/b/link", "../../file", false),
             ("a/b/link", "../../../file", true),
             ("link", "/etc/passwd", true),
-            ("a/link", "b/../../c", false),
+            ("a/b/link", "./.././c", false),
+            // By another link, a/b -> .., it is outside.
+            ("link", "a/b/../../c", true),
             ("a/link", "b/../../../c", true),
             ("link", ".Git/config", true),
         ] {

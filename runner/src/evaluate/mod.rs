@@ -11,10 +11,14 @@ mod inspection;
 mod protection;
 mod report;
 mod restoration;
+mod tripwire;
 
 use std::fs;
 
+use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::order_document::OrderDocument;
+use manyworlds_api::report_document::GateOutput;
 use manyworlds_api::result::{FailureClass, StageReport, WorldResult};
 use manyworlds_api::work_order::Sealing;
 
@@ -24,22 +28,66 @@ use crate::operator::Operator;
 use crate::order::{Identity, load};
 use crate::process::Supervisor;
 use crate::stage::StageError;
-use crate::text::say;
+use crate::text::{one_line, say};
 use candidate::Candidate;
 use gates::Gates;
+use report::WorkerLog;
 
 /// Runs the stage.
 ///
+/// - **Guarantees:** what the worker printed is stored before anything is judged, so that it can be read however this
+///   stage ends; where it fails, so is what the gates have printed until then.
+///
 /// # Errors
 ///
-/// [`StageError`] with class `Evaluation` when the gates could not be run, `Infrastructure` when the artifacts could not
-/// be stored, and `Cancelled` when the pod was told to end.
+/// [`StageError`] with class `Worker` when `work` left nothing to judge, `Evaluation` when the gates could not be run,
+/// `Infrastructure` when the artifacts could not be stored, and `Cancelled` when the pod was told to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let supervisor =
         Supervisor::start(layout).map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;
-    git::require()?;
     let identity = Identity::from_environment()?;
     let (order, base) = load(layout)?;
+    let operator = Operator::new(layout, &identity)?;
+    let worker = WorkerLog::offer(layout, &operator);
+    if let Some(failure) = report::failure(layout) {
+        worker.leave(&operator);
+        return Err(failure);
+    }
+    let mut log = String::new();
+    let judged = judge(layout, &supervisor, &order, &base, &identity, &mut log);
+    let stored = judged.and_then(|judged| {
+        say(&format!("scored {} of 100", judged.result.score()));
+        report::Storage { layout, operator: &operator, order: &order, identity: &identity, base: &base }
+            .store(judged, &worker, &log)
+    });
+    match stored {
+        Ok(result) => Ok(StageReport { base_commit: Some(base), result: Some(result), ..StageReport::done() }),
+        Err(error) => {
+            worker.leave(&operator);
+            log.push_str(&format!("{}: {}\n", error.reason, error.message));
+            operator.artifact_offer(ArtifactName::EvaluateLog, log.as_bytes());
+            Err(error)
+        }
+    }
+}
+
+/// What was found out about a candidate.
+struct Judged {
+    result: WorldResult,
+    patch: Vec<u8>,
+    outputs: Vec<GateOutput>,
+}
+
+/// Runs the gates; `log` gets what they print, whatever comes of it.
+fn judge(
+    layout: &Layout,
+    supervisor: &Supervisor,
+    order: &OrderDocument,
+    base: &str,
+    identity: &Identity,
+    log: &mut String,
+) -> Result<Judged, StageError> {
+    git::require()?;
     for folder in [layout.evidence(), layout.scratch(), layout.checkout()] {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
     }
@@ -48,21 +96,21 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         let message = "the kernel of the node has no Landlock, so the gates cannot be confined; use another node, or set evaluation.sealing to Preferred";
         return Err(StageError::new(FailureClass::Evaluation, Reason::NotSealed, message));
     }
-    let candidate = Candidate::make(layout, &order, &base, &identity)?;
-    let mut gates = Gates::new(layout, &order, &supervisor, sealed);
-    let results = gates.run(&candidate)?;
-    let mut reasons = candidate.reasons.clone();
-    reasons.extend(gates.reasons());
+    let candidate = Candidate::make(layout, order, base, identity)?;
+    let mut gates = Gates::new(layout, order, supervisor, sealed);
+    let results = gates.run(&candidate);
+    log.push_str(&gates.log);
+    let mut reasons = report::worker_reasons(layout);
+    reasons.extend(candidate.reasons);
+    reasons.extend(gates.reasons);
     let result = WorldResult {
-        commit: candidate.commit.clone(),
+        commit: candidate.commit,
         sealed,
-        gates: results,
+        gates: results?,
         diff: candidate.diff,
         artifacts: Vec::new(),
-        reasons,
+        // They name files of the worker's, whose names may be anything.
+        reasons: reasons.iter().map(|reason| one_line(reason)).collect(),
     };
-    say(&format!("scored {} of 100", result.score()));
-    let operator = Operator::new(layout, &identity)?;
-    let result = report::store(layout, &operator, &order, &identity, &base, &candidate, result, &gates)?;
-    Ok(StageReport { base_commit: Some(base), result: Some(result), ..StageReport::done() })
+    Ok(Judged { result, patch: candidate.patch, outputs: gates.outputs })
 }

@@ -1,6 +1,8 @@
 //! `work`: runs the worker and takes what it changed.
 //!
-//! A worker that fails or runs out of time still has its change judged, if there is one.
+//! A worker that fails or runs out of time still has its change judged, if there is one. Where there is nothing to judge
+//! this stage ends well all the same and leaves the reason: it holds no token, so `evaluate` has to store the worker's log
+//! before it fails for that reason.
 
 mod change;
 mod plugin;
@@ -26,6 +28,8 @@ pub use plugin::{Handled, Plugin, WorkContext, WorkerError};
 
 /// How many bytes of a worker's output are kept.
 const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// A worker that prints more than this has flooded its log.
+const FLOOD_BYTES: usize = 64 * 1024 * 1024;
 /// How much of the World's disk a worker may fill, in tenths: a pod that fills all of it is evicted, and the rest is for
 /// taking the change.
 const DISK_TENTHS: u64 = 8;
@@ -36,7 +40,7 @@ const SUMMARY_BYTES: usize = 512;
 ///
 /// # Errors
 ///
-/// [`StageError`] with class `Worker` when there is no change to judge, and with class `Cancelled` when the pod was told
+/// [`StageError`] with class `Spec` when the worker could not be started, and with class `Cancelled` when the pod was told
 /// to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let supervisor = Supervisor::start(layout).map_err(|error| StageError::file(&layout.work_directory(), &error))?;
@@ -58,22 +62,36 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
             (vec![layout.order_directory(), layout.work_directory(), layout.temporary()], bytes / 10 * DISK_TENTHS)
         }),
     };
-    let Worked { report, output } = work(&supervisor, &order, &context, &limits)?;
-    keep(layout, &report, &output).map_err(|error| change::refused(&error.to_string()))?;
-    let taken = change::take(layout, &worktree, &base, &order, &identity)?;
-    match taken {
-        Some(commit) => {
+    let worked = work(&supervisor, &order, &context, &limits)?;
+    keep(layout, &worked).map_err(|error| change::refused(&error.to_string()))?;
+    let Worked { report, reasons, .. } = worked;
+    let taken = change::take(layout, &worktree, &base, &order, &identity)
+        .and_then(|taken| taken.ok_or_else(|| without_change(&report, &reasons, &order)));
+    let ended = match taken {
+        Ok(commit) => {
             say(&format!("took the change as {commit}"));
-            Ok(StageReport { base_commit: Some(base), worker: Some(report), ..StageReport::done() })
+            StageReport::done()
         }
-        None => Err(without_change(&report, &order)),
-    }
+        Err(error) => leave(layout, error)?,
+    };
+    Ok(StageReport { base_commit: Some(base), worker: Some(report), ..ended })
+}
+
+/// Leaves for `evaluate` why there is nothing to judge.
+fn leave(layout: &Layout, error: StageError) -> Result<StageReport, StageError> {
+    say(&format!("failed ({}): {}", error.reason, error.message));
+    let report = StageReport::failed(error.class, error.reason, error.message.clone());
+    let written = serde_json::to_vec(&report).map_err(std::io::Error::other);
+    // Where not even that can be written, as on a full disk, the stage fails by itself.
+    written.and_then(|bytes| fs::write(layout.failure(), bytes)).map(|()| report).map_err(|_| error)
 }
 
 /// What came of the worker, besides its change.
 struct Worked {
     report: WorkerReport,
     output: String,
+    /// What it did that speaks against the World.
+    reasons: Vec<String>,
 }
 
 fn work(
@@ -86,7 +104,9 @@ fn work(
     let outcome = match plugin.handle(order, context)? {
         Handled::Done(summary) => {
             let report = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary };
-            return Ok(Worked { report, output: String::new() });
+            let mut journal = Journal::default();
+            journal.say(&format!("the worker {}: {}", order.worker.plugin, report.summary));
+            return Ok(Worked { report, output: journal.as_str().to_owned(), reasons: Vec::new() });
         }
         Handled::Run(command) => supervisor.run(*command, limits).map_err(|error| not_started(order, &error))?,
     };
@@ -100,19 +120,38 @@ fn work(
         milliseconds: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
         summary: plugin::summary(&context.result_file, SUMMARY_BYTES),
     };
-    Ok(Worked { output: format!("{}{}", outcome.output, tell(&outcome)), report })
+    let reasons = misdeeds(&outcome);
+    Ok(Worked { output: format!("{}{}", outcome.output, tell(&outcome, &reasons)), report, reasons })
+}
+
+/// Returns what a worker did besides its work.
+fn misdeeds(outcome: &Outcome) -> Vec<String> {
+    let Outcome { stopped, printed, left_behind, forged_signals, .. } = outcome;
+    [
+        (*stopped == Some(Stopped::Disk)).then(|| "the worker filled the World's disk and was ended".to_owned()),
+        (*stopped == Some(Stopped::Processes))
+            .then(|| "the worker started too many processes and was ended".to_owned()),
+        (*forged_signals > 0).then(|| "the worker told the runner to end; only the kubelet can do that".to_owned()),
+        (*left_behind > 0).then(|| format!("the worker left {left_behind} processes behind, which were ended")),
+        (*printed > FLOOD_BYTES).then(|| format!("the worker flooded its log with {printed} bytes")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Leaves for `evaluate` how the worker ended and what it printed, in a folder in which nothing of the worker's is left.
-fn keep(layout: &Layout, report: &WorkerReport, output: &str) -> std::io::Result<()> {
+fn keep(layout: &Layout, worked: &Worked) -> std::io::Result<()> {
+    let Worked { report, output, reasons } = worked;
     files::make_empty(&layout.result_directory())?;
     let put = |path: &Path, bytes: &[u8]| fs::write(path, bytes);
     put(&layout.work_log(), output.as_bytes())?;
+    put(&layout.worker_reasons(), &serde_json::to_vec(reasons)?)?;
     put(&layout.worker_report(), &serde_json::to_vec(report)?)
 }
 
-/// Says how the worker ended, and returns what was said.
-fn tell(outcome: &Outcome) -> String {
+/// Says how the worker ended and what it did besides, and returns what was said.
+fn tell(outcome: &Outcome, reasons: &[String]) -> String {
     let how = match (outcome.stopped, outcome.exit_code) {
         (Some(Stopped::Time), _) => "ran out of time".to_owned(),
         (Some(Stopped::Disk), _) => {
@@ -125,11 +164,8 @@ fn tell(outcome: &Outcome) -> String {
     };
     let mut journal = Journal::default();
     journal.say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
-    if outcome.left_behind > 0 {
-        journal.say(&format!("ended {} processes that it had left behind", outcome.left_behind));
-    }
-    if outcome.forged_signals > 0 {
-        journal.say("it told the runner to end; only the kubelet can do that");
+    for reason in reasons {
+        journal.say(reason);
     }
     journal.as_str().to_owned()
 }
@@ -141,7 +177,7 @@ fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {
     StageError::new(FailureClass::Spec, Reason::WorkerFailed, message)
 }
 
-fn without_change(report: &WorkerReport, order: &OrderDocument) -> StageError {
+fn without_change(report: &WorkerReport, reasons: &[String], order: &OrderDocument) -> StageError {
     let said = if report.summary.is_empty() { String::new() } else { format!(": {}", report.summary) };
     let (reason, message) = match (report.timed_out, report.exit_code) {
         (true, _) => {
@@ -154,5 +190,6 @@ fn without_change(report: &WorkerReport, order: &OrderDocument) -> StageError {
         }
         (false, None) => (Reason::WorkerFailed, "a signal ended the worker, and it had changed nothing".to_owned()),
     };
+    let message = std::iter::once(message).chain(reasons.iter().cloned()).collect::<Vec<_>>().join("; ");
     StageError::new(FailureClass::Worker, reason, shortened(&message, 1024))
 }

@@ -125,6 +125,8 @@ pub struct Pod {
     pub disk_bytes: Option<u64>,
     /// Whether the stages run as the user of the test: ssh does not run under a user without an entry.
     pub is_ours: bool,
+    /// Source of a Python program that becomes the stage, when it has done something to itself.
+    pub wrapper: Option<&'static str>,
     _repository: Repository,
 }
 
@@ -164,6 +166,7 @@ impl Pod {
             path: None,
             disk_bytes: None,
             is_ours: false,
+            wrapper: None,
             _repository: repository.clone(),
             root,
         }
@@ -195,7 +198,14 @@ impl Pod {
     }
 
     pub fn command(&self, stage: &str) -> Command {
-        let mut command = Command::new(self.root.path().join("runner"));
+        let runner = self.root.path().join("runner");
+        let mut command = Command::new(if self.wrapper.is_some() { Path::new("python3") } else { &runner });
+        if let Some(wrapper) = self.wrapper {
+            command
+                .arg("-c")
+                .arg(format!("{wrapper}\nimport os, sys\nos.execv(sys.argv[1], sys.argv[1:])"))
+                .arg(&runner);
+        }
         if is_root() && !self.is_ours {
             command.uid(USER).gid(USER);
         }

@@ -70,8 +70,10 @@ fn pytest(output: &str) -> Option<Counts> {
         let (number, word) = part.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
         match word {
-            "passed" | "xfailed" => counts.add(number, 0),
-            "failed" | "error" | "errors" | "xpassed" => counts.add(0, number),
+            // A test that was expected to fail and passes is what a fix may bring; where that is forbidden, it is among
+            // the failed ones.
+            "passed" | "xfailed" | "xpassed" => counts.add(number, 0),
+            "failed" | "error" | "errors" => counts.add(0, number),
             _ => {}
         }
     }
@@ -95,6 +97,7 @@ mod tests {
             ("ok 1\nok 2\n1..2", Some((2, 2))),
             ("===== 3 failed, 10 passed, 1 skipped, 2 warnings in 0.52s =====", Some((10, 13))),
             ("10 passed in 0.5s", Some((10, 10))),
+            ("9 passed, 1 xfailed, 2 xpassed in 0.5s", Some((12, 12))),
             ("==== 1 error in 0.1s ====", Some((0, 1))),
             // Numbers that no program counts must not turn over into small ones.
             ("test result: ok. 4294967295 passed; 4294967295 failed;", Some((0, u32::MAX))),
