@@ -64,7 +64,7 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         Ok(result) => Ok(StageReport { base_commit: Some(base), result: Some(result), ..StageReport::done() }),
         Err(error) => {
             worker.leave(&operator);
-            log.push_str(&format!("{}: {}\n", error.reason, error.message));
+            log.extend([error.reason.as_str(), ": ", &error.message, "\n"]);
             operator.artifact_offer(ArtifactName::EvaluateLog, log.as_bytes());
             Err(error)
         }
