@@ -63,7 +63,7 @@ mod tests {
             ("made", &|| fs::write(&log, "").unwrap()),
             ("added", &|| fs::write(&file, "x").unwrap()),
             ("written", &|| fs::write(&log, "forged").unwrap()),
-            ("closed", &|| fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap()),
+            ("closed", &|| fs::set_permissions(&file, fs::Permissions::from_mode(0o0)).unwrap()),
             ("removed", &|| fs::remove_file(&file).unwrap()),
         ];
         for (name, act) in acts {
