@@ -251,7 +251,7 @@ fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult 
         }
         _ => {}
     }
-    let code = outcome.exit_code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
+    let code = outcome.ending();
     let Some(Counts { passed, total }) = counts else {
         return if outcome.exit_code == Some(0) {
             let counted = gate.kind != GateKind::Test;
@@ -304,6 +304,7 @@ mod tests {
     fn ended(exit_code: i32) -> Outcome {
         Outcome {
             exit_code: Some(exit_code),
+            signal: None,
             stopped: None,
             elapsed: Duration::from_secs(1),
             output: "last words\n".to_owned(),
@@ -335,6 +336,18 @@ mod tests {
         let failed = judged(&gate(GateKind::Lint), &ended(3), None);
         assert_eq!((failed.points, failed.outcome), (0, GateOutcome::Failed));
         assert!(failed.reason.contains("exit code 3: last words"), "{}", failed.reason);
+    }
+
+    #[test]
+    fn a_gate_that_was_killed_says_what_it_may_have_lacked() {
+        let killed = Outcome { exit_code: None, signal: Some(9), output: String::new(), ..ended(0) };
+        for outcome in [killed, ended(137)] {
+            let reason = judged(&gate(GateKind::Test), &outcome, None).reason;
+            assert!(reason.contains("raise worlds.sizing.perWorld.memory"), "{reason}");
+        }
+        let aborted = Outcome { exit_code: None, signal: Some(6), ..ended(0) };
+        let reason = judged(&gate(GateKind::Test), &aborted, None).reason;
+        assert!(reason.contains("SIGABRT") && !reason.contains("memory"), "{reason}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod descendants;
 mod output;
 mod signals;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ const MEASURE_SHARE: u32 = 20;
 ///
 /// A limit of the kernel counts all processes of a user on the node, those of other Worlds too, so it is no use here.
 const MOST_PROCESSES: usize = 2048;
+const SIGKILL: i32 = Signal::SIGKILL as i32;
 
 /// What a program may use.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct Limits {
 pub(crate) struct Outcome {
     /// Its exit code; absent when a signal ended it.
     pub(crate) exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub(crate) signal: Option<i32>,
     /// Why it was ended before it ended by itself.
     pub(crate) stopped: Option<Stopped>,
     /// How long it ran.
@@ -62,6 +66,28 @@ pub(crate) struct Outcome {
     pub(crate) left_behind: usize,
     /// How often it told this program to end.
     pub(crate) forged_signals: u32,
+}
+
+impl Outcome {
+    /// Says how it ended: its exit code, or the signal.
+    pub(crate) fn ending(&self) -> String {
+        // A shell passes on as 128 + 9 that the program which it ran was killed.
+        let killed = self.stopped.is_none() && (self.signal == Some(SIGKILL) || self.exit_code == Some(128 + SIGKILL));
+        let how = match (self.exit_code, self.signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(number)) => {
+                Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
+            }
+            (None, None) => "a signal".to_owned(),
+        };
+        if killed {
+            format!(
+                "{how}, as of a program that uses too much memory: raise worlds.sizing.perWorld.memory if it needs more"
+            )
+        } else {
+            how
+        }
+    }
 }
 
 /// Why a program was ended.
@@ -106,7 +132,8 @@ impl Supervisor {
         let left_behind = descendants::end_all();
         let (text, printed) = output.finish();
         let forged_signals = self.signals.forged();
-        Ok(Outcome { exit_code: status.code(), stopped, elapsed, output: text, printed, left_behind, forged_signals })
+        let (exit_code, signal) = (status.code(), status.signal());
+        Ok(Outcome { exit_code, signal, stopped, elapsed, output: text, printed, left_behind, forged_signals })
     }
 
     fn watch(

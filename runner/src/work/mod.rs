@@ -64,9 +64,8 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     };
     let worked = work(&supervisor, &order, &context, &limits)?;
     keep(layout, &worked).map_err(|error| change::refused(&error.to_string()))?;
-    let Worked { report, reasons, .. } = worked;
     let taken = change::take(layout, &worktree, &base, &order, &identity)
-        .and_then(|taken| taken.ok_or_else(|| without_change(&report, &reasons, &order)));
+        .and_then(|taken| taken.ok_or_else(|| without_change(&worked, &order)));
     let ended = match taken {
         Ok(commit) => {
             say(&format!("took the change as {commit}"));
@@ -74,7 +73,7 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         }
         Err(error) => leave(layout, error)?,
     };
-    Ok(StageReport { base_commit: Some(base), worker: Some(report), ..ended })
+    Ok(StageReport { base_commit: Some(base), worker: Some(worked.report), ..ended })
 }
 
 /// Leaves for `evaluate` why there is nothing to judge.
@@ -89,6 +88,8 @@ fn leave(layout: &Layout, error: StageError) -> Result<StageReport, StageError> 
 /// What came of the worker, besides its change.
 struct Worked {
     report: WorkerReport,
+    /// How it ended, in words.
+    ending: String,
     output: String,
     /// What it did that speaks against the World.
     reasons: Vec<String>,
@@ -106,7 +107,8 @@ fn work(
             let report = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary };
             let mut journal = Journal::default();
             journal.say(&format!("the worker {}: {}", order.worker.plugin, report.summary));
-            return Ok(Worked { report, output: journal.as_str().to_owned(), reasons: Vec::new() });
+            let output = journal.as_str().to_owned();
+            return Ok(Worked { report, ending: "exit code 0".to_owned(), output, reasons: Vec::new() });
         }
         Handled::Run(command) => supervisor.run(*command, limits).map_err(|error| not_started(order, &error))?,
     };
@@ -121,7 +123,8 @@ fn work(
         summary: plugin::summary(&context.result_file, SUMMARY_BYTES),
     };
     let reasons = misdeeds(&outcome);
-    Ok(Worked { output: format!("{}{}", outcome.output, tell(&outcome, &reasons)), report, reasons })
+    let output = format!("{}{}", outcome.output, tell(&outcome, &reasons));
+    Ok(Worked { report, ending: outcome.ending(), output, reasons })
 }
 
 /// Returns what a worker did besides its work.
@@ -142,7 +145,7 @@ fn misdeeds(outcome: &Outcome) -> Vec<String> {
 
 /// Leaves for `evaluate` how the worker ended and what it printed, in a folder in which nothing of the worker's is left.
 fn keep(layout: &Layout, worked: &Worked) -> std::io::Result<()> {
-    let Worked { report, output, reasons } = worked;
+    let Worked { report, ending: _, output, reasons } = worked;
     files::make_empty(&layout.result_directory())?;
     let put = |path: &Path, bytes: &[u8]| fs::write(path, bytes);
     put(&layout.work_log(), output.as_bytes())?;
@@ -152,15 +155,14 @@ fn keep(layout: &Layout, worked: &Worked) -> std::io::Result<()> {
 
 /// Says how the worker ended and what it did besides, and returns what was said.
 fn tell(outcome: &Outcome, reasons: &[String]) -> String {
-    let how = match (outcome.stopped, outcome.exit_code) {
-        (Some(Stopped::Time), _) => "ran out of time".to_owned(),
-        (Some(Stopped::Disk), _) => {
+    let how = match outcome.stopped {
+        Some(Stopped::Time) => "ran out of time".to_owned(),
+        Some(Stopped::Disk) => {
             "filled the World's disk and was ended; raise worlds.sizing.perWorld.ephemeralStorage if it needs more"
                 .to_owned()
         }
-        (Some(Stopped::Processes), _) => "started too many processes and was ended".to_owned(),
-        (_, Some(code)) => format!("ended with exit code {code}"),
-        (_, None) => "was ended by a signal".to_owned(),
+        Some(Stopped::Processes) => "started too many processes and was ended".to_owned(),
+        Some(Stopped::Told) | None => format!("ended with {}", outcome.ending()),
     };
     let mut journal = Journal::default();
     journal.say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
@@ -177,7 +179,8 @@ fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {
     StageError::new(FailureClass::Spec, Reason::WorkerFailed, message)
 }
 
-fn without_change(report: &WorkerReport, reasons: &[String], order: &OrderDocument) -> StageError {
+fn without_change(worked: &Worked, order: &OrderDocument) -> StageError {
+    let Worked { report, ending, output: _, reasons } = worked;
     let said = if report.summary.is_empty() { String::new() } else { format!(": {}", report.summary) };
     let (reason, message) = match (report.timed_out, report.exit_code) {
         (true, _) => {
@@ -185,10 +188,7 @@ fn without_change(report: &WorkerReport, reasons: &[String], order: &OrderDocume
             (Reason::WorkerTimedOut, message)
         }
         (false, Some(0)) => (Reason::NoChange, format!("the worker ended well and changed nothing{said}")),
-        (false, Some(code)) => {
-            (Reason::WorkerFailed, format!("the worker ended with exit code {code} and changed nothing{said}"))
-        }
-        (false, None) => (Reason::WorkerFailed, "a signal ended the worker, and it had changed nothing".to_owned()),
+        (false, _) => (Reason::WorkerFailed, format!("the worker ended with {ending}, and changed nothing{said}")),
     };
     let message = std::iter::once(message).chain(reasons.iter().cloned()).collect::<Vec<_>>().join("; ");
     StageError::new(FailureClass::Worker, reason, shortened(&message, 1024))
