@@ -170,6 +170,8 @@ words! {
         Cut,
         /// The attempt left no result that can be read.
         ResultUnreadable,
+        /// The object has a field that this version of the operator cannot read.
+        Unreadable,
         /// The artifacts could not be stored.
         ArtifactsNotStored,
         /// The operator could not be reached from the pod.

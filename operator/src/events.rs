@@ -44,18 +44,32 @@ impl Recorder {
 
     /// Has an event about an order written.
     pub(crate) fn record(&self, order: &WorkOrder, event: &Event, now: Timestamp) {
-        if self.sender.try_send(to_kubernetes(order, event, now)).is_err() {
+        let regarding = ObjectReference {
+            api_version: Some(format!("{GROUP}/{VERSION}")),
+            kind: Some("WorkOrder".to_owned()),
+            name: order.metadata.name.clone(),
+            namespace: order.metadata.namespace.clone(),
+            uid: order.metadata.uid.clone(),
+            resource_version: order.metadata.resource_version.clone(),
+            field_path: None,
+        };
+        self.record_about(regarding, event, now);
+    }
+
+    /// Has an event about any object of a namespace written.
+    pub(crate) fn record_about(&self, regarding: ObjectReference, event: &Event, now: Timestamp) {
+        if self.sender.try_send(to_kubernetes(regarding, event, now)).is_err() {
             self.metrics.events_dropped.inc();
         }
     }
 }
 
-fn to_kubernetes(order: &WorkOrder, event: &Event, now: Timestamp) -> KubernetesEvent {
-    let name = order.metadata.name.as_deref().unwrap_or_default();
+fn to_kubernetes(regarding: ObjectReference, event: &Event, now: Timestamp) -> KubernetesEvent {
+    let name = regarding.name.as_deref().unwrap_or_default();
     KubernetesEvent {
         metadata: ObjectMeta {
             name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-            namespace: order.metadata.namespace.clone(),
+            namespace: regarding.namespace.clone(),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(now)),
@@ -68,15 +82,7 @@ fn to_kubernetes(order: &WorkOrder, event: &Event, now: Timestamp) -> Kubernetes
             EventKind::Normal => "Normal".to_owned(),
             EventKind::Warning => "Warning".to_owned(),
         }),
-        regarding: Some(ObjectReference {
-            api_version: Some(format!("{GROUP}/{VERSION}")),
-            kind: Some("WorkOrder".to_owned()),
-            name: order.metadata.name.clone(),
-            namespace: order.metadata.namespace.clone(),
-            uid: order.metadata.uid.clone(),
-            resource_version: order.metadata.resource_version.clone(),
-            field_path: None,
-        }),
+        regarding: Some(regarding),
         ..KubernetesEvent::default()
     }
 }

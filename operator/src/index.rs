@@ -343,10 +343,12 @@ impl Index {
     /// Returns the World with a name.
     pub(crate) fn world(&self, namespace: &str, name: &str) -> Option<Arc<World>> {
         let seen = self.lock();
-        seen.orders
-            .iter()
-            .filter(|(key, _)| &*key.namespace == namespace && name.starts_with(&*key.name))
-            .find_map(|(_, entry)| entry.worlds.get(name).cloned())
+        let namespace: Arc<str> = namespace.into();
+        // The name is that of the order, a dash and that of the variant, and both of them may have dashes too.
+        name.match_indices('-').find_map(|(end, _)| {
+            let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
+            seen.orders.get(&key)?.worlds.get(name).cloned()
+        })
     }
 
     /// Returns an order.

@@ -70,8 +70,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
     let (wakes, woken) = queue::wakes();
     let events = events::Recorder::start(writer.clone(), metrics.clone());
-    let reconciler = Reconciler::new(index.clone(), writer, events, metrics.clone(), &settings, wakes.clone());
-    let watches = watch::start(&client, &settings, index, wakes, metrics, readiness);
+    let told =
+        watch::Told { wakes: wakes.clone(), metrics: metrics.clone(), events: events.clone(), writer: writer.clone() };
+    let reconciler = Reconciler::new(index.clone(), writer, events, metrics, &settings, wakes);
+    let watches = watch::start(&client, &settings, index, told, readiness);
     let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, watches.synced(), stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
 

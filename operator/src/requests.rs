@@ -68,6 +68,17 @@ impl Writer {
         self.status_patch(&custom(namespace, "workorders"), Written::WorkOrder, name, body).await
     }
 
+    /// Patches the status of a WorkOrder that cannot be read.
+    pub(crate) async fn unreadable_order_status_patch(
+        &self,
+        namespace: &str,
+        name: &str,
+        body: &Value,
+    ) -> Result<(), ReconcileError> {
+        let path = custom(namespace, "workorders");
+        self.status_patch::<IgnoredAny>(&path, Written::WorkOrder, name, body).await.map(drop)
+    }
+
     /// Deletes a pod, if it is still the one that was meant.
     pub(crate) async fn pod_delete(
         &self,

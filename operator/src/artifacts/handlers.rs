@@ -227,3 +227,33 @@ impl ArtifactApi {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::index::Index;
+
+    #[test]
+    fn a_world_is_found_by_its_name_also_where_orders_and_variants_have_dashes() {
+        let index = Index::default();
+        for (order, variant) in [("a", "b-c"), ("a-b", "d"), ("a-b-e", "f-g")] {
+            let world = json!({
+                "metadata": {
+                    "name": format!("{order}-{variant}"), "namespace": "team", "uid": format!("{order}-{variant}"),
+                    "resourceVersion": "1", "labels": { manyworlds_api::labels::WORK_ORDER: order },
+                },
+                "spec": {
+                    "order": { "name": order, "uid": order }, "variant": { "name": variant, "index": 0 },
+                    "blueprint": { "plugin": "echo", "image": "i", "resources": {} },
+                },
+            });
+            index.world_seen(serde_json::from_value(world).unwrap());
+        }
+        for (name, order) in [("a-b-c", "a"), ("a-b-d", "a-b"), ("a-b-e-f-g", "a-b-e")] {
+            assert_eq!(index.world("team", name).unwrap().spec.order.name, order);
+        }
+        assert!(index.world("team", "a-b").is_none());
+        assert!(index.world("other", "a-b-c").is_none());
+    }
+}

@@ -2,6 +2,9 @@
 
 mod records;
 mod replacement;
+mod unreadable;
+#[cfg(test)]
+mod unreadable_tests;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -12,8 +15,7 @@ use futures::StreamExt;
 use futures::future::select_all;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::Urgency;
@@ -22,13 +24,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch as state;
 use tokio::task::JoinHandle;
 
+use crate::events::Recorder;
 use crate::health::Readiness;
 use crate::index::{Index, Touched};
 use crate::queue::Wakes;
+use crate::requests::Writer;
 use crate::settings::Settings;
 pub(crate) use records::PodRecord;
 use records::observed_node;
 use replacement::{Known, Replacement};
+use unreadable::{Guarded, Reporter, Source, is_unreadable};
 
 /// How long an order is left alone after a pod has merely come further: less than a stage lasts that is shown.
 const ROUTINE: Duration = Duration::from_secs(1);
@@ -61,7 +66,7 @@ impl Watches {
 }
 
 /// What a watch does with what it sees.
-trait Observer: Send + 'static {
+trait Observer: Send + Sync + 'static {
     type Object: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static;
     const KIND: Written;
     /// How long an order is left alone after something of this kind has ended or gone wrong, so that what happens at the
@@ -77,20 +82,41 @@ pub(crate) fn start(
     client: &Client,
     settings: &Settings,
     index: Arc<Index>,
-    wakes: Wakes,
-    metrics: Metrics,
+    told: Told,
     readiness: Readiness,
 ) -> Watches {
     let mut watches = Watches { tasks: Vec::new(), synced: Vec::new(), readiness };
     let mine = format!("{}={},{}", labels::MANAGED_BY, labels::MANAGER, labels::WORK_ORDER);
     let everything = watcher::Config::default();
     let labelled = watcher::Config::default().labels(&mine);
-    let starter = Starter { wakes, metrics };
-    starter.start(&mut watches, Api::all(client.clone()), everything.clone(), Nodes(index.clone()));
-    starter.start(&mut watches, scoped(client, settings), labelled.clone(), Pods(index.clone()));
-    starter.start(&mut watches, scoped(client, settings), labelled, Worlds(index.clone()));
-    starter.start(&mut watches, scoped(client, settings), everything, Orders(index));
+    let nodes =
+        Source { direct: Api::all(client.clone()), guarded: Api::all(client.clone()), config: everything.clone() };
+    let starter = Starter { told };
+    starter.start(&mut watches, nodes, Nodes(index.clone()));
+    starter.start(&mut watches, source(client, settings, labelled.clone()), Pods(index.clone()));
+    starter.start(&mut watches, source(client, settings, labelled), Worlds(index.clone()));
+    starter.start(&mut watches, source(client, settings, everything), Orders(index));
     watches
+}
+
+/// Whom the watches tell what they see.
+#[derive(Clone)]
+pub(crate) struct Told {
+    /// Orders to be looked at.
+    pub(crate) wakes: Wakes,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Events about what cannot be read.
+    pub(crate) events: Recorder,
+    /// Shows on an order that it cannot be read.
+    pub(crate) writer: Writer,
+}
+
+fn source<K>(client: &Client, settings: &Settings, config: watcher::Config) -> Source<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    Source { direct: scoped(client, settings), guarded: scoped(client, settings), config }
 }
 
 fn scoped<K>(client: &Client, settings: &Settings) -> Api<K>
@@ -104,34 +130,31 @@ where
 }
 
 struct Starter {
-    wakes: Wakes,
-    metrics: Metrics,
+    told: Told,
 }
 
 impl Starter {
-    fn start<O: Observer>(&self, watches: &mut Watches, api: Api<O::Object>, config: watcher::Config, observer: O) {
+    fn start<O: Observer>(&self, watches: &mut Watches, source: Source<O::Object>, observer: O) {
         let (sender, receiver) = state::channel(false);
         watches.synced.push(receiver);
-        let (wakes, metrics) = (self.wakes.clone(), self.metrics.clone());
-        watches.tasks.push(tokio::spawn(observe(api, config, observer, wakes, metrics, sender)));
+        watches.tasks.push(tokio::spawn(observe(source, observer, self.told.clone(), sender)));
     }
 }
 
 async fn observe<O: Observer>(
-    api: Api<O::Object>,
-    config: watcher::Config,
+    source: Source<O::Object>,
     observer: O,
-    wakes: Wakes,
-    metrics: Metrics,
+    Told { wakes, metrics, events: recorder, writer }: Told,
     synced: state::Sender<bool>,
 ) {
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut reporter = Reporter::new(writer, recorder, metrics.clone());
+    let (mut events, mut guarded) = (source.direct(), false);
     let mut replacement = Replacement::default();
     while let Some(event) = events.next().await {
         let (touched, urgency) = match event {
             Ok(event) => {
                 let done = matches!(event, Event::InitDone);
-                let noted = note(&observer, &mut replacement, event);
+                let noted = note(&observer, &mut replacement, &mut reporter, event).await;
                 if done {
                     synced.send_replace(true);
                 }
@@ -140,6 +163,9 @@ async fn observe<O: Observer>(
             Err(error) => {
                 metrics.watch_errors.with_label_values(&[O::KIND.as_str()]).inc();
                 tracing::warn!(kind = O::KIND.as_str(), error = %crate::errors::chain(&error), "a watch broke; it is taken up again");
+                if is_unreadable(&error) && !guarded {
+                    (events, guarded) = (source.guarded(), true);
+                }
                 continue;
             }
         };
@@ -153,7 +179,12 @@ async fn observe<O: Observer>(
     }
 }
 
-fn note<O: Observer>(observer: &O, replacement: &mut Replacement, event: Event<O::Object>) -> (Touched, Urgency) {
+async fn note<O: Observer>(
+    observer: &O,
+    replacement: &mut Replacement,
+    reporter: &mut Reporter,
+    event: Event<Guarded<O::Object>>,
+) -> (Touched, Urgency) {
     let touched = match event {
         Event::Init => {
             replacement.begin();
@@ -161,10 +192,20 @@ fn note<O: Observer>(observer: &O, replacement: &mut Replacement, event: Event<O
         }
         Event::InitApply(object) | Event::Apply(object) => {
             replacement.seen(object.meta());
-            return observer.seen(object);
+            match object.0 {
+                Ok(object) => {
+                    reporter.well(object.meta());
+                    return observer.seen(object);
+                }
+                Err(unreadable) => {
+                    reporter.tell::<O::Object>(O::KIND, &unreadable).await;
+                    Vec::new()
+                }
+            }
         }
         Event::Delete(object) => {
             replacement.gone(object.meta());
+            reporter.well(object.meta());
             observer.gone(&Known::of(object.meta()))
         }
         Event::InitDone => replacement.end().iter().flat_map(|known| observer.gone(known)).collect(),

@@ -32,6 +32,7 @@ metric_list! {
     RECONCILE_ERRORS = "manyworlds_reconcile_errors_total", ["class"], "Reconciliations that failed, by class of the error.";
     API_WRITES = "manyworlds_api_writes_total", ["verb", "kind"], "Write requests to the API server.";
     WATCH_ERRORS = "manyworlds_watch_errors_total", ["kind"], "Watches that broke and were taken up again.";
+    OBJECTS_UNREADABLE = "manyworlds_objects_unreadable_total", ["kind"], "Objects that this version cannot read and leaves alone.";
     ORDERS = "manyworlds_work_orders", ["state"], "WorkOrders by state: active or finished.";
     ORDERS_FINISHED = "manyworlds_work_orders_finished_total", ["outcome"], "WorkOrders that finished.";
     ORDER_SECONDS = "manyworlds_work_order_duration_seconds", [], "Time from the creation of a WorkOrder to its end.";
@@ -160,6 +161,7 @@ pub struct Metrics {
     pub reconcile_errors: IntCounterVec,
     pub api_writes: IntCounterVec,
     pub watch_errors: IntCounterVec,
+    pub objects_unreadable: IntCounterVec,
     pub orders: IntGaugeVec,
     pub orders_finished: IntCounterVec,
     pub order_seconds: Histogram,
@@ -193,6 +195,7 @@ impl Metrics {
             reconcile_errors: counters(&registry, RECONCILE_ERRORS)?,
             api_writes: counters(&registry, API_WRITES)?,
             watch_errors: counters(&registry, WATCH_ERRORS)?,
+            objects_unreadable: counters(&registry, OBJECTS_UNREADABLE)?,
             orders: gauges(&registry, ORDERS)?,
             orders_finished: counters(&registry, ORDERS_FINISHED)?,
             order_seconds: histogram(&registry, ORDER_SECONDS, LONG_SECONDS)?,
