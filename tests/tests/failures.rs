@@ -119,6 +119,20 @@ async fn a_worker_that_uses_too_much_memory_is_named() -> Result {
     Ok(())
 }
 
+/// A worker may go on when a program of its own was killed. The kubelet starts no stage after that, and does not end the pod.
+#[tokio::test]
+async fn a_program_that_uses_too_much_memory_does_not_leave_the_pod_waiting() -> Result {
+    let (_cluster, namespace) = restricted("program").await?;
+    create(&namespace, &order("program", "python3 -c 'x = bytearray(1 << 30)'; date > now")).await?;
+    let status = finished(&namespace, "program").await?;
+    assert_eq!(world(&namespace, "program-alpha").await?.attempts[0].reason, "OutOfMemory", "{:?}", status.message);
+    let pods: Api<Pod> = namespace.api();
+    eventually("its pod is gone", LIMIT, || async {
+        Ok(pods.list(&ListParams::default()).await?.items.is_empty().then_some(()))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn an_evicted_pod_is_replaced_and_costs_the_world_nothing() -> Result {
     let (_cluster, namespace) = restricted("evicted").await?;

@@ -5,7 +5,7 @@ use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::result::{FailureClass, StageFailure, StageReport, WorkerReport, WorldResult};
 use manyworlds_api::world::WorldStage;
 
-use crate::observation::{ObservedPod, PodPhase, Presence, StageState, Stages};
+use crate::observation::{OUT_OF_MEMORY, ObservedPod, PodPhase, Presence, StageState, Stages};
 use crate::policy::deadlines::signed;
 use crate::snapshot::Settings;
 
@@ -70,7 +70,7 @@ pub struct AttemptEnd {
 pub enum Remains {
     /// It has ended, or is gone.
     Nothing,
-    /// It still waits to start.
+    /// It still waits to start, or would stay as it is.
     Pod,
     /// It is on a lost node.
     PodOnLostNode,
@@ -112,7 +112,8 @@ pub(crate) fn observe(pod: &ObservedPod, on_lost_node: NodeState, settings: &Set
     }
     if let Some((container, exit_code, failure)) = stage_failure(&pod.stages) {
         let failure = if failure.class == FailureClass::Cancelled { deleted(pod, container) } else { failure };
-        return end(failure, Some(exit_code), Remains::Nothing);
+        let remains = if exit_code == 0 { Remains::Pod } else { Remains::Nothing };
+        return end(failure, Some(exit_code), remains);
     }
     if pod.presence == Presence::Gone {
         return end(deleted(pod, "its"), None, Remains::Nothing);
@@ -226,7 +227,7 @@ fn filled_its_disk(pod: &ObservedPod, said: &str) -> bool {
 /// Returns the first stage that failed, with its exit code and the reason.
 fn stage_failure(stages: &Stages) -> Option<(&'static str, i32, AttemptFailure)> {
     stages.in_order().into_iter().find_map(|(container, stage)| match stage {
-        StageState::Ended { exit_code, reason, message, .. } if *exit_code != 0 => {
+        StageState::Ended { exit_code, reason, message, .. } if stage.has_failed() => {
             Some((container, *exit_code, classified(container, *exit_code, reason, message)))
         }
         _ => None,
@@ -239,7 +240,7 @@ fn classified(container: &str, exit_code: i32, reason: &str, message: &str) -> A
         manyworlds_api::labels::WORK => FailureClass::Worker,
         _ => FailureClass::Evaluation,
     };
-    if reason == "OOMKilled" {
+    if reason == OUT_OF_MEMORY {
         let advice = "raise worlds.sizing.perWorld.memory";
         let message = format!("the stage {container} used more memory than it may; {advice}");
         return AttemptFailure::new(class, Reason::OutOfMemory, message);

@@ -80,6 +80,22 @@ fn result_message() -> String {
     StageReport { result: Some(result), ..StageReport::done() }.to_message().unwrap()
 }
 
+/// The kubelet neither goes on after such an init container nor ends the pod.
+#[test]
+fn a_killed_process_in_a_stage_that_ended_well_ends_the_attempt_and_its_pod() {
+    let mut pod = pod();
+    pod.stages.work = ended_with(0, "OOMKilled", &StageReport::done().to_message().unwrap());
+    let AttemptState::Ended(end) = look(&pod, 3) else { panic!("the attempt goes on") };
+    let failure = end.failure.unwrap();
+    assert_eq!((failure.class, failure.reason), (FailureClass::Worker, Reason::OutOfMemory));
+    assert_eq!(end.remains, Remains::Pod);
+    // After the last container nothing has to go on.
+    pod.stages.work = ended_with(0, "Completed", "");
+    pod.stages.evaluate = ended_with(0, "OOMKilled", &result_message());
+    let AttemptState::Ended(end) = look(&pod, 3) else { panic!("the attempt goes on") };
+    assert!(end.failure.is_none() && end.result.is_some());
+}
+
 #[test]
 fn what_ends_a_container_is_classed_by_whose_it_is() {
     let report = |class, reason| StageReport::failed(class, reason, "because").to_message().unwrap();

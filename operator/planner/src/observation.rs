@@ -9,6 +9,9 @@ use manyworlds_api::labels;
 
 use crate::policy::capacity::Resources;
 
+/// The kubelet's word for a container in which a process was killed for its memory.
+pub const OUT_OF_MEMORY: &str = "OOMKilled";
+
 /// A World's pod, reduced to what decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedPod {
@@ -167,9 +170,12 @@ pub enum StageState {
 }
 
 impl StageState {
-    /// Returns whether it has ended badly.
+    /// Returns whether it has ended badly: by its exit code, or because a process in it was killed for its memory.
+    ///
+    /// The kubelet starts no container after an init container of which it says the latter, whatever its exit code, and
+    /// does not end the pod either.
     pub fn has_failed(&self) -> bool {
-        matches!(self, Self::Ended { exit_code, .. } if *exit_code != 0)
+        matches!(self, Self::Ended { exit_code, reason, .. } if *exit_code != 0 || reason == OUT_OF_MEMORY)
     }
 
     /// Returns whether the kubelet says that it cannot start.
