@@ -19,6 +19,15 @@ pub struct Arguments {
     pub global: Global,
 }
 
+/// The options of every command alone, of a line that is not finished.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-worlds", disable_help_flag = true)]
+pub struct Probe {
+    /// Where and how
+    #[command(flatten)]
+    pub global: Global,
+}
+
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
@@ -110,6 +119,13 @@ pub enum Command {
     Completion {
         /// The shell
         shell: Shell,
+    },
+    /// Say what could come next; for kubectl_complete-worlds
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// What follows `kubectl worlds`, the word that is to be completed last
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
 }
 

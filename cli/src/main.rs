@@ -3,6 +3,7 @@
 mod arguments;
 mod cluster;
 mod commands;
+mod completion;
 mod errors;
 mod names;
 mod operator;

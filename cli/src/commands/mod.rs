@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod complete;
 mod control;
 mod explain;
 mod list;
@@ -44,6 +45,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Terminal::new(global.color).print_raw(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Complete { words } = &command {
+        return complete::complete(&global, words).await;
+    }
     let cluster = Cluster::connect(&global).await?;
     let terminal = Terminal::new(global.color);
     let mut session = Session { global, cluster, terminal };
@@ -59,7 +63,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Suspend(which) => control::set(&mut session, control::Change::Suspend, &which.orders).await,
         Command::Resume(which) => control::set(&mut session, control::Change::Resume, &which.orders).await,
         Command::Retry(which) => control::retry(&mut session, &which).await,
-        Command::Completion { .. } => Ok(ExitCode::SUCCESS),
+        Command::Completion { .. } | Command::Complete { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 

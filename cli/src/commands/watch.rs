@@ -12,7 +12,7 @@ use super::{Session, print_as};
 use crate::arguments::Order;
 use crate::errors::Failure;
 use crate::picture::Picture;
-use crate::view::changes::{Said, changes};
+use crate::view::changes::{Answer, Said, changes};
 use crate::view::frame::{Canvas, frame};
 use crate::view::summary::outcome;
 use crate::view::text::{Line, Tone};
@@ -21,6 +21,8 @@ use crate::view::text::{Line, Tone};
 const FRAME: Duration = Duration::from_millis(120);
 /// How often the cluster is asked at most.
 const LOOK: Duration = Duration::from_millis(300);
+/// How often it is asked while it does not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long an answer may take before the user is told.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the cluster is believed without having sent anything.
@@ -68,7 +70,8 @@ pub(super) async fn until_finished(session: &mut Session, name: &str, telling: T
             () = sleep_until(next_frame) => beat += 1,
         }
         let rest = looked.elapsed();
-        if (dirty && rest >= LOOK) || rest >= LONGEST_REST {
+        let pause = if silence.is_some() { LOOK_AGAIN } else { LOOK };
+        if (dirty && rest >= pause) || rest >= LONGEST_REST {
             // The order goes on without us, so an API server that restarts is waited for.
             silence = match timeout(PATIENCE, session.cluster.picture(name)).await {
                 Ok(Ok(seen)) => {
@@ -92,7 +95,10 @@ fn show(
 ) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     if !session.terminal.can_redraw() {
-        return session.terminal.print(&changes(said, picture, now));
+        let answer = if silence.is_some() { Answer::IsMissing } else { Answer::Comes };
+        let mut lines: Vec<Line> = said.answer(answer, now).into_iter().collect();
+        lines.extend(changes(said, picture, now));
+        return session.terminal.print(&lines);
     }
     let mut lines = frame(picture, now, session.terminal.canvas(Some(beat)));
     if let Some(since) = silence {
@@ -107,7 +113,9 @@ fn show(
 fn conclude(session: &mut Session, picture: &Picture, said: &mut Said) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     if !session.terminal.can_redraw() {
-        return session.terminal.print(&changes(said, picture, now));
+        let mut lines: Vec<Line> = said.answer(Answer::Comes, now).into_iter().collect();
+        lines.extend(changes(said, picture, now));
+        return session.terminal.print(&lines);
     }
     let mut lines = frame(picture, now, Canvas { height: None, ..session.terminal.canvas(None) });
     lines.extend([Line::default(), outcome(picture)]);

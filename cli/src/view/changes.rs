@@ -15,6 +15,33 @@ use crate::picture::Picture;
 pub struct Said {
     order: String,
     worlds: BTreeMap<String, String>,
+    answer: Answer,
+}
+
+/// Whether the API server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// It does.
+    #[default]
+    Comes,
+    /// It does not.
+    IsMissing,
+}
+
+impl Said {
+    /// Returns what is to be said of the API server: that it has stopped to answer, and that it answers again.
+    pub fn answer(&mut self, answer: Answer, now: Timestamp) -> Option<Line> {
+        if std::mem::replace(&mut self.answer, answer) == answer {
+            return None;
+        }
+        let (tone, text) = match answer {
+            Answer::Comes => (Tone::Good, "the API server answers again"),
+            Answer::IsMissing => {
+                (Tone::Bad, "the API server does not answer; the order goes on, and it is asked again")
+            }
+        };
+        Some(prefix(now, "").and(tone, text))
+    }
 }
 
 /// Returns what is new, and remembers that it was said.
@@ -77,6 +104,17 @@ mod tests {
     use super::super::sample;
     use super::super::text::plain_text;
     use super::*;
+
+    #[test]
+    fn an_api_server_that_is_away_is_said_once_and_so_is_that_it_is_back() {
+        let mut said = Said::default();
+        let mut hear = |answer| said.answer(answer, sample::now()).map(|line| plain_text(&[line]));
+        assert_eq!(hear(Answer::Comes), None);
+        assert!(hear(Answer::IsMissing).unwrap().contains("does not answer"));
+        assert_eq!(hear(Answer::IsMissing), None);
+        assert!(hear(Answer::Comes).unwrap().contains("answers again"));
+        assert_eq!(hear(Answer::Comes), None);
+    }
 
     #[test]
     fn only_what_is_new_is_said() {
