@@ -58,9 +58,10 @@ images: rust cluster ## Build the images and load them into the cluster
 install: images ## Install the charts and the sample's repository into the cluster
 	$(ENVIRONMENT) tests/demo/install --values tests/demo/values.yaml; tests/demo/repository serve
 
-lint: rust ## Formatting and lints of all crates
+lint: rust ## Formatting, lints and documentation of all crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --locked --no-deps --document-private-items
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "shellcheck is not installed; the scripts are not checked"; fi
 
 generate: rust ## Write the generated files again: CRDs, JSON Schemas, rendered manifests

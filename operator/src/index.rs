@@ -3,6 +3,8 @@
 //! Watches write here, and so does `apply` with what the API server answered, so that a decision never rests on an
 //! observation that is older than our own last write.
 
+mod census;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
-use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::{ObservedNode, ObservedPod, Placement, Presence, Readiness};
 use manyworlds_planner::policy::capacity::{Capacity, Request, Resources};
 use manyworlds_planner::{Grant, Settings, Snapshot};
+
+pub(crate) use census::Census;
 
 /// How many waiting orders are woken when a slot becomes free.
 const WOKEN_AT_ONCE: usize = 16;
@@ -51,21 +54,6 @@ impl fmt::Debug for OrderKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
-}
-
-/// How many of what the operator watches there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Census {
-    /// WorkOrders that are not finished.
-    pub(crate) active: usize,
-    /// WorkOrders that are.
-    pub(crate) finished: usize,
-    /// WorkOrders that wait for a slot.
-    pub(crate) waiting: usize,
-    /// Worlds that hold a slot.
-    pub(crate) worlds: usize,
-    /// Nodes that are ready and schedulable.
-    pub(crate) nodes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -296,20 +284,6 @@ impl Index {
         self.lock().capacity.settled(uid);
     }
 
-    /// Counts what there is.
-    pub(crate) fn census(&self) -> Census {
-        let seen = self.lock();
-        let orders = || seen.orders.values().filter_map(|entry| entry.order.as_ref());
-        let finished = orders().filter(|order| is_finished(order)).count();
-        Census {
-            active: orders().count() - finished,
-            finished,
-            waiting: seen.capacity.waiting(),
-            worlds: seen.capacity.held_count(),
-            nodes: seen.capacity.ready_nodes(),
-        }
-    }
-
     /// Returns how long ago an order was first seen.
     pub(crate) fn age(&self, key: &OrderKey) -> Option<Duration> {
         Some(self.lock().orders.get(key)?.seen?.elapsed())
@@ -391,13 +365,6 @@ impl Seen {
             .map(|(key, _)| key.clone())
             .collect()
     }
-}
-
-fn is_finished(order: &WorkOrder) -> bool {
-    order
-        .status
-        .as_ref()
-        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True)
 }
 
 /// Returns whether the first of two observations of an object is the newer one.

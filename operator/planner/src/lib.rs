@@ -1,6 +1,6 @@
 //! Decides what the operator does next.
 //!
-//! The operator gathers one [`Snapshot`] of an order; [`plan`] turns it into a [`Plan`] that holds every object to
+//! The operator gathers one [`Snapshot`] of an order; [`survey`] turns it into a [`Plan`] that holds every object to
 //! create, delete or patch in full, the status, the next time to look, and the reasons for what the order waits for.
 //!
 //! **Architecture invariant:** nothing here does I/O, reads a clock, or draws a random number. Time, chance and

@@ -1,0 +1,44 @@
+//! How many of everything there are, for the metrics.
+
+use manyworlds_api::WorkOrder;
+use manyworlds_api::conditions::{OrderCondition, Truth, truth};
+
+use super::Index;
+
+/// How many of what the operator watches there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// WorkOrders that are not finished.
+    pub(crate) active: usize,
+    /// WorkOrders that are.
+    pub(crate) finished: usize,
+    /// WorkOrders that wait for a slot.
+    pub(crate) waiting: usize,
+    /// Worlds that hold a slot.
+    pub(crate) worlds: usize,
+    /// Nodes that are ready and schedulable.
+    pub(crate) nodes: usize,
+}
+
+impl Index {
+    /// Counts what there is.
+    pub(crate) fn census(&self) -> Census {
+        let seen = self.lock();
+        let orders = || seen.orders.values().filter_map(|entry| entry.order.as_ref());
+        let finished = orders().filter(|order| is_finished(order)).count();
+        Census {
+            active: orders().count() - finished,
+            finished,
+            waiting: seen.capacity.waiting(),
+            worlds: seen.capacity.held_count(),
+            nodes: seen.capacity.ready_nodes(),
+        }
+    }
+}
+
+fn is_finished(order: &WorkOrder) -> bool {
+    order
+        .status
+        .as_ref()
+        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True)
+}
