@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::errors::ReconcileError;
-use crate::watch::PodRecord;
+use crate::watch::{PodRecord, Slim};
 
 /// Name under which server-side apply keeps our fields.
 const FIELD_MANAGER: &str = "manyworlds";
@@ -30,7 +30,8 @@ impl Writer {
 
     /// Makes a World.
     pub(crate) async fn world_create(&self, namespace: &str, world: &World) -> Result<World, ReconcileError> {
-        self.create(&custom(namespace, "worlds"), Written::World, world).await
+        let Slim(made) = self.create(&custom(namespace, "worlds"), Written::World, world).await?;
+        Ok(made)
     }
 
     /// Makes a pod.
@@ -55,7 +56,8 @@ impl Writer {
         name: &str,
         body: &Value,
     ) -> Result<World, ReconcileError> {
-        self.status_patch(&custom(namespace, "worlds"), Written::World, name, body).await
+        let Slim(world) = self.status_patch(&custom(namespace, "worlds"), Written::World, name, body).await?;
+        Ok(world)
     }
 
     /// Patches the status of a WorkOrder.
@@ -65,7 +67,8 @@ impl Writer {
         name: &str,
         body: &Value,
     ) -> Result<WorkOrder, ReconcileError> {
-        self.status_patch(&custom(namespace, "workorders"), Written::WorkOrder, name, body).await
+        let Slim(order) = self.status_patch(&custom(namespace, "workorders"), Written::WorkOrder, name, body).await?;
+        Ok(order)
     }
 
     /// Patches the status of a WorkOrder that cannot be read.

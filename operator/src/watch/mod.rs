@@ -2,6 +2,7 @@
 
 mod records;
 mod replacement;
+mod slim;
 mod unreadable;
 #[cfg(test)]
 mod unreadable_tests;
@@ -33,6 +34,7 @@ use crate::settings::Settings;
 pub(crate) use records::PodRecord;
 use records::observed_node;
 use replacement::{Known, Replacement};
+pub(crate) use slim::Slim;
 use unreadable::{Guarded, Reporter, Source, is_unreadable};
 
 /// How long an order is left alone after a pod has merely come further: less than a stage lasts that is shown.
@@ -216,15 +218,11 @@ async fn note<O: Observer>(
 struct Orders(Arc<Index>);
 
 impl Observer for Orders {
-    type Object = WorkOrder;
+    type Object = Slim<WorkOrder>;
     const KIND: Written = Written::WorkOrder;
     const COALESCE: Duration = Duration::ZERO;
 
-    fn seen(&self, mut order: WorkOrder) -> (Touched, Urgency) {
-        order.metadata.managed_fields = None;
-        if let Some(annotations) = &mut order.metadata.annotations {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-        }
+    fn seen(&self, Slim(order): Slim<WorkOrder>) -> (Touched, Urgency) {
         (self.0.order_seen(order), Urgency::Now)
     }
 
@@ -236,12 +234,11 @@ impl Observer for Orders {
 struct Worlds(Arc<Index>);
 
 impl Observer for Worlds {
-    type Object = World;
+    type Object = Slim<World>;
     const KIND: Written = Written::World;
     const COALESCE: Duration = Duration::from_millis(5);
 
-    fn seen(&self, mut world: World) -> (Touched, Urgency) {
-        world.metadata.managed_fields = None;
+    fn seen(&self, Slim(world): Slim<World>) -> (Touched, Urgency) {
         (self.0.world_seen(world), Urgency::Now)
     }
 

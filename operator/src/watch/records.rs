@@ -7,21 +7,21 @@ use std::sync::Arc;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ContainerState, Node, NodeSpec, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use kube::core::ObjectMeta;
 use manyworlds_api::labels;
 use manyworlds_planner::observation::{ObservedNode, ObservedPod, PodPhase, Presence, Readiness, StageState, Stages};
 use manyworlds_planner::policy::capacity::Resources;
 use manyworlds_planner::quantity::thousandths;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::slim;
 use crate::index::{OrderKey, version};
 
 /// A pod, without the parts that no decision needs.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct PodRecord {
-    #[serde(deserialize_with = "slim_metadata")]
+    #[serde(deserialize_with = "slim::metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: PodSpecRecord,
@@ -73,45 +73,6 @@ struct ConditionRecord {
 struct ContainerStatusRecord {
     name: String,
     state: Option<ContainerState>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct MetadataRecord {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<OwnerReference>>,
-    creation_timestamp: Option<Time>,
-    deletion_timestamp: Option<Time>,
-}
-
-/// Reads metadata without the fields' managers, which are the larger part of it.
-fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let MetadataRecord {
-        name,
-        namespace,
-        uid,
-        resource_version,
-        labels,
-        owner_references,
-        creation_timestamp,
-        deletion_timestamp,
-    } = MetadataRecord::deserialize(deserializer)?;
-    Ok(ObjectMeta {
-        name,
-        namespace,
-        uid,
-        resource_version,
-        labels,
-        owner_references,
-        creation_timestamp,
-        deletion_timestamp,
-        ..ObjectMeta::default()
-    })
 }
 
 impl Resource for PodRecord {

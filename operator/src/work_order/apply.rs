@@ -78,8 +78,7 @@ impl Reconciler {
         let known = snapshot.worlds.iter().find(|world| world.metadata.uid.as_ref() == Some(uid));
         let before = known.and_then(|world| world.status.as_ref());
         let body = status_patch(uid, resource_version, &to_json(before)?, &to_json(Some(status))?);
-        let mut written = self.writer.world_status_patch(&key.namespace, name, &body).await?;
-        written.metadata.managed_fields = None;
+        let written = self.writer.world_status_patch(&key.namespace, name, &body).await?;
         self.index.world_seen(written);
         self.index.pods_recorded(key, recorded_pods);
         self.count(before.and_then(|status| status.stage), status);
@@ -117,8 +116,7 @@ impl Reconciler {
     async fn open_world(&self, key: &OrderKey, world: &World, pod: &Pod) -> Result<(), ReconcileError> {
         let order_uid = world.spec.order.uid.as_str();
         let uid = match self.writer.world_create(&key.namespace, world).await {
-            Ok(mut made) => {
-                made.metadata.managed_fields = None;
+            Ok(made) => {
                 let uid = made.metadata.uid.clone();
                 self.index.world_seen(made);
                 uid

@@ -64,8 +64,7 @@ impl Reconciler {
         let uid = order.metadata.uid.as_deref().unwrap_or_default();
         let version = order.metadata.resource_version.as_deref().unwrap_or_default();
         let patch = status_patch(uid, version, &before, &to_json(Some(status))?);
-        let mut written = self.writer.order_status_patch(&key.namespace, &key.name, &patch).await?;
-        written.metadata.managed_fields = None;
+        let written = self.writer.order_status_patch(&key.namespace, &key.name, &patch).await?;
         self.index.order_seen(written);
         self.index.status_written(key, Timestamp::now());
         Ok(())
