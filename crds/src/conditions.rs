@@ -66,6 +66,26 @@ words! {
 }
 
 words! {
+    /// Type of a condition of a Provider.
+    ProviderCondition {
+        /// Its key and the prices of its models are there.
+        Ready,
+        /// Its last calls were answered; Unknown before the first call.
+        Reachable,
+    }
+}
+
+words! {
+    /// Type of a condition of a Budget.
+    BudgetCondition {
+        /// It holds the orders that it selects.
+        Ready,
+        /// Nothing is left of it.
+        Exceeded,
+    }
+}
+
+words! {
     /// Reason of a condition, of an Event, or of waiting.
     Reason {
         /// Everything is as it should be, and goes on.
@@ -184,6 +204,16 @@ words! {
         AttemptsExhausted,
         /// The failure of one World ended the whole order.
         OrderFailed,
+        /// The object is complete and in use.
+        Ready,
+        /// The price of a model is not known.
+        PriceUnknown,
+        /// No call has been made yet.
+        NotCalled,
+        /// Calls are answered.
+        Answering,
+        /// Money is left.
+        WithinBudget,
         /// Something happened that should not be possible.
         Unexpected,
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::order_document::OrderDocument;
 use crate::report_document::ReportDocument;
-use crate::{WorkOrder, World};
+use crate::{Budget, Provider, WorkOrder, World};
 
 /// One generated file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub fn files() -> Result<Vec<GeneratedFile>, GenerateError> {
     };
     let json = |schema: &_| serde_json::to_string_pretty(schema).map_err(GenerateError::Json);
     Ok(vec![
+        GeneratedFile { path: "manyworlds.dev_budgets.yaml", content: yaml(Budget::crd())? },
+        GeneratedFile { path: "manyworlds.dev_providers.yaml", content: yaml(Provider::crd())? },
         GeneratedFile { path: "manyworlds.dev_workorders.yaml", content: yaml(WorkOrder::crd())? },
         GeneratedFile { path: "manyworlds.dev_worlds.yaml", content: yaml(World::crd())? },
         GeneratedFile { path: "schemas/workorder@1.json", content: json(&order_schema())? + "\n" },

@@ -13,6 +13,7 @@
 )]
 
 pub mod artifacts;
+pub mod budget;
 pub mod conditions;
 pub mod duration;
 mod foreign;
@@ -20,13 +21,16 @@ pub mod generate;
 pub mod labels;
 pub mod money;
 pub mod order_document;
+pub mod provider;
 pub mod report_document;
 pub mod result;
 pub mod work_order;
 pub mod world;
 
+pub use budget::{Budget, BudgetSpec, BudgetStatus};
 pub use duration::Duration;
 pub use money::Money;
+pub use provider::{Provider, ProviderSpec, ProviderStatus};
 pub use work_order::{WorkOrder, WorkOrderSpec, WorkOrderStatus};
 pub use world::{World, WorldSpec, WorldStatus};
 

@@ -125,8 +125,10 @@ fn generated_files_are_up_to_date() {
 #[test]
 fn the_chart_of_definitions_changes_nothing_but_labels_and_annotations() {
     let rendered = objects("manyworlds-crds", &json!({}));
-    assert_eq!(rendered.len(), 2);
+    assert_eq!(rendered.len(), 4);
     for (file, name) in [
+        ("manyworlds.dev_budgets.yaml", "budgets.manyworlds.dev"),
+        ("manyworlds.dev_providers.yaml", "providers.manyworlds.dev"),
         ("manyworlds.dev_workorders.yaml", "workorders.manyworlds.dev"),
         ("manyworlds.dev_worlds.yaml", "worlds.manyworlds.dev"),
     ] {
@@ -146,9 +148,9 @@ fn definitions_are_kept_on_uninstall_unless_the_user_says_otherwise() {
             .map(|object| object["metadata"]["annotations"]["helm.sh/resource-policy"].clone())
             .collect()
     };
-    assert_eq!(policy(&json!({})), [json!("keep"), json!("keep")]);
-    assert_eq!(policy(&json!({"keep": false})), [Value::Null, Value::Null]);
-    assert_eq!(policy(&json!({"annotations": {"a": "b"}})), [json!("keep"), json!("keep")]);
+    assert_eq!(policy(&json!({})), vec![json!("keep"); 4]);
+    assert_eq!(policy(&json!({"keep": false})), vec![Value::Null; 4]);
+    assert_eq!(policy(&json!({"annotations": {"a": "b"}})), vec![json!("keep"); 4]);
 }
 
 #[test]
