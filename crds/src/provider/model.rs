@@ -17,7 +17,7 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
 
-    /// How many tokens a call may have, input and output together. Without it the price table's figure holds.
+    /// How many input tokens a call may have. Without it the price table's figure holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub context_window: Option<i64>,

@@ -126,6 +126,8 @@ fn the_complete_manifests_reach_every_bound() {
     for (file, manifest) in [
         ("manyworlds.dev_workorders.yaml", complete::order("complete")),
         ("manyworlds.dev_worlds.yaml", complete::world("complete")),
+        ("manyworlds.dev_providers.yaml", complete::provider("complete")),
+        ("manyworlds.dev_budgets.yaml", complete::budget("complete")),
     ] {
         let (found, all) = bounds(file, &manifest);
         let missed: Vec<_> = all.into_iter().filter(|place| !found.contains_key(place)).collect();
@@ -174,4 +176,14 @@ async fn every_bound_of_an_order_holds() -> Result {
 #[tokio::test]
 async fn every_bound_of_a_world_holds() -> Result {
     check("manyworlds.dev_worlds.yaml", complete::world("complete")).await
+}
+
+#[tokio::test]
+async fn every_bound_of_a_provider_holds() -> Result {
+    check("manyworlds.dev_providers.yaml", complete::provider("complete")).await
+}
+
+#[tokio::test]
+async fn every_bound_of_a_budget_holds() -> Result {
+    check("manyworlds.dev_budgets.yaml", complete::budget("complete")).await
 }

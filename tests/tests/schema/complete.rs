@@ -131,3 +131,64 @@ pub fn world(name: &str) -> Value {
         },
     })
 }
+
+/// Returns a Provider with every field.
+pub fn provider(name: &str) -> Value {
+    json!({
+        "apiVersion": "manyworlds.dev/v1alpha1",
+        "kind": "Provider",
+        "metadata": {"name": name},
+        "spec": {
+            "protocol": "OpenAI",
+            "baseUrl": "https://api.example.com/v1",
+            "secretRef": {"name": "key", "key": "apiKey"},
+            "models": [
+                {
+                    "name": "large", "contextWindow": 200_000, "maxOutputTokens": 64_000, "strength": 90,
+                    "prices": {
+                        "input": "3.00", "output": "15.00", "cached": "0.30", "cacheWrite5m": "3.75",
+                        "cacheWrite1h": "6.00", "reasoning": "15.00", "batchPercent": 50,
+                        "tiers": [
+                            {
+                                "above": 200_000, "input": "6.00", "output": "22.50", "cached": "0.60",
+                                "cacheWrite5m": "7.50", "cacheWrite1h": "12.00", "reasoning": "22.50",
+                            },
+                            {"above": 400_000, "input": "12.00", "output": "45.00"},
+                        ],
+                    },
+                },
+                {"name": "small"},
+            ],
+            "limits": {
+                "requestsPerMinute": 50, "tokensPerMinute": 40_000, "inputTokensPerMinute": 30_000,
+                "outputTokensPerMinute": 8_000, "concurrency": 10, "maxWait": "2m",
+            },
+            "breaker": {"failures": 5, "openFor": "60s", "successes": 2},
+            "timeouts": {"connect": "10s", "firstByte": "10m", "idle": "2m", "total": "30m"},
+            "retries": {"maxAttempts": 3},
+        },
+    })
+}
+
+/// Returns a Budget with every field.
+pub fn budget(name: &str) -> Value {
+    json!({
+        "apiVersion": "manyworlds.dev/v1alpha1",
+        "kind": "Budget",
+        "metadata": {"name": name},
+        "spec": {
+            "amount": "100.00",
+            "period": "Month",
+            "timeZone": "Europe/Berlin",
+            "selector": {
+                "matchLabels": {"team": "a"},
+                "matchExpressions": [
+                    {"key": "tier", "operator": "In", "values": ["x"]},
+                    {"key": "free", "operator": "DoesNotExist"},
+                ],
+            },
+            "warnAt": [50, 80, 95],
+            "onExceeded": "Pause",
+        },
+    })
+}

@@ -75,7 +75,7 @@ async fn kinds_have_short_names_and_a_category() -> Result {
     let (cluster, _namespace) = cluster("names").await?;
     let answer = get(&cluster.client, "/apis/manyworlds.dev/v1alpha1", "application/json").await?;
     let resources = answer["resources"].as_array().unwrap();
-    for (plural, short) in [("workorders", "wo"), ("worlds", "wd")] {
+    for (plural, short) in [("workorders", "wo"), ("worlds", "wd"), ("providers", "prov"), ("budgets", "bud")] {
         let resource = resources.iter().find(|resource| resource["name"] == plural).unwrap();
         assert_eq!(resource["shortNames"], json!([short]));
         assert_eq!(resource["categories"], json!(["manyworlds"]));
@@ -91,6 +91,14 @@ async fn a_list_says_how_orders_stand() -> Result {
     for (plural, expected) in [
         ("workorders", vec!["Name", "Status", "Worlds", "Winner", "Score", "Cost", "Message", "Age"]),
         ("worlds", vec!["Name", "Order", "Stage", "Score", "Eligible", "Attempts", "Message", "Age"]),
+        (
+            "providers",
+            vec!["Name", "Protocol", "Models", "Ready", "Reachable", "Breaker", "Used", "Today", "Message", "Age"],
+        ),
+        (
+            "budgets",
+            vec!["Name", "Amount", "Period", "Spent", "Reserved", "Left", "Forecast", "Exceeded", "Message", "Age"],
+        ),
     ] {
         let path = format!("/apis/manyworlds.dev/v1alpha1/namespaces/{}/{plural}", namespace.name);
         let answer = get(&cluster.client, &path, table).await?;

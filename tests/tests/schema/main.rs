@@ -5,13 +5,14 @@
 mod bounds;
 mod complete;
 mod discovery;
+mod models;
 mod rules;
 mod transitions;
 
 use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::ApiResource;
-use manyworlds_api::{WorkOrder, World, generate};
+use manyworlds_api::{Budget, Provider, WorkOrder, World, generate};
 use manyworlds_tests::{Cluster, Namespace, Result, definitions};
 use serde_json::Value;
 
@@ -23,9 +24,11 @@ async fn cluster(purpose: &str) -> Result<(Cluster, Namespace)> {
     Ok((cluster, namespace))
 }
 
-/// Returns the interface to WorkOrders or Worlds, untyped, so that what is wrong can be sent too.
+/// Returns the interface to objects of a manifest's kind, untyped, so that what is wrong can be sent too.
 fn untyped(client: &Client, namespace: &str, manifest: &Value) -> Api<DynamicObject> {
     let resource = match manifest["kind"].as_str() {
+        Some("Budget") => ApiResource::erase::<Budget>(&()),
+        Some("Provider") => ApiResource::erase::<Provider>(&()),
         Some("World") => ApiResource::erase::<World>(&()),
         _ => ApiResource::erase::<WorkOrder>(&()),
     };
