@@ -3,7 +3,12 @@
 pub mod allowance;
 pub mod capacity;
 pub mod deadlines;
+pub mod holders;
+pub mod models;
+pub mod period;
 pub mod placement;
+pub mod price;
+pub mod price_table;
 pub mod ranking;
 pub mod retry;
 pub mod score;
