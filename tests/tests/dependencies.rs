@@ -152,6 +152,11 @@ fn the_runner_has_no_client() {
 }
 
 #[test]
+fn the_gateway_knows_no_kubernetes() {
+    assert_never("manyworlds-gateway", &["kube_client", "kube_runtime"]);
+}
+
+#[test]
 fn no_file_is_longer_than_a_person_can_hold_in_mind() {
     let mut files = Vec::new();
     sources(&root(), &mut files);

@@ -1,0 +1,212 @@
+//! Which endpoint a request means.
+
+use http::Method;
+use manyworlds_api::provider::Protocol;
+
+/// Letters that a path may be written with. Nothing needs an escape, so that no path can be read in two ways.
+const PATH_MARKS: &[u8] = b"/-._~:@";
+/// The longest path, in bytes. Names of models are bounded by the Provider's schema at 253.
+const LONGEST_PATH: usize = 512;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /v1/chat/completions`.
+    ChatCompletions,
+    /// `POST /v1/responses`.
+    Responses,
+    /// `POST /v1/completions`.
+    Completions,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+    /// `POST /v1/messages`.
+    Messages,
+    /// `POST /v1/messages/count_tokens`. It costs nothing.
+    MessagesCountTokens,
+    /// `POST /v1beta/models/<model>:generateContent`.
+    GenerateContent(String),
+    /// `POST /v1beta/models/<model>:streamGenerateContent`.
+    StreamGenerateContent(String),
+    /// `POST /v1beta/models/<model>:countTokens`. It costs nothing.
+    CountTokens(String),
+    /// `GET /v1/models`, which OpenAI's and Anthropic's clients ask. Answered by the gateway.
+    Models,
+    /// `GET /v1beta/models`. Answered by the gateway.
+    GeminiModels,
+    /// `GET /v1/models/<model>`. Answered by the gateway.
+    Model(String),
+    /// `GET /v1beta/models/<model>`. Answered by the gateway.
+    GeminiModel(String),
+    /// `HEAD` or `GET` of `/`, `/api/hello` or `/v1`: clients look whether somebody is there. Answered by the gateway.
+    Probe,
+}
+
+/// Why a path is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The path is written in a way that no client writes it.
+    #[error("the path is not written plainly; write it without escapes, empty parts, . and ..")]
+    Path,
+    /// There is no such endpoint.
+    #[error("the gateway has no such endpoint")]
+    Unknown,
+    /// The endpoint is there, for another method.
+    #[error("the endpoint takes another method")]
+    Method,
+}
+
+impl Endpoint {
+    /// Finds the endpoint that a method and a path, without its query, mean.
+    ///
+    /// - **Guarantees:** the path of the endpoint is written anew for upstream, so nothing of the client's text but a name of a model made of plain letters gets there.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError`] (class: spec).
+    pub fn find(method: &Method, path: &str) -> Result<Self, EndpointError> {
+        check(path)?;
+        let (found, wanted) = Self::of_path(path).ok_or(EndpointError::Unknown)?;
+        let takes = method == wanted || (wanted == Method::GET && method == Method::HEAD);
+        if takes { Ok(found) } else { Err(EndpointError::Method) }
+    }
+
+    fn of_path(path: &str) -> Option<(Self, Method)> {
+        let post = |endpoint| Some((endpoint, Method::POST));
+        let get = |endpoint| Some((endpoint, Method::GET));
+        match path {
+            "/" | "/api/hello" | "/v1" => get(Self::Probe),
+            "/v1/chat/completions" => post(Self::ChatCompletions),
+            "/v1/responses" => post(Self::Responses),
+            "/v1/completions" => post(Self::Completions),
+            "/v1/embeddings" => post(Self::Embeddings),
+            "/v1/messages" => post(Self::Messages),
+            "/v1/messages/count_tokens" => post(Self::MessagesCountTokens),
+            "/v1/models" => get(Self::Models),
+            "/v1beta/models" => get(Self::GeminiModels),
+            _ => {
+                if let Some(model) = path.strip_prefix("/v1/models/") {
+                    return get(Self::Model(model.to_owned()));
+                }
+                let rest = path.strip_prefix("/v1beta/models/")?;
+                match rest.rsplit_once(':') {
+                    Some((model, "generateContent")) => post(Self::GenerateContent(named(model)?)),
+                    Some((model, "streamGenerateContent")) => post(Self::StreamGenerateContent(named(model)?)),
+                    Some((model, "countTokens")) => post(Self::CountTokens(named(model)?)),
+                    Some(_) => None,
+                    None => get(Self::GeminiModel(rest.to_owned())),
+                }
+            }
+        }
+    }
+
+    /// Returns the protocol that the endpoint belongs to. A list of models and a probe belong to OpenAI's or Anthropic's, as the headers say.
+    pub const fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::ChatCompletions | Self::Responses | Self::Completions | Self::Embeddings => Some(Protocol::OpenAi),
+            Self::Messages | Self::MessagesCountTokens => Some(Protocol::Anthropic),
+            Self::GenerateContent(_)
+            | Self::StreamGenerateContent(_)
+            | Self::CountTokens(_)
+            | Self::GeminiModels
+            | Self::GeminiModel(_) => Some(Protocol::Gemini),
+            Self::Models | Self::Model(_) | Self::Probe => None,
+        }
+    }
+
+    /// Returns the path to call behind the Provider's base URL, or nothing where the gateway answers by itself.
+    ///
+    /// - **Shape:** a base URL of OpenAI's ends with `/v1`, those of the other protocols with the host, as their clients write them.
+    pub fn upstream_path(&self) -> Option<String> {
+        let path = match self {
+            Self::ChatCompletions => "/chat/completions".to_owned(),
+            Self::Responses => "/responses".to_owned(),
+            Self::Completions => "/completions".to_owned(),
+            Self::Embeddings => "/embeddings".to_owned(),
+            Self::Messages => "/v1/messages".to_owned(),
+            Self::MessagesCountTokens => "/v1/messages/count_tokens".to_owned(),
+            Self::GenerateContent(model) => format!("/v1beta/models/{model}:generateContent"),
+            Self::StreamGenerateContent(model) => format!("/v1beta/models/{model}:streamGenerateContent"),
+            Self::CountTokens(model) => format!("/v1beta/models/{model}:countTokens"),
+            Self::Models | Self::GeminiModels | Self::Model(_) | Self::GeminiModel(_) | Self::Probe => return None,
+        };
+        Some(path)
+    }
+}
+
+fn named(model: &str) -> Option<String> {
+    (!model.is_empty()).then(|| model.to_owned())
+}
+
+fn check(path: &str) -> Result<(), EndpointError> {
+    let plain = path.len() <= LONGEST_PATH
+        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || PATH_MARKS.contains(&byte));
+    let parts = path.strip_prefix('/').ok_or(EndpointError::Path)?;
+    let whole = parts.is_empty() || parts.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if plain && whole { Ok(()) } else { Err(EndpointError::Path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_found_and_goes_to_its_own_path() {
+        for (path, protocol, upstream) in [
+            ("/v1/chat/completions", Protocol::OpenAi, "/chat/completions"),
+            ("/v1/responses", Protocol::OpenAi, "/responses"),
+            ("/v1/completions", Protocol::OpenAi, "/completions"),
+            ("/v1/embeddings", Protocol::OpenAi, "/embeddings"),
+            ("/v1/messages", Protocol::Anthropic, "/v1/messages"),
+            ("/v1/messages/count_tokens", Protocol::Anthropic, "/v1/messages/count_tokens"),
+            ("/v1beta/models/g:generateContent", Protocol::Gemini, "/v1beta/models/g:generateContent"),
+            ("/v1beta/models/g:streamGenerateContent", Protocol::Gemini, "/v1beta/models/g:streamGenerateContent"),
+            ("/v1beta/models/g:countTokens", Protocol::Gemini, "/v1beta/models/g:countTokens"),
+        ] {
+            let found = Endpoint::find(&Method::POST, path).unwrap();
+            assert_eq!(
+                (found.protocol(), found.upstream_path().as_deref()),
+                (Some(protocol), Some(upstream)),
+                "{path}"
+            );
+            assert_eq!(Endpoint::find(&Method::GET, path), Err(EndpointError::Method), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_clients_look_at_first_never_goes_upstream() {
+        for path in
+            ["/", "/api/hello", "/v1/models", "/v1/models/gpt-5", "/v1beta/models", "/v1beta/models/gemini-2.5-pro"]
+        {
+            for method in [Method::GET, Method::HEAD] {
+                assert_eq!(Endpoint::find(&method, path).unwrap().upstream_path(), None, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn tricks_with_paths_are_refused() {
+        for path in [
+            "",
+            "v1/messages",
+            "//v1/messages",
+            "/v1//messages",
+            "/v1/../messages",
+            "/v1/./messages",
+            "/v1/%6dessages",
+            "/v1/messages\0",
+            "/v1/messages/",
+            "/v1\\messages",
+            "/v1beta/models/../files:generateContent",
+            "/v1beta/models/a%2f..%2fb:generateContent",
+            "/v1beta/models/a?b:generateContent",
+            "/v1/messages#a",
+        ] {
+            assert_eq!(Endpoint::find(&Method::POST, path), Err(EndpointError::Path), "{path:?}");
+        }
+        for path in ["/v1/files", "/v1/messages/batches", "/v1beta/models/:generateContent", "/v1beta/models/g:embed"] {
+            assert_eq!(Endpoint::find(&Method::POST, path), Err(EndpointError::Unknown), "{path:?}");
+        }
+        let long = format!("/v1/models/{}", "a".repeat(LONGEST_PATH));
+        assert_eq!(Endpoint::find(&Method::GET, &long), Err(EndpointError::Path));
+    }
+}

@@ -1,0 +1,224 @@
+//! Which headers pass, and where a World's token and the Provider's key are.
+
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use manyworlds_api::provider::Protocol;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Headers that belong to one connection, or that a connection makes for itself.
+const OF_THE_CONNECTION: [&str; 12] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers by which a request says who it is, or that could be read as where it is to go. `accept-encoding` is among them
+/// because an answer has to come plainly for its usage to be read.
+const OF_THE_CALLER: [&str; 14] = [
+    "accept-encoding",
+    "api-key",
+    "authorization",
+    "cookie",
+    "forwarded",
+    "openai-organization",
+    "openai-project",
+    "via",
+    "x-api-key",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-goog-api-key",
+    "x-real-ip",
+];
+
+/// Headers of an answer that are between the gateway and the Provider.
+const OF_THE_PROVIDER: [&str; 5] =
+    ["alt-svc", "openai-organization", "openai-project", "anthropic-organization-id", "set-cookie"];
+
+/// Returns the token that a World sends, wherever its client puts a key.
+///
+/// - **Guarantees:** nothing when two places hold different tokens: which of them is meant must not be a matter of order.
+pub fn token(headers: &HeaderMap) -> Option<SecretString> {
+    let bearer = headers.get_all(AUTHORIZATION).iter().map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let keys = ["x-api-key", "x-goog-api-key"]
+        .into_iter()
+        .flat_map(|name| headers.get_all(name).iter().map(|value| value.to_str().ok().map(str::trim)));
+    let mut found = bearer.chain(keys);
+    let first = found.next()??;
+    let same = found.all(|other| other == Some(first));
+    (same && !first.is_empty()).then(|| SecretString::from(first))
+}
+
+/// Returns the headers to send upstream: the client's own without those of its connection and its identity, and the Provider's key.
+///
+/// # Errors
+///
+/// [`InvalidHeaderValue`] (class: spec) when the key has characters that no header may have.
+pub fn upstream(
+    headers: &HeaderMap,
+    protocol: Protocol,
+    key: Option<&SecretString>,
+) -> Result<HeaderMap, InvalidHeaderValue> {
+    let mut passed = without(headers, &OF_THE_CALLER);
+    passed.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(key) = key {
+        let (name, text) = match protocol {
+            Protocol::OpenAi => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+            Protocol::Anthropic => (HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
+            Protocol::Gemini => (HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
+        };
+        let mut value = HeaderValue::from_str(&text)?;
+        value.set_sensitive(true);
+        passed.insert(name, value);
+    }
+    Ok(passed)
+}
+
+/// Returns the headers of an answer to send to the client.
+pub fn downstream(headers: &HeaderMap) -> HeaderMap {
+    without(headers, &OF_THE_PROVIDER)
+}
+
+/// Returns the query to send upstream: the client's own, without a key.
+pub fn query(query: &str) -> Option<String> {
+    let kept: Vec<_> = query
+        .split('&')
+        .filter(|pair| {
+            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+            // An escaped name could be a key in disguise, and no client escapes a name.
+            !name.is_empty() && !name.contains(['%', '+']) && !matches!(name, "key" | "api_key" | "access_token")
+        })
+        .collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+fn without(headers: &HeaderMap, dropped: &[&str]) -> HeaderMap {
+    let listed: Vec<String> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
+        .collect();
+    let is_kept = |name: &str| {
+        !OF_THE_CONNECTION.contains(&name) && !dropped.contains(&name) && !listed.iter().any(|other| other == name)
+    };
+    let mut passed = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| is_kept(name.as_str())) {
+        passed.append(name.clone(), value.clone());
+    }
+    passed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        pairs.collect()
+    }
+
+    fn token_of(pairs: &[(&'static str, &'static str)]) -> Option<String> {
+        token(&headers(pairs)).map(|token| token.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn a_token_is_found_where_each_client_puts_its_key() {
+        for pair in
+            [("authorization", "Bearer t"), ("authorization", "bearer t"), ("x-api-key", "t"), ("x-goog-api-key", "t")]
+        {
+            assert_eq!(token_of(&[pair]), Some("t".to_owned()), "{pair:?}");
+        }
+        assert_eq!(token_of(&[("authorization", "Bearer t"), ("x-api-key", "t")]), Some("t".to_owned()));
+    }
+
+    #[test]
+    fn no_token_or_two_different_ones_are_none() {
+        for pairs in [
+            &[][..],
+            &[("authorization", "Basic t")],
+            &[("authorization", "Bearer ")],
+            &[("x-api-key", "")],
+            &[("authorization", "Bearer t"), ("x-api-key", "u")],
+        ] {
+            assert_eq!(token_of(pairs), None, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_takes_the_place_of_the_token_and_only_the_clients_own_headers_pass() {
+        let sent = headers(&[
+            ("authorization", "Bearer token"),
+            ("x-api-key", "token"),
+            ("x-goog-api-key", "token"),
+            ("api-key", "token"),
+            ("host", "evil.example"),
+            ("x-forwarded-host", "evil.example"),
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("accept-encoding", "gzip"),
+            ("anthropic-beta", "a"),
+            ("anthropic-beta", "b"),
+            ("x-unknown", "kept"),
+        ]);
+        let key = SecretString::from("secret");
+        for (protocol, name, value) in [
+            (Protocol::OpenAi, "authorization", "Bearer secret"),
+            (Protocol::Anthropic, "x-api-key", "secret"),
+            (Protocol::Gemini, "x-goog-api-key", "secret"),
+        ] {
+            let passed = upstream(&sent, protocol, Some(&key)).unwrap();
+            let mut names: Vec<_> = passed.iter().map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
+            let mut expected = vec!["accept-encoding", "anthropic-beta", "anthropic-beta", name, "x-unknown"];
+            expected.sort_unstable();
+            assert_eq!(names, expected);
+            assert_eq!(passed[name], value);
+            assert!(passed[name].is_sensitive(), "or the key would be in a log of headers");
+            assert_eq!(passed["accept-encoding"], "identity");
+        }
+    }
+
+    #[test]
+    fn a_provider_without_a_key_gets_none() {
+        let passed = upstream(&headers(&[("authorization", "Bearer token")]), Protocol::OpenAi, None).unwrap();
+        assert!(!passed.contains_key("authorization"));
+    }
+
+    #[test]
+    fn an_answer_keeps_its_own_headers() {
+        let answer = headers(&[
+            ("retry-after", "3"),
+            ("x-request-id", "r"),
+            ("set-cookie", "c"),
+            ("openai-organization", "o"),
+            ("te", "x"),
+        ]);
+        assert_eq!(downstream(&answer), headers(&[("retry-after", "3"), ("x-request-id", "r")]));
+    }
+
+    #[test]
+    fn a_key_in_the_query_is_dropped_and_the_rest_stays() {
+        for (given, expected) in [
+            ("alt=sse&key=token", Some("alt=sse")),
+            ("beta=true", Some("beta=true")),
+            ("key=token", None),
+            ("k%65y=token&a=%20", Some("a=%20")),
+            ("", None),
+        ] {
+            assert_eq!(query(given).as_deref(), expected, "{given}");
+        }
+    }
+}

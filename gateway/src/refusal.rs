@@ -1,0 +1,167 @@
+//! What the gateway says when it refuses, in the client's own protocol.
+
+use http::StatusCode;
+use manyworlds_api::provider::Protocol;
+use serde_json::{Value, json};
+
+/// Why the gateway refuses a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The request is not what its protocol says.
+    #[error("the request cannot be read: {0}")]
+    Request(String),
+    /// There is no token, or it is nobody's.
+    #[error("no World has this token; send the one that the World's pod holds, as Bearer, x-api-key or x-goog-api-key")]
+    Token,
+    /// The World was stopped.
+    #[error("this World was stopped; it makes no more calls")]
+    Stopped,
+    /// A budget is used up.
+    #[error("the budget {0} is used up; raise it to go on")]
+    Budget(String),
+    /// The caller's variant does not have this model.
+    #[error("this World may not call the model {0:?}; its variant names the one that it may")]
+    Model(String),
+    /// There is no such endpoint.
+    #[error("{0}")]
+    Endpoint(crate::endpoint::EndpointError),
+    /// The body is too large.
+    #[error("the request has more than {0} bytes")]
+    Size(u64),
+    /// The limits of the Provider leave no room in time.
+    #[error("the limits of the Provider leave no room; try again in {retry_after_seconds} s")]
+    Limit {
+        /// When there will be room.
+        retry_after_seconds: u64,
+    },
+    /// The breaker is open.
+    #[error("the model {model:?} keeps failing and is left alone for {retry_after_seconds} s")]
+    Breaker {
+        /// Name of the model.
+        model: String,
+        /// When it will be tried again.
+        retry_after_seconds: u64,
+    },
+    /// The Provider cannot be reached, or did not answer in time.
+    #[error("the Provider did not answer")]
+    Upstream,
+}
+
+impl Reason {
+    /// Returns the status of the answer.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Budget(_) => StatusCode::PAYMENT_REQUIRED,
+            Self::Stopped | Self::Model(_) => StatusCode::FORBIDDEN,
+            Self::Request(_) | Self::Endpoint(crate::endpoint::EndpointError::Path) => StatusCode::BAD_REQUEST,
+            Self::Endpoint(crate::endpoint::EndpointError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Endpoint(crate::endpoint::EndpointError::Method) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Size(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Limit { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Breaker { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Returns the seconds of the `retry-after` header, where waiting helps.
+    pub const fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::Limit { retry_after_seconds } | Self::Breaker { retry_after_seconds, .. } => {
+                Some(*retry_after_seconds)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns whether the client may try again, for the header `x-should-retry` that the official clients obey before all else.
+    pub const fn client_may_retry(&self) -> bool {
+        self.retry_after_seconds().is_some()
+    }
+
+    /// Returns the body of the answer.
+    pub fn body(&self, protocol: Protocol) -> Value {
+        let message = self.to_string();
+        match protocol {
+            Protocol::OpenAi => {
+                let (kind, code) = self.openai();
+                json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+            }
+            Protocol::Anthropic => {
+                json!({"type": "error", "error": {"type": self.anthropic(), "message": message}})
+            }
+            Protocol::Gemini => {
+                json!({"error": {"code": self.status().as_u16(), "message": message, "status": self.gemini()}})
+            }
+        }
+    }
+
+    const fn openai(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Request(_) | Self::Size(_) | Self::Endpoint(_) => ("invalid_request_error", "invalid_request"),
+            Self::Token => ("invalid_request_error", "invalid_api_key"),
+            Self::Stopped => ("invalid_request_error", "world_stopped"),
+            Self::Budget(_) => ("insufficient_quota", "insufficient_quota"),
+            Self::Model(_) => ("invalid_request_error", "model_not_found"),
+            Self::Limit { .. } => ("tokens", "rate_limit_exceeded"),
+            Self::Breaker { .. } | Self::Upstream => ("server_error", "server_error"),
+        }
+    }
+
+    const fn anthropic(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "invalid_request_error",
+            Self::Token => "authentication_error",
+            Self::Stopped | Self::Model(_) => "permission_error",
+            Self::Budget(_) => "billing_error",
+            Self::Endpoint(_) => "not_found_error",
+            Self::Size(_) => "request_too_large",
+            Self::Limit { .. } => "rate_limit_error",
+            Self::Breaker { .. } => "overloaded_error",
+            Self::Upstream => "api_error",
+        }
+    }
+
+    const fn gemini(&self) -> &'static str {
+        match self {
+            Self::Request(_) | Self::Size(_) => "INVALID_ARGUMENT",
+            Self::Token => "UNAUTHENTICATED",
+            Self::Stopped | Self::Model(_) => "PERMISSION_DENIED",
+            Self::Budget(_) => "FAILED_PRECONDITION",
+            Self::Endpoint(_) => "NOT_FOUND",
+            Self::Limit { .. } => "RESOURCE_EXHAUSTED",
+            Self::Breaker { .. } | Self::Upstream => "UNAVAILABLE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_429_in_each_protocols_own_words() {
+        let reason = Reason::Limit { retry_after_seconds: 7 };
+        assert_eq!((reason.status().as_u16(), reason.retry_after_seconds()), (429, Some(7)));
+        assert_eq!(reason.body(Protocol::OpenAi)["error"]["code"], "rate_limit_exceeded");
+        assert_eq!(reason.body(Protocol::Anthropic)["type"], "error");
+        assert_eq!(reason.body(Protocol::Anthropic)["error"]["type"], "rate_limit_error");
+        assert_eq!(reason.body(Protocol::Gemini)["error"]["code"], 429);
+        assert_eq!(reason.body(Protocol::Gemini)["error"]["status"], "RESOURCE_EXHAUSTED");
+    }
+
+    #[test]
+    fn clients_are_told_to_try_again_only_where_waiting_helps() {
+        for reason in [
+            Reason::Token,
+            Reason::Stopped,
+            Reason::Budget("b".into()),
+            Reason::Model("m".into()),
+            Reason::Size(1),
+            Reason::Upstream,
+        ] {
+            assert!(!reason.client_may_retry(), "{reason}");
+        }
+        assert!(Reason::Breaker { model: "m".into(), retry_after_seconds: 60 }.client_may_retry());
+    }
+}

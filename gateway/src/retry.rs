@@ -1,0 +1,150 @@
+//! Which failures of upstream are tried again, and which say that the model is in trouble.
+
+use std::time::Duration;
+
+use manyworlds_api::provider::Protocol;
+use serde_json::Value;
+
+/// The first wait, as the official clients have it.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait that is not upstream's own wish, as the official clients have it.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// The share of a wait, in percent, that chance may take away, as the official clients have it.
+const JITTER_PERCENT: u32 = 25;
+
+/// What an answer of upstream that is no success means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Upstream is in trouble. It is tried again and counts for the breaker.
+    Outage,
+    /// Somebody else was in the way. It is tried again and says nothing about upstream's health.
+    Busy,
+    /// The rate limit. It is tried again after the time that upstream names, by nobody before, and says nothing about upstream's health.
+    RateLimited,
+    /// Money or quota is used up. It is never tried again.
+    Quota,
+    /// The key is wrong or lacks a right. It is never tried again.
+    Credential,
+    /// The request is wrong. It is never tried again.
+    Request,
+}
+
+impl Failure {
+    /// Returns what an answer means, or nothing for a success.
+    pub fn of(protocol: Protocol, status: u16, body: &Value) -> Option<Self> {
+        match status {
+            0..=399 => None,
+            401 | 403 => Some(Self::Credential),
+            402 => Some(Self::Quota),
+            400 if protocol == Protocol::Anthropic && no_credit(body) => Some(Self::Quota),
+            408 | 409 => Some(Self::Busy),
+            429 if is_quota(body) => Some(Self::Quota),
+            429 => Some(Self::RateLimited),
+            400..=499 => Some(Self::Request),
+            _ => Some(Self::Outage),
+        }
+    }
+
+    /// Returns whether the same call may be made again.
+    pub const fn may_be_tried_again(self) -> bool {
+        matches!(self, Self::Outage | Self::Busy | Self::RateLimited)
+    }
+
+    /// Returns whether the breaker counts it.
+    pub const fn counts_for_the_breaker(self) -> bool {
+        matches!(self, Self::Outage)
+    }
+}
+
+fn is_quota(body: &Value) -> bool {
+    let error = &body["error"];
+    [&error["code"], &error["type"]].into_iter().any(|word| {
+        word.as_str()
+            .is_some_and(|word| matches!(word, "insufficient_quota" | "billing_error" | "billing_hard_limit_reached"))
+    })
+}
+
+fn no_credit(body: &Value) -> bool {
+    let message = body["error"]["message"].as_str().unwrap_or_default();
+    message.contains("credit balance is too low") || message.contains("usage limits")
+}
+
+/// Returns the wait before an attempt, where upstream names none.
+///
+/// - **Shape:** `attempt` counts those already made, from 1; `chance` is a number from 0 to 99.
+/// - **Guarantees:** between 375 ms and 8 s; upstream's own wish is never cut short.
+pub fn wait(attempt: u32, chance: u32, wished: Option<Duration>) -> Duration {
+    if let Some(wished) = wished {
+        return wished;
+    }
+    let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+    let whole = doubled.min(LONGEST_WAIT);
+    whole * (100 - chance.min(99) * JITTER_PERCENT / 99) / 100
+}
+
+/// Returns how many attempts the gateway may still make of a call, the client's own earlier ones counted.
+///
+/// - **Shape:** `client_retries` is what `x-stainless-retry-count` says, the header that the official clients send; 0 without it.
+/// - **Guarantees:** at least one, because a client that asks is answered; with a client that gives up where `x-should-retry: false` tells it to, never more than `most` in total.
+pub fn attempts_left(most: u32, client_retries: u32) -> u32 {
+    most.saturating_sub(client_retries).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_status_has_its_own_meaning() {
+        let none = Value::Null;
+        for (status, failure) in [
+            (200, None),
+            (400, Some(Failure::Request)),
+            (401, Some(Failure::Credential)),
+            (402, Some(Failure::Quota)),
+            (403, Some(Failure::Credential)),
+            (404, Some(Failure::Request)),
+            (408, Some(Failure::Busy)),
+            (409, Some(Failure::Busy)),
+            (413, Some(Failure::Request)),
+            (429, Some(Failure::RateLimited)),
+            (500, Some(Failure::Outage)),
+            (503, Some(Failure::Outage)),
+            (529, Some(Failure::Outage)),
+        ] {
+            for protocol in Protocol::ALL {
+                assert_eq!(Failure::of(*protocol, status, &none), failure, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn used_up_money_is_never_tried_again_and_is_no_outage() {
+        let quota = json!({"error": {"code": "insufficient_quota", "type": "insufficient_quota"}});
+        let credit = json!({"error": {"message": "Your credit balance is too low to access the API"}});
+        for (protocol, status, body) in [(Protocol::OpenAi, 429, quota), (Protocol::Anthropic, 400, credit)] {
+            let failure = Failure::of(protocol, status, &body).unwrap();
+            assert_eq!(failure, Failure::Quota);
+            assert!(!failure.may_be_tried_again() && !failure.counts_for_the_breaker());
+        }
+    }
+
+    #[test]
+    fn the_clients_own_attempts_count() {
+        assert_eq!([0, 1, 2, 9].map(|made| attempts_left(3, made)), [3, 2, 1, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn waits_grow_within_their_bounds(attempt in 0_u32..100, chance in 0_u32..200) {
+            let found = wait(attempt, chance, None);
+            prop_assert!(found >= Duration::from_millis(375) && found <= LONGEST_WAIT);
+            prop_assert!(wait(attempt + 1, chance, None) >= found);
+            let wished = Duration::from_mins(2);
+            prop_assert_eq!(wait(attempt, chance, Some(wished)), wished);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What an answer has used, read beside its way to the client.
+//!
+//! **Architecture invariant:** a [`Meter`] looks at bytes and never holds or changes them: what goes to the client does
+//! not pass through it.
+
+mod lines;
+
+use manyworlds_api::provider::Protocol;
+use manyworlds_planner::policy::price::Tokens;
+use serde_json::Value;
+
+use lines::Lines;
+
+/// What a call has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// Upstream said it, at the end of its answer.
+    Said(Tokens),
+    /// The answer was cut, or said nothing: at least what is named here. Such a call is settled at its upper bound.
+    Unknown(Tokens),
+}
+
+/// Reads what one streamed answer has used.
+#[derive(Debug)]
+pub struct Meter {
+    protocol: Protocol,
+    lines: Lines,
+    tokens: Tokens,
+    said: bool,
+    ended: bool,
+}
+
+impl Meter {
+    /// Returns a meter that has seen nothing.
+    pub fn new(protocol: Protocol) -> Self {
+        Self { protocol, lines: Lines::default(), tokens: Tokens::default(), said: false, ended: false }
+    }
+
+    /// Looks at the next part of the stream, wherever it was divided.
+    pub fn feed(&mut self, part: &[u8]) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.feed(part, |line| self.line(line));
+        self.lines = lines;
+    }
+
+    /// Returns what the stream has used, after its last part.
+    pub fn finish(mut self) -> Used {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.finish(|line| self.line(line));
+        if self.said && self.ended { Used::Said(self.tokens) } else { Used::Unknown(self.tokens) }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let Some(data) = line.strip_prefix(b"data:") else { return };
+        let data = data.trim_ascii();
+        if data == b"[DONE]" {
+            self.ended = true;
+            return;
+        }
+        // Most events hold nothing but text: they are not worth reading.
+        let marks: &[&[u8]] = match self.protocol {
+            Protocol::OpenAi => &[b"\"usage\""],
+            Protocol::Anthropic => &[b"\"usage\"", b"\"message_stop\""],
+            Protocol::Gemini => &[b"\"usageMetadata\"", b"\"finishReason\""],
+        };
+        if !marks.iter().any(|mark| contains(data, mark)) {
+            return;
+        }
+        if let Ok(event) = serde_json::from_slice::<Value>(data) {
+            self.event(&event);
+        }
+    }
+
+    fn event(&mut self, event: &Value) {
+        match self.protocol {
+            Protocol::OpenAi => {
+                let response = &event["response"];
+                let usage = if response.is_object() { &response["usage"] } else { &event["usage"] };
+                self.ended |= matches!(
+                    event["type"].as_str(),
+                    Some("response.completed" | "response.incomplete" | "response.failed")
+                );
+                if usage.is_object() {
+                    (self.tokens, self.said) = (openai(usage), true);
+                }
+            }
+            Protocol::Anthropic => self.anthropic_event(event),
+            Protocol::Gemini => {
+                let usage = &event["usageMetadata"];
+                let candidates = event["candidates"].as_array().map(Vec::as_slice).unwrap_or_default();
+                self.ended |= candidates.iter().any(|candidate| candidate["finishReason"].is_string())
+                    || event["promptFeedback"]["blockReason"].is_string();
+                if usage.is_object() {
+                    (self.tokens, self.said) = (gemini(usage), true);
+                }
+            }
+        }
+    }
+
+    fn anthropic_event(&mut self, event: &Value) {
+        match event["type"].as_str() {
+            Some("message_start") => self.tokens = anthropic(&event["message"]["usage"]),
+            Some("message_delta") if event["usage"].is_object() => {
+                // Each number is the total so far; those that a delta leaves out hold as they were.
+                let usage = &event["usage"];
+                let later = anthropic(usage);
+                self.tokens.output = later.output;
+                if !usage["input_tokens"].is_null() {
+                    self.tokens.input = later.input;
+                }
+                if !usage["cache_read_input_tokens"].is_null() {
+                    self.tokens.cached = later.cached;
+                }
+                let divided = usage["cache_creation"].is_object();
+                let total = self.tokens.cache_write_5m.saturating_add(self.tokens.cache_write_1h);
+                if divided || number(&usage["cache_creation_input_tokens"]) > total {
+                    self.tokens.cache_write_5m = later.cache_write_5m;
+                    self.tokens.cache_write_1h = later.cache_write_1h;
+                }
+                self.said = true;
+            }
+            Some("message_stop") => self.ended = true,
+            _ => {}
+        }
+    }
+}
+
+/// Returns what an answer that is not streamed has used, or nothing where it does not say so.
+pub fn of_body(protocol: Protocol, body: &Value) -> Option<Tokens> {
+    let (usage, read): (_, fn(&Value) -> Tokens) = match protocol {
+        Protocol::OpenAi => (&body["usage"], openai),
+        Protocol::Anthropic => (&body["usage"], anthropic),
+        Protocol::Gemini => (&body["usageMetadata"], gemini),
+    };
+    usage.is_object().then(|| read(usage))
+}
+
+/// Chat completions, completions and embeddings say `prompt_tokens`, responses say `input_tokens`.
+fn openai(usage: &Value) -> Tokens {
+    let either = |one: &str, other: &str| {
+        usage.get(one).filter(|value| !value.is_null()).or_else(|| usage.get(other)).cloned().unwrap_or_default()
+    };
+    let input_details = either("prompt_tokens_details", "input_tokens_details");
+    let output_details = either("completion_tokens_details", "output_tokens_details");
+    let all = number(&either("prompt_tokens", "input_tokens"));
+    let cached = number(&input_details["cached_tokens"]).min(all);
+    let written = number(&input_details["cache_write_tokens"]).min(all - cached);
+    let output = number(&either("completion_tokens", "output_tokens"));
+    let reasoning = number(&output_details["reasoning_tokens"]).min(output);
+    Tokens { input: all - cached - written, cached, cache_write_5m: written, cache_write_1h: 0, output, reasoning }
+}
+
+/// `input_tokens` counts neither what was read from the cache nor what was written to it.
+fn anthropic(usage: &Value) -> Tokens {
+    let written = number(&usage["cache_creation_input_tokens"]);
+    let hour = number(&usage["cache_creation"]["ephemeral_1h_input_tokens"]);
+    let minutes = number(&usage["cache_creation"]["ephemeral_5m_input_tokens"]);
+    Tokens {
+        input: number(&usage["input_tokens"]),
+        cached: number(&usage["cache_read_input_tokens"]),
+        cache_write_5m: minutes.max(written.saturating_sub(hour)),
+        cache_write_1h: hour,
+        output: number(&usage["output_tokens"]),
+        reasoning: 0,
+    }
+}
+
+/// `promptTokenCount` counts what was cached; `candidatesTokenCount` does not count thoughts.
+fn gemini(usage: &Value) -> Tokens {
+    let prompt = number(&usage["promptTokenCount"]);
+    let cached = number(&usage["cachedContentTokenCount"]).min(prompt);
+    let reasoning = number(&usage["thoughtsTokenCount"]);
+    Tokens {
+        input: (prompt - cached).saturating_add(number(&usage["toolUsePromptTokenCount"])),
+        cached,
+        output: number(&usage["candidatesTokenCount"]).saturating_add(reasoning),
+        reasoning,
+        ..Tokens::default()
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests;

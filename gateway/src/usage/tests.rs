@@ -1,0 +1,111 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const CHAT: &str = concat!(
+    "data: {\"choices\":[{\"delta\":{\"content\":\"say \\\"usage\\\"\"}}],\"usage\":null}\n\n",
+    ": a comment\r\n",
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,",
+    "\"prompt_tokens_details\":{\"cached_tokens\":60},\"completion_tokens_details\":{\"reasoning_tokens\":5}}}\n\n",
+    "data: [DONE]\n\n"
+);
+const RESPONSES: &str = concat!(
+    "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\n\n",
+    "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":100,",
+    "\"input_tokens_details\":{\"cached_tokens\":60},\"output_tokens\":20,\"output_tokens_details\":{\"reasoning_tokens\":5}}}}\n\n"
+);
+const MESSAGES: &str = concat!(
+    "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":40,",
+    "\"cache_read_input_tokens\":60,\"cache_creation_input_tokens\":30,",
+    "\"cache_creation\":{\"ephemeral_5m_input_tokens\":10,\"ephemeral_1h_input_tokens\":20},\"output_tokens\":1}}}\r\n\r\n",
+    "event: something_new\r\ndata: {\"type\":\"something_new\"}\r\n\r\n",
+    "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}\r\n\r\n",
+    "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":20,\"cache_creation_input_tokens\":30}}\r\n\r\n",
+    "data: {\"type\":\"message_stop\"}\r\n\r\n"
+);
+const GEMINI: &str = concat!(
+    "data: {\"candidates\":[{}],\"usageMetadata\":{\"promptTokenCount\":100,\"candidatesTokenCount\":3}}\n\n",
+    "data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":100,",
+    "\"cachedContentTokenCount\":60,\"candidatesTokenCount\":15,\"thoughtsTokenCount\":5}}"
+);
+
+const OPENAI_USED: Tokens =
+    Tokens { input: 40, cached: 60, cache_write_5m: 0, cache_write_1h: 0, output: 20, reasoning: 5 };
+const ANTHROPIC_USED: Tokens =
+    Tokens { input: 40, cached: 60, cache_write_5m: 10, cache_write_1h: 20, output: 20, reasoning: 0 };
+
+const STREAMS: [(Protocol, &str, Tokens); 4] = [
+    (Protocol::OpenAi, CHAT, OPENAI_USED),
+    (Protocol::OpenAi, RESPONSES, OPENAI_USED),
+    (Protocol::Anthropic, MESSAGES, ANTHROPIC_USED),
+    (Protocol::Gemini, GEMINI, OPENAI_USED),
+];
+
+fn used<'a>(protocol: Protocol, parts: impl IntoIterator<Item = &'a [u8]>) -> Used {
+    let mut meter = Meter::new(protocol);
+    parts.into_iter().for_each(|part| meter.feed(part));
+    meter.finish()
+}
+
+#[test]
+fn a_whole_stream_says_what_it_used_wherever_it_is_divided() {
+    for (protocol, stream, tokens) in STREAMS {
+        assert_eq!(used(protocol, [stream.as_bytes()]), Used::Said(tokens));
+        assert_eq!(used(protocol, stream.as_bytes().chunks(1)), Used::Said(tokens), "byte by byte");
+        for at in 0..stream.len() {
+            let (one, other) = stream.as_bytes().split_at(at);
+            assert_eq!(used(protocol, [one, other]), Used::Said(tokens), "divided at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_was_cut_is_unknown() {
+    for (protocol, stream, _) in STREAMS {
+        let half = &stream.as_bytes()[..stream.len() / 2];
+        assert!(matches!(used(protocol, [half]), Used::Unknown(_)), "{protocol:?}");
+    }
+    let (before_stop, _) = MESSAGES.rsplit_once("data:").unwrap();
+    assert_eq!(used(Protocol::Anthropic, [before_stop.as_bytes()]), Used::Unknown(ANTHROPIC_USED));
+    assert_eq!(used(Protocol::OpenAi, [&b"data: [DONE]\n\n"[..]]), Used::Unknown(Tokens::default()));
+}
+
+#[test]
+fn cumulative_counts_are_not_added_up() {
+    let Used::Said(tokens) = used(Protocol::Anthropic, [MESSAGES.as_bytes()]) else { panic!("the stream was whole") };
+    assert_eq!(tokens.output, 20, "1, 7 and 20 are totals");
+}
+
+#[test]
+fn bodies_say_what_they_used() {
+    let chat = json!({"usage": {"prompt_tokens": 100, "completion_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 60}, "completion_tokens_details": {"reasoning_tokens": 5}}});
+    let embeddings = json!({"usage": {"prompt_tokens": 8, "total_tokens": 8}});
+    let messages = json!({"usage": {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 20,
+        "cache_creation_input_tokens": 30}});
+    assert_eq!(of_body(Protocol::OpenAi, &chat), Some(OPENAI_USED));
+    assert_eq!(of_body(Protocol::OpenAi, &embeddings), Some(Tokens { input: 8, ..Tokens::default() }));
+    let undivided = Tokens { cache_write_5m: 30, cache_write_1h: 0, ..ANTHROPIC_USED };
+    assert_eq!(of_body(Protocol::Anthropic, &messages), Some(undivided));
+    assert_eq!(of_body(Protocol::Gemini, &json!({})), None);
+}
+
+#[test]
+fn numbers_that_contradict_each_other_do_not_wrap() {
+    let odd = json!({"usage": {"prompt_tokens": 1, "completion_tokens": 1,
+        "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9},
+        "completion_tokens_details": {"reasoning_tokens": 9}}});
+    let tokens = of_body(Protocol::OpenAi, &odd).unwrap();
+    assert_eq!((tokens.all_input(), tokens.reasoning), (1, 1));
+}
+
+proptest! {
+    #[test]
+    fn no_stream_makes_a_meter_fail(bytes in prop::collection::vec(any::<u8>(), 0..2000), at in 0..2000_usize) {
+        let (one, other) = bytes.split_at(at.min(bytes.len()));
+        for protocol in Protocol::ALL {
+            used(*protocol, [one, other]);
+        }
+    }
+}
