@@ -8,6 +8,7 @@
 //! Worlds and pods.
 
 pub mod artifacts;
+pub mod catalogue;
 mod errors;
 mod events;
 mod health;

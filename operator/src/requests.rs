@@ -82,6 +82,18 @@ impl Writer {
         self.status_patch::<IgnoredAny>(&path, Written::WorkOrder, name, body).await.map(drop)
     }
 
+    /// Patches the status of a Provider or a Budget.
+    pub(crate) async fn catalogue_status_patch(
+        &self,
+        namespace: &str,
+        kind: Written,
+        name: &str,
+        body: &Value,
+    ) -> Result<(), ReconcileError> {
+        let path = custom(namespace, &format!("{}s", kind.as_str()));
+        self.status_patch::<IgnoredAny>(&path, kind, name, body).await.map(drop)
+    }
+
     /// Deletes a pod, if it is still the one that was meant.
     pub(crate) async fn pod_delete(
         &self,

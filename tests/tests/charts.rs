@@ -248,6 +248,14 @@ fn the_operator_has_no_right_that_it_does_not_need() {
             "authorization.k8s.io/subjectaccessreviews:create",
             "events.k8s.io/events:create",
             "events.k8s.io/events:patch",
+            "manyworlds.dev/budgets/status:patch",
+            "manyworlds.dev/budgets:get",
+            "manyworlds.dev/budgets:list",
+            "manyworlds.dev/budgets:watch",
+            "manyworlds.dev/providers/status:patch",
+            "manyworlds.dev/providers:get",
+            "manyworlds.dev/providers:list",
+            "manyworlds.dev/providers:watch",
             "manyworlds.dev/workorders/status:patch",
             "manyworlds.dev/workorders:delete",
             "manyworlds.dev/workorders:get",
@@ -277,6 +285,10 @@ fn people_get_rights_through_the_cluster_roles_that_they_have() {
     assert!(edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"].is_null());
     assert!(rights(view).iter().all(|right| !right.ends_with(":create")));
     assert!(rights(edit).iter().all(|right| !right.contains("/worlds")), "only the operator writes Worlds");
+    assert!(rights(edit).iter().all(|right| !right.contains("/providers") && !right.contains("/budgets")));
+    let admin = only(&rendered, "ClusterRole", "manyworlds-admin");
+    assert!(rights(admin).contains(&"manyworlds.dev/budgets:update".to_owned()));
+    assert!(admin["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"].is_null());
     let none = objects("manyworlds", &json!({"rbac": {"aggregate": false}}));
     assert!(!none.contains_key(&("ClusterRole".to_owned(), "manyworlds-view".to_owned())));
 }

@@ -4,6 +4,7 @@ mod apply;
 mod patch;
 mod publish;
 
+pub(crate) use patch::{status_patch, to_json};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

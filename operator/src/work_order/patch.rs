@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::errors::ReconcileError;
 
 /// Returns the patch that makes one status another, on condition that the object is still the one that was looked at.
-pub(super) fn status_patch(uid: &str, resource_version: &str, old: &Value, new: &Value) -> Value {
+pub(crate) fn status_patch(uid: &str, resource_version: &str, old: &Value, new: &Value) -> Value {
     json!({
         "metadata": { "uid": uid, "resourceVersion": resource_version },
         "status": difference(old, new),
@@ -14,7 +14,7 @@ pub(super) fn status_patch(uid: &str, resource_version: &str, old: &Value, new: 
 }
 
 /// Returns a status as JSON; one that was never written has no fields.
-pub(super) fn to_json<S: Serialize>(status: Option<&S>) -> Result<Value, ReconcileError> {
+pub(crate) fn to_json<S: Serialize>(status: Option<&S>) -> Result<Value, ReconcileError> {
     match status {
         Some(status) => serde_json::to_value(status).map_err(ReconcileError::Json),
         None => Ok(Value::Object(Map::new())),

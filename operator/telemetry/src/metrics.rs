@@ -132,6 +132,10 @@ labels! {
         NetworkPolicy = "networkpolicy",
         /// A node.
         Node = "node",
+        /// A Provider.
+        Provider = "provider",
+        /// A Budget.
+        Budget = "budget",
     }
 }
 labels! {

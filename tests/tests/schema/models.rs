@@ -1,12 +1,14 @@
 //! The rules of Provider and Budget: what breaks one is refused with its message, what is next to it is not.
 
+use std::path::Path;
+
 use kube::api::PostParams;
 use manyworlds_api::{BudgetSpec, ProviderSpec};
 use manyworlds_tests::Result;
 use serde_json::{Value, json};
 
 use super::rules::{Case, case, every_case_holds, missed};
-use super::{cluster, complete, untyped};
+use super::{cluster, complaints, complete, untyped};
 
 const PROVIDERS: &str = "manyworlds.dev_providers.yaml";
 const BUDGETS: &str = "manyworlds.dev_budgets.yaml";
@@ -120,5 +122,18 @@ async fn the_api_server_fills_in_what_the_operator_would() -> Result {
     assert_eq!(by_server, serde_json::from_value(provider["spec"].clone())?);
     let by_server: BudgetSpec = serde_json::from_value(specs[1].clone())?;
     assert_eq!(by_server, serde_json::from_value(budget["spec"].clone())?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_server_takes_the_samples() -> Result {
+    let (cluster, namespace) = cluster("samples").await?;
+    for file in ["provider-openai.yaml", "provider-anthropic.yaml", "budget.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/samples").join(file);
+        let manifest: Value =
+            serde_saphyr::from_str(&std::fs::read_to_string(path)?).map_err(|error| error.to_string())?;
+        let api = untyped(&cluster.client, &namespace.name, &manifest);
+        assert_eq!(complaints(&api, &manifest).await?, [], "{file}");
+    }
     Ok(())
 }

@@ -1,0 +1,128 @@
+//! The keys of Providers: read by name, one Secret at a time, never listed and never watched.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use manyworlds_api::Provider;
+use manyworlds_api::conditions::Reason;
+
+/// A key. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Returns the key itself, for the header of a call and for nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ApiKey(hidden)")
+    }
+}
+
+/// Whether a Provider's key is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// The Provider names no Secret.
+    NotNeeded,
+    /// It is.
+    Here,
+    /// It is not, or may not be read.
+    Problem(Reason, String),
+}
+
+impl KeyState {
+    pub(super) fn problem(&self) -> Option<(Reason, String)> {
+        match self {
+            Self::NotNeeded | Self::Here => None,
+            Self::Problem(reason, message) => Some((*reason, message.clone())),
+        }
+    }
+}
+
+/// Reads the key of a Provider.
+///
+/// - **Errors:** are a state, with a sentence on what to do.
+pub(super) async fn read(client: &Client, account: &str, provider: &Provider) -> (KeyState, Option<ApiKey>) {
+    let Some(reference) = &provider.spec.secret_ref else { return (KeyState::NotNeeded, None) };
+    let namespace = provider.metadata.namespace.as_deref().unwrap_or_default();
+    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+    match secrets.get(&reference.name).await {
+        Ok(secret) => match taken(&secret, &reference.key) {
+            Ok(key) => (KeyState::Here, Some(key)),
+            Err(said) => (KeyState::Problem(Reason::SecretMissing, said), None),
+        },
+        Err(error) => (refused(&error, account, namespace, &reference.name, &reference.key), None),
+    }
+}
+
+fn taken(secret: &Secret, key: &str) -> Result<ApiKey, String> {
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let bytes = secret.data.as_ref().and_then(|data| data.get(key));
+    let bytes = bytes
+        .ok_or_else(|| format!("The Secret {name} has no key {key}; add it, or name another in secretRef.key."))?;
+    // A line feed at the end is what `kubectl create secret --from-file` takes over from an editor.
+    let text = std::str::from_utf8(&bytes.0).map(str::trim).unwrap_or_default();
+    if text.is_empty() || text.chars().any(|character| !character.is_ascii_graphic()) {
+        return Err(format!(
+            "The key {key} of the Secret {name} is empty or is not one word; put the API key there and nothing else."
+        ));
+    }
+    Ok(ApiKey(text.to_owned()))
+}
+
+fn refused(error: &kube::Error, account: &str, namespace: &str, name: &str, key: &str) -> KeyState {
+    let (reason, said) = match error {
+        kube::Error::Api(status) if status.code == 404 => (
+            Reason::SecretMissing,
+            format!(
+                "There is no Secret {name}; make it with: kubectl create secret generic {name} --namespace {namespace} --from-literal={key}=<the API key>"
+            ),
+        ),
+        kube::Error::Api(status) if status.code == 403 => (
+            Reason::PermissionDenied,
+            format!(
+                "The operator may not read the Secret {name}; allow it with: kubectl create role manyworlds-key-{name} --namespace {namespace} --verb=get --resource=secrets --resource-name={name} && kubectl create rolebinding manyworlds-key-{name} --namespace {namespace} --role=manyworlds-key-{name} --serviceaccount={account}"
+            ),
+        ),
+        other => (Reason::Unexpected, format!("The Secret {name} cannot be read: {}.", crate::errors::chain(other))),
+    };
+    KeyState::Problem(reason, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(value: &str) -> Secret {
+        use k8s_openapi::ByteString;
+        let data = [("apiKey".to_owned(), ByteString(value.as_bytes().to_vec()))];
+        Secret {
+            metadata: serde_json::from_value(json!({"name": "key"})).unwrap(),
+            data: Some(data.into()),
+            ..Secret::default()
+        }
+    }
+
+    #[test]
+    fn a_key_is_one_word_and_its_line_feed_is_none_of_it() {
+        assert_eq!(taken(&secret("sk-1\n"), "apiKey").unwrap().reveal(), "sk-1");
+        assert!(taken(&secret(""), "apiKey").unwrap_err().contains("is empty"));
+        assert!(taken(&secret("sk-1\r\nx-other: 1"), "apiKey").is_err(), "it would be a header of its own");
+        assert!(taken(&secret("sk-1"), "other").unwrap_err().contains("no key other"));
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let key = taken(&secret("sk-canary"), "apiKey").unwrap();
+        assert!(!format!("{key:?}").contains("canary"));
+        let said = taken(&secret("sk canary"), "apiKey").unwrap_err();
+        assert!(!said.contains("canary"), "{said}");
+    }
+}

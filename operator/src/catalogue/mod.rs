@@ -1,0 +1,217 @@
+//! Providers and Budgets: what the gateway asks when a call comes, and what both show.
+//!
+//! Watches keep the resources in memory. Keys are read by name; the operator has no right to list Secrets, and each
+//! namespace allows it the ones that its Providers name.
+
+mod key;
+mod status;
+mod watching;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::Client;
+use manyworlds_api::work_order::BudgetExceeded;
+use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
+use manyworlds_planner::policy::holders::{MissingBudget, holders};
+use manyworlds_planner::policy::models::{ModelError, NamedProvider, PricedModel, find};
+use manyworlds_planner::policy::period::Bounds;
+use manyworlds_planner::policy::price_table::{PriceTable, PriceTableError};
+use manyworlds_telemetry::Metrics;
+use tokio::task::JoinHandle;
+
+pub use key::{ApiKey, KeyState};
+pub use status::{Reach, Spending, Traffic, UnknownZone};
+
+use crate::requests::Writer;
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// What is known of Providers and Budgets.
+#[derive(Clone)]
+pub struct Catalogue(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    writer: Writer,
+    table: PriceTable,
+    account: String,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    providers: BTreeMap<Key, HeldProvider>,
+    budgets: BTreeMap<Key, HeldBudget>,
+}
+
+struct HeldProvider {
+    provider: Arc<Provider>,
+    key: Option<(KeyState, Option<ApiKey>)>,
+    traffic: Traffic,
+}
+
+struct HeldBudget {
+    budget: Arc<Budget>,
+    spending: Option<Spending>,
+}
+
+/// A model that may be called now.
+#[derive(Clone, Debug)]
+pub struct CallableModel {
+    /// The model, with its prices.
+    pub model: PricedModel,
+    /// How its Provider is called.
+    pub provider: ProviderSpec,
+    /// With which key, where it needs one.
+    pub key: Option<ApiKey>,
+}
+
+/// Why a model cannot be called.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No model is meant, or more than one, or its price is not known.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Its Provider has no key.
+    #[error("the Provider {provider:?} cannot be used: {said}")]
+    NoKey {
+        /// Name of the Provider.
+        provider: String,
+        /// What is wrong, and what to do.
+        said: String,
+    },
+}
+
+/// A Budget that holds an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// What may be spent in the period.
+    pub amount: Money,
+    /// What then becomes of the orders.
+    pub on_exceeded: BudgetExceeded,
+    /// The present period.
+    pub bounds: Bounds,
+}
+
+/// Why it is not known which Budgets hold an order.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HolderError {
+    /// The order names one that is not there.
+    #[error(transparent)]
+    Missing(#[from] MissingBudget),
+    /// One has a time zone that is not known.
+    #[error("the Budget {name:?} cannot be used")]
+    Zone {
+        /// Name of the Budget.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: UnknownZone,
+    },
+}
+
+/// Whose Providers and Budgets are looked at, and by whom.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The one namespace, or all.
+    pub namespace: Option<String>,
+    /// The operator's service account as `<namespace>:<name>`, for the message that says how to allow it a Secret.
+    pub account: String,
+}
+
+impl Catalogue {
+    /// Starts to watch Providers and Budgets and to write their status.
+    ///
+    /// # Errors
+    ///
+    /// When the price table is not of its form (class: bug).
+    pub fn start(client: &Client, metrics: &Metrics, scope: Scope) -> Result<(Self, JoinHandle<()>), PriceTableError> {
+        let catalogue = Self(Arc::new(Inner {
+            client: client.clone(),
+            writer: Writer::new(client.clone(), metrics.clone()),
+            table: PriceTable::listed()?,
+            account: scope.account,
+            known: Mutex::default(),
+        }));
+        let task = tokio::spawn(watching::run(catalogue.clone(), scope.namespace));
+        Ok((catalogue, task))
+    }
+
+    /// Finds the model that a variant names, among the Providers of the order's namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] (class: spec), with a sentence on what to do.
+    pub fn model(&self, namespace: &str, wanted: &str) -> Result<CallableModel, LookupError> {
+        let known = self.known();
+        let here: Vec<_> = known.providers.iter().filter(|((found, _), _)| found == namespace).collect();
+        let named: Vec<_> =
+            here.iter().map(|((_, name), held)| NamedProvider { name, spec: &held.provider.spec }).collect();
+        let model = find(&named, &self.0.table, wanted)?;
+        let no_key = |said: String| LookupError::NoKey { provider: model.provider.clone(), said };
+        let held = known.providers.get(&(namespace.to_owned(), model.provider.clone()));
+        match held.and_then(|held| held.key.as_ref().map(|key| (held, key))) {
+            Some((held, (state, key))) => match state.problem() {
+                Some((_, said)) => Err(no_key(said)),
+                None => Ok(CallableModel { provider: held.provider.spec.clone(), key: key.clone(), model }),
+            },
+            None => Err(no_key("its key has not been read yet; try again in a moment".to_owned())),
+        }
+    }
+
+    /// Returns the Budgets that hold an order of a namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`HolderError`] (class: spec): an order that cannot be held cannot spend.
+    pub fn holders(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        named: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<Holder>, HolderError> {
+        let known = self.known();
+        let here = known.budgets.iter().filter(|((found, _), _)| found == namespace);
+        let budgets: BTreeMap<_, _> = here.map(|((_, name), held)| (name.as_str(), &*held.budget)).collect();
+        let found = holders(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
+        found.into_iter().filter_map(|name| budgets.get(name).map(|budget| holder(name, budget, now))).collect()
+    }
+
+    /// Notes what the gateway and the ledger know of a Provider. It is shown at the next look.
+    pub fn note_traffic(&self, namespace: &str, provider: &str, traffic: Traffic) {
+        if let Some(held) = self.known().providers.get_mut(&(namespace.to_owned(), provider.to_owned())) {
+            held.traffic = traffic;
+        }
+    }
+
+    /// Notes what the ledger knows of a Budget. It is shown at the next look.
+    pub fn note_spending(&self, namespace: &str, budget: &str, spending: Spending) {
+        if let Some(held) = self.known().budgets.get_mut(&(namespace.to_owned(), budget.to_owned())) {
+            held.spending = Some(spending);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing panics while it holds the lock, and what is there is whole after each line.
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn holder(name: &str, budget: &Budget, now: Timestamp) -> Result<Holder, HolderError> {
+    let bounds = status::bounds(budget, now).map_err(|source| HolderError::Zone { name: name.to_owned(), source })?;
+    Ok(Holder {
+        name: name.to_owned(),
+        uid: budget.metadata.uid.clone().unwrap_or_default(),
+        amount: budget.spec.amount,
+        on_exceeded: budget.spec.on_exceeded,
+        bounds,
+    })
+}

@@ -1,0 +1,249 @@
+//! What Providers and Budgets show: pure functions of what is known.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZoneDatabase;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use manyworlds_api::conditions::{BudgetCondition, ProviderCondition, Reason, Truth, condition, set};
+use manyworlds_api::provider::{BreakerState, WindowUse};
+use manyworlds_api::{Budget, BudgetStatus, Money, Provider, ProviderStatus};
+use manyworlds_planner::policy::models::{NamedProvider, price};
+use manyworlds_planner::policy::period::{self, Bounds};
+use manyworlds_planner::policy::price_table::PriceTable;
+
+use super::key::KeyState;
+
+/// What the gateway and the ledger know of a Provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Whether the last call was answered; `None` before the first.
+    pub reach: Option<Reach>,
+    /// The breaker that is furthest from closed.
+    pub breaker: Option<BreakerState>,
+    /// What the last minute used.
+    pub window: Option<WindowUse>,
+    /// What today's calls have cost.
+    pub cost_today: Option<Money>,
+}
+
+/// Whether a Provider was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It answered.
+    Answered,
+    /// It did not; with a sentence on what happened.
+    Failed(String),
+}
+
+/// What the ledger knows of a Budget's present period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    /// What calls have cost.
+    pub spent: Money,
+    /// What calls that are under way may cost at most.
+    pub reserved: Money,
+}
+
+/// A time zone that the operator does not know.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no time zone {zone:?}; write spec.timeZone as in the IANA database, such as Europe/Berlin or UTC")]
+pub struct UnknownZone {
+    zone: String,
+}
+
+/// Returns the period of a Budget in which a time lies.
+///
+/// # Errors
+///
+/// [`UnknownZone`] (class: spec).
+pub fn bounds(budget: &Budget, now: Timestamp) -> Result<Bounds, UnknownZone> {
+    let unknown = || UnknownZone { zone: budget.spec.time_zone.clone() };
+    let zone = TimeZoneDatabase::bundled().get(&budget.spec.time_zone).map_err(|_| unknown())?;
+    period::bounds(budget.spec.period, &zone, now).map_err(|_| unknown())
+}
+
+/// Returns the status that a Provider should have.
+///
+/// - **Guarantees:** the same for the same arguments and a status of its own making, so that it is written only when something changed.
+pub fn of_provider(
+    provider: &Provider,
+    key: &KeyState,
+    traffic: &Traffic,
+    table: &PriceTable,
+    now: Timestamp,
+) -> ProviderStatus {
+    let mut status = provider.status.clone().unwrap_or_default();
+    let generation = provider.metadata.generation;
+    let name = provider.metadata.name.as_deref().unwrap_or_default();
+    let named = NamedProvider { name, spec: &provider.spec };
+    let priced: Vec<_> = provider.spec.models.iter().map(|model| price(named, model, table)).collect();
+    let unpriced = priced.iter().find_map(|found| found.as_ref().err());
+    let (ready, reason, message) = match (key.problem(), unpriced) {
+        (Some((reason, message)), _) => (Truth::False, reason, message),
+        (None, Some(error)) => (Truth::False, Reason::PriceUnknown, error.to_string()),
+        (None, None) => (Truth::True, Reason::Ready, "The key and the prices are there.".to_owned()),
+    };
+    let (reachable, why, said) = match &traffic.reach {
+        None => (Truth::Unknown, Reason::NotCalled, "No call has been made yet.".to_owned()),
+        Some(Reach::Answered) => (Truth::True, Reason::Answering, "The last call was answered.".to_owned()),
+        Some(Reach::Failed(said)) => (Truth::False, Reason::ProviderUnavailable, said.clone()),
+    };
+    let wrong = match (ready, reachable) {
+        (Truth::True, Truth::False) => Some(said.clone()),
+        (Truth::True, _) => None,
+        _ => Some(message.clone()),
+    };
+    for (kind, truth, reason, message) in
+        [(ProviderCondition::Ready, ready, reason, message), (ProviderCondition::Reachable, reachable, why, said)]
+    {
+        set(&mut status.conditions, condition(kind.as_str(), truth, reason, &message, generation, now));
+    }
+    status.observed_generation = generation;
+    status.message = wrong;
+    status.models = i32::try_from(priced.iter().filter(|found| found.is_ok()).count()).unwrap_or(i32::MAX);
+    status.breaker = traffic.breaker;
+    status.window.clone_from(&traffic.window);
+    status.cost_today = traffic.cost_today;
+    status
+}
+
+/// Returns the status that a Budget should have.
+///
+/// - **Guarantees:** as for [`of_provider`]. Without `spending`, before the ledger has spoken, what was shown of money stays. The forecast is in whole cents, rounded up, so that it does not change with every look.
+pub fn of_budget(budget: &Budget, spending: Option<Spending>, now: Timestamp) -> BudgetStatus {
+    let mut status = budget.status.clone().unwrap_or_default();
+    let generation = budget.metadata.generation;
+    status.observed_generation = generation;
+    let bounds = match bounds(budget, now) {
+        Ok(bounds) => bounds,
+        Err(error) => {
+            let said = error.to_string();
+            let line = (BudgetCondition::Ready.as_str(), Truth::False, Reason::InvalidSpecification);
+            set(&mut status.conditions, condition(line.0, line.1, line.2, &said, generation, now));
+            status.message = Some(said);
+            return status;
+        }
+    };
+    let ready = "The Budget holds the orders that it selects.";
+    let ready = condition(BudgetCondition::Ready.as_str(), Truth::True, Reason::Ready, ready, generation, now);
+    set(&mut status.conditions, ready);
+    status.message = None;
+    status.period_start = bounds.start.map(Time);
+    status.period_end = bounds.end.map(Time);
+    let Some(spending) = spending else { return status };
+    let amount = budget.spec.amount.trillionths();
+    let used = spending.spent.trillionths().saturating_add(spending.reserved.trillionths());
+    let exceeded = spending.spent.trillionths() >= amount;
+    let (truth, reason, said) = if exceeded {
+        let said =
+            format!("All of {} dollars is spent; raise spec.amount or wait for the next period.", budget.spec.amount);
+        (Truth::True, Reason::BudgetExhausted, said)
+    } else {
+        (Truth::False, Reason::WithinBudget, "Money is left.".to_owned())
+    };
+    set(&mut status.conditions, condition(BudgetCondition::Exceeded.as_str(), truth, reason, &said, generation, now));
+    status.message = exceeded.then_some(said);
+    status.spent = Some(spending.spent);
+    status.reserved = Some(spending.reserved);
+    status.left = Some(Money::from_trillionths(amount.saturating_sub(used)));
+    status.forecast = period::forecast(bounds, now, spending.spent).map(whole_cents);
+    status
+}
+
+fn whole_cents(money: Money) -> Money {
+    const CENT: u128 = 10_000_000_000;
+    Money::from_trillionths(money.trillionths().div_ceil(CENT).saturating_mul(CENT))
+}
+
+#[cfg(test)]
+mod tests {
+    use manyworlds_api::conditions::truth;
+    use serde_json::json;
+
+    use super::*;
+
+    fn is_ready(status: &ProviderStatus) -> bool {
+        truth(&status.conditions, ProviderCondition::Ready.as_str()) == Truth::True
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn provider(model: &str) -> Provider {
+        serde_json::from_value(json!({
+            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider",
+            "metadata": {"name": "own", "namespace": "team", "generation": 3},
+            "spec": {"protocol": "OpenAI", "baseUrl": "https://example.com/v1", "models": [{"name": "gpt-5"}, {"name": model}]},
+        }))
+        .unwrap()
+    }
+
+    fn budget(zone: &str) -> Budget {
+        serde_json::from_value(json!({
+            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Budget",
+            "metadata": {"name": "month", "namespace": "team", "generation": 1},
+            "spec": {"amount": "10.00", "timeZone": zone},
+        }))
+        .unwrap()
+    }
+
+    fn spending(spent: &str, reserved: &str) -> Option<Spending> {
+        spent.parse().ok().zip(reserved.parse().ok()).map(|(spent, reserved)| Spending { spent, reserved })
+    }
+
+    #[test]
+    fn a_provider_without_a_price_is_not_ready_and_says_how_to_price_it() {
+        let table = PriceTable::listed().unwrap();
+        let now = at("2026-01-15T12:00:00Z");
+        let status = of_provider(&provider("house"), &KeyState::NotNeeded, &Traffic::default(), &table, now);
+        assert!(!is_ready(&status));
+        assert_eq!(status.models, 1);
+        assert!(status.message.unwrap().contains("prices.input"));
+        let status = of_provider(&provider("gpt-4o"), &KeyState::NotNeeded, &Traffic::default(), &table, now);
+        assert!(is_ready(&status));
+        assert_eq!((status.models, status.message), (2, None));
+    }
+
+    #[test]
+    fn looking_again_changes_nothing() {
+        let table = PriceTable::listed().unwrap();
+        let mut provider = provider("house");
+        let traffic = Traffic { reach: Some(Reach::Failed("It is away.".to_owned())), ..Traffic::default() };
+        let first = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
+        provider.status = Some(first.clone());
+        assert_eq!(of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:05:00Z")), first);
+        let mut budget = budget("Europe/Berlin");
+        let first = of_budget(&budget, Some(Spending::default()), at("2026-01-15T12:00:00Z"));
+        budget.status = Some(first.clone());
+        assert_eq!(of_budget(&budget, Some(Spending::default()), at("2026-01-15T12:05:00Z")), first);
+    }
+
+    #[test]
+    fn a_budget_shows_what_is_left_when_all_reservations_are_used() {
+        let status = of_budget(&budget("Europe/Berlin"), spending("4.00", "1.50"), at("2026-01-15T23:00:00Z"));
+        assert_eq!(status.left, Some("4.50".parse().unwrap()));
+        assert_eq!(status.period_start, Some(Time(at("2025-12-31T23:00:00Z"))));
+        assert_eq!(status.period_end, Some(Time(at("2026-01-31T23:00:00Z"))));
+        assert_eq!(status.forecast, Some("8.27".parse().unwrap()), "15 of 31 days, rounded up to a cent");
+        assert_eq!(truth(&status.conditions, "Exceeded"), Truth::False);
+        let status = of_budget(&budget("UTC"), spending("10.00", "0.00"), at("2026-01-15T23:00:00Z"));
+        assert_eq!(truth(&status.conditions, "Exceeded"), Truth::True);
+        assert_eq!(status.left, Some(Money::default()));
+    }
+
+    #[test]
+    fn before_the_ledger_has_spoken_money_stays_as_it_was_shown() {
+        let mut budget = budget("UTC");
+        let now = at("2026-01-15T23:00:00Z");
+        assert_eq!(of_budget(&budget, None, now).spent, None);
+        budget.status = Some(of_budget(&budget, spending("4.00", "0.00"), now));
+        assert_eq!(of_budget(&budget, None, now).spent, Some("4.00".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_time_zone_that_nobody_knows_is_named() {
+        let status = of_budget(&budget("Europe/Atlantis"), Some(Spending::default()), at("2026-01-15T12:00:00Z"));
+        assert_eq!(truth(&status.conditions, "Ready"), Truth::False);
+        assert!(status.message.unwrap().contains("Europe/Atlantis"));
+    }
+}

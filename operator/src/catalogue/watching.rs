@@ -1,0 +1,221 @@
+//! Keeps the catalogue up to date, and shows on each resource what is known of it.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use kube::api::Api;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Error, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use manyworlds_api::{Budget, Provider};
+use manyworlds_telemetry::Written;
+use serde::de::DeserializeOwned;
+use tokio::time::MissedTickBehavior;
+
+use super::{Catalogue, HeldBudget, HeldProvider, Key, key, status};
+use crate::errors::{ReconcileError, chain};
+use crate::work_order::{status_patch, to_json};
+
+/// How often keys are read again and statuses looked at: a key that was replaced is used after this long at most.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// Runs until the process ends.
+pub(super) async fn run(catalogue: Catalogue, namespace: Option<String>) {
+    let client = &catalogue.0.client;
+    let mut providers = watch::<Provider>(client, namespace.as_deref());
+    let mut budgets = watch::<Budget>(client, namespace.as_deref());
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut listed_providers, mut listed_budgets) = (BTreeSet::new(), BTreeSet::new());
+    loop {
+        let result = tokio::select! {
+            Some(event) = providers.next() => note(event, &mut listed_providers, |change| catalogue.provider_changed(change)),
+            Some(event) = budgets.next() => note(event, &mut listed_budgets, |change| catalogue.budget_changed(change)),
+            _ = look.tick() => Look::All,
+        };
+        match result {
+            Look::Nothing => {}
+            Look::At(key) => {
+                catalogue.show_provider(&key).await;
+                catalogue.show_budget(&key).await;
+            }
+            Look::All => catalogue.show_all().await,
+        }
+    }
+}
+
+/// What is to be looked at after an event.
+enum Look {
+    Nothing,
+    At(Key),
+    All,
+}
+
+/// What happened to a resource.
+enum Change<K> {
+    Seen(K),
+    Gone(Key),
+    /// Only these are left.
+    Listed(BTreeSet<Key>),
+}
+
+fn watch<K>(client: &Client, namespace: Option<&str>) -> futures::stream::BoxStream<'static, Result<Event<K>, Error>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
+{
+    let api = match namespace {
+        Some(namespace) => Api::<K>::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    stream(watcher(api, Config::default()).default_backoff())
+}
+
+fn stream<T: Send + 'static>(events: impl Stream<Item = T> + Send + 'static) -> futures::stream::BoxStream<'static, T> {
+    events.boxed()
+}
+
+fn key_of(object: &impl ResourceExt) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn note<K: ResourceExt>(
+    event: Result<Event<K>, Error>,
+    listed: &mut BTreeSet<Key>,
+    changed: impl Fn(Change<K>),
+) -> Look {
+    match event {
+        Ok(Event::Init) => listed.clear(),
+        Ok(Event::InitApply(object)) => {
+            listed.insert(key_of(&object));
+            changed(Change::Seen(object));
+        }
+        Ok(Event::InitDone) => {
+            changed(Change::Listed(std::mem::take(listed)));
+            return Look::All;
+        }
+        Ok(Event::Apply(object)) => {
+            let key = key_of(&object);
+            changed(Change::Seen(object));
+            return Look::At(key);
+        }
+        Ok(Event::Delete(object)) => changed(Change::Gone(key_of(&object))),
+        Err(error) => tracing::warn!(error = %chain(&error), "a watch of the catalogue broke; it is taken up again"),
+    }
+    Look::Nothing
+}
+
+/// Takes away what the catalogue has no use for.
+fn slim(metadata: &mut kube::core::ObjectMeta) {
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+}
+
+impl Catalogue {
+    fn provider_changed(&self, change: Change<Provider>) {
+        let mut known = self.known();
+        match change {
+            Change::Seen(mut provider) => {
+                slim(&mut provider.metadata);
+                let key = key_of(&provider);
+                let before = known.providers.remove(&key);
+                // What another Provider of the same name did says nothing of this one, and another Secret has another key.
+                let same = before.filter(|held| held.provider.metadata.uid == provider.metadata.uid);
+                let (key_state, traffic) = same.map_or_else(Default::default, |held| {
+                    let kept = held.provider.spec.secret_ref == provider.spec.secret_ref;
+                    (held.key.filter(|_| kept), held.traffic)
+                });
+                known.providers.insert(key, HeldProvider { provider: Arc::new(provider), key: key_state, traffic });
+            }
+            Change::Gone(key) => drop(known.providers.remove(&key)),
+            Change::Listed(listed) => known.providers.retain(|key, _| listed.contains(key)),
+        }
+    }
+
+    fn budget_changed(&self, change: Change<Budget>) {
+        let mut known = self.known();
+        match change {
+            Change::Seen(mut budget) => {
+                slim(&mut budget.metadata);
+                let key = key_of(&budget);
+                let before = known.budgets.remove(&key);
+                let same = before.filter(|held| held.budget.metadata.uid == budget.metadata.uid);
+                let spending = same.and_then(|held| held.spending);
+                known.budgets.insert(key, HeldBudget { budget: Arc::new(budget), spending });
+            }
+            Change::Gone(key) => drop(known.budgets.remove(&key)),
+            Change::Listed(listed) => known.budgets.retain(|key, _| listed.contains(key)),
+        }
+    }
+
+    async fn show_all(&self) {
+        let (providers, budgets): (Vec<_>, Vec<_>) = {
+            let known = self.known();
+            (known.providers.keys().cloned().collect(), known.budgets.keys().cloned().collect())
+        };
+        for key in providers {
+            self.show_provider(&key).await;
+        }
+        for key in budgets {
+            self.show_budget(&key).await;
+        }
+    }
+
+    /// Reads the key of a Provider and writes its status where that has changed.
+    async fn show_provider(&self, key: &Key) {
+        let Some(provider) = self.known().providers.get(key).map(|held| held.provider.clone()) else { return };
+        let (state, secret) = key::read(&self.0.client, &self.0.account, &provider).await;
+        let traffic = {
+            let mut known = self.known();
+            let Some(held) = known.providers.get_mut(key) else { return };
+            if !Arc::ptr_eq(&held.provider, &provider) {
+                // It changed while its key was read; that change has a look of its own.
+                return;
+            }
+            held.key = Some((state.clone(), secret));
+            held.traffic.clone()
+        };
+        let wanted = status::of_provider(&provider, &state, &traffic, &self.0.table, Timestamp::now());
+        if provider.status.as_ref() != Some(&wanted) {
+            let written = self.write(&*provider, Written::Provider, provider.status.as_ref(), &wanted).await;
+            complain(written, key);
+        }
+    }
+
+    /// Writes the status of a Budget where that has changed.
+    async fn show_budget(&self, key: &Key) {
+        let found = self.known().budgets.get(key).map(|held| (held.budget.clone(), held.spending));
+        let Some((budget, spending)) = found else { return };
+        let wanted = status::of_budget(&budget, spending, Timestamp::now());
+        if budget.status.as_ref() != Some(&wanted) {
+            let written = self.write(&*budget, Written::Budget, budget.status.as_ref(), &wanted).await;
+            complain(written, key);
+        }
+    }
+
+    async fn write<S: serde::Serialize>(
+        &self,
+        object: &impl ResourceExt,
+        kind: Written,
+        before: Option<&S>,
+        wanted: &S,
+    ) -> Result<(), ReconcileError> {
+        let metadata = object.meta();
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        let version = metadata.resource_version.as_deref().unwrap_or_default();
+        let patch = status_patch(uid, version, &to_json(before)?, &to_json(Some(wanted))?);
+        let (namespace, name) = key_of(object);
+        self.0.writer.catalogue_status_patch(&namespace, kind, &name, &patch).await
+    }
+}
+
+fn complain(written: Result<(), ReconcileError>, key: &Key) {
+    // A conflict means that a newer version is on its way, and with it another look.
+    if let Err(error) = written {
+        tracing::debug!(namespace = key.0, name = key.1, error = %chain(&error), "a status could not be written");
+    }
+}
