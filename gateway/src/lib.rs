@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod endpoint;
+pub mod fields;
 pub mod headers;
 pub mod refusal;
 pub mod retry;

@@ -1,0 +1,138 @@
+//! The fields of a request's body: read and forced without touching a byte of any other.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Why a body cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not one JSON object with each field once")]
+pub struct FieldsError(#[from] serde_json::Error);
+
+/// The outermost fields of a body, in the order in which they were written.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    body: &'a str,
+    found: Vec<(String, &'a str)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a body.
+    ///
+    /// - **Guarantees:** no field is there twice. Which of two models a server reads is its own affair, so it must not be asked.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldsError`] (class: spec).
+    pub fn read(body: &'a [u8]) -> Result<Self, FieldsError> {
+        let body = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
+        let Found(found) = serde_json::from_str(body)?;
+        Ok(Self { body, found })
+    }
+
+    /// Returns the value of a field.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let (_, text) = self.found.iter().find(|(other, _)| other == name)?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// Returns the body with some fields set, and every other byte as it was.
+    pub fn with(&self, forced: &[(&str, Value)]) -> String {
+        let mut parts: Vec<(Range<usize>, String)> = Vec::new();
+        let mut added = String::new();
+        for (name, value) in forced {
+            match self.found.iter().find(|(other, _)| other == name) {
+                Some((_, text)) => parts.push((self.place(text), value.to_string())),
+                None => added.extend([Value::from(*name).to_string(), format!(":{value},")]),
+            }
+        }
+        if self.found.is_empty() {
+            added.truncate(added.len().saturating_sub(1));
+        }
+        let begin = self.body.find('{').map_or(0, |at| at + 1);
+        parts.push((begin..begin, added));
+        parts.sort_by_key(|(place, _)| place.start);
+        let (mut written, mut done) = (String::with_capacity(self.body.len() + 64), 0);
+        for (place, text) in parts {
+            written.push_str(&self.body[done..place.start]);
+            written.push_str(&text);
+            done = place.end;
+        }
+        written.push_str(&self.body[done..]);
+        written
+    }
+
+    fn place(&self, text: &str) -> Range<usize> {
+        let start = text.as_ptr().addr() - self.body.as_ptr().addr();
+        start..start + text.len()
+    }
+}
+
+struct Found<'a>(Vec<(String, &'a str)>);
+
+impl<'de> Deserialize<'de> for Found<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Found<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found: Vec<(String, &'de str)> = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if found.iter().any(|(other, _)| *other == name) {
+                return Err(A::Error::custom("a field is there twice"));
+            }
+            found.push((name, map.next_value::<&'de RawValue>()?.get()));
+        }
+        Ok(Found(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_forced_fields_change() {
+        let body = "\n{ \"model\" : \"a\",\"new_field\":{ \"temperature\": 9 , \"x\":1.0e+2},\"temperature\":1.50, \"seed\":12345678901234567890123 } ";
+        let fields = Fields::read(body.as_bytes()).unwrap();
+        let written = fields.with(&[("temperature", json!(0.2)), ("model", json!("b")), ("top_p", json!(1))]);
+        assert_eq!(
+            written,
+            "\n{\"top_p\":1, \"model\" : \"b\",\"new_field\":{ \"temperature\": 9 , \"x\":1.0e+2},\"temperature\":0.2, \"seed\":12345678901234567890123 } "
+        );
+        assert_eq!(fields.with(&[]), body);
+        assert_eq!(Fields::read(b"{ }").unwrap().with(&[("a", json!(1)), ("b", json!(2))]), "{\"a\":1,\"b\":2 }");
+        assert_eq!(fields.get("model"), Some(json!("a")));
+    }
+
+    #[test]
+    fn bodies_that_can_be_read_in_two_ways_are_refused() {
+        for body in [
+            &b"{\"model\":\"a\",\"model\":\"b\"}"[..],
+            b"{\"model\":\"a\",\"mod\\u0065l\":\"b\"}",
+            b"[]",
+            b"",
+            b"{",
+            b"{} {}",
+            b"{\"a\":\xff}",
+            b"nul",
+        ] {
+            assert!(Fields::read(body).is_err(), "{}", String::from_utf8_lossy(body));
+        }
+    }
+}
