@@ -157,6 +157,11 @@ fn the_gateway_knows_no_kubernetes() {
 }
 
 #[test]
+fn the_ledger_knows_no_kubernetes_and_calls_nobody() {
+    assert_never("manyworlds-ledger", &["kube_client", "kube_runtime", "reqwest", "hyper", "axum"]);
+}
+
+#[test]
 fn no_file_is_longer_than_a_person_can_hold_in_mind() {
     let mut files = Vec::new();
     sources(&root(), &mut files);

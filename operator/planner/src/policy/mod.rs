@@ -1,6 +1,8 @@
 //! The rules, one file each: pure functions of their arguments.
 
 pub mod allowance;
+pub mod breaker;
+pub mod budget;
 pub mod capacity;
 pub mod deadlines;
 pub mod holders;
@@ -10,6 +12,7 @@ pub mod placement;
 pub mod price;
 pub mod price_table;
 pub mod ranking;
+pub mod rate_window;
 pub mod retry;
 pub mod score;
 pub mod support;

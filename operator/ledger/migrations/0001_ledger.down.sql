@@ -1,0 +1,12 @@
+DROP TABLE audit;
+DROP TABLE breaker;
+DROP TABLE rate_windows;
+DROP TABLE budgets;
+DROP TABLE reservations;
+DROP TABLE llm_calls;
+DROP TABLE worktrees;
+DROP TABLE checkpoints;
+DROP TABLE world_executions;
+DROP TABLE task_executions;
+DROP TABLE execution_runs;
+DROP TABLE epochs;

@@ -1,0 +1,76 @@
+//! What can go wrong with the store.
+
+/// Why the ledger did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The URL is of no store that is known.
+    #[error(
+        "the ledger's URL {0:?} is not understood; write sqlite://<path> or postgres://<user>:<password>@<host>/<database>"
+    )]
+    Url(String),
+    /// Another process writes to the SQLite file.
+    #[error(
+        "the ledger's file {0} belongs to another process; only one may write to a SQLite file, use PostgreSQL for more"
+    )]
+    Taken(String),
+    /// The file or its folder cannot be used.
+    #[error("the ledger's file {path} cannot be used: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The tables are not those of this version.
+    #[error("the ledger's tables are not those of this version: {0}; run: manyworlds-operator ledger migrate up")]
+    Schema(String),
+    /// The database refused or could not be reached.
+    #[error("the ledger's database: {0}")]
+    Database(String),
+    /// Another process has taken this one for dead and goes on in its place.
+    #[error("this process's epoch {0} has ended; it may write no more and has to start anew")]
+    Superseded(i64),
+    /// A number does not fit into the store.
+    #[error("{0} is larger than the ledger can hold")]
+    Range(&'static str),
+    /// A row is not of its form.
+    #[error("a row of the table {table} cannot be read: {reason}")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was counted after a transfer is not what was there before.
+    #[error(
+        "the table {table} has {found} in {what} after the transfer and had {expected} before; nothing may be trusted in the new store, make it anew"
+    )]
+    Transfer {
+        /// Which table.
+        table: &'static str,
+        /// What was counted.
+        what: String,
+        /// What is there.
+        found: String,
+        /// What was there.
+        expected: String,
+    },
+    /// The new store is not empty.
+    #[error("the table {0} of the new store is not empty; move into a store that was just migrated")]
+    NotEmpty(&'static str),
+    /// The ledger was closed.
+    #[error("the ledger was closed")]
+    Closed,
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for LedgerError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Schema(error.to_string())
+    }
+}

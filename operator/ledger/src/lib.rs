@@ -1,0 +1,134 @@
+//! The ledger: money, limits, history and audit, in SQLite or PostgreSQL.
+//!
+//! - [`Ledger`]: opens a store; reserves, settles and releases calls; writes history and audit.
+//! - [`call`]: what is asked of it and what it answers.
+//! - `book`: the rules over what is held in memory: pure.
+//! - `writer`: the one task that writes. It takes what has been asked in the meantime into one transaction.
+//! - `store`: tables, rows and SQL.
+//!
+//! **Architecture invariant:** whoever gets an answer reads it after its transaction has been committed. A process that
+//! dies at any point leaves reservations, which the next one settles at their upper bound.
+
+mod book;
+mod call;
+mod error;
+pub mod history;
+pub mod migrations;
+mod reading;
+mod store;
+mod transfer;
+mod writer;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use manyworlds_planner::policy::rate_window::Remaining;
+
+pub use call::{CallId, Claim, Held, Holder, Outcome, Party, Reservation, Reserved, Settled, Settlement, Spent};
+pub use error::LedgerError;
+pub use reading::{CallCount, Spending, Touched};
+pub use transfer::{Moved, transfer};
+
+use store::Database;
+use writer::{Asked, Writer};
+
+/// The ledger. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    writer: Writer,
+    readers: Arc<Database>,
+    epoch: i64,
+}
+
+impl Ledger {
+    /// Opens a store that has been migrated, and takes a new epoch.
+    ///
+    /// - **Shape:** `sqlite://<path>` or `postgres://<user>:<password>@<host>/<database>`; `writer` names the process, such as its pod.
+    /// - **Guarantees:** a SQLite file has one writing process at a time. What dead processes had reserved is settled at its upper bound.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the store cannot be reached, belongs to another process, or has not been migrated.
+    pub async fn open(url: &str, writer: &str, now: Timestamp) -> Result<Self, LedgerError> {
+        let database = Database::open(url).await?;
+        migrations::check_open(&database).await?;
+        let (connection, epoch) = database.begin_epoch(writer, now).await?;
+        let readers = Arc::new(database);
+        let writer = Writer::start(connection, epoch, &readers);
+        let ledger = Self { writer, readers, epoch };
+        let left = ledger.recover(now).await?;
+        if left > 0 {
+            tracing::warn!(calls = left, "settled the calls of processes that died at their upper bound");
+        }
+        Ok(ledger)
+    }
+
+    /// Returns the epoch of this process, which its rows carry.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Asks for a call: the rate window, the breaker and every holder, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]: nothing is reserved then, and the call must not be made.
+    pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, LedgerError> {
+        self.writer.ask(|reply| Asked::Reserve(Box::new(reservation), reply)).await
+    }
+
+    /// Notes what a call has used.
+    ///
+    /// - **Guarantees:** counts once, however often it is said.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]: the reservation stands, and is settled at its upper bound when this process is gone.
+    pub async fn settle(&self, call: CallId, settlement: Settlement) -> Result<Settled, LedgerError> {
+        self.writer.ask(|reply| Asked::Settle(call, Box::new(settlement), reply)).await
+    }
+
+    /// Gives back what was reserved for a call that never went out.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]: the reservation stands.
+    pub async fn release(&self, call: CallId, now: Timestamp) -> Result<Settled, LedgerError> {
+        self.writer.ask(|reply| Asked::Release(call, now, reply)).await
+    }
+
+    /// Notes what upstream says of its own count, and when it wants the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn upstream_said(
+        &self,
+        provider: String,
+        now: Timestamp,
+        remaining: Vec<Remaining>,
+        not_before: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        self.writer.ask(|reply| Asked::Said { provider, now, remaining, not_before, reply }).await
+    }
+
+    /// Settles what dead processes had reserved at its upper bound.
+    ///
+    /// - **Guarantees:** again changes nothing; a call counts once even when its process lives after all.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn recover(&self, now: Timestamp) -> Result<u64, LedgerError> {
+        self.writer.ask(|reply| Asked::Recover(now, reply)).await
+    }
+
+    /// Ends the writing task after what was asked so far, so that another process may open the store.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn close(self) -> Result<(), LedgerError> {
+        self.writer.ask(Asked::Close).await
+    }
+}

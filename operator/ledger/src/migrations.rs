@@ -1,0 +1,81 @@
+//! Changes of the tables from version to version: forward, backward, and a check.
+
+use sqlx::migrate::{Migrate, Migrator};
+
+use crate::error::LedgerError;
+use crate::store::Database;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How the tables stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Versions that have been applied.
+    pub applied: Vec<i64>,
+    /// Versions that have not.
+    pub pending: Vec<i64>,
+}
+
+/// Applies what has not been applied yet.
+///
+/// - **Guarantees:** one process at a time on PostgreSQL; each step in a transaction; again changes nothing.
+///
+/// # Errors
+///
+/// [`LedgerError`] when the store cannot be reached, or an applied step is not the one of this version.
+pub async fn up(url: &str) -> Result<State, LedgerError> {
+    let database = Database::open(url).await?;
+    MIGRATIONS.run(&database.pool).await?;
+    state(&database).await
+}
+
+/// Takes back every step, and with it every row.
+///
+/// # Errors
+///
+/// [`LedgerError`].
+pub async fn down(url: &str) -> Result<State, LedgerError> {
+    let database = Database::open(url).await?;
+    MIGRATIONS.undo(&database.pool, 0).await?;
+    state(&database).await
+}
+
+/// Returns how the tables stand, and changes nothing.
+///
+/// # Errors
+///
+/// [`LedgerError`], also when an applied step is not the one of this version.
+pub async fn check(url: &str) -> Result<State, LedgerError> {
+    state(&Database::open(url).await?).await
+}
+
+/// Refuses a store that has not been migrated to this version.
+pub(crate) async fn check_open(database: &Database) -> Result<(), LedgerError> {
+    let state = state(database).await?;
+    match state.pending.as_slice() {
+        [] => Ok(()),
+        pending => Err(LedgerError::Schema(format!("{} steps have not been applied", pending.len()))),
+    }
+}
+
+async fn state(database: &Database) -> Result<State, LedgerError> {
+    let mut connection = database.pool.acquire().await?;
+    connection.ensure_migrations_table(&MIGRATIONS.table_name).await?;
+    if let Some(version) = connection.dirty_version(&MIGRATIONS.table_name).await? {
+        return Err(LedgerError::Schema(format!("step {version} was broken off half-way")));
+    }
+    let applied = connection.list_applied_migrations(&MIGRATIONS.table_name).await?;
+    let ours: Vec<_> = MIGRATIONS.iter().filter(|step| step.migration_type.is_up_migration()).collect();
+    for step in &applied {
+        match ours.iter().find(|ours| ours.version == step.version) {
+            None => return Err(LedgerError::Schema(format!("step {} is of a later version", step.version))),
+            Some(ours) if ours.checksum != step.checksum => {
+                return Err(LedgerError::Schema(format!("step {} was another one", step.version)));
+            }
+            Some(_) => {}
+        }
+    }
+    let applied: Vec<_> = applied.into_iter().map(|step| step.version).collect();
+    let pending = ours.iter().map(|step| step.version).filter(|version| !applied.contains(version)).collect();
+    Ok(State { applied, pending })
+}

@@ -1,0 +1,193 @@
+//! What the operator, the console and reports read. It never waits for the writer.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use manyworlds_api::Money;
+use manyworlds_planner::policy::breaker::Breaker;
+use manyworlds_planner::policy::budget::Account;
+use manyworlds_planner::policy::rate_window::RateWindow;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::Ledger;
+use crate::error::LedgerError;
+use crate::store::tables::{BREAKER, RATE_WINDOWS};
+use crate::store::{account_of_row, count_of, money_of, parse_state, statement};
+
+/// What calls have used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    /// What they have cost.
+    pub cost: Money,
+    /// Input tokens that were not read from the Provider's cache, those written to it counted.
+    pub input_tokens: u64,
+    /// Input tokens that were.
+    pub cached_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// How many they are: those that a model answered, or may have.
+    pub calls: u64,
+}
+
+impl Spending {
+    /// Returns the sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            cost: Money::from_trillionths(self.cost.trillionths().saturating_add(other.cost.trillionths())),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            calls: self.calls.saturating_add(other.calls),
+        }
+    }
+}
+
+/// How many calls ended in one way, and what they have cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallCount {
+    /// The outcome's name.
+    pub outcome: String,
+    /// How many.
+    pub calls: u64,
+    /// What they have cost.
+    pub cost: Money,
+}
+
+/// An order that calls were settled for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Touched {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub work_order: String,
+    /// Its uid.
+    pub order_uid: String,
+}
+
+/// The columns of a [`Spending`].
+const SUMS: &str = "CAST(COALESCE(SUM(cost), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(input_tokens + cache_write_5m_tokens + cache_write_1h_tokens), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(cached_tokens), 0) AS BIGINT), CAST(COALESCE(SUM(output_tokens), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(CASE WHEN outcome IN ('Answered', 'Cut', 'Lost') THEN 1 ELSE 0 END), 0) AS BIGINT)";
+
+impl Ledger {
+    /// Returns what each World of an order has spent, by its uid.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn spending_of_order(&self, order_uid: &str) -> Result<BTreeMap<String, Spending>, LedgerError> {
+        let sql = format!("SELECT world_uid, {SUMS} FROM llm_calls WHERE order_uid = $1 GROUP BY world_uid");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(order_uid.to_owned());
+        let rows = query.fetch_all(&self.readers.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, spending(row, 1)?))).collect()
+    }
+
+    /// Returns the orders for which calls were settled since a time.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn touched_since(&self, since: Timestamp) -> Result<Vec<Touched>, LedgerError> {
+        let sql = "SELECT DISTINCT namespace, work_order, order_uid FROM llm_calls WHERE settled_at >= $1";
+        let rows = sqlx::query(sql).bind(since.as_millisecond()).fetch_all(&self.readers.pool).await?;
+        let touched = |row: &AnyRow| {
+            Ok(Touched { namespace: row.try_get(0)?, work_order: row.try_get(1)?, order_uid: row.try_get(2)? })
+        };
+        rows.iter().map(touched).collect()
+    }
+
+    /// Returns what a Provider's calls have cost since a time.
+    ///
+    /// - **Shape:** `provider` is `<namespace>/<name>`.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn spending_of_provider(&self, provider: &str, since: Timestamp) -> Result<Spending, LedgerError> {
+        let sql = format!("SELECT {SUMS} FROM llm_calls WHERE provider = $1 AND settled_at >= $2");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(provider.to_owned()).bind(since.as_millisecond());
+        spending(&query.fetch_one(&self.readers.pool).await?, 0)
+    }
+
+    /// Returns how the calls of an order ended.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn outcomes_of_order(&self, order_uid: &str) -> Result<Vec<CallCount>, LedgerError> {
+        let sql = "SELECT outcome, COUNT(*), CAST(SUM(cost) AS BIGINT) FROM llm_calls WHERE order_uid = $1 \
+            GROUP BY outcome ORDER BY outcome";
+        let rows = sqlx::query(sql).bind(order_uid.to_owned()).fetch_all(&self.readers.pool).await?;
+        let count = |row: &AnyRow| {
+            Ok(CallCount {
+                outcome: row.try_get(0)?,
+                calls: count_of(row.try_get(1)?),
+                cost: money_of(row.try_get(2)?),
+            })
+        };
+        rows.iter().map(count).collect()
+    }
+
+    /// Returns what was spent and is reserved from a budget in a period.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn account(&self, holder: &str, period_start: Option<Timestamp>) -> Result<Account, LedgerError> {
+        let sql = "SELECT holder, period_start, epoch, spent_cost, spent_tokens, reserved_cost, reserved_tokens \
+            FROM budgets WHERE holder = $1 AND period_start = $2";
+        let period = period_start.map_or(0, Timestamp::as_millisecond);
+        let query = sqlx::query(sql).bind(holder.to_owned()).bind(period);
+        let row = query.fetch_optional(&self.readers.pool).await?;
+        let Some(row) = row else { return Ok(Account::default()) };
+        let row = statement::read(&crate::store::tables::BUDGETS, &row)?;
+        Ok(account_of_row(&row).map_or_else(Account::default, |(_, account)| account))
+    }
+
+    /// Returns the rate window of a Provider.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn rate_window(&self, provider: &str) -> Result<RateWindow, LedgerError> {
+        let query = sqlx::query("SELECT state FROM rate_windows WHERE provider = $1").bind(provider.to_owned());
+        match query.fetch_optional(&self.readers.pool).await? {
+            Some(row) => parse_state(&RATE_WINDOWS, row.try_get(0)?),
+            None => Ok(RateWindow::default()),
+        }
+    }
+
+    /// Returns the breakers of a Provider's models that have ever failed, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn breakers(&self, provider: &str) -> Result<BTreeMap<String, Breaker>, LedgerError> {
+        let query = sqlx::query("SELECT model, state FROM breaker WHERE provider = $1").bind(provider.to_owned());
+        let rows = query.fetch_all(&self.readers.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, parse_state(&BREAKER, row.try_get(1)?)?))).collect()
+    }
+
+    /// Returns how many calls are under way.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn under_way(&self) -> Result<u64, LedgerError> {
+        let row = sqlx::query("SELECT COUNT(*) FROM reservations").fetch_one(&self.readers.pool).await?;
+        Ok(count_of(row.try_get(0)?))
+    }
+}
+
+fn spending(row: &AnyRow, first: usize) -> Result<Spending, LedgerError> {
+    Ok(Spending {
+        cost: money_of(row.try_get(first)?),
+        input_tokens: count_of(row.try_get(first + 1)?),
+        cached_tokens: count_of(row.try_get(first + 2)?),
+        output_tokens: count_of(row.try_get(first + 3)?),
+        calls: count_of(row.try_get(first + 4)?),
+    })
+}

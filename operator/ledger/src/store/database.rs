@@ -1,0 +1,219 @@
+//! The connections to a store.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyConnection, AnyPool, Connection, Row};
+
+use crate::error::LedgerError;
+
+/// How many connections read at once.
+const READERS: u32 = 4;
+/// A process that has written nothing for so long, not even that it lives, is dead.
+const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+/// Names the lock that the writers of a PostgreSQL store take in turn: the letters of "worlds".
+const LOCK: i64 = 0x776f_726c_6473;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// A file with one writing process, which may keep in memory what it wrote.
+    Sqlite,
+    /// A server with any number of writing processes, which have to look before they write.
+    Postgres,
+}
+
+/// A store that can be read.
+pub(crate) struct Database {
+    pub(crate) pool: AnyPool,
+    pub(crate) backend: Backend,
+    url: String,
+}
+
+/// The one connection that writes. The SQLite file is this process's as long as it lives.
+pub(crate) struct WritingConnection {
+    pub(crate) connection: AnyConnection,
+    pub(crate) backend: Backend,
+    lock: Option<File>,
+}
+
+impl Database {
+    /// Opens a store. A SQLite file that is not there is made, with its folder.
+    pub(crate) async fn open(url: &str) -> Result<Self, LedgerError> {
+        sqlx::any::install_default_drivers();
+        let backend = backend(url)?;
+        if let Some(path) = file(url) {
+            prepare_folder(&path)?;
+        }
+        let url = complete(url, backend);
+        let options = AnyPoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(move |connection, _| Box::pin(async move { set_up(connection, backend).await }));
+        let pool = options.connect(&url).await?;
+        Ok(Self { pool, backend, url })
+    }
+
+    /// Holds a SQLite file, so that no process writes to it.
+    pub(crate) fn hold(&self) -> Result<Option<File>, LedgerError> {
+        file(&self.url).map(|path| take(&path)).transpose()
+    }
+
+    /// Makes the connection that writes, and writes a new epoch through it.
+    ///
+    /// - **Guarantees:** the epochs of SQLite's earlier processes, and of PostgreSQL's silent ones, have ended.
+    pub(crate) async fn begin_epoch(
+        &self,
+        writer: &str,
+        now: Timestamp,
+    ) -> Result<(WritingConnection, i64), LedgerError> {
+        let lock = self.hold()?;
+        let mut connection = AnyConnection::connect(&self.url).await?;
+        set_up(&mut connection, self.backend).await?;
+        let mut writing = WritingConnection { connection, backend: self.backend, lock };
+        let backend = self.backend;
+        let now = now.as_millisecond();
+        let mut transaction = writing.connection.begin().await?;
+        lock_writers(&mut transaction, backend).await?;
+        let (ended, silent_since) = match backend {
+            Backend::Sqlite => ("UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2", i64::MAX),
+            Backend::Postgres => (
+                "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2",
+                now - i64::try_from(SILENCE.as_millis()).unwrap_or_default(),
+            ),
+        };
+        sqlx::query(ended).bind(now).bind(silent_since).execute(&mut *transaction).await?;
+        let last = sqlx::query("SELECT COALESCE(MAX(epoch), 0) FROM epochs").fetch_one(&mut *transaction).await?;
+        let epoch = last.try_get::<i64, _>(0)? + 1;
+        let insert = "INSERT INTO epochs (epoch, writer, began_at, seen_at) VALUES ($1, $2, $3, $4)";
+        let query = sqlx::query(insert).bind(epoch).bind(writer.to_owned()).bind(now).bind(now);
+        query.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok((writing, epoch))
+    }
+}
+
+impl WritingConnection {
+    /// Makes sure that this process may still write, and that no other does until the transaction ends.
+    pub(crate) async fn guard(connection: &mut AnyConnection, backend: Backend, epoch: i64) -> Result<(), LedgerError> {
+        if backend == Backend::Sqlite {
+            return Ok(());
+        }
+        lock_writers(connection, backend).await?;
+        let row = sqlx::query("SELECT ended_at FROM epochs WHERE epoch = $1").bind(epoch).fetch_optional(connection);
+        match row.await?.map(|row| row.try_get::<Option<i64>, _>(0)).transpose()? {
+            Some(None) => Ok(()),
+            Some(Some(_)) | None => Err(LedgerError::Superseded(epoch)),
+        }
+    }
+
+    /// Notes that this process lives, and ends the epochs of those that have been silent for long.
+    pub(crate) async fn show_life(&mut self, epoch: i64, now: Timestamp) -> Result<(), LedgerError> {
+        let now = now.as_millisecond();
+        let mut transaction = self.connection.begin().await?;
+        Self::guard(&mut transaction, self.backend, epoch).await?;
+        let seen = "UPDATE epochs SET seen_at = $1 WHERE epoch = $2 AND ended_at IS NULL";
+        sqlx::query(seen).bind(now).bind(epoch).execute(&mut *transaction).await?;
+        let silent = "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2";
+        let since = now - i64::try_from(SILENCE.as_millis()).unwrap_or_default();
+        sqlx::query(silent).bind(now).bind(since).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Ends the epoch and gives the file free.
+    pub(crate) async fn end(&mut self, epoch: i64, now: Timestamp) -> Result<(), LedgerError> {
+        let ended = "UPDATE epochs SET ended_at = $1 WHERE epoch = $2 AND ended_at IS NULL";
+        sqlx::query(ended).bind(now.as_millisecond()).bind(epoch).execute(&mut self.connection).await?;
+        self.lock = None;
+        Ok(())
+    }
+}
+
+async fn lock_writers(connection: &mut AnyConnection, backend: Backend) -> Result<(), LedgerError> {
+    if backend == Backend::Postgres {
+        // The lock's own result has no type that could be read.
+        let lock = "SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)";
+        sqlx::query(lock).bind(LOCK).fetch_one(connection).await?;
+    }
+    Ok(())
+}
+
+async fn set_up(connection: &mut AnyConnection, backend: Backend) -> Result<(), sqlx::Error> {
+    if backend == Backend::Sqlite {
+        // NORMAL loses nothing when a process dies; only a loss of power can take the last commits.
+        for pragma in [
+            "PRAGMA busy_timeout = 10000",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = NORMAL",
+            "PRAGMA foreign_keys = ON",
+            "PRAGMA wal_autocheckpoint = 4000",
+        ] {
+            sqlx::query(pragma).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+fn backend(url: &str) -> Result<Backend, LedgerError> {
+    match url.split_once(':') {
+        Some(("sqlite", _)) if file(url).is_some() => Ok(Backend::Sqlite),
+        Some(("postgres" | "postgresql", _)) => Ok(Backend::Postgres),
+        _ => Err(LedgerError::Url(hidden(url))),
+    }
+}
+
+/// A URL may hold a password, and a message is no place for one.
+fn hidden(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(host)) if scheme < host => format!("{}://***{}", &url[..scheme], &url[host..]),
+        _ => url.to_owned(),
+    }
+}
+
+fn file(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite://")?;
+    let path = path.split('?').next().unwrap_or_default();
+    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
+}
+
+fn complete(url: &str, backend: Backend) -> String {
+    match backend {
+        Backend::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+        Backend::Sqlite | Backend::Postgres => url.to_owned(),
+    }
+}
+
+fn prepare_folder(path: &Path) -> Result<(), LedgerError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let made = folder.map_or(Ok(()), fs::create_dir_all);
+    made.map_err(|error| LedgerError::File { path: path.display().to_string(), reason: error.to_string() })
+}
+
+/// Takes the file for this process. The lock ends with the process, however it ends.
+fn take(path: &Path) -> Result<File, LedgerError> {
+    let name = path.display().to_string();
+    let refused = |error: std::io::Error| LedgerError::File { path: name.clone(), reason: error.to_string() };
+    let beside = PathBuf::from(format!("{name}.lock"));
+    let lock = File::options().create(true).truncate(false).write(true).open(beside).map_err(refused)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Taken(name)),
+        Err(TryLockError::Error(error)) => Err(refused(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_understood_or_refused_without_their_password() {
+        assert_eq!(backend("sqlite:///var/lib/ledger.db").unwrap(), Backend::Sqlite);
+        assert_eq!(backend("postgres://a:b@c/d").unwrap(), Backend::Postgres);
+        for url in ["", "mysql://a:secret@b/c", "sqlite://", "sqlite://:memory:", "/var/lib/ledger.db"] {
+            let said = backend(url).unwrap_err().to_string();
+            assert!(!said.contains("secret") && said.contains("postgres://"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Statements over several rows at once, so that a batch costs few of them.
+
+use std::fmt::Write;
+
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe};
+
+use super::tables::{Column, Table};
+use crate::error::LedgerError;
+
+/// How many rows a statement may have. Few sizes make few statements, which the connection keeps prepared; PostgreSQL and
+/// SQLite take 32,766 values and more.
+const SIZES: [usize; 4] = [256, 32, 4, 1];
+
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A number or nothing.
+    Number(Option<i64>),
+    /// A text or nothing.
+    Text(Option<String>),
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Self {
+        Self::Text(text.map(str::to_owned))
+    }
+}
+
+/// A row of a table: its values in the order of the columns.
+pub(crate) type Row = Vec<Value>;
+
+/// What becomes of a row whose key is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It is replaced.
+    Replaced,
+    /// It stays.
+    Kept,
+}
+
+/// Puts rows into a table.
+pub(crate) async fn put(
+    connection: &mut AnyConnection,
+    table: &Table,
+    existing: Existing,
+    rows: &[Row],
+) -> Result<(), LedgerError> {
+    for chunk in chunks(rows) {
+        let sql = insertion(table, existing, chunk.len());
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for value in chunk.iter().flatten() {
+            query = bind(query, value);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Removes rows by the one column that names them.
+pub(crate) async fn remove(connection: &mut AnyConnection, table: &Table, keys: &[String]) -> Result<(), LedgerError> {
+    for chunk in chunks(keys) {
+        let sql = format!("DELETE FROM {} WHERE {} IN ({})", table.name, table.key[0], places(chunk.len()));
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for key in chunk {
+            query = query.bind(key.clone());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Returns the text that selects rows whose first key is among `count`.
+pub(crate) fn selection(table: &Table, count: usize) -> String {
+    let columns: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
+    format!("SELECT {} FROM {} WHERE {} IN ({})", columns.join(", "), table.name, table.key[0], places(count))
+}
+
+/// Returns the text that selects every row.
+pub(crate) fn all(table: &Table) -> String {
+    let columns: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
+    format!("SELECT {} FROM {}", columns.join(", "), table.name)
+}
+
+/// Divides rows into chunks of few sizes.
+pub(crate) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
+        let (chunk, behind) = rest.split_at(size);
+        rest = behind;
+        Some(chunk)
+    })
+}
+
+fn insertion(table: &Table, existing: Existing, rows: usize) -> String {
+    let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
+    let mut sql = format!("INSERT INTO {} ({}) VALUES ", table.name, names.join(", "));
+    for row in 0..rows {
+        let first = row * names.len() + 1;
+        let numbered: Vec<_> = (first..first + names.len()).map(|place| format!("${place}")).collect();
+        let comma = if row == 0 { "" } else { ", " };
+        // Writing to a text cannot fail.
+        let _ = write!(sql, "{comma}({})", numbered.join(", "));
+    }
+    let changed: Vec<_> =
+        names.iter().filter(|name| !table.key.contains(name)).map(|name| format!("{name} = excluded.{name}")).collect();
+    let then = match existing {
+        Existing::Replaced => format!("DO UPDATE SET {}", changed.join(", ")),
+        Existing::Kept => "DO NOTHING".to_owned(),
+    };
+    let _ = write!(sql, " ON CONFLICT ({}) {then}", table.key.join(", "));
+    sql
+}
+
+fn places(count: usize) -> String {
+    (1..=count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+fn bind<'q>(query: Query<'q, Any, AnyArguments>, value: &Value) -> Query<'q, Any, AnyArguments> {
+    match value {
+        Value::Number(number) => query.bind(*number),
+        Value::Text(text) => query.bind(text.clone()),
+    }
+}
+
+/// Reads all columns of a row.
+pub(crate) fn read(table: &'static Table, row: &sqlx::any::AnyRow) -> Result<Row, LedgerError> {
+    use sqlx::Row as _;
+    let read = |place: usize, column: &Column| match column {
+        Column::Number(_) => row.try_get::<Option<i64>, _>(place).map(Value::Number),
+        Column::Text(_) => row.try_get::<Option<String>, _>(place).map(Value::Text),
+    };
+    let values = table.columns.iter().enumerate().map(|(place, column)| read(place, column));
+    values.collect::<Result<_, _>>().map_err(|error| LedgerError::Row { table: table.name, reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tables::BREAKER;
+
+    #[test]
+    fn any_number_of_rows_is_divided_into_few_sizes() {
+        for count in [0, 1, 3, 5, 31, 37, 300] {
+            let rows = vec![(); count];
+            let sizes: Vec<_> = chunks(&rows).map(<[()]>::len).collect();
+            assert_eq!(sizes.iter().sum::<usize>(), count);
+            assert!(sizes.iter().all(|size| SIZES.contains(size)));
+        }
+    }
+
+    #[test]
+    fn an_insertion_names_each_value_once() {
+        assert_eq!(
+            insertion(&BREAKER, Existing::Replaced, 2),
+            "INSERT INTO breaker (provider, model, epoch, state) VALUES ($1, $2, $3, $4), ($5, $6, $7, $8) \
+             ON CONFLICT (provider, model) DO UPDATE SET epoch = excluded.epoch, state = excluded.state"
+        );
+    }
+}

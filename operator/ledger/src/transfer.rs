@@ -1,0 +1,87 @@
+//! Moving a ledger from one store to another, and making sure that nothing was lost.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+
+use crate::error::LedgerError;
+use crate::migrations;
+use crate::store::Database;
+use crate::store::statement::{self, Existing};
+use crate::store::tables::{self, Table};
+
+/// How many rows are read at once.
+const PAGE: i64 = 2000;
+
+/// What was moved of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The table.
+    pub table: &'static str,
+    /// How many rows.
+    pub rows: i64,
+}
+
+/// Moves every row into a store that was migrated and is empty, and verifies counts and sums.
+///
+/// - **Guarantees:** one transaction: the new store has all or nothing. The old one is only read. An operator must not write
+///   to it meanwhile; of a SQLite file that is made sure.
+///
+/// # Errors
+///
+/// [`LedgerError`] when a store cannot be reached, the new one is not empty, or the counts and sums differ.
+pub async fn transfer(from: &str, to: &str) -> Result<Vec<Moved>, LedgerError> {
+    let (source, target) = (Database::open(from).await?, Database::open(to).await?);
+    migrations::check_open(&source).await?;
+    migrations::check_open(&target).await?;
+    let _locks = (source.hold()?, target.hold()?);
+    let mut reading = source.pool.acquire().await?;
+    let mut writing = target.pool.acquire().await?;
+    let mut transaction = writing.begin().await?;
+    let mut moved = Vec::new();
+    for table in tables::ALL {
+        if count(&mut transaction, table).await? != 0 {
+            return Err(LedgerError::NotEmpty(table.name));
+        }
+        let rows = copy(&mut reading, &mut transaction, table).await?;
+        verify(&mut reading, &mut transaction, table).await?;
+        moved.push(Moved { table: table.name, rows });
+    }
+    transaction.commit().await?;
+    Ok(moved)
+}
+
+async fn copy(from: &mut AnyConnection, to: &mut AnyConnection, table: &'static Table) -> Result<i64, LedgerError> {
+    let columns: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
+    let (columns, key) = (columns.join(", "), table.key.join(", "));
+    let sql = format!("SELECT {columns} FROM {} ORDER BY {key} LIMIT $1 OFFSET $2", table.name);
+    let mut done = 0;
+    loop {
+        let page = sqlx::query(AssertSqlSafe(sql.clone())).bind(PAGE).bind(done).fetch_all(&mut *from).await?;
+        let rows = page.iter().map(|row| statement::read(table, row)).collect::<Result<Vec<_>, _>>()?;
+        statement::put(to, table, Existing::Kept, &rows).await?;
+        let read = i64::try_from(rows.len()).unwrap_or(PAGE);
+        done += read;
+        if read < PAGE {
+            return Ok(done);
+        }
+    }
+}
+
+async fn verify(from: &mut AnyConnection, to: &mut AnyConnection, table: &'static Table) -> Result<(), LedgerError> {
+    for what in std::iter::once("COUNT(*)".to_owned()).chain(table.sums.iter().map(|column| format!("SUM({column})"))) {
+        let (expected, found) = (total(from, table, &what).await?, total(to, table, &what).await?);
+        if expected != found {
+            let [found, expected] = [found, expected].map(|total| total.to_string());
+            return Err(LedgerError::Transfer { table: table.name, what, found, expected });
+        }
+    }
+    Ok(())
+}
+
+async fn count(connection: &mut AnyConnection, table: &Table) -> Result<i64, LedgerError> {
+    total(connection, table, "COUNT(*)").await
+}
+
+async fn total(connection: &mut AnyConnection, table: &Table, what: &str) -> Result<i64, LedgerError> {
+    let sql = format!("SELECT CAST(COALESCE({what}, 0) AS BIGINT) FROM {}", table.name);
+    Ok(sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?)
+}

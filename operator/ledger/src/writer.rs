@@ -1,0 +1,98 @@
+//! The one task that writes.
+//!
+//! It takes all that was asked while it wrote into the next transaction: a transaction costs about the same for one call as
+//! for a hundred. Answers are given when it has been committed.
+
+mod batch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use manyworlds_planner::policy::rate_window::Remaining;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use crate::call::{CallId, Reservation, Reserved, Settled, Settlement};
+use crate::error::LedgerError;
+use crate::store::statement::{Existing, Row};
+use crate::store::tables::Table;
+use crate::store::{Backend, Database, WritingConnection};
+use batch::Batches;
+
+/// How many may wait for the writer. Who comes later waits to wait.
+const QUEUE: usize = 4096;
+/// How many are taken into one transaction.
+const BATCH: usize = 256;
+/// How often a process shows that it lives.
+const LIFE: Duration = Duration::from_secs(10);
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
+
+/// What the writer is asked.
+pub(crate) enum Asked {
+    Reserve(Box<Reservation>, Reply<Reserved>),
+    Settle(CallId, Box<Settlement>, Reply<Settled>),
+    Release(CallId, Timestamp, Reply<Settled>),
+    Said {
+        provider: String,
+        now: Timestamp,
+        remaining: Vec<Remaining>,
+        not_before: Option<Timestamp>,
+        reply: Reply<()>,
+    },
+    Recover(Timestamp, Reply<u64>),
+    Put(Vec<(&'static Table, Existing, Row)>, Reply<()>),
+    Expire(Timestamp, Reply<u64>),
+    Close(Reply<()>),
+}
+
+/// The way to the task.
+#[derive(Clone)]
+pub(crate) struct Writer(mpsc::Sender<Asked>);
+
+impl Writer {
+    /// Starts the task.
+    pub(crate) fn start(connection: WritingConnection, epoch: i64, database: &Arc<Database>) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let batches = Batches::new(connection, epoch);
+        tokio::spawn(run(batches, receiver, database.backend));
+        Self(sender)
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) async fn ask<T>(&self, asked: impl FnOnce(Reply<T>) -> Asked) -> Result<T, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(asked(reply)).await.map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, backend: Backend) {
+    let mut life = tokio::time::interval(LIFE);
+    life.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut taken = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            biased;
+            count = receiver.recv_many(&mut taken, BATCH) => if count == 0 { return },
+            _ = life.tick(), if backend == Backend::Postgres => {
+                batches.show_life(Timestamp::now()).await;
+                continue;
+            }
+        }
+        // What is asked after a request to close has to be refused, not forgotten.
+        if let Some(place) = taken.iter().position(|asked| matches!(asked, Asked::Close(_))) {
+            let behind = taken.split_off(place);
+            batches.run(std::mem::take(&mut taken)).await;
+            let closed = batches.close(Timestamp::now()).await;
+            if let Some(Asked::Close(reply)) = behind.into_iter().next() {
+                // Whoever asked may have gone.
+                let _ = reply.send(closed);
+            }
+            return;
+        }
+        batches.run(std::mem::take(&mut taken)).await;
+    }
+}

@@ -1,0 +1,347 @@
+//! One transaction for all that was asked.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use sqlx::{AnyConnection, Connection, Row as _};
+
+use super::{Asked, Reply};
+use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
+use crate::call::{CallId, Held, Reserved, Settled};
+use crate::error::LedgerError;
+use crate::store::statement::{self, Existing, Row, Value};
+use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, Table};
+use crate::store::{
+    Backend, WritingConnection, account_of_row, account_row, breaker_row, call_row, held_of_row, parse_state,
+    reservation_row, window_row,
+};
+
+/// More than this is not kept in memory from one transaction to the next.
+const KEPT: usize = 20_000;
+
+pub(super) struct Batches {
+    connection: WritingConnection,
+    epoch: i64,
+    /// What the rows say. On PostgreSQL others write too, so it holds for one transaction only.
+    book: Book,
+}
+
+/// An answer that is given when the transaction has been committed.
+enum Answer {
+    Reserved(Reserved),
+    Settled(Settled),
+    Count(u64),
+    Done,
+}
+
+/// The rows that a batch touches.
+#[derive(Default)]
+struct Touched {
+    calls: BTreeSet<String>,
+    providers: BTreeSet<String>,
+    breakers: BTreeSet<BreakerKey>,
+    accounts: BTreeSet<AccountKey>,
+}
+
+impl Batches {
+    pub(super) fn new(connection: WritingConnection, epoch: i64) -> Self {
+        Self { connection, epoch, book: Book::default() }
+    }
+
+    /// Answers all, in one transaction if that can be, else each in its own.
+    pub(super) async fn run(&mut self, asked: Vec<Asked>) {
+        if asked.is_empty() {
+            return;
+        }
+        match self.attempt(&asked).await {
+            Ok(answers) => asked.into_iter().zip(answers).for_each(|(asked, answer)| asked.answer(Ok(answer))),
+            Err(error) if asked.len() == 1 => asked.into_iter().for_each(|asked| asked.answer(Err(error.clone()))),
+            // One that cannot be written must not take the others with it.
+            Err(_) => {
+                for one in asked {
+                    let answer = self.attempt(std::slice::from_ref(&one)).await;
+                    one.answer(answer.map(|mut answers| answers.pop().unwrap_or(Answer::Done)));
+                }
+            }
+        }
+    }
+
+    pub(super) async fn show_life(&mut self, now: Timestamp) {
+        if let Err(error) = self.connection.show_life(self.epoch, now).await {
+            tracing::warn!(%error, "the ledger could not be told that this process lives");
+        }
+    }
+
+    pub(super) async fn close(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        self.connection.end(self.epoch, now).await
+    }
+
+    async fn attempt(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
+        let Self { connection, epoch, book } = self;
+        let backend = connection.backend;
+        if backend == Backend::Postgres || book.accounts.len() + book.held.len() > KEPT {
+            *book = Book::default();
+        }
+        let mut transaction = connection.connection.begin().await?;
+        let answers = answer_all(&mut transaction, backend, *epoch, book, asked).await;
+        let answers = match answers {
+            Ok(answers) => transaction.commit().await.map(|()| answers).map_err(LedgerError::from),
+            Err(error) => Err(error),
+        };
+        if answers.is_err() {
+            // What is in memory may not be what is in the store.
+            *book = Book::default();
+        }
+        answers
+    }
+}
+
+async fn answer_all(
+    connection: &mut AnyConnection,
+    backend: Backend,
+    epoch: i64,
+    book: &mut Book,
+    asked: &[Asked],
+) -> Result<Vec<Answer>, LedgerError> {
+    WritingConnection::guard(connection, backend, epoch).await?;
+    let recovers = asked.iter().any(|asked| matches!(asked, Asked::Recover(..)));
+    let lost = if recovers { lost_calls(connection).await? } else { Vec::new() };
+    if backend == Backend::Sqlite && !book.complete {
+        fill_held(connection, book).await?;
+    }
+    fill(connection, book, asked, &lost).await?;
+    let mut answers = Vec::with_capacity(asked.len());
+    for one in asked {
+        answers.push(match one {
+            Asked::Reserve(reservation, _) => Answer::Reserved(book.reserve(reservation, epoch)),
+            Asked::Settle(call, settlement, _) => Answer::Settled(book.settle(call, **settlement)),
+            Asked::Release(call, now, _) => Answer::Settled(book.release(call, *now)),
+            Asked::Said { provider, now, remaining, not_before, reply: _ } => {
+                book.upstream_said(provider, *now, remaining, *not_before);
+                Answer::Done
+            }
+            Asked::Recover(now, _) => {
+                let settled = lost.iter().filter(|call| book.lose(call, *now) != Settled::Before);
+                Answer::Count(u64::try_from(settled.count()).unwrap_or_default())
+            }
+            Asked::Put(rows, _) => {
+                for (table, existing, row) in rows {
+                    statement::put(connection, table, *existing, std::slice::from_ref(row)).await?;
+                }
+                Answer::Done
+            }
+            Asked::Expire(before, _) => Answer::Count(expire(connection, *before).await?),
+            Asked::Close(_) => Answer::Done,
+        });
+    }
+    let changes = book.take_changes();
+    write(connection, book, &changes, epoch).await?;
+    Ok(answers)
+}
+
+impl Asked {
+    fn answer(self, answer: Result<Answer, LedgerError>) {
+        // Whoever asked may have gone; what was asked is done all the same.
+        match self {
+            Self::Reserve(_, reply) => give(reply, answer, |answer| match answer {
+                Answer::Reserved(reserved) => Some(reserved),
+                _ => None,
+            }),
+            Self::Settle(_, _, reply) | Self::Release(_, _, reply) => give(reply, answer, |answer| match answer {
+                Answer::Settled(settled) => Some(settled),
+                _ => None,
+            }),
+            Self::Recover(_, reply) | Self::Expire(_, reply) => give(reply, answer, |answer| match answer {
+                Answer::Count(count) => Some(count),
+                _ => None,
+            }),
+            Self::Said { reply, .. } | Self::Put(_, reply) | Self::Close(reply) => {
+                give(reply, answer, |answer| matches!(answer, Answer::Done).then_some(()));
+            }
+        }
+    }
+}
+
+fn give<T>(reply: Reply<T>, answer: Result<Answer, LedgerError>, take: impl FnOnce(Answer) -> Option<T>) {
+    let _ = reply.send(answer.and_then(|answer| take(answer).ok_or(LedgerError::Closed)));
+}
+
+/// Reads every reservation. There are as many as calls are under way.
+async fn fill_held(connection: &mut AnyConnection, book: &mut Book) -> Result<(), LedgerError> {
+    for row in sqlx::query(sqlx::AssertSqlSafe(statement::all(&RESERVATIONS))).fetch_all(connection).await? {
+        let (call, held) = held_of_row(statement::read(&RESERVATIONS, &row)?)?;
+        book.held.insert(call, held);
+    }
+    book.complete = true;
+    Ok(())
+}
+
+/// Reads the rows that are touched and are not in memory yet.
+async fn fill(
+    connection: &mut AnyConnection,
+    book: &mut Book,
+    asked: &[Asked],
+    lost: &[CallId],
+) -> Result<(), LedgerError> {
+    let mut touched = Touched::default();
+    touched.calls.extend(lost.iter().map(|call| call.as_str().to_owned()));
+    for one in asked {
+        touched.note(one);
+    }
+    if book.complete {
+        touched.calls.clear();
+    }
+    for row in select(connection, &RESERVATIONS, &touched.calls).await? {
+        let (call, held) = held_of_row(row)?;
+        book.held.insert(call, held);
+    }
+    let ending = asked.iter().filter_map(|one| match one {
+        Asked::Settle(call, ..) | Asked::Release(call, ..) => Some(call),
+        _ => None,
+    });
+    for call in ending.chain(lost) {
+        if let Some(held) = book.held.get(call) {
+            touched.note_held(held);
+        }
+    }
+    fill_windows(connection, book, touched.providers).await?;
+    fill_breakers(connection, book, touched.breakers).await?;
+    fill_accounts(connection, book, touched.accounts).await
+}
+
+impl Touched {
+    fn note(&mut self, asked: &Asked) {
+        match asked {
+            Asked::Reserve(reservation, _) => {
+                self.calls.insert(reservation.call.as_str().to_owned());
+                self.providers.insert(reservation.provider.clone());
+                self.breakers.insert((reservation.provider.clone(), reservation.model.clone()));
+                self.accounts.extend(reservation.holders.iter().map(account_key));
+            }
+            Asked::Settle(call, ..) | Asked::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
+            Asked::Said { provider, .. } => drop(self.providers.insert(provider.clone())),
+            Asked::Recover(..) | Asked::Put(..) | Asked::Expire(..) | Asked::Close(_) => {}
+        }
+    }
+
+    fn note_held(&mut self, held: &Held) {
+        self.providers.insert(held.provider.clone());
+        self.breakers.insert((held.provider.clone(), held.model.clone()));
+        self.accounts.extend(held.claim.holders.iter().cloned());
+    }
+}
+
+async fn fill_windows(
+    connection: &mut AnyConnection,
+    book: &mut Book,
+    mut wanted: BTreeSet<String>,
+) -> Result<(), LedgerError> {
+    wanted.retain(|provider| !book.windows.contains_key(provider));
+    for row in select(connection, &RATE_WINDOWS, &wanted).await? {
+        if let [Value::Text(Some(provider)), _, Value::Text(Some(state))] = row.as_slice() {
+            book.windows.insert(provider.clone(), parse_state(&RATE_WINDOWS, state)?);
+        }
+    }
+    for provider in wanted {
+        book.windows.entry(provider).or_default();
+    }
+    Ok(())
+}
+
+async fn fill_breakers(
+    connection: &mut AnyConnection,
+    book: &mut Book,
+    mut wanted: BTreeSet<BreakerKey>,
+) -> Result<(), LedgerError> {
+    wanted.retain(|key| !book.breakers.contains_key(key));
+    let providers = wanted.iter().map(|(provider, _)| provider.clone()).collect();
+    for row in select(connection, &BREAKER, &providers).await? {
+        if let [Value::Text(Some(provider)), Value::Text(Some(model)), _, Value::Text(Some(state))] = row.as_slice() {
+            let key = (provider.clone(), model.clone());
+            if wanted.contains(&key) {
+                book.breakers.insert(key, parse_state(&BREAKER, state)?);
+            }
+        }
+    }
+    for key in wanted {
+        book.breakers.entry(key).or_default();
+    }
+    Ok(())
+}
+
+async fn fill_accounts(
+    connection: &mut AnyConnection,
+    book: &mut Book,
+    mut wanted: BTreeSet<AccountKey>,
+) -> Result<(), LedgerError> {
+    wanted.retain(|key| !book.accounts.contains_key(key));
+    let holders = wanted.iter().map(|(holder, _)| holder.clone()).collect();
+    for row in select(connection, &BUDGETS, &holders).await? {
+        if let Some((key, account)) = account_of_row(&row)
+            && wanted.contains(&key)
+        {
+            book.accounts.insert(key, account);
+        }
+    }
+    for key in wanted {
+        book.accounts.entry(key).or_default();
+    }
+    Ok(())
+}
+
+async fn select(
+    connection: &mut AnyConnection,
+    table: &'static Table,
+    keys: &BTreeSet<String>,
+) -> Result<Vec<Row>, LedgerError> {
+    let keys: Vec<_> = keys.iter().cloned().collect();
+    let mut rows = Vec::new();
+    for chunk in statement::chunks(&keys) {
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement::selection(table, chunk.len())));
+        for key in chunk {
+            query = query.bind(key.clone());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            rows.push(statement::read(table, &row)?);
+        }
+    }
+    Ok(rows)
+}
+
+async fn lost_calls(connection: &mut AnyConnection) -> Result<Vec<CallId>, LedgerError> {
+    let sql = "SELECT id FROM reservations WHERE epoch IN (SELECT epoch FROM epochs WHERE ended_at IS NOT NULL)";
+    let rows = sqlx::query(sql).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(CallId::of_row(row.try_get::<String, _>(0)?))).collect()
+}
+
+async fn expire(connection: &mut AnyConnection, before: Timestamp) -> Result<u64, LedgerError> {
+    let mut removed = 0;
+    for sql in [
+        "DELETE FROM llm_calls WHERE settled_at < $1",
+        "DELETE FROM audit WHERE at < $1",
+        "DELETE FROM execution_runs WHERE finished_at < $1",
+    ] {
+        removed += sqlx::query(sql).bind(before.as_millisecond()).execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(removed)
+}
+
+async fn write(connection: &mut AnyConnection, book: &Book, changes: &Changes, epoch: i64) -> Result<(), LedgerError> {
+    let reserved = changes.reserved.iter().filter_map(|call| book.held.get_key_value(call));
+    let reserved = reserved.map(|(call, held)| reservation_row(call, held)).collect::<Result<Vec<_>, _>>()?;
+    statement::put(connection, &RESERVATIONS, Existing::Kept, &reserved).await?;
+    let removed: Vec<_> = changes.removed.iter().map(|call| call.as_str().to_owned()).collect();
+    statement::remove(connection, &RESERVATIONS, &removed).await?;
+    let calls = changes.settled.iter().map(|(call, settled)| call_row(call, settled, epoch));
+    statement::put(connection, &LLM_CALLS, Existing::Kept, &calls.collect::<Result<Vec<_>, _>>()?).await?;
+    let accounts = changes.accounts.iter().filter_map(|key| book.accounts.get_key_value(key));
+    let accounts = accounts.map(|(key, account)| account_row(key, account, epoch)).collect::<Result<Vec<_>, _>>()?;
+    statement::put(connection, &BUDGETS, Existing::Replaced, &accounts).await?;
+    let windows = changes.windows.iter().filter_map(|key| book.windows.get_key_value(key));
+    let windows =
+        windows.map(|(provider, window)| window_row(provider, window, epoch)).collect::<Result<Vec<_>, _>>()?;
+    statement::put(connection, &RATE_WINDOWS, Existing::Replaced, &windows).await?;
+    let breakers = changes.breakers.iter().filter_map(|key| book.breakers.get_key_value(key));
+    let breakers = breakers.map(|(key, breaker)| breaker_row(key, breaker, epoch)).collect::<Result<Vec<_>, _>>()?;
+    statement::put(connection, &BREAKER, Existing::Replaced, &breakers).await
+}

@@ -1,0 +1,80 @@
+//! The ledger on both databases (R8, W10, W16): each check runs on a SQLite file and on a PostgreSQL server.
+//!
+//! The checks of the module `accounting` are the eight bugs of another proxy's ledger that docs/ledger.md lists.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a check that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "the output of a failed test names the check")]
+
+#[path = "stores/accounting.rs"]
+mod accounting;
+#[path = "stores/keeping.rs"]
+mod keeping;
+mod support;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use manyworlds_ledger::migrations;
+use support::Postgres;
+
+type Check = fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+macro_rules! checks {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        const CHECKS: &[(&str, Check)] = &[$((stringify!($name), |url| Box::pin($module::$name(url)))),*];
+    };
+}
+
+checks![
+    accounting::leaked_reservation,
+    accounting::double_re_seed,
+    accounting::inflated_counter,
+    accounting::bypassed_budget,
+    accounting::phantom_excess,
+    accounting::stale_spend,
+    accounting::cool_down_skipped_on_fallback,
+    accounting::out_of_credit,
+    keeping::a_restart_forgets_neither_window_nor_breaker,
+    keeping::sixty_four_callers_at_once_are_all_counted,
+    keeping::history_is_kept_with_its_references_and_expires,
+    keeping::one_bad_record_does_not_take_others_with_it,
+    keeping::what_an_order_has_spent_can_be_read,
+];
+
+async fn run(url: impl Fn(usize) -> String) {
+    for (number, (name, check)) in CHECKS.iter().enumerate() {
+        let url = url(number);
+        migrations::up(&url).await.unwrap();
+        println!("{name}");
+        check(url).await;
+    }
+}
+
+#[tokio::test]
+async fn every_check_holds_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    run(|number| format!("sqlite://{}/{number}/ledger.db", folder.path().display())).await;
+}
+
+#[tokio::test]
+async fn every_check_holds_on_postgresql() {
+    let server = Postgres::start();
+    run(|number| server.database(&format!("ledger{number}"))).await;
+}
+
+#[tokio::test]
+async fn migrations_go_up_and_down_on_both_and_a_transfer_verifies_what_it_moved() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let sqlite = format!("sqlite://{}/ledger.db", folder.path().display());
+    let postgres = server.database("ledger");
+    for url in [&sqlite, &postgres] {
+        let before = migrations::check(url).await.unwrap();
+        assert!(before.applied.is_empty() && !before.pending.is_empty());
+        let up = migrations::up(url).await.unwrap();
+        assert!(up.pending.is_empty());
+        assert_eq!(migrations::up(url).await.unwrap(), up, "again changes nothing");
+        assert_eq!(migrations::down(url).await.unwrap(), before);
+        migrations::up(url).await.unwrap();
+    }
+    keeping::is_moved(&sqlite, &postgres).await;
+}

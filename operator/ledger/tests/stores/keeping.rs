@@ -1,0 +1,207 @@
+//! What the ledger keeps.
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::Money;
+use manyworlds_api::provider::Limits;
+use manyworlds_ledger::history::{
+    AuditEntry, Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution,
+};
+use manyworlds_ledger::{LedgerError, Outcome, Reservation, Reserved, Settled, transfer};
+use manyworlds_planner::policy::rate_window::RateLimits;
+
+use super::support::{answered, call, cost_of, dollars, holder, nothing, open, party};
+
+pub async fn a_restart_forgets_neither_window_nor_breaker(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    let limits = RateLimits::of(&Limits { requests_per_minute: 6, ..Limits::default() });
+    for _ in 0..5 {
+        let one = Reservation { limits, ..call(now, "again", vec![]) };
+        ledger.reserve(one.clone()).await.unwrap();
+        ledger.settle(one.call, nothing(now, Outcome::Outage, 500)).await.unwrap();
+    }
+    ledger.close().await.unwrap();
+    let ledger = open(&url).await;
+    assert!(matches!(ledger.reserve(call(now, "again", vec![])).await.unwrap(), Reserved::BreakerOpen(_)));
+    let other = || Reservation { limits, model: "other".into(), ..call(now, "again", vec![]) };
+    assert_eq!(ledger.reserve(other()).await.unwrap(), Reserved::Granted);
+    assert!(matches!(ledger.reserve(other()).await.unwrap(), Reserved::Wait(_)), "five and one are six");
+    let (requests, _) = ledger.rate_window("team/scripted").await.unwrap().used(now);
+    assert_eq!(requests, 6);
+}
+
+pub async fn sixty_four_callers_at_once_are_all_counted(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    let callers = (0..64).map(|caller| {
+        let ledger = ledger.clone();
+        tokio::spawn(async move {
+            for turn in 0..5 {
+                let mut one = call(now, "many", vec![holder("order", "1000.00"), holder("team", "1000.00")]);
+                one.party = party("many", if caller % 2 == 0 { "alpha" } else { "beta" });
+                assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted);
+                let settled = ledger.settle(one.call, answered(now, "0.01")).await.unwrap();
+                assert_eq!(settled, Settled::Now(dollars("0.01")), "caller {caller}, turn {turn}");
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    let worlds = ledger.spending_of_order("uid-many").await.unwrap();
+    assert_eq!(worlds.len(), 2);
+    for spending in worlds.values() {
+        assert_eq!((spending.cost, spending.calls, spending.output_tokens), (dollars("1.60"), 160, 3200));
+    }
+    for budget in ["order", "team"] {
+        let account = ledger.account(budget, None).await.unwrap();
+        assert_eq!((account.spent.cost, account.reserved.cost), (dollars("3.20"), Money::default()));
+    }
+    assert_eq!(ledger.under_way().await.unwrap(), 0);
+}
+
+fn run(id: &str, now: Timestamp) -> Vec<Record> {
+    let text = |text: &str| text.to_owned();
+    let (task, world) = (format!("{id}/worlds/1"), format!("{id}/alpha/1"));
+    vec![
+        Record::Run(ExecutionRun {
+            id: text(id),
+            namespace: text("team"),
+            work_order: text("fix"),
+            title: text("Fix it"),
+            started_at: now,
+            finished_at: Some(now),
+            ..ExecutionRun::default()
+        }),
+        Record::Task(TaskExecution {
+            id: task.clone(),
+            run: text(id),
+            task: text("worlds"),
+            round: 1,
+            started_at: now,
+            ..TaskExecution::default()
+        }),
+        Record::World(WorldExecution {
+            id: world.clone(),
+            run: text(id),
+            task: Some(task),
+            world: text("fix-alpha"),
+            attempt: 1,
+            score: Some(90),
+            ..WorldExecution::default()
+        }),
+        Record::Checkpoint(Checkpoint {
+            id: format!("{world}/work"),
+            world_execution: world.clone(),
+            made_at: now,
+            ..Checkpoint::default()
+        }),
+        Record::Worktree(Worktree {
+            id: format!("{world}/tree"),
+            world_execution: world,
+            made_at: now,
+            ..Worktree::default()
+        }),
+        Record::Audit(AuditEntry {
+            id: format!("{id}/audit"),
+            at: now,
+            order_uid: Some(text(id)),
+            stage: text("work"),
+            result: text("Masked"),
+            details: text("{}"),
+            counts: text("{\"secret\":1}"),
+            size_before: Some(10),
+            size_after: Some(5),
+            retry_count: None,
+            failure_reason: None,
+        }),
+    ]
+}
+
+pub async fn history_is_kept_with_its_references_and_expires(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    let old = now - SignedDuration::from_hours(24 * 40);
+    ledger.record(&run("old", old)).await.unwrap();
+    ledger.record(&run("new", now)).await.unwrap();
+    ledger.record(&run("new", now)).await.unwrap();
+    let removed = ledger.expire(now - SignedDuration::from_hours(24 * 30)).await.unwrap();
+    assert_eq!(removed, 2, "one run, with what belongs to it, and one line of the audit log");
+    // A checkpoint of a World that has gone has nothing to refer to.
+    let orphan = Record::Checkpoint(Checkpoint {
+        id: "x".into(),
+        world_execution: "old/alpha/1".into(),
+        ..Checkpoint::default()
+    });
+    assert!(matches!(ledger.record(&[orphan]).await, Err(LedgerError::Database(_))));
+    let kept = Record::Checkpoint(Checkpoint {
+        id: "y".into(),
+        world_execution: "new/alpha/1".into(),
+        ..Checkpoint::default()
+    });
+    ledger.record(&[kept]).await.unwrap();
+}
+
+pub async fn one_bad_record_does_not_take_others_with_it(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    let orphan = [Record::Task(TaskExecution { id: "t".into(), run: "nobody".into(), ..TaskExecution::default() })];
+    let good = run("good", now);
+    let one = call(now, "beside", vec![holder("b", "9.00")]);
+    let (bad, kept, reserved) = tokio::join!(ledger.record(&orphan), ledger.record(&good), ledger.reserve(one.clone()));
+    assert!(bad.is_err());
+    kept.unwrap();
+    assert_eq!(reserved.unwrap(), Reserved::Granted);
+    ledger.settle(one.call, answered(now, "0.50")).await.unwrap();
+    assert_eq!(
+        ledger.account("b", None).await.unwrap().spent.cost,
+        dollars("0.50"),
+        "what is in memory is in the store"
+    );
+}
+
+pub async fn what_an_order_has_spent_can_be_read(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    let later = now + SignedDuration::from_secs(5);
+    let one = call(now, "read", vec![]);
+    ledger.reserve(one.clone()).await.unwrap();
+    ledger.settle(one.call, answered(later, "0.30")).await.unwrap();
+    let refused = call(now, "read", vec![]);
+    ledger.reserve(refused.clone()).await.unwrap();
+    ledger.settle(refused.call, nothing(later, Outcome::Refused, 429)).await.unwrap();
+    let spending = ledger.spending_of_order("uid-read").await.unwrap()["uid-read-alpha"];
+    assert_eq!((spending.cost, spending.calls), (dollars("0.30"), 1), "a refusal is no call that a model answered");
+    assert_eq!((spending.input_tokens, spending.cached_tokens, spending.output_tokens), (40, 60, 20));
+    assert_eq!(ledger.touched_since(later).await.unwrap().len(), 1);
+    assert!(ledger.touched_since(later + SignedDuration::from_secs(1)).await.unwrap().is_empty());
+    let outcomes = ledger.outcomes_of_order("uid-read").await.unwrap();
+    assert_eq!(outcomes.iter().map(|count| count.outcome.as_str()).collect::<Vec<_>>(), ["Answered", "Refused"]);
+    let provider = ledger.spending_of_provider("team/scripted", later).await.unwrap();
+    assert_eq!(provider, spending);
+}
+
+/// Moves a ledger and looks whether all of it has arrived.
+pub async fn is_moved(from: &str, to: &str) {
+    let (ledger, now) = (open(from).await, Timestamp::now());
+    ledger.record(&run("moved", now)).await.unwrap();
+    for _ in 0..300 {
+        let one = call(now, "moved", vec![holder("b", "999.00")]);
+        ledger.reserve(one.clone()).await.unwrap();
+        ledger.settle(one.call, answered(now, "0.01")).await.unwrap();
+    }
+    assert!(
+        matches!(transfer(from, to).await, Err(LedgerError::Taken(_))),
+        "while an operator writes, nothing is moved"
+    );
+    ledger.close().await.unwrap();
+    let moved = loop {
+        match transfer(from, to).await {
+            Err(LedgerError::Taken(_)) => tokio::task::yield_now().await,
+            moved => break moved.unwrap(),
+        }
+    };
+    let rows = |table: &str| moved.iter().find(|moved| moved.table == table).unwrap().rows;
+    assert_eq!((rows("llm_calls"), rows("world_executions"), rows("budgets"), rows("audit")), (300, 1, 1, 1));
+    assert!(matches!(transfer(from, to).await, Err(LedgerError::NotEmpty(_))));
+    let ledger = open(to).await;
+    assert_eq!(cost_of(&ledger, "moved").await, dollars("3.00"));
+    assert_eq!(ledger.account("b", None).await.unwrap().spent.cost, dollars("3.00"));
+    let (requests, _) = ledger.rate_window("team/scripted").await.unwrap().used(now);
+    assert_eq!(requests, 300, "limits hold across the move");
+}

@@ -1,0 +1,84 @@
+//! What the ledger's tests share.
+
+mod postgres;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::Money;
+use manyworlds_api::provider::Limits;
+use manyworlds_ledger::{CallId, Holder, Ledger, LedgerError, Outcome, Party, Reservation, Settlement, Spent};
+use manyworlds_planner::policy::breaker::BreakerSettings;
+use manyworlds_planner::policy::budget::{Allowed, Amount};
+use manyworlds_planner::policy::price::Tokens;
+use manyworlds_planner::policy::rate_window::{Demand, RateLimits};
+
+pub use postgres::Postgres;
+
+/// Opens a store. One whose last writer has just gone may be held for a moment longer.
+pub async fn open(url: &str) -> Ledger {
+    for _ in 0..200 {
+        match Ledger::open(url, "test", Timestamp::now()).await {
+            Err(LedgerError::Taken(_)) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the store is still held");
+}
+
+pub fn dollars(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+pub fn party(order: &str, world: &str) -> Party {
+    Party {
+        namespace: "team".into(),
+        work_order: order.into(),
+        order_uid: format!("uid-{order}"),
+        world: format!("{order}-{world}"),
+        world_uid: format!("uid-{order}-{world}"),
+        attempt: 1,
+    }
+}
+
+pub fn holder(key: &str, most: &str) -> Holder {
+    let allowed = Allowed { cost: Some(dollars(most)), tokens: None };
+    Holder { key: key.into(), name: key.into(), allowed, period_start: None }
+}
+
+/// A call of 1,000 tokens that may cost a dollar.
+pub fn call(now: Timestamp, order: &str, holders: Vec<Holder>) -> Reservation {
+    let limits = Limits { requests_per_minute: 1_000_000, tokens_per_minute: 1_000_000_000, ..Limits::default() };
+    Reservation {
+        call: CallId::new(),
+        at: now,
+        party: party(order, "alpha"),
+        provider: "team/scripted".into(),
+        model: "m".into(),
+        prices: "table".into(),
+        demand: Demand { input: 500, output: 500 },
+        most: Amount { cost: dollars("1.00"), tokens: 1000 },
+        limits: RateLimits::of(&limits),
+        breaker: BreakerSettings { failures: 5, open_for: SignedDuration::from_secs(60), successes: 2 },
+        holders,
+    }
+}
+
+pub fn answered(now: Timestamp, cost: &str) -> Settlement {
+    let tokens = Tokens { input: 40, cached: 60, output: 20, ..Tokens::default() };
+    ended(now, Outcome::Answered, 200, Spent::Said { tokens, cost: dollars(cost) })
+}
+
+pub fn ended(now: Timestamp, outcome: Outcome, status: u16, spent: Spent) -> Settlement {
+    Settlement { at: now, outcome, spent, status, first_byte_ms: Some(3), total_ms: 9 }
+}
+
+pub fn nothing(now: Timestamp, outcome: Outcome, status: u16) -> Settlement {
+    ended(now, outcome, status, Spent::Said { tokens: Tokens::default(), cost: Money::default() })
+}
+
+/// Returns what all Worlds of an order have spent.
+pub async fn cost_of(ledger: &Ledger, order: &str) -> Money {
+    let worlds: BTreeMap<_, _> = ledger.spending_of_order(&format!("uid-{order}")).await.unwrap();
+    Money::from_trillionths(worlds.values().map(|spending| spending.cost.trillionths()).sum())
+}

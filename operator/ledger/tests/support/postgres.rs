@@ -1,0 +1,97 @@
+//! A PostgreSQL server of a test's own: started in a folder that is removed, on a socket in that folder, as a user that is not root.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A server that ends with the test.
+pub struct Postgres {
+    folder: TempDir,
+    server: Child,
+}
+
+impl Postgres {
+    /// Starts a server and waits until it answers.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("manyworlds-postgres").tempdir_in("/tmp").unwrap();
+        let data = folder.path().join("data");
+        if as_root() {
+            assert!(Command::new("chown").args(["postgres", &text(folder.path())]).status().unwrap().success());
+        }
+        let made = program("initdb")
+            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--pgdata"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let server = program("postgres")
+            .arg("-D")
+            .arg(&data)
+            .args(["-k", &text(folder.path()), "-c", "listen_addresses="])
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let started = Self { folder, server };
+        let end = Instant::now() + Duration::from_secs(30);
+        while !started.sql("postgres", "SELECT 1") {
+            assert!(Instant::now() < end, "PostgreSQL did not start; is the package postgresql whole?");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        started
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub fn database(&self, name: &str) -> String {
+        assert!(self.sql("postgres", &format!("CREATE DATABASE {name}")));
+        let socket = text(self.folder.path()).replace('/', "%2F");
+        format!("postgres://postgres@{socket}/{name}")
+    }
+
+    fn sql(&self, database: &str, statement: &str) -> bool {
+        let socket = text(self.folder.path());
+        let mut client = program("psql");
+        client.args(["-h", &socket, "-U", "postgres", "-q", "-d", database, "-c", statement]);
+        client.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Told to end at once, so that nothing of it is left when the folder goes.
+        let _ =
+            program("pg_ctl").args(["stop", "-m", "immediate", "-D", &text(&self.folder.path().join("data"))]).output();
+        let _ = self.server.wait();
+    }
+}
+
+/// PostgreSQL refuses to run as root, so root becomes the user that its package made.
+fn program(name: &str) -> Command {
+    let path = find(name);
+    if !as_root() {
+        return Command::new(path);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(path).current_dir("/tmp");
+    command
+}
+
+fn as_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.trim_ascii() == b"0"
+}
+
+/// Debian keeps the server's programs out of the path.
+fn find(name: &str) -> PathBuf {
+    let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("bin").join(name)).collect())
+        .unwrap_or_default();
+    versions.sort();
+    versions.into_iter().rfind(|path| path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

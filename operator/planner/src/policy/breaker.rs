@@ -1,0 +1,285 @@
+//! The circuit breaker of a model (W6): whether it is called while it keeps failing.
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::provider::{self, BreakerState};
+use serde::{Deserialize, Serialize};
+
+/// When a breaker opens and closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// How long it stays open.
+    pub open_for: SignedDuration,
+    /// Successes in a row that close it again.
+    pub successes: u32,
+}
+
+impl BreakerSettings {
+    /// Returns what a Provider says.
+    pub fn of(breaker: &provider::Breaker) -> Self {
+        let number = |value: i32| u32::try_from(value).unwrap_or_default().max(1);
+        let open_for = SignedDuration::try_from(std::time::Duration::from(breaker.open_for));
+        Self {
+            failures: number(breaker.failures),
+            open_for: open_for.unwrap_or(SignedDuration::from_mins(1)),
+            successes: number(breaker.successes),
+        }
+    }
+}
+
+/// Whether a call may go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// It may.
+    Go,
+    /// It may, and tells whether the model is well again.
+    Probe,
+    /// Not before then.
+    Wait(Timestamp),
+}
+
+/// What a call says about the model's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answered.
+    Well,
+    /// It failed by its own fault.
+    Ill,
+    /// Nothing: the request, the key, the money or the rate was at fault.
+    Unsaid,
+}
+
+/// What is remembered of a model's failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    failures: u32,
+    successes: u32,
+    /// Until when it is open, in milliseconds. It is closed without one, and half open after it.
+    open_until: Option<i64>,
+    /// Until when others wait for the call that tells whether the model is well again.
+    probed_until: Option<i64>,
+}
+
+impl Breaker {
+    /// Returns whether a call may go out.
+    pub fn pass(&self, now: Timestamp) -> Pass {
+        let now = now.as_millisecond();
+        match (self.open_until, self.probed_until) {
+            (None, _) => Pass::Go,
+            (Some(until), _) | (_, Some(until)) if now < until => Pass::Wait(moment(until)),
+            _ => Pass::Probe,
+        }
+    }
+
+    /// Returns how it stands.
+    pub fn state(&self, now: Timestamp) -> BreakerState {
+        match self.open_until {
+            None => BreakerState::Closed,
+            Some(until) if now.as_millisecond() < until => BreakerState::Open,
+            Some(_) => BreakerState::HalfOpen,
+        }
+    }
+
+    /// Notes that a call goes out.
+    pub fn goes_out(&mut self, now: Timestamp, pass: Pass, settings: &BreakerSettings) {
+        if pass == Pass::Probe {
+            // Somebody who asks and is never heard of again does not keep all others waiting.
+            self.probed_until = Some(later(now, settings.open_for));
+        }
+    }
+
+    /// Notes how a call ended that had passed.
+    ///
+    /// - **Guarantees:** what went out before the breaker opened, and ends while it is open or half open, changes nothing.
+    pub fn ended(&mut self, now: Timestamp, passed: Passed, health: Health, settings: &BreakerSettings) {
+        match (self.open_until.is_some(), passed) {
+            (false, _) => self.ended_closed(now, health, settings),
+            (true, Passed::Probing) => self.ended_probe(now, health, settings),
+            (true, Passed::Usual) => {}
+        }
+    }
+
+    fn ended_closed(&mut self, now: Timestamp, health: Health, settings: &BreakerSettings) {
+        match health {
+            Health::Well => self.failures = 0,
+            Health::Unsaid => {}
+            Health::Ill => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures >= settings.failures {
+                    self.open(now, settings);
+                }
+            }
+        }
+    }
+
+    fn ended_probe(&mut self, now: Timestamp, health: Health, settings: &BreakerSettings) {
+        self.probed_until = None;
+        match health {
+            Health::Unsaid => {}
+            Health::Ill => self.open(now, settings),
+            Health::Well => {
+                self.successes = self.successes.saturating_add(1);
+                if self.successes >= settings.successes {
+                    *self = Self::default();
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Timestamp, settings: &BreakerSettings) {
+        *self = Self { open_until: Some(later(now, settings.open_for)), ..Self::default() };
+    }
+}
+
+/// How a call passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Passed {
+    /// As all do.
+    Usual,
+    /// To tell whether the model is well again.
+    Probing,
+}
+
+impl Passed {
+    /// Returns how a call has passed that may go out.
+    pub fn of(pass: Pass) -> Self {
+        if pass == Pass::Probe { Self::Probing } else { Self::Usual }
+    }
+}
+
+fn later(now: Timestamp, duration: SignedDuration) -> i64 {
+    now.as_millisecond().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4))
+}
+
+fn moment(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SETTINGS: BreakerSettings =
+        BreakerSettings { failures: 5, open_for: SignedDuration::from_secs(60), successes: 2 };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000_000 + seconds).unwrap()
+    }
+
+    /// Makes one call and returns whether it went out.
+    fn call(breaker: &mut Breaker, now: Timestamp, health: Health) -> bool {
+        let pass = breaker.pass(now);
+        if matches!(pass, Pass::Wait(_)) {
+            return false;
+        }
+        breaker.goes_out(now, pass, &SETTINGS);
+        breaker.ended(now, Passed::of(pass), health, &SETTINGS);
+        true
+    }
+
+    fn calls(breaker: &mut Breaker, count: u32, health: Health) {
+        for _ in 0..count {
+            call(breaker, at(0), health);
+        }
+    }
+
+    #[test]
+    fn w6_opens_after_five_failures_half_opens_after_a_minute_and_closes_after_two_successes() {
+        let mut breaker = Breaker::default();
+        for _ in 0..4 {
+            call(&mut breaker, at(0), Health::Ill);
+        }
+        assert_eq!(breaker.state(at(0)), BreakerState::Closed);
+        call(&mut breaker, at(0), Health::Ill);
+        assert_eq!((breaker.state(at(0)), breaker.pass(at(59))), (BreakerState::Open, Pass::Wait(at(60))));
+        assert_eq!(breaker.state(at(60)), BreakerState::HalfOpen);
+        assert!(call(&mut breaker, at(60), Health::Well));
+        assert_eq!(breaker.state(at(60)), BreakerState::HalfOpen);
+        assert!(call(&mut breaker, at(60), Health::Well));
+        assert_eq!(breaker, Breaker::default());
+    }
+
+    #[test]
+    fn a_success_between_failures_keeps_it_closed() {
+        let mut breaker = Breaker::default();
+        for turn in 0..20 {
+            call(&mut breaker, at(turn), if turn % 5 == 4 { Health::Well } else { Health::Ill });
+        }
+        assert_eq!(breaker.state(at(20)), BreakerState::Closed);
+    }
+
+    #[test]
+    fn only_one_call_at_a_time_tries_a_half_open_breaker() {
+        let mut breaker = Breaker::default();
+        calls(&mut breaker, 5, Health::Ill);
+        assert_eq!(breaker.pass(at(60)), Pass::Probe);
+        breaker.goes_out(at(60), Pass::Probe, &SETTINGS);
+        assert_eq!(breaker.pass(at(61)), Pass::Wait(at(120)), "who tries is given a minute");
+        assert_eq!(breaker.pass(at(120)), Pass::Probe, "and if it is never heard of again, another tries");
+    }
+
+    #[test]
+    fn what_went_out_before_it_opened_changes_nothing() {
+        let mut breaker = Breaker::default();
+        calls(&mut breaker, 5, Health::Ill);
+        let open = breaker;
+        breaker.ended(at(30), Passed::Usual, Health::Ill, &SETTINGS);
+        breaker.ended(at(70), Passed::Usual, Health::Well, &SETTINGS);
+        assert_eq!(breaker, open);
+    }
+
+    #[test]
+    fn what_says_nothing_of_its_health_leaves_it_as_it_was() {
+        let mut breaker = Breaker::default();
+        calls(&mut breaker, 100, Health::Unsaid);
+        assert_eq!(breaker, Breaker::default());
+        calls(&mut breaker, 5, Health::Ill);
+        assert!(call(&mut breaker, at(60), Health::Unsaid));
+        assert_eq!((breaker.state(at(60)), breaker.pass(at(60))), (BreakerState::HalfOpen, Pass::Probe));
+    }
+
+    /// The breaker as W6 tells it, over the whole history of calls.
+    fn model(history: &[(i64, Health)], now: i64) -> BreakerState {
+        let (mut state, mut failures, mut successes, mut opened) = (BreakerState::Closed, 0, 0, 0);
+        for (time, health) in history {
+            if state == BreakerState::Open && *time >= opened + 60 {
+                (state, successes) = (BreakerState::HalfOpen, 0);
+            }
+            match (state, health) {
+                (BreakerState::Closed, Health::Well) => failures = 0,
+                (BreakerState::Closed, Health::Ill) => failures += 1,
+                (BreakerState::HalfOpen, Health::Well) => successes += 1,
+                (BreakerState::HalfOpen, Health::Ill) => (state, opened) = (BreakerState::Open, *time),
+                _ => {}
+            }
+            if state == BreakerState::Closed && failures == 5 {
+                (state, opened, failures) = (BreakerState::Open, *time, 0);
+            }
+            if state == BreakerState::HalfOpen && successes == 2 {
+                (state, failures) = (BreakerState::Closed, 0);
+            }
+        }
+        if state == BreakerState::Open && now >= opened + 60 { BreakerState::HalfOpen } else { state }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_w6_says(steps in prop::collection::vec((0_i64..40, 0_u8..5), 0..200)) {
+            let (mut breaker, mut history, mut now) = (Breaker::default(), Vec::new(), 0);
+            for (pause, outcome) in steps {
+                now += pause;
+                let health = match outcome { 0 => Health::Well, 1 => Health::Unsaid, _ => Health::Ill };
+                let expected = model(&history, now);
+                prop_assert_eq!(breaker.state(at(now)), expected);
+                let went = call(&mut breaker, at(now), health);
+                prop_assert_eq!(went, expected != BreakerState::Open);
+                if went {
+                    history.push((now, health));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The rate limits of a Provider (W9): when the next call may go out.
+//!
+//! Any sixty seconds count, not those of the clock. What upstream says of its own count slows calls down before it has to
+//! refuse one.
+//!
+//! **Architecture invariant:** a window is plain data. It knows no clock and no store; the ledger keeps it between calls,
+//! so that a restart neither forgets what was used nor bursts.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::provider::Limits;
+use serde::{Deserialize, Serialize};
+
+/// How long a call counts.
+const WINDOW: SignedDuration = SignedDuration::from_secs(60);
+/// Calls of half a second share a count, so that a window is small however many calls it has. It counts half a second too long.
+const SLOT: SignedDuration = SignedDuration::from_millis(500);
+
+/// What may be sent in any minute, by all callers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Calls, tokens, input tokens and output tokens; `None` is no limit.
+    most: [Option<u64>; 4],
+    /// Calls at the same time.
+    concurrency: Option<u32>,
+}
+
+impl RateLimits {
+    /// Returns what a Provider allows.
+    pub fn of(limits: &Limits) -> Self {
+        let number = |value: i64| u64::try_from(value).unwrap_or_default();
+        Self {
+            most: [
+                Some(number(limits.requests_per_minute)),
+                Some(number(limits.tokens_per_minute)),
+                limits.input_tokens_per_minute.map(number),
+                limits.output_tokens_per_minute.map(number),
+            ],
+            concurrency: limits.concurrency.map(|most| u32::try_from(most).unwrap_or_default()),
+        }
+    }
+
+    fn most(&self, dimension: Dimension) -> Option<u64> {
+        self.most[dimension as usize]
+    }
+
+    /// Returns what a call counts for: no more than a whole window, so that a call that is larger waits for an empty one instead of for ever.
+    fn within(&self, demand: Demand) -> Demand {
+        let cut = |tokens: u64, dimension| self.most(dimension).map_or(tokens, |most| tokens.min(most));
+        let input = cut(cut(demand.input, Dimension::Input), Dimension::Tokens);
+        let left = self.most(Dimension::Tokens).map_or(u64::MAX, |most| most - input);
+        Demand { input, output: cut(demand.output, Dimension::Output).min(left) }
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// Calls.
+    Requests,
+    /// Tokens of both kinds.
+    Tokens,
+    /// Input tokens.
+    Input,
+    /// Output tokens.
+    Output,
+}
+
+impl Dimension {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Requests, Self::Tokens, Self::Input, Self::Output];
+}
+
+/// The tokens that a call is expected to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+}
+
+impl Demand {
+    fn of(self, dimension: Dimension) -> u64 {
+        match dimension {
+            Dimension::Requests => 1,
+            Dimension::Tokens => self.input.saturating_add(self.output),
+            Dimension::Input => self.input,
+            Dimension::Output => self.output,
+        }
+    }
+}
+
+/// When a call may go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Now.
+    Now,
+    /// Not before then, and perhaps later.
+    At(Timestamp),
+    /// When a call that is under way has ended.
+    AfterAnother,
+}
+
+/// A call that has its place in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The slot in which it counts.
+    slot: i64,
+    /// The tokens that it counts for.
+    demand: Demand,
+}
+
+/// What upstream says of its own count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// What it is about.
+    pub dimension: Dimension,
+    /// What may still be used.
+    pub left: u64,
+    /// What may be used when nothing was.
+    pub limit: u64,
+    /// When nothing will count any more.
+    pub full_at: Timestamp,
+}
+
+/// What counts now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateWindow {
+    slots: VecDeque<Slot>,
+    under_way: u32,
+    /// Nobody calls before, in milliseconds.
+    not_before: i64,
+    hints: [Option<Hint>; 4],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Slot {
+    at: i64,
+    calls: u64,
+    input: u64,
+    output: u64,
+}
+
+impl Slot {
+    fn of(&self, dimension: Dimension) -> u64 {
+        match dimension {
+            Dimension::Requests => self.calls,
+            Dimension::Tokens => self.input.saturating_add(self.output),
+            Dimension::Input => self.input,
+            Dimension::Output => self.output,
+        }
+    }
+
+    /// When the last call that it may hold no longer counts.
+    fn leaves(&self) -> i64 {
+        (self.at + 1) * millis(SLOT) + millis(WINDOW)
+    }
+}
+
+/// Upstream's count, which falls evenly until it is nought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Hint {
+    at: i64,
+    left: u64,
+    limit: u64,
+    full_at: i64,
+    /// What was used since.
+    since: u64,
+}
+
+impl Hint {
+    /// Returns from when on as much more may be used.
+    fn allows(&self, wanted: u64) -> i64 {
+        let needed = self.since.saturating_add(wanted.min(self.limit));
+        let missing = needed.saturating_sub(self.left);
+        if missing == 0 {
+            return self.at;
+        }
+        let comes_back = self.limit.saturating_sub(self.left);
+        if missing >= comes_back {
+            return self.full_at;
+        }
+        let share = u128::from(missing) * u128::try_from(self.full_at - self.at).unwrap_or_default();
+        self.at + i64::try_from(share.div_ceil(u128::from(comes_back))).unwrap_or(i64::MAX / 2)
+    }
+}
+
+impl RateWindow {
+    /// Returns when a call may go out.
+    pub fn turn(&self, now: Timestamp, limits: &RateLimits, demand: Demand) -> Turn {
+        let now = now.as_millisecond();
+        let demand = limits.within(demand);
+        let by_dimension = Dimension::ALL.into_iter().map(|dimension| {
+            let counted =
+                limits.most(dimension).map_or(0, |most| self.room(now, dimension, most, demand.of(dimension)));
+            let hinted = self.hints[dimension as usize].filter(|hint| now < hint.full_at);
+            counted.max(hinted.map_or(0, |hint| hint.allows(demand.of(dimension))))
+        });
+        let at = by_dimension.fold(self.not_before, i64::max);
+        if at > now {
+            return Turn::At(moment(at));
+        }
+        match limits.concurrency {
+            Some(most) if self.under_way >= most.max(1) => Turn::AfterAnother,
+            _ => Turn::Now,
+        }
+    }
+
+    /// Gives a call its place.
+    pub fn take(&mut self, now: Timestamp, limits: &RateLimits, demand: Demand) -> Place {
+        let now = now.as_millisecond();
+        let demand = limits.within(demand);
+        // A clock that was set back must not open the window.
+        let slot = now.div_euclid(millis(SLOT)).max(self.slots.back().map_or(i64::MIN, |last| last.at));
+        while self.slots.front().is_some_and(|first| first.leaves() <= now) {
+            self.slots.pop_front();
+        }
+        if self.slots.back().is_none_or(|last| last.at < slot) {
+            self.slots.push_back(Slot { at: slot, calls: 0, input: 0, output: 0 });
+        }
+        let place = Place { slot, demand };
+        self.change(place, Demand::default(), demand, 1);
+        for dimension in Dimension::ALL {
+            if let Some(hint) = &mut self.hints[dimension as usize] {
+                hint.since = hint.since.saturating_add(demand.of(dimension));
+            }
+        }
+        self.under_way = self.under_way.saturating_add(1);
+        place
+    }
+
+    /// Counts a call that has ended by what it has used instead of what was expected.
+    pub fn ended(&mut self, place: Place, used: Demand) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.change(place, place.demand, used, 0);
+    }
+
+    /// Takes back a call that never went out.
+    pub fn released(&mut self, place: Place) {
+        self.ended(place, Demand::default());
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == place.slot) {
+            slot.calls = slot.calls.saturating_sub(1);
+        }
+    }
+
+    /// Notes what upstream says of its own count.
+    pub fn upstream_has_left(&mut self, now: Timestamp, remaining: Remaining) {
+        let Remaining { dimension, left, limit, full_at } = remaining;
+        let (at, full_at) = (now.as_millisecond(), full_at.as_millisecond());
+        let hint = Hint { at, left, limit, full_at, since: 0 };
+        // Upstream's word holds for a minute at most: nothing that it may have meant counts longer.
+        let known = full_at > at && full_at - at <= millis(WINDOW);
+        self.hints[dimension as usize] = known.then_some(hint);
+    }
+
+    /// Notes that upstream wants no call before a time.
+    pub fn upstream_refused(&mut self, not_before: Timestamp) {
+        self.not_before = self.not_before.max(not_before.as_millisecond());
+    }
+
+    /// Returns what counts now: calls, input tokens, output tokens.
+    pub fn used(&self, now: Timestamp) -> (u64, Demand) {
+        let now = now.as_millisecond();
+        let counts = |dimension| self.counting(now).map(|slot| slot.of(dimension)).fold(0, u64::saturating_add);
+        (counts(Dimension::Requests), Demand { input: counts(Dimension::Input), output: counts(Dimension::Output) })
+    }
+
+    /// Returns how many calls are under way.
+    pub fn under_way(&self) -> u32 {
+        self.under_way
+    }
+
+    fn counting(&self, now: i64) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(move |slot| slot.leaves() > now)
+    }
+
+    /// Returns from when on there is room for so much more.
+    fn room(&self, now: i64, dimension: Dimension, most: u64, wanted: u64) -> i64 {
+        let used = self.counting(now).map(|slot| slot.of(dimension)).fold(0, u64::saturating_add);
+        let mut beyond = used.saturating_add(wanted).saturating_sub(most);
+        if beyond == 0 || wanted == 0 {
+            return 0;
+        }
+        for slot in self.counting(now) {
+            beyond = beyond.saturating_sub(slot.of(dimension));
+            if beyond == 0 {
+                return slot.leaves();
+            }
+        }
+        // More was used than a whole window holds: it has to be empty.
+        self.slots.back().map_or(0, Slot::leaves)
+    }
+
+    fn change(&mut self, place: Place, less: Demand, more: Demand, calls: u64) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == place.slot) else { return };
+        slot.calls = slot.calls.saturating_add(calls);
+        slot.input = slot.input.saturating_sub(less.input).saturating_add(more.input);
+        slot.output = slot.output.saturating_sub(less.output).saturating_add(more.output);
+    }
+}
+
+fn millis(duration: SignedDuration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+fn moment(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+#[path = "rate_window_tests.rs"]
+mod tests;
