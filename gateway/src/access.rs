@@ -3,62 +3,69 @@
 use std::future::Future;
 
 use manyworlds_api::provider::{Protocol, ProviderSpec};
+use manyworlds_ledger::{Holder, Party};
 use manyworlds_planner::policy::models::PricedModel;
 use secrecy::SecretString;
 
 use crate::refusal::Reason;
 
-/// The attempt of a World that a call comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller {
-    /// Namespace of the order.
-    pub namespace: String,
-    /// Name of the order.
-    pub order: String,
-    /// Uid of the order.
-    pub order_uid: String,
-    /// Name of the World.
-    pub world: String,
-    /// Uid of the World.
-    pub world_uid: String,
-    /// Number of the attempt, from 1.
-    pub attempt: u32,
-}
-
-/// Tells whose a token is.
-pub trait Callers: Send + Sync {
-    /// Returns who holds a token.
-    ///
-    /// - **Guarantees:** a World that was stopped is refused from the moment at which the stop was seen, whatever was answered before.
-    ///
-    /// # Errors
-    ///
-    /// [`Reason::Token`] or [`Reason::Stopped`].
-    fn caller(&self, token: &SecretString) -> impl Future<Output = Result<Caller, Reason>> + Send;
-}
-
-/// A model that a caller may use, with all that is needed to call it.
+/// A model that a World may use, with all that is needed to call it.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The model and its prices.
     pub model: PricedModel,
-    /// Its Provider.
+    /// Names the Provider in the ledger, as `<namespace>/<name>`.
+    pub provider_key: String,
+    /// The Provider.
     pub provider: ProviderSpec,
     /// The Provider's key. Without it, calls are sent without a key.
     pub key: Option<SecretString>,
+    /// Names the prices that calls are reckoned by.
+    pub prices: String,
+    /// The variant's sampling values, which take the place of the client's.
+    pub sampling: Sampling,
+    /// Every budget that holds the World.
+    pub holders: Vec<Holder>,
+    /// Whose turn comes first where there is not room for all: the greater.
+    pub priority: i32,
 }
 
-/// Tells what a World may call.
-pub trait Catalogue: Send + Sync {
-    /// Returns the model of a name for a caller who speaks a protocol.
+/// Sampling values that a variant sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// The temperature.
+    pub temperature: Option<f64>,
+}
+
+/// Tells whose a token is and what a World may call.
+pub trait Access: Send + Sync + 'static {
+    /// Returns the attempt of a World that holds a token.
     ///
     /// # Errors
     ///
-    /// [`Reason::Model`] when the caller's variant does not have it.
-    fn grant(
-        &self,
-        caller: &Caller,
-        protocol: Protocol,
-        model: &str,
-    ) -> impl Future<Output = Result<Grant, Reason>> + Send;
+    /// [`Reason::Token`] or [`Reason::Stopped`].
+    fn party(&self, token: &SecretString) -> impl Future<Output = Result<Party, Reason>> + Send;
+
+    /// Returns whether a World may still call.
+    ///
+    /// - **Guarantees:** asks nobody. A World that was stopped is refused from the moment at which the stop was seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Stopped`].
+    fn standing(&self, party: &Party) -> Result<(), Reason>;
+
+    /// Returns the model of a name for a World that speaks a protocol.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Model`] when the World's variant does not have it.
+    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason>;
+
+    /// Returns the names of the models that a World may call in a protocol.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Stopped`].
+    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<String>, Reason>;
 }

@@ -99,6 +99,17 @@ impl Endpoint {
         }
     }
 
+    /// Returns the same endpoint for the model as the Provider knows it.
+    #[must_use]
+    pub fn with_model(self, model: &str) -> Self {
+        match self {
+            Self::GenerateContent(_) => Self::GenerateContent(model.to_owned()),
+            Self::StreamGenerateContent(_) => Self::StreamGenerateContent(model.to_owned()),
+            Self::CountTokens(_) => Self::CountTokens(model.to_owned()),
+            other => other,
+        }
+    }
+
     /// Returns the protocol that the endpoint belongs to. A list of models and a probe belong to OpenAI's or Anthropic's, as the headers say.
     pub const fn protocol(&self) -> Option<Protocol> {
         match self {

@@ -33,6 +33,11 @@ impl<'a> Fields<'a> {
         Ok(Self { body, found })
     }
 
+    /// Returns the body as it was.
+    pub fn body(&self) -> &'a str {
+        self.body
+    }
+
     /// Returns the value of a field.
     pub fn get(&self, name: &str) -> Option<Value> {
         let (_, text) = self.found.iter().find(|(other, _)| other == name)?;

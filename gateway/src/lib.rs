@@ -1,15 +1,30 @@
-//! The gateway between Worlds and the APIs of models: the parts that need no connection.
+//! The gateway between Worlds and the APIs of models. It alone knows their keys.
 //!
-//! Bytes come in, decisions come out: which endpoint a request means, which headers may pass, what an answer has used,
-//! whether a failed attempt may be made again, and what a refusal looks like in the client's own protocol.
+//! A call is authenticated ([`access`]), understood ([`endpoint`], [`fields`], `request`), waits for its turn (`admission`,
+//! `line`), is made (`forward`) and settled (`open`). What an answer has used is read beside its way to the client ([`usage`]).
 //!
-//! **Architecture invariant:** nothing here opens a connection, reads a clock or knows Kubernetes. What it needs from
-//! outside are the traits of [`access`].
+//! **Architecture invariant:** the crate does not know Kubernetes. Whose a token is and what a World may call are asked of
+//! [`access::Access`].
 
 pub mod access;
+mod admission;
+mod answer;
+mod client;
 pub mod endpoint;
 pub mod fields;
+mod forward;
 pub mod headers;
+mod limits;
+mod line;
+mod open;
 pub mod refusal;
+mod request;
 pub mod retry;
+mod server;
+mod shared;
+mod strip;
 pub mod usage;
+
+pub use answer::{Body, BoxError};
+pub use client::{ClientError, Clients};
+pub use server::{Gateway, LARGEST_REQUEST};

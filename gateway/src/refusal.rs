@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use manyworlds_api::provider::Protocol;
+use manyworlds_telemetry::RefusalWord;
 use serde_json::{Value, json};
 
 /// Why the gateway refuses a call.
@@ -45,9 +46,32 @@ pub enum Reason {
     /// The Provider cannot be reached, or did not answer in time.
     #[error("the Provider did not answer")]
     Upstream,
+    /// The client did not send its request in time.
+    #[error("the request did not come in time")]
+    Slow,
+    /// The gateway itself cannot go on: nothing is called without the ledger, and nobody is let in whose token cannot be looked at.
+    #[error("the gateway cannot take calls now; try again in a moment")]
+    Unavailable,
 }
 
 impl Reason {
+    /// Returns the value of the metric's label.
+    pub const fn label(&self) -> RefusalWord {
+        match self {
+            Self::Request(_) | Self::Endpoint(_) => RefusalWord::Request,
+            Self::Token => RefusalWord::Token,
+            Self::Stopped => RefusalWord::Stopped,
+            Self::Budget(_) => RefusalWord::Budget,
+            Self::Model(_) => RefusalWord::Model,
+            Self::Size(_) => RefusalWord::Size,
+            Self::Limit { .. } => RefusalWord::Limit,
+            Self::Breaker { .. } => RefusalWord::Breaker,
+            Self::Upstream => RefusalWord::Upstream,
+            Self::Slow => RefusalWord::Slow,
+            Self::Unavailable => RefusalWord::Unavailable,
+        }
+    }
+
     /// Returns the status of the answer.
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -59,8 +83,9 @@ impl Reason {
             Self::Endpoint(crate::endpoint::EndpointError::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Size(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Limit { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Breaker { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Breaker { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream => StatusCode::BAD_GATEWAY,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
         }
     }
 
@@ -70,6 +95,7 @@ impl Reason {
             Self::Limit { retry_after_seconds } | Self::Breaker { retry_after_seconds, .. } => {
                 Some(*retry_after_seconds)
             }
+            Self::Unavailable => Some(1),
             _ => None,
         }
     }
@@ -104,13 +130,14 @@ impl Reason {
             Self::Budget(_) => ("insufficient_quota", "insufficient_quota"),
             Self::Model(_) => ("invalid_request_error", "model_not_found"),
             Self::Limit { .. } => ("tokens", "rate_limit_exceeded"),
-            Self::Breaker { .. } | Self::Upstream => ("server_error", "server_error"),
+            Self::Slow => ("invalid_request_error", "timeout"),
+            Self::Breaker { .. } | Self::Upstream | Self::Unavailable => ("server_error", "server_error"),
         }
     }
 
     const fn anthropic(&self) -> &'static str {
         match self {
-            Self::Request(_) => "invalid_request_error",
+            Self::Request(_) | Self::Slow => "invalid_request_error",
             Self::Token => "authentication_error",
             Self::Stopped | Self::Model(_) => "permission_error",
             Self::Budget(_) => "billing_error",
@@ -118,19 +145,19 @@ impl Reason {
             Self::Size(_) => "request_too_large",
             Self::Limit { .. } => "rate_limit_error",
             Self::Breaker { .. } => "overloaded_error",
-            Self::Upstream => "api_error",
+            Self::Upstream | Self::Unavailable => "api_error",
         }
     }
 
     const fn gemini(&self) -> &'static str {
         match self {
-            Self::Request(_) | Self::Size(_) => "INVALID_ARGUMENT",
+            Self::Request(_) | Self::Size(_) | Self::Slow => "INVALID_ARGUMENT",
             Self::Token => "UNAUTHENTICATED",
             Self::Stopped | Self::Model(_) => "PERMISSION_DENIED",
             Self::Budget(_) => "FAILED_PRECONDITION",
             Self::Endpoint(_) => "NOT_FOUND",
             Self::Limit { .. } => "RESOURCE_EXHAUSTED",
-            Self::Breaker { .. } | Self::Upstream => "UNAVAILABLE",
+            Self::Breaker { .. } | Self::Upstream | Self::Unavailable => "UNAVAILABLE",
         }
     }
 }

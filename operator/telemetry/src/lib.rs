@@ -8,6 +8,6 @@ mod metrics;
 
 pub use logs::{LogError, LogFormat, start_logs};
 pub use metrics::{
-    ApiVerb, ApiWord, CONTENT_TYPE, Description, ErrorClass, LIST, Metrics, MetricsError, OrderOutcome, WorldOutcome,
-    Written,
+    ApiVerb, ApiWord, CONTENT_TYPE, CallWord, Description, ErrorClass, LIST, Metrics, MetricsError, OrderOutcome,
+    RefusalWord, TokenWord, WorldOutcome, Written,
 };

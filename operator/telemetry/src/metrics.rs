@@ -1,7 +1,8 @@
 //! The metrics of the operator.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Counter, Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Content type of the text that [`Metrics::encode`] writes.
@@ -49,6 +50,14 @@ metric_list! {
     EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were not written because too many were waiting.";
     QUEUE = "manyworlds_reconciles_running", [], "Reconciliations under way.";
     POD_START_SECONDS = "manyworlds_pods_created_duration_seconds", [], "Time from seeing a WorkOrder to its first pods created.";
+    LLM_CALLS = "manyworlds_llm_calls_total", ["outcome"], "Calls to models, by outcome; attempts are counted apart.";
+    LLM_TOKENS = "manyworlds_token_usage_total", ["kind"], "Tokens of calls to models, each in one kind; reasoning is a part of output.";
+    LLM_COST = "manyworlds_llm_cost_dollars_total", [], "What calls to models have cost, in dollars.";
+    LLM_WAITING = "manyworlds_llm_calls_waiting", [], "Calls to models that wait for their turn.";
+    LLM_RUNNING = "manyworlds_llm_calls_running", [], "Calls to models that are under way.";
+    LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited for its turn.";
+    LLM_FIRST_BYTE_SECONDS = "manyworlds_llm_first_byte_duration_seconds", [], "Time from sending a call to a model until its answer begins.";
+    GATEWAY_REFUSALS = "manyworlds_gateway_refusals_total", ["reason"], "Requests that the gateway refused, by reason.";
     BUILD = "manyworlds_build_info", ["version"], "Version of the operator; always 1.";
 }
 
@@ -150,6 +159,64 @@ labels! {
     }
 }
 
+labels! {
+    /// A kind of token.
+    TokenWord {
+        /// Input that was neither read from the Provider's cache nor written to it.
+        Input = "input",
+        /// Input that was read from it.
+        Cached = "cached",
+        /// Input that was written to it.
+        CacheWrite = "cache_write",
+        /// Output.
+        Output = "output",
+    }
+}
+labels! {
+    /// How a call to a model ended.
+    CallWord {
+        /// The model answered.
+        Answered = "answered",
+        /// Upstream failed or could not be reached.
+        Outage = "outage",
+        /// Upstream was busy or its rate limit was passed.
+        Refused = "refused",
+        /// The request, the key or the money was at fault.
+        Faulty = "faulty",
+        /// The client went away, or the answer was cut.
+        Cut = "cut",
+        /// It never went out.
+        Released = "released",
+    }
+}
+labels! {
+    /// Why the gateway refused a request.
+    RefusalWord {
+        /// It is not what its protocol says.
+        Request = "request",
+        /// Nobody holds its token.
+        Token = "token",
+        /// Its World was stopped.
+        Stopped = "stopped",
+        /// A budget is used up.
+        Budget = "budget",
+        /// Its World may not call the model.
+        Model = "model",
+        /// It is too large.
+        Size = "size",
+        /// There was no room in time.
+        Limit = "limit",
+        /// The breaker is open.
+        Breaker = "breaker",
+        /// The Provider did not answer.
+        Upstream = "upstream",
+        /// It did not come in time.
+        Slow = "slow",
+        /// The gateway cannot go on.
+        Unavailable = "unavailable",
+    }
+}
+
 /// Why the metrics could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("a metric could not be registered or written")]
@@ -182,6 +249,14 @@ pub struct Metrics {
     pub events_dropped: IntCounter,
     pub reconciles_running: IntGauge,
     pub pods_created_seconds: Histogram,
+    pub llm_calls: IntCounterVec,
+    pub llm_tokens: IntCounterVec,
+    pub llm_cost: Counter,
+    pub llm_waiting: IntGauge,
+    pub llm_running: IntGauge,
+    pub llm_wait_seconds: Histogram,
+    pub llm_first_byte_seconds: Histogram,
+    pub gateway_refusals: IntCounterVec,
 }
 
 impl Metrics {
@@ -216,6 +291,14 @@ impl Metrics {
             events_dropped: counter(&registry, EVENTS_DROPPED)?,
             reconciles_running: gauge(&registry, QUEUE)?,
             pods_created_seconds: histogram(&registry, POD_START_SECONDS, SHORT_SECONDS)?,
+            llm_calls: counters(&registry, LLM_CALLS)?,
+            llm_tokens: counters(&registry, LLM_TOKENS)?,
+            llm_cost: money(&registry, LLM_COST)?,
+            llm_waiting: gauge(&registry, LLM_WAITING)?,
+            llm_running: gauge(&registry, LLM_RUNNING)?,
+            llm_wait_seconds: histogram(&registry, LLM_WAIT_SECONDS, WAIT_SECONDS)?,
+            llm_first_byte_seconds: histogram(&registry, LLM_FIRST_BYTE_SECONDS, WAIT_SECONDS)?,
+            gateway_refusals: counters(&registry, GATEWAY_REFUSALS)?,
             registry,
         })
     }
@@ -236,11 +319,19 @@ impl Metrics {
 const SHORT_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// Upper bounds, in seconds, for what takes minutes; 1800 is the acceptance limit of W17.
 const LONG_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0];
+/// Upper bounds, in seconds, for what takes from milliseconds to minutes.
+const WAIT_SECONDS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 /// Upper bounds of scores.
 const POINTS: &[f64] = &[0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 100.0];
 
 fn counter(registry: &Registry, description: Description) -> Result<IntCounter, MetricsError> {
     let metric = IntCounter::new(description.name, description.help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn money(registry: &Registry, description: Description) -> Result<Counter, MetricsError> {
+    let metric = Counter::new(description.name, description.help)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

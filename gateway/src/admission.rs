@@ -1,0 +1,123 @@
+//! The wait for a turn: a World's call waits by itself (W9), within a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_ledger::{CallId, Party, Reservation, Reserved};
+use manyworlds_planner::policy::breaker::BreakerSettings;
+use manyworlds_planner::policy::budget::Amount;
+use manyworlds_planner::policy::price::Estimate;
+use manyworlds_planner::policy::rate_window::{Demand, RateLimits};
+
+use crate::access::{Access, Grant};
+use crate::line::{Line, Place, Who};
+use crate::open::OpenCall;
+use crate::refusal::Reason;
+use crate::shared::Shared;
+
+/// A World that is stopped while it waits is told so after this long at most.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A call that may be made if there is room for it.
+pub(crate) struct Candidate<'a> {
+    pub(crate) party: &'a Party,
+    pub(crate) grant: &'a Grant,
+    pub(crate) estimate: Estimate,
+    /// Until when it may wait.
+    pub(crate) deadline: Timestamp,
+}
+
+/// Waits for the turn of a call and reserves for it.
+pub(crate) async fn admit<A: Access>(
+    shared: &Arc<Shared>,
+    access: &A,
+    candidate: &Candidate<'_>,
+) -> Result<OpenCall, Reason> {
+    let line = shared.line(&candidate.grant.provider_key);
+    let place = line.join(Who {
+        order: candidate.party.order_uid.clone(),
+        world: candidate.party.world_uid.clone(),
+        priority: candidate.grant.priority,
+    });
+    let begun = tokio::time::Instant::now();
+    shared.metrics.llm_waiting.inc();
+    let admitted = wait(shared, access, candidate, &line, &place).await;
+    shared.metrics.llm_waiting.dec();
+    shared.metrics.llm_wait_seconds.observe(begun.elapsed().as_secs_f64());
+    admitted
+}
+
+async fn wait<A: Access>(
+    shared: &Arc<Shared>,
+    access: &A,
+    candidate: &Candidate<'_>,
+    line: &Arc<Line>,
+    place: &Place,
+) -> Result<OpenCall, Reason> {
+    let mut next = candidate.deadline;
+    loop {
+        access.standing(candidate.party)?;
+        let now = Timestamp::now();
+        let mut until = candidate.deadline;
+        if place.is_head() {
+            let ends = place.ends();
+            let asked = reservation(candidate, now);
+            let call = asked.call.clone();
+            match shared.ledger.reserve(asked).await.map_err(unavailable)? {
+                Reserved::Granted => {
+                    place.given(candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output));
+                    return Ok(OpenCall::new(shared, line, call, candidate.grant.model.prices.clone()));
+                }
+                Reserved::Exhausted(name) => return Err(Reason::Budget(name)),
+                Reserved::BreakerOpen(at) => {
+                    let model = candidate.grant.model.model.clone();
+                    return Err(Reason::Breaker { model, retry_after_seconds: seconds(now, at) });
+                }
+                Reserved::Wait(at) => (until, next) = (at, at),
+                Reserved::AfterAnother => place.step_aside(ends),
+            }
+        }
+        if now >= candidate.deadline {
+            return Err(Reason::Limit { retry_after_seconds: seconds(now, next) });
+        }
+        let pause = duration(now, until.min(candidate.deadline)).min(LOOK);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => place.step_back(),
+            () = place.woken() => {}
+        }
+    }
+}
+
+fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {
+    let Candidate { party, grant, estimate, deadline: _ } = candidate;
+    Reservation {
+        call: CallId::new(),
+        at: now,
+        party: (*party).clone(),
+        provider: grant.provider_key.clone(),
+        model: grant.model.model.clone(),
+        prices: grant.prices.clone(),
+        demand: Demand { input: estimate.usual_input, output: estimate.most_output },
+        most: Amount { cost: estimate.most_cost, tokens: estimate.most_input.saturating_add(estimate.most_output) },
+        limits: RateLimits::of(&grant.provider.limits),
+        breaker: BreakerSettings::of(&grant.provider.breaker),
+        holders: grant.holders.clone(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it maps an error")]
+pub(crate) fn unavailable(error: manyworlds_ledger::LedgerError) -> Reason {
+    tracing::error!(%error, "the ledger does not answer; no call goes out");
+    Reason::Unavailable
+}
+
+fn duration(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::from_millis(1)).max(Duration::from_millis(1))
+}
+
+/// Returns the whole seconds until a time, at least one.
+pub(crate) fn seconds(now: Timestamp, at: Timestamp) -> u64 {
+    let wait = at.duration_since(now) + SignedDuration::from_millis(999);
+    u64::try_from(wait.as_secs()).unwrap_or_default().max(1)
+}

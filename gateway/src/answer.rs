@@ -1,0 +1,113 @@
+//! Answers: those that pass through, and the gateway's own.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Frame, SizeHint};
+use manyworlds_api::provider::Protocol;
+use serde_json::{Value, json};
+
+use crate::refusal::Reason;
+
+/// An error in the middle of a body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the client gets.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+/// The body of an answer.
+pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
+
+impl Body {
+    /// Returns a body that is there.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
+    }
+
+    /// Returns a body that comes in parts.
+    pub(crate) fn streamed(body: impl hyper::body::Body<Data = Bytes, Error = BoxError> + Send + 'static) -> Self {
+        Self(body.boxed_unsync())
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Answer {
+    /// Returns an answer of the gateway's own.
+    pub(crate) fn own(status: StatusCode, value: &Value) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status, headers, body: Body::whole(value.to_string().into()) }
+    }
+
+    /// Returns a refusal in the client's protocol.
+    pub(crate) fn refusal(reason: &Reason, protocol: Protocol) -> Self {
+        let mut answer = Self::own(reason.status(), &reason.body(protocol));
+        if let Some(seconds) = reason.retry_after_seconds() {
+            answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let again = if reason.client_may_retry() { "true" } else { "false" };
+        answer.headers.insert("x-should-retry", HeaderValue::from_static(again));
+        answer
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let Self { status, headers, body } = self;
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// Returns the list of models as the clients of a protocol expect it.
+pub(crate) fn models(protocol: Protocol, names: &[String]) -> Value {
+    let all: Vec<_> = names.iter().map(|name| model(protocol, name)).collect();
+    match protocol {
+        Protocol::OpenAi => json!({"object": "list", "data": all}),
+        Protocol::Anthropic => {
+            json!({"data": all, "has_more": false, "first_id": names.first(), "last_id": names.last()})
+        }
+        Protocol::Gemini => json!({"models": all}),
+    }
+}
+
+/// Returns one model as the clients of a protocol expect it.
+pub(crate) fn model(protocol: Protocol, name: &str) -> Value {
+    match protocol {
+        Protocol::OpenAi => json!({"id": name, "object": "model", "created": 0, "owned_by": "manyworlds"}),
+        Protocol::Anthropic => {
+            json!({"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
+        }
+        Protocol::Gemini => json!({
+            "name": format!("models/{name}"),
+            "displayName": name,
+            "supportedGenerationMethods": ["generateContent", "countTokens"],
+        }),
+    }
+}

@@ -1,0 +1,297 @@
+//! A call on its way: attempts, and the answer as it comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use jiff::Timestamp;
+use manyworlds_api::provider::Protocol;
+use manyworlds_ledger::{Outcome, Party};
+use manyworlds_planner::policy::price;
+use manyworlds_planner::policy::rate_window::Remaining;
+use reqwest::{Client, Response, Url};
+use serde_json::Value;
+
+use crate::access::{Access, Grant};
+use crate::admission::{self, Candidate};
+use crate::answer::{Answer, Body, BoxError};
+use crate::endpoint::Endpoint;
+use crate::open::{Ending, OpenCall, Reading};
+use crate::refusal::Reason;
+use crate::request::Prepared;
+use crate::retry::{self, Failure};
+use crate::shared::Shared;
+use crate::strip::Strip;
+use crate::usage::Meter;
+use crate::{headers, limits};
+
+/// The largest answer of a failure, in bytes. More of it is cut off.
+const LARGEST_FAILURE: usize = 256 * 1024;
+/// After upstream said that money or quota is used up, nobody asks it again for so long.
+const OUT_OF_CREDIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
+const SHOULD_RETRY: &str = "x-should-retry";
+/// Counts a client's own attempts, as the official clients send it.
+const RETRY_COUNT: &str = "x-stainless-retry-count";
+
+/// A request that was understood and granted.
+pub(crate) struct Call {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) protocol: Protocol,
+    pub(crate) party: Party,
+    pub(crate) grant: Grant,
+    pub(crate) prepared: Prepared,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Option<String>,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    /// An answer that goes to the client as it comes.
+    Answered(Answer),
+    /// A failure that may be tried again: how upstream put it, and what it wishes.
+    Again(Failed),
+    /// A failure that may not.
+    Final(Failed),
+}
+
+struct Failed {
+    failure: Failure,
+    /// Upstream's own words, where it had any.
+    said: Option<(StatusCode, HeaderMap, Bytes)>,
+    wished: Option<Duration>,
+}
+
+/// Makes a call: as many attempts as may be, within one total time.
+pub(crate) async fn forward<A: Access>(shared: &Arc<Shared>, access: &A, call: Call) -> Result<Answer, Reason> {
+    let provider = &call.grant.provider;
+    let client = shared.clients.get(Duration::from(provider.timeouts.connect)).map_err(|error| {
+        tracing::error!(%error, "no client");
+        Reason::Unavailable
+    })?;
+    let url = url(&call)?;
+    let headers = headers::upstream(&call.headers, call.protocol, call.grant.key.as_ref())
+        .map_err(|_| Reason::Request("a header has characters that none may have".to_owned()))?;
+    let made = call.headers.get(RETRY_COUNT).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let most = retry::attempts_left(u32::try_from(provider.retries.max_attempts).unwrap_or(1), made);
+    let now = Timestamp::now();
+    let total = later(now, Duration::from(provider.timeouts.total));
+    let deadline = later(now, Duration::from(provider.limits.max_wait)).min(total);
+    let candidate = Candidate {
+        party: &call.party,
+        grant: &call.grant,
+        estimate: price::estimate(&call.grant.model.prices, call.prepared.request),
+        deadline,
+    };
+    let mut number = 0;
+    loop {
+        number += 1;
+        let open = admission::admit(shared, access, &candidate).await?;
+        let chance = open.chance();
+        // The stop may have been seen while the ledger was asked.
+        if let Err(reason) = access.standing(&call.party) {
+            open.release().await;
+            return Err(reason);
+        }
+        let sent = Sent { client: &client, url: url.clone(), headers: headers.clone(), total };
+        let failed = match attempt(shared, &call, open, sent).await {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Final(failed) => return refused(failed),
+            Attempt::Again(failed) => failed,
+        };
+        let wait = retry::wait(number, chance, failed.wished);
+        if number >= most || later(Timestamp::now(), wait) >= deadline {
+            return refused(failed);
+        }
+        tracing::debug!(provider = call.grant.provider_key, number, ?wait, "a call failed and is made again");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn url(call: &Call) -> Result<Url, Reason> {
+    let path = call.endpoint.upstream_path().ok_or(Reason::Endpoint(crate::endpoint::EndpointError::Unknown))?;
+    let base = call.grant.provider.base_url.trim_end_matches('/');
+    let query = call.query.as_deref().and_then(headers::query);
+    let text = query.map_or_else(|| format!("{base}{path}"), |query| format!("{base}{path}?{query}"));
+    let (url, host) = (Url::parse(&text), Url::parse(base));
+    match (url, host) {
+        // Nothing of the request may lead elsewhere than the Provider's own address.
+        (Ok(url), Ok(host)) if url.origin() == host.origin() && url.username().is_empty() => Ok(url),
+        _ => Err(Reason::Request("the request does not lead to the Provider".to_owned())),
+    }
+}
+
+struct Sent<'a> {
+    client: &'a Client,
+    url: Url,
+    headers: HeaderMap,
+    total: Timestamp,
+}
+
+async fn attempt(shared: &Arc<Shared>, call: &Call, mut open: OpenCall, sent: Sent<'_>) -> Attempt {
+    let timeouts = &call.grant.provider.timeouts;
+    let left = Duration::try_from(sent.total.duration_since(Timestamp::now())).unwrap_or_default();
+    let first_byte = Duration::from(timeouts.first_byte).min(left);
+    let request = sent.client.post(sent.url).headers(sent.headers).body(call.prepared.body.clone()).send();
+    let response = match tokio::time::timeout(first_byte, request).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::debug!(provider = call.grant.provider_key, error = %error.without_url(), "no answer");
+            return no_answer(open).await;
+        }
+        Err(_) => return no_answer(open).await,
+    };
+    let status = response.status();
+    open.answers(status.as_u16());
+    let now = Timestamp::now();
+    let remaining = limits::remaining(response.headers(), now);
+    if status.is_success() {
+        // Only what is close to its end slows anybody down.
+        let scarce: Vec<_> = remaining.into_iter().filter(|said| said.left < said.limit / 2).collect();
+        if !scarce.is_empty() {
+            // The answer does not wait for it.
+            let (shared, provider) = (shared.clone(), call.grant.provider_key.clone());
+            tokio::spawn(async move { note(&shared, provider, now, scarce, None).await });
+        }
+        return Attempt::Answered(pass(call, open, response));
+    }
+    if status.is_redirection() {
+        // Where it leads to is not where the Provider is.
+        open.settle(Ending::Failed(Outcome::Faulty)).await;
+        return Attempt::Final(Failed { failure: Failure::Request, said: None, wished: None });
+    }
+    let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle)).await);
+    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let failure = Failure::of(call.protocol, status.as_u16(), &value).unwrap_or(Failure::Request);
+    let wished = limits::not_before(&headers, now);
+    let not_before = match failure {
+        Failure::RateLimited => wished,
+        Failure::Quota => Some(now + OUT_OF_CREDIT),
+        _ => None,
+    };
+    open.settle(Ending::Failed(outcome(failure))).await;
+    if not_before.is_some() || !remaining.is_empty() {
+        note(shared, call.grant.provider_key.clone(), now, remaining, not_before).await;
+    }
+    let wished = wished.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    let failed = Failed { failure, said: Some((status, headers, body)), wished };
+    if failure.may_be_tried_again() { Attempt::Again(failed) } else { Attempt::Final(failed) }
+}
+
+async fn no_answer(open: OpenCall) -> Attempt {
+    open.settle(Ending::Failed(Outcome::Outage)).await;
+    Attempt::Again(Failed { failure: Failure::Outage, said: None, wished: None })
+}
+
+const fn outcome(failure: Failure) -> Outcome {
+    match failure {
+        Failure::Outage => Outcome::Outage,
+        Failure::Busy | Failure::RateLimited => Outcome::Refused,
+        Failure::Quota | Failure::Credential | Failure::Request => Outcome::Faulty,
+    }
+}
+
+async fn note(
+    shared: &Shared,
+    provider: String,
+    now: Timestamp,
+    remaining: Vec<Remaining>,
+    not_before: Option<Timestamp>,
+) {
+    if let Err(error) = shared.ledger.upstream_said(provider, now, remaining, not_before).await {
+        tracing::error!(%error, "what upstream said of its limits could not be noted");
+    }
+}
+
+/// Gives upstream's own words to the client, and tells it not to try again: that was done here.
+fn refused(failed: Failed) -> Result<Answer, Reason> {
+    let Some((status, said, body)) = failed.said else { return Err(Reason::Upstream) };
+    let mut headers = headers::downstream(&said);
+    if failed.failure != Failure::RateLimited {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    Ok(Answer { status, headers, body: Body::whole(body) })
+}
+
+async fn read(response: Response, idle: Duration) -> Bytes {
+    let mut parts = response.bytes_stream();
+    let mut body = Vec::new();
+    while let Ok(Some(Ok(part))) = tokio::time::timeout(idle, parts.next()).await {
+        let room = LARGEST_FAILURE.saturating_sub(body.len());
+        body.extend_from_slice(&part[..part.len().min(room)]);
+        if part.len() > room {
+            break;
+        }
+    }
+    body.into()
+}
+
+/// Lets an answer pass to the client as it comes.
+fn pass(call: &Call, mut open: OpenCall, response: Response) -> Answer {
+    let (status, said) = (response.status(), response.headers());
+    let kind = said.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let streamed = kind.starts_with("text/event-stream");
+    open.reading = if streamed {
+        Reading::Stream(Box::new(Meter::new(call.protocol)))
+    } else {
+        Reading::Whole(call.protocol, Vec::new())
+    };
+    let headers = headers::downstream(said);
+    let strip = (streamed && call.prepared.usage_added).then(Strip::default);
+    let idle = Duration::from(call.grant.provider.timeouts.idle);
+    let parts = Parts { inner: Box::pin(response.bytes_stream()), open, strip, idle };
+    Answer { status, headers, body: Body::streamed(StreamBody::new(parts.into_frames())) }
+}
+
+/// An answer that comes in parts.
+struct Parts<S> {
+    inner: S,
+    open: OpenCall,
+    strip: Option<Strip>,
+    idle: Duration,
+}
+
+impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> Parts<S> {
+    /// Returns what goes to the client. The call is settled when the last part has come, or when nobody takes them any more.
+    fn into_frames(self) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
+        futures::stream::unfold(Some(self), |state| async {
+            let mut parts = state?;
+            loop {
+                match tokio::time::timeout(parts.idle, parts.inner.next()).await {
+                    Ok(Some(Ok(part))) => {
+                        parts.open.reading.feed(&part);
+                        let passed = match &mut parts.strip {
+                            Some(strip) => strip.feed(&part),
+                            None => part,
+                        };
+                        if !passed.is_empty() {
+                            return Some((Ok(Frame::data(passed)), Some(parts)));
+                        }
+                    }
+                    Ok(None) => {
+                        let Parts { open, strip, .. } = parts;
+                        open.settle(Ending::Whole).await;
+                        let rest = strip.map(Strip::finish).filter(|rest| !rest.is_empty())?;
+                        return Some((Ok(Frame::data(rest)), None));
+                    }
+                    Ok(Some(Err(error))) => {
+                        parts.open.settle(Ending::Cut).await;
+                        return Some((Err(Box::new(error.without_url()) as BoxError), None));
+                    }
+                    Err(_) => {
+                        parts.open.settle(Ending::Cut).await;
+                        return Some((Err("the Provider stopped in the middle of its answer".into()), None));
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn later(now: Timestamp, duration: Duration) -> Timestamp {
+    let duration = jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX);
+    now.checked_add(duration).unwrap_or(Timestamp::MAX)
+}

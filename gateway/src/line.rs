@@ -1,0 +1,238 @@
+//! Who of those that wait for a Provider is next.
+//!
+//! Priority comes first, then the order that was given the least, then its World that was, then who came first. Who has
+//! been away has no claim on what it did not ask for meanwhile.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Of so many orders and Worlds it is remembered what they were given.
+const REMEMBERED: usize = 4096;
+
+/// Those that wait for one Provider.
+#[derive(Default)]
+pub(crate) struct Line {
+    waiting: Mutex<Waiting>,
+}
+
+/// Who waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    pub(crate) order: String,
+    pub(crate) world: String,
+    pub(crate) priority: i32,
+}
+
+/// A place in the line. It ends with the wait.
+pub(crate) struct Place {
+    line: Arc<Line>,
+    number: u64,
+    wake: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    waiters: Vec<Waiter>,
+    /// How many calls have ended.
+    ends: u64,
+    given: HashMap<String, u64>,
+}
+
+struct Waiter {
+    number: u64,
+    who: Who,
+    /// It waits for something that only its own order can free, so that others go before it.
+    aside: bool,
+    wake: Arc<Notify>,
+}
+
+impl Line {
+    /// Joins the line at its end.
+    pub(crate) fn join(self: &Arc<Self>, who: Who) -> Place {
+        let mut waiting = self.waiting();
+        let (number, wake) = (waiting.next, Arc::new(Notify::new()));
+        waiting.next += 1;
+        waiting.level(&who);
+        waiting.waiters.push(Waiter { number, who, aside: false, wake: wake.clone() });
+        Place { line: self.clone(), number, wake }
+    }
+
+    /// Notes that a call has ended: there may be room for those that stepped aside.
+    pub(crate) fn ended(&self) {
+        let mut waiting = self.waiting();
+        waiting.ends += 1;
+        waiting.waiters.iter_mut().for_each(|waiter| waiter.aside = false);
+        waiting.wake_head();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it holds the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Returns whether it is this one's turn to ask.
+    pub(crate) fn is_head(&self) -> bool {
+        self.line.waiting().head().is_some_and(|head| head.number == self.number)
+    }
+
+    /// Returns how many calls have ended so far, for [`Place::step_aside`].
+    pub(crate) fn ends(&self) -> u64 {
+        self.line.waiting().ends
+    }
+
+    /// Lets others go first until a call has ended.
+    ///
+    /// - **Guarantees:** whoever was refused for the sake of a call that has ended meanwhile asks again at once: `ends` is
+    ///   what was counted before it asked.
+    pub(crate) fn step_aside(&self, ends: u64) {
+        let mut waiting = self.line.waiting();
+        if waiting.ends != ends {
+            self.wake.notify_one();
+        } else if let Some(waiter) = waiting.waiters.iter_mut().find(|waiter| waiter.number == self.number) {
+            waiter.aside = true;
+        }
+        waiting.wake_head();
+    }
+
+    /// Comes back from aside.
+    pub(crate) fn step_back(&self) {
+        let mut waiting = self.line.waiting();
+        if let Some(waiter) = waiting.waiters.iter_mut().find(|waiter| waiter.number == self.number) {
+            waiter.aside = false;
+        }
+    }
+
+    /// Notes that this one was given what it waited for.
+    pub(crate) fn given(&self, amount: u64) {
+        let mut waiting = self.line.waiting();
+        let found = waiting.waiters.iter().find(|waiter| waiter.number == self.number).map(|waiter| waiter.who.clone());
+        if let Some(who) = found {
+            for key in [who.order, who.world] {
+                let given = waiting.given.entry(key).or_default();
+                *given = given.saturating_add(amount.max(1));
+            }
+        }
+    }
+
+    /// Waits until somebody thinks that it may be this one's turn.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.line.waiting();
+        waiting.waiters.retain(|waiter| waiter.number != self.number);
+        if waiting.given.len() > REMEMBERED {
+            waiting.given.clear();
+        }
+        waiting.wake_head();
+    }
+}
+
+impl Waiting {
+    fn head(&self) -> Option<&Waiter> {
+        let given = |key: &str| self.given.get(key).copied().unwrap_or_default();
+        self.waiters.iter().filter(|waiter| !waiter.aside).min_by_key(|waiter| {
+            let Who { order, world, priority } = &waiter.who;
+            (Reverse(*priority), given(order), given(world), waiter.number)
+        })
+    }
+
+    fn wake_head(&self) {
+        if let Some(head) = self.head() {
+            head.wake.notify_one();
+        }
+    }
+
+    /// Lifts one that comes to the least of those that wait, so that it gets no more than they do from now on.
+    fn level(&mut self, who: &Who) {
+        let least = |given: &HashMap<String, u64>, keys: Vec<&String>| {
+            keys.into_iter().map(|key| given.get(key).copied().unwrap_or_default()).min()
+        };
+        let orders = self.waiters.iter().map(|waiter| &waiter.who.order).filter(|order| **order != who.order);
+        let order = least(&self.given, orders.collect());
+        let worlds = self.waiters.iter().filter(|waiter| waiter.who.order == who.order).map(|waiter| &waiter.who.world);
+        let world = least(&self.given, worlds.filter(|world| **world != who.world).collect());
+        for (key, floor) in [(&who.order, order), (&who.world, world)] {
+            let given = self.given.entry(key.clone()).or_default();
+            *given = (*given).max(floor.unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(order: &str, world: &str, priority: i32) -> Who {
+        Who { order: order.into(), world: format!("{order}-{world}"), priority }
+    }
+
+    /// Serves the line so many times; each one that was served comes back at once.
+    fn serve(line: &Arc<Line>, mut places: Vec<(Who, Place)>, times: usize) -> HashMap<String, usize> {
+        let mut served = HashMap::new();
+        for _ in 0..times {
+            let head = places.iter().position(|(_, place)| place.is_head()).unwrap();
+            let (who, place) = places.remove(head);
+            place.given(100);
+            drop(place);
+            *served.entry(who.world.clone()).or_default() += 1;
+            places.push((who.clone(), line.join(who)));
+        }
+        served
+    }
+
+    fn joined(line: &Arc<Line>, all: Vec<Who>) -> Vec<(Who, Place)> {
+        all.into_iter().map(|who| (who.clone(), line.join(who))).collect()
+    }
+
+    #[test]
+    fn orders_share_evenly_however_many_worlds_they_have() {
+        let line = Arc::new(Line::default());
+        let mut all: Vec<_> = (0..4).map(|world| who("large", &world.to_string(), 0)).collect();
+        all.push(who("small", "a", 0));
+        let places = joined(&line, all);
+        let served = serve(&line, places, 80);
+        assert_eq!(served["small-a"], 40);
+        assert!((0..4).all(|world| served[&format!("large-{world}")] == 10), "{served:?}");
+    }
+
+    #[test]
+    fn priority_comes_first() {
+        let line = Arc::new(Line::default());
+        let places = joined(&line, vec![who("a", "w", 0), who("b", "w", 5)]);
+        assert_eq!(serve(&line, places, 10), HashMap::from([("b-w".to_owned(), 10)]));
+    }
+
+    #[test]
+    fn who_was_away_does_not_catch_up() {
+        let line = Arc::new(Line::default());
+        serve(&line, joined(&line, vec![who("a", "w", 0)]), 1000);
+        let served = serve(&line, joined(&line, vec![who("a", "w", 0), who("b", "w", 0)]), 100);
+        assert_eq!(served["a-w"], 50, "{served:?}");
+    }
+
+    #[test]
+    fn who_steps_aside_lets_others_go_and_is_back_when_a_call_has_ended() {
+        let line = Arc::new(Line::default());
+        let (first, second) = (line.join(who("a", "w", 0)), line.join(who("b", "w", 0)));
+        assert!(first.is_head());
+        first.step_aside(first.ends());
+        assert!(second.is_head());
+        let before = first.ends();
+        line.ended();
+        assert!(first.is_head());
+        first.step_aside(before);
+        assert!(first.is_head(), "a call has ended since it asked");
+        drop(first);
+        assert!(second.is_head());
+    }
+}

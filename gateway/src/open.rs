@@ -1,0 +1,210 @@
+//! A call that went out and has to be settled, whatever happens.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use manyworlds_api::provider::{Prices, Protocol};
+use manyworlds_ledger::{CallId, Outcome, Settled, Settlement, Spent};
+use manyworlds_planner::policy::price::{self, Sending, Tokens};
+use manyworlds_telemetry::{CallWord, TokenWord};
+use serde_json::Value;
+
+use crate::line::Line;
+use crate::shared::Shared;
+use crate::usage::{self, Meter, Used};
+
+/// The largest answer that is not streamed and whose usage is read, in bytes.
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+/// How often it is tried to write a settlement down. A reservation that stays is settled when the process has gone.
+const TRIES: u32 = 6;
+/// The wait between two of those.
+const PAUSE: Duration = Duration::from_millis(200);
+const TRILLIONTHS: f64 = 1e12;
+
+/// Reads what an answer has used.
+pub(crate) enum Reading {
+    /// Nothing came yet.
+    Nothing,
+    /// It is streamed.
+    Stream(Box<Meter>),
+    /// It comes whole.
+    Whole(Protocol, Vec<u8>),
+}
+
+impl Reading {
+    pub(crate) fn feed(&mut self, part: &[u8]) {
+        match self {
+            Self::Nothing => {}
+            Self::Stream(meter) => meter.feed(part),
+            Self::Whole(_, body) if body.len() + part.len() <= LARGEST_ANSWER => body.extend_from_slice(part),
+            // What is too large to be read is settled at its upper bound.
+            Self::Whole(..) => *self = Self::Nothing,
+        }
+    }
+
+    fn used(self) -> Used {
+        match self {
+            Self::Nothing => Used::Unknown(Tokens::default()),
+            Self::Stream(meter) => meter.finish(),
+            Self::Whole(protocol, body) => {
+                let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+                usage::of_body(protocol, &value).map_or(Used::Unknown(Tokens::default()), Used::Said)
+            }
+        }
+    }
+}
+
+/// A call that is under way.
+///
+/// - **Guarantees:** settled once: by [`OpenCall::settle`], or, when it is dropped, by a task.
+pub(crate) struct OpenCall {
+    shared: Arc<Shared>,
+    line: Arc<Line>,
+    call: Option<CallId>,
+    prices: Prices,
+    begun: Instant,
+    first_byte: Option<Duration>,
+    pub(crate) status: u16,
+    pub(crate) reading: Reading,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All of it came.
+    Whole,
+    /// It was cut.
+    Cut,
+    /// It was a failure, which costs nothing.
+    Failed(Outcome),
+}
+
+impl OpenCall {
+    pub(crate) fn new(shared: &Arc<Shared>, line: &Arc<Line>, call: CallId, prices: Prices) -> Self {
+        shared.metrics.llm_running.inc();
+        Self {
+            shared: shared.clone(),
+            line: line.clone(),
+            call: Some(call),
+            prices,
+            begun: Instant::now(),
+            first_byte: None,
+            status: 0,
+            reading: Reading::Nothing,
+        }
+    }
+
+    /// Returns a number from 0 to 99 that nobody can foresee: names of calls end with chance.
+    pub(crate) fn chance(&self) -> u32 {
+        let digits = self.call.as_ref().map(|call| call.as_str().rsplit('-').next().unwrap_or_default());
+        let chance = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
+        u32::try_from(chance % 100).unwrap_or_default()
+    }
+
+    /// Notes that the answer begins.
+    pub(crate) fn answers(&mut self, status: u16) {
+        let waited = self.begun.elapsed();
+        self.status = status;
+        self.first_byte = Some(waited);
+        self.shared.metrics.llm_first_byte_seconds.observe(waited.as_secs_f64());
+    }
+
+    /// Settles the call.
+    ///
+    /// - **Guarantees:** who stops waiting for it, such as a client that has gone, does not stop it.
+    pub(crate) async fn settle(mut self, ending: Ending) {
+        if let Some((call, settlement)) = self.settlement(ending) {
+            let (shared, line) = (self.shared.clone(), self.line.clone());
+            let task = tokio::spawn(async move { write_down(&shared, &line, call, settlement).await });
+            // It neither panics nor is it ended by anybody.
+            let _ = task.await;
+        }
+    }
+
+    /// Gives back what was reserved for a call that did not go out after all.
+    pub(crate) async fn release(mut self) {
+        let Some(call) = self.call.take() else { return };
+        self.shared.metrics.llm_running.dec();
+        self.shared.metrics.llm_calls.with_label_values(&[CallWord::Released.as_str()]).inc();
+        if let Err(error) = self.shared.ledger.release(call, Timestamp::now()).await {
+            tracing::error!(%error, "a reservation could not be given back");
+        }
+        self.line.ended();
+    }
+
+    fn settlement(&mut self, ending: Ending) -> Option<(CallId, Settlement)> {
+        let call = self.call.take()?;
+        self.shared.metrics.llm_running.dec();
+        let said = |tokens| Spent::Said { tokens, cost: price::cost(&self.prices, tokens, Sending::Single) };
+        let used = std::mem::replace(&mut self.reading, Reading::Nothing).used();
+        let (outcome, spent) = match (ending, used) {
+            (Ending::Failed(outcome), _) => (outcome, said(Tokens::default())),
+            (Ending::Whole, Used::Unknown(tokens)) => (Outcome::Answered, Spent::Unknown(tokens)),
+            // A client that goes away after the last event has had its answer.
+            (Ending::Whole | Ending::Cut, Used::Said(tokens)) => (Outcome::Answered, said(tokens)),
+            (Ending::Cut, Used::Unknown(tokens)) => (Outcome::Cut, Spent::Unknown(tokens)),
+        };
+        let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let settlement = Settlement {
+            at: Timestamp::now(),
+            outcome,
+            spent,
+            status: self.status,
+            first_byte_ms: self.first_byte.map(milliseconds),
+            total_ms: milliseconds(self.begun.elapsed()),
+        };
+        Some((call, settlement))
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        if let Some((call, settlement)) = self.settlement(Ending::Cut) {
+            let (shared, line) = (self.shared.clone(), self.line.clone());
+            // Outside a runtime there is no task: the process ends, and the next one settles the call.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { write_down(&shared, &line, call, settlement).await });
+            }
+        }
+    }
+}
+
+async fn write_down(shared: &Shared, line: &Line, call: CallId, settlement: Settlement) {
+    for attempt in 1..=TRIES {
+        match shared.ledger.settle(call.clone(), settlement).await {
+            Ok(Settled::Now(cost)) => {
+                #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
+                shared.metrics.llm_cost.inc_by(cost.trillionths() as f64 / TRILLIONTHS);
+                count(shared, &settlement);
+                break;
+            }
+            Ok(Settled::Before) => break,
+            Err(error) => {
+                tracing::error!(%error, call = %call, attempt, "a call could not be settled");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    line.ended();
+}
+
+fn count(shared: &Shared, settlement: &Settlement) {
+    let word = match settlement.outcome {
+        Outcome::Answered => CallWord::Answered,
+        Outcome::Outage => CallWord::Outage,
+        Outcome::Refused => CallWord::Refused,
+        Outcome::Faulty => CallWord::Faulty,
+        Outcome::Cut | Outcome::Lost => CallWord::Cut,
+    };
+    shared.metrics.llm_calls.with_label_values(&[word.as_str()]).inc();
+    let (Spent::Said { tokens, .. } | Spent::Unknown(tokens)) = settlement.spent;
+    for (kind, tokens) in [
+        (TokenWord::Input, tokens.input),
+        (TokenWord::Cached, tokens.cached),
+        (TokenWord::CacheWrite, tokens.cache_write_5m.saturating_add(tokens.cache_write_1h)),
+        (TokenWord::Output, tokens.output),
+    ] {
+        shared.metrics.llm_tokens.with_label_values(&[kind.as_str()]).inc_by(tokens);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a request's body says, and what of it is set for the variant.
+
+use bytes::Bytes;
+use manyworlds_planner::policy::price;
+use serde_json::{Value, json};
+
+use crate::access::Grant;
+use crate::endpoint::Endpoint;
+use crate::fields::Fields;
+use crate::refusal::Reason;
+
+/// The most output tokens of a model that nobody knows a bound of.
+const UNKNOWN_OUTPUT: u64 = 32_768;
+/// What an image or a file that a request only names may come to, in tokens.
+const NAMED_PART: u64 = 2_000;
+/// Words by which a request names something that its own bytes do not hold.
+const NAMING: [&str; 5] = ["\"image_url\"", "\"file_id\"", "\"fileUri\"", "\"file_uri\"", "\"type\":\"url\""];
+/// What a conversation that upstream keeps may come to, in tokens, where the model's context is not known.
+const KEPT_CONVERSATION: u64 = 200_000;
+
+/// A request that may be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) body: Bytes,
+    pub(crate) request: price::Request,
+    /// The usage event was asked for by the gateway and is to be taken out again.
+    pub(crate) usage_added: bool,
+}
+
+/// Returns the model that a request names.
+pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, Reason> {
+    match endpoint {
+        Endpoint::GenerateContent(model) | Endpoint::StreamGenerateContent(model) | Endpoint::CountTokens(model) => {
+            Ok(model.clone())
+        }
+        _ => match fields.get("model") {
+            Some(Value::String(model)) if !model.is_empty() => Ok(model),
+            _ => Err(Reason::Request("the field model is missing or is not a text".to_owned())),
+        },
+    }
+}
+
+/// Sets what the variant says, and reckons what the call may come to.
+pub(crate) fn prepare(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<Prepared, Reason> {
+    refuse_other_prices(fields)?;
+    let mut forced: Vec<(&str, Value)> = Vec::new();
+    if !is_gemini(endpoint) && fields.get("model") != Some(json!(grant.model.model)) {
+        forced.push(("model", json!(grant.model.model)));
+    }
+    if let Some(temperature) = grant.sampling.temperature
+        && samples(endpoint)
+    {
+        forced.push(temperature_field(endpoint, fields, temperature));
+    }
+    let streamed = || fields.get("stream") == Some(Value::Bool(true));
+    let asks = || fields.get("stream_options").is_some_and(|options| options["include_usage"] == json!(true));
+    let usage_added = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions) && streamed() && !asks();
+    if usage_added {
+        let mut options = fields.get("stream_options").filter(Value::is_object).unwrap_or_else(|| json!({}));
+        options["include_usage"] = json!(true);
+        forced.push(("stream_options", options));
+    }
+    let body = if forced.is_empty() { fields.body().to_owned() } else { fields.with(&forced) };
+    let request = reckon(endpoint, fields, grant, &body);
+    Ok(Prepared { body: Bytes::from(body), request, usage_added })
+}
+
+/// A dearer or cheaper tier of service would cost what no price is known of.
+fn refuse_other_prices(fields: &Fields<'_>) -> Result<(), Reason> {
+    match fields.get("service_tier") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(tier)) if matches!(tier.as_str(), "auto" | "default" | "standard_only") => Ok(()),
+        Some(_) => Err(Reason::Request("service_tier has prices that are not known; leave it out".to_owned())),
+    }
+}
+
+fn is_gemini(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) | Endpoint::CountTokens(_))
+}
+
+fn samples(endpoint: &Endpoint) -> bool {
+    !matches!(endpoint, Endpoint::Embeddings | Endpoint::MessagesCountTokens | Endpoint::CountTokens(_))
+}
+
+fn temperature_field(endpoint: &Endpoint, fields: &Fields<'_>, temperature: f64) -> (&'static str, Value) {
+    if !is_gemini(endpoint) {
+        return ("temperature", json!(temperature));
+    }
+    // Both spellings are the API's own; the one that is there is set.
+    let name = if fields.get("generation_config").is_some() { "generation_config" } else { "generationConfig" };
+    let mut settings = fields.get(name).filter(Value::is_object).unwrap_or_else(|| json!({}));
+    settings["temperature"] = json!(temperature);
+    (name, settings)
+}
+
+fn reckon(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, body: &str) -> price::Request {
+    if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
+        // To be told how many tokens there are costs nothing.
+        return price::Request { bytes: 0, other_input: 0, context_window: None, most_output: 0 };
+    }
+    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let named = NAMING.iter().map(|word| body.matches(word).count()).sum::<usize>();
+    let named = u64::try_from(named).unwrap_or(u64::MAX).saturating_mul(NAMED_PART);
+    let kept = match fields.get("previous_response_id") {
+        Some(Value::String(_)) => grant.model.context_window.unwrap_or(KEPT_CONVERSATION),
+        _ => 0,
+    };
+    price::Request {
+        bytes,
+        other_input: named.saturating_add(kept),
+        context_window: grant.model.context_window,
+        most_output: most_output(endpoint, fields, grant),
+    }
+}
+
+fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> u64 {
+    if matches!(endpoint, Endpoint::Embeddings) {
+        return 0;
+    }
+    let number = |value: Option<Value>| value.and_then(|value| value.as_u64());
+    let (most, choices) = if is_gemini(endpoint) {
+        let settings = fields.get("generationConfig").or_else(|| fields.get("generation_config")).unwrap_or_default();
+        let either = |one: &str, other: &str| settings[one].as_u64().or_else(|| settings[other].as_u64());
+        (either("maxOutputTokens", "max_output_tokens"), either("candidateCount", "candidate_count"))
+    } else {
+        let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
+        (names.into_iter().find_map(|name| number(fields.get(name))), number(fields.get("n")))
+    };
+    let bound = grant.model.max_output_tokens;
+    let most = match (most, bound) {
+        (Some(asked), Some(bound)) => asked.min(bound),
+        (Some(asked), None) => asked,
+        (None, bound) => bound.unwrap_or(UNKNOWN_OUTPUT),
+    };
+    most.saturating_mul(choices.unwrap_or(1).max(1))
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+use manyworlds_api::provider::{Prices, ProviderSpec};
+use manyworlds_planner::policy::models::PricedModel;
+
+use super::*;
+use crate::access::Sampling;
+
+fn grant(temperature: Option<f64>) -> Grant {
+    let provider = json!({"protocol": "OpenAI", "baseUrl": "http://127.0.0.1:1/v1", "models": [{"name": "m"}]});
+    Grant {
+        model: PricedModel {
+            provider: "p".into(),
+            model: "m".into(),
+            prices: Prices::default(),
+            context_window: Some(100_000),
+            max_output_tokens: Some(8_000),
+            strength: None,
+        },
+        provider_key: "n/p".into(),
+        provider: serde_json::from_value::<ProviderSpec>(provider).unwrap(),
+        key: None,
+        prices: "t".into(),
+        sampling: Sampling { temperature },
+        holders: Vec::new(),
+        priority: 0,
+    }
+}
+
+fn prepared(endpoint: &Endpoint, body: &str, temperature: Option<f64>) -> Result<Prepared, Reason> {
+    prepare(endpoint, &Fields::read(body.as_bytes()).unwrap(), &grant(temperature))
+}
+
+#[test]
+fn a_request_that_is_as_the_variant_wants_it_is_not_touched() {
+    let body = "{ \"model\" : \"m\", \"new\":1.0e3 }";
+    assert_eq!(prepared(&Endpoint::Messages, body, None).unwrap().body, body);
+}
+
+#[test]
+fn the_variants_temperature_takes_the_place_of_the_clients() {
+    let body = r#"{"model":"m","temperature":2,"a":1}"#;
+    let set = prepared(&Endpoint::ChatCompletions, body, Some(0.5)).unwrap();
+    assert_eq!(set.body, r#"{"model":"m","temperature":0.5,"a":1}"#);
+    let gemini = Endpoint::GenerateContent("m".into());
+    let set = prepared(&gemini, r#"{"generationConfig":{"temperature":2,"topK":3}}"#, Some(0.5)).unwrap();
+    let value: Value = serde_json::from_slice(&set.body).unwrap();
+    assert_eq!(value, json!({"generationConfig": {"temperature": 0.5, "topK": 3}}));
+    let untouched = prepared(&Endpoint::Embeddings, r#"{"model":"m","input":"a"}"#, Some(0.5)).unwrap();
+    assert_eq!(untouched.body, r#"{"model":"m","input":"a"}"#, "there is nothing to sample");
+}
+
+#[test]
+fn the_usage_of_a_stream_is_asked_for_where_the_client_did_not() {
+    let streamed = prepared(&Endpoint::ChatCompletions, r#"{"model":"m","stream":true}"#, None).unwrap();
+    assert!(streamed.usage_added);
+    let value: Value = serde_json::from_slice(&streamed.body).unwrap();
+    assert_eq!(value["stream_options"], json!({"include_usage": true}));
+    let asked = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
+    for (endpoint, body) in [
+        (Endpoint::ChatCompletions, asked),
+        (Endpoint::ChatCompletions, r#"{"model":"m"}"#),
+        (Endpoint::Responses, r#"{"model":"m","stream":true}"#),
+        (Endpoint::Messages, r#"{"model":"m","stream":true}"#),
+    ] {
+        let kept = prepared(&endpoint, body, None).unwrap();
+        assert!(!kept.usage_added && kept.body == body, "{endpoint:?}");
+    }
+}
+
+#[test]
+fn the_most_that_an_answer_may_have_is_found_in_each_protocol() {
+    for (endpoint, body, most) in [
+        (Endpoint::ChatCompletions, r#"{"max_tokens":100,"n":3}"#, 300),
+        (Endpoint::ChatCompletions, r#"{"max_completion_tokens":200}"#, 200),
+        (Endpoint::Responses, r#"{"max_output_tokens":300}"#, 300),
+        (Endpoint::Messages, r#"{"max_tokens":64000}"#, 8_000),
+        (Endpoint::Messages, "{}", 8_000),
+        (Endpoint::Embeddings, "{}", 0),
+        (
+            Endpoint::GenerateContent("m".into()),
+            r#"{"generationConfig":{"maxOutputTokens":50,"candidateCount":2}}"#,
+            100,
+        ),
+    ] {
+        let found = prepared(&endpoint, body, None).unwrap().request.most_output;
+        assert_eq!(found, most, "{body}");
+    }
+}
+
+#[test]
+fn what_a_request_only_names_is_reckoned() {
+    let image = r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"https://a"}}]}]}"#;
+    assert!(prepared(&Endpoint::ChatCompletions, image, None).unwrap().request.other_input >= NAMED_PART);
+    let kept = r#"{"model":"m","previous_response_id":"r"}"#;
+    assert_eq!(prepared(&Endpoint::Responses, kept, None).unwrap().request.other_input, 100_000);
+}
+
+#[test]
+fn a_tier_of_service_without_a_known_price_is_refused() {
+    for tier in ["priority", "flex", "scale"] {
+        let body = format!(r#"{{"model":"m","service_tier":"{tier}"}}"#);
+        assert!(matches!(prepared(&Endpoint::Responses, &body, None), Err(Reason::Request(_))), "{tier}");
+    }
+    assert!(prepared(&Endpoint::Responses, r#"{"model":"m","service_tier":"auto"}"#, None).is_ok());
+}
+
+#[test]
+fn a_request_without_a_model_says_so() {
+    for body in ["{}", r#"{"model":""}"#, r#"{"model":1}"#] {
+        let fields = Fields::read(body.as_bytes()).unwrap();
+        assert!(matches!(model(&Endpoint::Messages, &fields), Err(Reason::Request(_))), "{body}");
+    }
+}

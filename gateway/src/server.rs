@@ -1,0 +1,193 @@
+//! The server: from a connection to a call that is understood and granted.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use manyworlds_api::provider::Protocol;
+use manyworlds_ledger::{Ledger, Party};
+use manyworlds_telemetry::Metrics;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::access::Access;
+use crate::answer::{self, Answer, Body};
+use crate::client::Clients;
+use crate::endpoint::Endpoint;
+use crate::fields::Fields;
+use crate::forward::{self, Call};
+use crate::refusal::Reason;
+use crate::shared::Shared;
+use crate::{headers, request};
+
+/// The largest request, in bytes: pictures come in it.
+pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
+/// How long the head of a request may take.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long its body may take.
+const BODY_TIME: Duration = Duration::from_mins(1);
+/// The most connections at once. More wait to be accepted.
+const CONNECTIONS: usize = 4096;
+/// The wait after a connection could not be accepted, as when there are too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The gateway. Clones share it.
+pub struct Gateway<A> {
+    shared: Arc<Shared>,
+    access: Arc<A>,
+}
+
+impl<A> Clone for Gateway<A> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), access: self.access.clone() }
+    }
+}
+
+impl<A: Access> Gateway<A> {
+    /// Returns a gateway in front of the Providers that `access` grants.
+    pub fn new(access: A, ledger: Ledger, metrics: Metrics, clients: Clients) -> Self {
+        Self { shared: Arc::new(Shared::new(ledger, metrics, clients)), access: Arc::new(access) }
+    }
+
+    /// Serves until `stop` comes. Calls that are under way then go on as long as the runtime does.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut stop => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let gateway = self.clone();
+                    tokio::spawn(async move {
+                        gateway.connection(stream).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream) {
+        // Small parts of a stream go out at once.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let service = service_fn(move |request| {
+            let gateway = self.clone();
+            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = served.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    /// Answers a request.
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let protocol = protocol(&request);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        match self.answer(request).await {
+            Ok(answer) => answer.into_response(),
+            Err(reason) => {
+                let label = reason.label().as_str();
+                self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
+                tracing::info!(%method, path = %path.escape_default(), reason = label, "refused: {reason}");
+                Answer::refusal(&reason, protocol).into_response()
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Reason> {
+        let (head, body) = request.into_parts();
+        let endpoint = Endpoint::find(&head.method, head.uri.path()).map_err(Reason::Endpoint)?;
+        if head.uri.authority().is_some() {
+            return Err(Reason::Request("the request names a host of its own".to_owned()));
+        }
+        if endpoint == Endpoint::Probe {
+            return Ok(Answer::own(http::StatusCode::OK, &json!({"gateway": "manyworlds"})));
+        }
+        let token = headers::token(&head.headers).ok_or(Reason::Token)?;
+        let party = self.access.party(&token).await?;
+        let Some(protocol) = endpoint.protocol().filter(|_| head.method == Method::POST) else {
+            return self.own(&endpoint, spoken(&head.headers), &party);
+        };
+        let body = read(body).await?;
+        let fields = Fields::read(&body).map_err(|error| Reason::Request(error.to_string()))?;
+        let model = request::model(&endpoint, &fields)?;
+        let grant = self.access.grant(&party, protocol, &model)?;
+        let prepared = request::prepare(&endpoint, &fields, &grant)?;
+        let endpoint = endpoint.with_model(&grant.model.model);
+        let query = head.uri.query().map(str::to_owned);
+        let call = Call { endpoint, protocol, party, grant, prepared, headers: head.headers, query };
+        forward::forward(&self.shared, &*self.access, call).await
+    }
+
+    fn own(&self, endpoint: &Endpoint, spoken: Protocol, party: &Party) -> Result<Answer, Reason> {
+        let protocol = endpoint.protocol().unwrap_or(spoken);
+        let names = self.access.models(party, protocol)?;
+        match endpoint {
+            Endpoint::Model(name) | Endpoint::GeminiModel(name) => {
+                let known = names.iter().any(|known| known == name);
+                let found = known.then(|| answer::model(protocol, name));
+                found.map(|model| Answer::own(http::StatusCode::OK, &model)).ok_or_else(|| Reason::Model(name.clone()))
+            }
+            _ => Ok(Answer::own(http::StatusCode::OK, &answer::models(protocol, &names))),
+        }
+    }
+}
+
+/// Returns the protocol in which a refusal has to be written.
+fn protocol(request: &Request<Incoming>) -> Protocol {
+    let path = request.uri().path();
+    if path.starts_with("/v1beta") {
+        Protocol::Gemini
+    } else if path.starts_with("/v1/messages") {
+        Protocol::Anthropic
+    } else {
+        spoken(request.headers())
+    }
+}
+
+/// Returns the protocol that a client speaks, as far as its headers say.
+fn spoken(headers: &HeaderMap) -> Protocol {
+    if headers.contains_key("anthropic-version") {
+        Protocol::Anthropic
+    } else if headers.contains_key("x-goog-api-key") {
+        Protocol::Gemini
+    } else {
+        Protocol::OpenAi
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Reason> {
+    let largest = u64::try_from(LARGEST_REQUEST).unwrap_or(u64::MAX);
+    if hyper::body::Body::size_hint(&body).lower() > largest {
+        return Err(Reason::Size(largest));
+    }
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_REQUEST).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::Size(largest)),
+        Ok(Err(_)) => Err(Reason::Request("the request broke off".to_owned())),
+        Err(_) => Err(Reason::Slow),
+    }
+}

@@ -1,0 +1,233 @@
+//! What the gateway refuses, tries again and makes wait (W6, W9, R12; docs/gateway.md).
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::{Bench, always, client, dollars, eventually};
+
+fn messages() -> Value {
+    json!({"model": "scripted", "max_tokens": 5, "messages": []})
+}
+
+fn faults(rules: &Value) -> Value {
+    json!({"models": {"*": rules}})
+}
+
+#[tokio::test]
+async fn failures_that_pass_are_tried_again_and_cost_nothing() {
+    for status in [500, 503, 529, 408, 409] {
+        let bench =
+            Bench::start(&faults(&json!([{"times": 2, "reply": {"status": status}}, {"reply": {"text": "a"}}]))).await;
+        assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 200, "{status}");
+        assert_eq!(bench.upstream.count(), 3);
+        assert_eq!(bench.settled("a").await.1, 1, "only the answer counts as a call");
+    }
+}
+
+#[tokio::test]
+async fn there_are_never_more_attempts_than_configured_the_clients_own_counted() {
+    let bench = Bench::start(&always(&json!({"status": 503}))).await;
+    let answer = bench.post("a", "/v1/messages", messages()).await;
+    assert_eq!((answer.status().as_u16(), bench.upstream.count()), (503, 3));
+    assert_eq!(answer.headers()["x-should-retry"], "false");
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"]["type"], "api_error", "upstream's own words");
+    let again =
+        client().post(bench.url("/v1/messages")).header("x-api-key", "b/w").header("x-stainless-retry-count", "2");
+    again.body(messages().to_string()).send().await.unwrap();
+    assert_eq!(bench.upstream.count(), 4, "two of three attempts were the client's");
+    assert_eq!(bench.settled("a").await, (dollars("0"), 0));
+}
+
+#[tokio::test]
+async fn what_is_the_clients_fault_is_never_tried_again_and_is_no_outage() {
+    for status in [400, 401, 402, 403, 404, 413] {
+        let bench = Bench::start(&always(&json!({"status": status}))).await;
+        for _ in 0..7 {
+            let answer = bench.post("a", "/v1/responses", json!({"model": "scripted", "input": "a"})).await;
+            assert_eq!(answer.status(), status);
+            if status == 402 {
+                break;
+            }
+        }
+        let breakers = bench.ledger.breakers("team/p").await.unwrap();
+        assert!(breakers.is_empty(), "{status}: {breakers:?}");
+        assert_eq!(bench.upstream.count(), if status == 402 { 1 } else { 7 });
+    }
+}
+
+#[tokio::test]
+async fn after_a_429_nobody_calls_before_upstream_wants_it() {
+    let limited = json!({"status": 429, "headers": {"retry-after-ms": "700"}});
+    let bench = Bench::start(&faults(&json!([{"times": 1, "reply": limited}, {"reply": {"text": "a"}}]))).await;
+    let begun = Instant::now();
+    let (one, other) = tokio::join!(bench.post("a", "/v1/messages", messages()), async {
+        eventually(async || bench.upstream.count() == 1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        bench.post("b", "/v1/messages", messages()).await
+    });
+    assert_eq!((one.status().as_u16(), other.status().as_u16()), (200, 200));
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert_eq!(bench.upstream.count(), 3);
+}
+
+#[tokio::test]
+async fn used_up_credit_is_not_asked_for_again() {
+    let quota = r#"{"error":{"code":"insufficient_quota","type":"insufficient_quota","message":"no"}}"#;
+    let bench = Bench::start(&always(&json!({"status": 429, "body": quota}))).await;
+    bench.rules.change(|rules| rules.provider["limits"]["maxWait"] = json!("1s"));
+    let body = json!({"model": "scripted", "input": "a"});
+    let first = bench.post("a", "/v1/responses", body.clone()).await;
+    assert_eq!((first.status().as_u16(), bench.upstream.count()), (429, 1));
+    assert_eq!(first.json::<Value>().await.unwrap()["error"]["code"], "insufficient_quota");
+    let second = bench.post("b", "/v1/responses", body).await;
+    assert_eq!((second.status().as_u16(), bench.upstream.count()), (429, 1), "nobody asks for a while");
+    assert!(second.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 25);
+}
+
+#[tokio::test]
+async fn a_caller_over_the_limit_waits_and_is_then_told_when_to_come_back() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    bench.rules.change(|rules| {
+        rules.provider["limits"] = json!({"requestsPerMinute": 2, "maxWait": "1s"});
+    });
+    for _ in 0..2 {
+        assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 200);
+    }
+    let begun = Instant::now();
+    let refused = bench.post("a", "/v1/messages", messages()).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!((refused.status().as_u16(), bench.upstream.count()), (429, 2));
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((50..=61).contains(&seconds), "{seconds}");
+    assert_eq!(refused.headers()["x-should-retry"], "true");
+    assert_eq!(refused.json::<Value>().await.unwrap()["error"]["type"], "rate_limit_error");
+}
+
+#[tokio::test]
+async fn calls_at_the_same_time_take_turns() {
+    let bench = Bench::start(&always(&json!({"text": "a", "delayMs": 100}))).await;
+    bench.rules.change(|rules| rules.provider["limits"]["concurrency"] = json!(1));
+    let begun = Instant::now();
+    let all = (0..5).map(|number| {
+        let bench = &bench;
+        async move { bench.post(&format!("o{number}"), "/v1/messages", messages()).await.status() }
+    });
+    let statuses = futures::future::join_all(all).await;
+    assert!(statuses.iter().all(|status| *status == 200));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_keeps_failing_is_left_alone() {
+    let bench = Bench::start(&always(&json!({"status": 500}))).await;
+    for _ in 0..2 {
+        bench.post("a", "/v1/messages", messages()).await;
+    }
+    assert_eq!(bench.upstream.count(), 5, "the fifth failure opens the breaker");
+    let refused = bench.post("b", "/v1/messages", messages()).await;
+    assert_eq!((refused.status().as_u16(), bench.upstream.count()), (503, 5));
+    let value: Value = refused.json().await.unwrap();
+    assert_eq!(value["error"]["type"], "overloaded_error");
+    let other = json!({"model": "scripted-other", "max_tokens": 5, "messages": []});
+    bench.post("b", "/v1/messages", other).await;
+    assert!(bench.upstream.count() > 5, "another model has a breaker of its own");
+}
+
+#[tokio::test]
+async fn a_budget_stops_spending_and_is_passed_by_one_call_at_most() {
+    let usage = json!({"input": 400_000, "cached": 0, "output": 0});
+    let bench = Bench::start(&always(&json!({"text": "a", "usage": usage}))).await;
+    bench.rules.change(|rules| rules.budget = Some(dollars("1.00")));
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(bench.post("a", "/v1/messages", messages()).await.status().as_u16());
+        bench.settled("a").await;
+    }
+    assert_eq!(statuses, [200, 200, 200, 402, 402]);
+    assert_eq!((bench.settled("a").await.0, bench.upstream.count()), (dollars("1.20"), 3));
+    assert_eq!(bench.post("b", "/v1/messages", messages()).await.status(), 200, "another order has its own");
+}
+
+#[tokio::test]
+async fn a_stop_is_seen_at_once_also_by_those_that_wait() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    bench.rules.change(|rules| rules.provider["limits"] = json!({"requestsPerMinute": 1, "maxWait": "50s"}));
+    assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 200);
+    let (waiting, ()) = tokio::join!(bench.post("a", "/v1/messages", messages()), async {
+        eventually(async || bench.metrics.llm_waiting.get() == 1).await;
+        bench.rules.change(|rules| rules.stopped.extend(["a".to_owned()]));
+    });
+    assert_eq!(waiting.status(), 403);
+    assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 403);
+    assert_eq!(bench.upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_nothing_steers_a_call_elsewhere() {
+    let away = json!({"status": 302, "headers": {"location": "http://127.0.0.1:1/steal"}, "body": "{}"});
+    let bench = Bench::start(&always(&away)).await;
+    let request = client().post(bench.url("/v1/messages")).bearer_auth("a/w").body(messages().to_string());
+    let request = request.header("x-forwarded-host", "evil.example").header("forwarded", "host=evil.example");
+    let answer = request.header("x-base-url", "http://evil.example").send().await.unwrap();
+    assert_eq!(answer.status(), 502);
+    assert!(!answer.headers().contains_key("location"));
+    assert_eq!(bench.upstream.count(), 1);
+    let seen = &bench.upstream.calls()[0];
+    assert!(seen.headers["host"].to_str().unwrap().starts_with("127.0.0.1"));
+    assert!(!seen.headers.contains_key("x-forwarded-host") && !seen.headers.contains_key("forwarded"));
+}
+
+/// Writes bytes to the gateway as no client would, and returns the head of the answer.
+fn raw(bench: &Bench, request: &[u8]) -> String {
+    let mut stream = std::net::TcpStream::connect(bench.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // The gateway may close before all of it was written.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_in_the_protocols_own_words_and_nothing_is_spent() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    for (path, body, token, status) in [
+        ("/v1/messages", "{\"model\":", "a/w", 400),
+        ("/v1/messages", "[]", "a/w", 400),
+        ("/v1/messages", "{\"model\":\"scripted\",\"model\":\"other\"}", "a/w", 400),
+        ("/v1/messages", "{\"max_tokens\":1}", "a/w", 400),
+        ("/v1/messages", "{\"model\":\"scripted\"}", "nobody", 401),
+        ("/v1/messages", "{\"model\":\"dear\"}", "a/w", 403),
+        ("/v1/messages/../responses", "{}", "a/w", 400),
+        ("/v1/%6dessages", "{}", "a/w", 400),
+        ("/v1/files", "{}", "a/w", 404),
+        ("/v1beta/models/dear:generateContent", "{}", "a/w", 403),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: g\r\nx-api-key: {token}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = raw(&bench, head.as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {body}: {answer}");
+        let value: Value = serde_json::from_str(answer.rsplit("\r\n\r\n").next().unwrap()).unwrap();
+        assert!(value["error"]["message"].is_string(), "{answer}");
+        assert!(answer.contains("x-should-retry: false"));
+    }
+    let nul = raw(&bench, b"POST /v1/messages HTTP/1.1\r\nhost: a\0b\r\nx-api-key: a/w\r\n\r\n");
+    assert!(nul.starts_with("HTTP/1.1 400"), "{nul}");
+    let absolute = raw(&bench, b"POST http://evil/v1/messages HTTP/1.1\r\nhost: g\r\nx-api-key: a/w\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
+    assert!(absolute.starts_with("HTTP/1.1 400"), "{absolute}");
+    let huge = raw(&bench, b"POST /v1/messages HTTP/1.1\r\nhost: g\r\nx-api-key: a/w\r\ncontent-length: 104857600\r\nconnection: close\r\n\r\n{");
+    assert!(huge.starts_with("HTTP/1.1 413"), "{huge}");
+    assert_eq!((bench.upstream.count(), bench.settled("a").await), (0, (dollars("0"), 0)));
+    let text = String::from_utf8(bench.metrics.encode().unwrap()).unwrap();
+    for reason in ["request", "token", "model", "size"] {
+        assert!(text.contains(&format!("manyworlds_gateway_refusals_total{{reason=\"{reason}\"}}")), "{reason}");
+    }
+}

@@ -1,0 +1,188 @@
+//! A gateway with everything that it needs, in one process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use manyworlds_api::Money;
+use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
+use manyworlds_gateway::access::{Access, Grant, Sampling};
+use manyworlds_gateway::refusal::Reason;
+use manyworlds_gateway::{Clients, Gateway};
+use manyworlds_ledger::{Holder, Ledger, Party, migrations};
+use manyworlds_planner::policy::budget::Allowed;
+use manyworlds_planner::policy::models::PricedModel;
+use manyworlds_telemetry::Metrics;
+use manyworlds_upstream::{Script, Upstream};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// The Provider's key, which no World and no client may ever see.
+pub const KEY: &str = "sk-canary-of-the-provider";
+
+/// Who may do what, changed by a test as it goes.
+#[derive(Clone, Default)]
+pub struct Rules(Arc<Mutex<Ruled>>);
+
+#[derive(Default)]
+pub struct Ruled {
+    pub stopped: BTreeSet<String>,
+    pub temperature: Option<f64>,
+    pub budget: Option<Money>,
+    pub provider: Value,
+    pub base_url: String,
+    pub priorities: BTreeMap<String, i32>,
+}
+
+impl Rules {
+    pub fn change(&self, change: impl FnOnce(&mut Ruled)) {
+        change(&mut self.0.lock().unwrap());
+    }
+}
+
+impl Access for Rules {
+    async fn party(&self, token: &SecretString) -> Result<Party, Reason> {
+        // A token is `<order>/<world>`.
+        let (order, world) = token.expose_secret().split_once('/').ok_or(Reason::Token)?;
+        let party = Party {
+            namespace: "team".into(),
+            work_order: order.into(),
+            order_uid: format!("uid-{order}"),
+            world: world.into(),
+            world_uid: format!("uid-{order}-{world}"),
+            attempt: 1,
+        };
+        self.standing(&party).map(|()| party)
+    }
+
+    fn standing(&self, party: &Party) -> Result<(), Reason> {
+        if self.0.lock().unwrap().stopped.contains(&party.work_order) { Err(Reason::Stopped) } else { Ok(()) }
+    }
+
+    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
+        if !model.starts_with("scripted") {
+            return Err(Reason::Model(model.to_owned()));
+        }
+        let rules = self.0.lock().unwrap();
+        let mut provider = rules.provider.clone();
+        let path = if protocol == Protocol::OpenAi { "/v1" } else { "" };
+        provider["protocol"] = json!(protocol);
+        provider["baseUrl"] = json!(format!("{}{path}", rules.base_url));
+        provider["models"] = json!([{"name": model}]);
+        let price = |text: &str| text.parse().unwrap();
+        let prices = Prices {
+            input: price("1.00"),
+            output: price("2.00"),
+            cached: Some(price("0.10")),
+            batch_percent: 100,
+            ..Prices::default()
+        };
+        let allowed = Allowed { cost: rules.budget, tokens: None };
+        let holder =
+            Holder { key: format!("order/{}", party.order_uid), name: "order".into(), allowed, period_start: None };
+        Ok(Grant {
+            model: PricedModel {
+                provider: "p".into(),
+                model: model.to_owned(),
+                prices,
+                context_window: Some(200_000),
+                max_output_tokens: Some(1_000),
+                strength: None,
+            },
+            provider_key: "team/p".into(),
+            provider: serde_json::from_value::<ProviderSpec>(provider).unwrap(),
+            key: Some(SecretString::from(KEY)),
+            prices: "table".into(),
+            sampling: Sampling { temperature: rules.temperature },
+            holders: vec![holder],
+            priority: rules.priorities.get(&party.work_order).copied().unwrap_or_default(),
+        })
+    }
+
+    fn models(&self, party: &Party, _: Protocol) -> Result<Vec<String>, Reason> {
+        self.standing(party).map(|()| vec!["scripted".to_owned()])
+    }
+}
+
+/// A gateway in front of a scripted upstream.
+pub struct Bench {
+    pub rules: Rules,
+    pub upstream: Upstream,
+    pub ledger: Ledger,
+    pub metrics: Metrics,
+    pub address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Bench {
+    pub async fn start(script: &Value) -> Self {
+        let script = Script::read(&script.to_string()).unwrap();
+        let upstream = Upstream::start(script).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/ledger.db", folder.path().display());
+        migrations::up(&url).await.unwrap();
+        let ledger = Ledger::open(&url, "test", Timestamp::now()).await.unwrap();
+        let metrics = Metrics::new("test").unwrap();
+        let rules = Rules::default();
+        rules.change(|rules| {
+            rules.base_url = upstream.url();
+            rules.provider = json!({"limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000}});
+        });
+        let gateway = Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), Clients::new(None).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(gateway.serve(listener, std::future::pending()));
+        Self { rules, upstream, ledger, metrics, address, _folder: folder }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends a request as the World `w` of an order.
+    pub async fn post(&self, order: &str, path: &str, body: Value) -> reqwest::Response {
+        client().post(self.url(path)).bearer_auth(format!("{order}/w")).body(body.to_string()).send().await.unwrap()
+    }
+
+    /// Waits until nothing is under way, and returns what an order has spent and in how many calls.
+    pub async fn settled(&self, order: &str) -> (Money, u64) {
+        eventually(async || self.ledger.under_way().await.unwrap() == 0).await;
+        let worlds = self.ledger.spending_of_order(&format!("uid-{order}")).await.unwrap();
+        let all = worlds.values().fold(manyworlds_ledger::Spending::default(), |sum, one| sum.plus(*one));
+        let account = self.ledger.account(&format!("order/uid-{order}"), None).await.unwrap();
+        assert_eq!((account.spent.cost, account.reserved.cost), (all.cost, Money::default()), "both count the same");
+        (all.cost, all.calls)
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+}
+
+pub async fn eventually(condition: impl AsyncFn() -> bool) {
+    for _ in 0..500 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the condition did not come true within five seconds");
+}
+
+pub fn dollars(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+/// A script in which every model answers the same.
+pub fn always(reply: &Value) -> Value {
+    json!({"models": {"*": [{"reply": reply}]}})
+}
