@@ -1,0 +1,159 @@
+//! The gateway without Kubernetes, for measurements and for tests with clients that exist: who may call what stands in a file.
+//!
+//! ```json
+//! {"ledger": "/tmp/ledger.db",
+//!  "providers": {"main": {"key": "sk-...", "spec": {"protocol": "OpenAI", "baseUrl": "http://127.0.0.1:9000/v1",
+//!                "models": [{"name": "scripted", "prices": {"input": "1.00", "output": "2.00"}}]}}},
+//!  "tokens": {"token-of-a-world": {"workOrder": "order", "world": "order-w1", "temperature": 0.2, "maxCost": "5.00"}}}
+//! ```
+//!
+//! It prints `{"listening": "http://127.0.0.1:<port>"}` and serves until it is ended. A token may call every model of every
+//! Provider. Everything else is as it is installed: the ledger on disk, limits, budgets, breakers and settlements.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use jiff::Timestamp;
+use manyworlds_api::Money;
+use manyworlds_api::provider::{Protocol, ProviderSpec};
+use manyworlds_gateway::access::{Access, Grant, Sampling};
+use manyworlds_gateway::refusal::Reason;
+use manyworlds_gateway::{Clients, Gateway};
+use manyworlds_ledger::{Holder, Ledger, Party, migrations};
+use manyworlds_planner::policy::budget::Allowed;
+use manyworlds_planner::policy::models::{self, NamedProvider};
+use manyworlds_planner::policy::price_table::PriceTable;
+use manyworlds_telemetry::Metrics;
+use mimalloc::MiMalloc;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+// As the operator, which the gateway is a part of.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+const NAMESPACE: &str = "standalone";
+
+/// What the file says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    /// Where to listen; a free port of the loopback address without it.
+    listen: Option<SocketAddr>,
+    /// The ledger's SQLite file. It is made where there is none.
+    ledger: PathBuf,
+    /// Providers by name.
+    providers: BTreeMap<String, KeyedProvider>,
+    /// Worlds by token.
+    tokens: BTreeMap<String, Caller>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyedProvider {
+    key: Option<String>,
+    spec: ProviderSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Caller {
+    work_order: String,
+    world: String,
+    #[serde(default)]
+    temperature: Option<f64>,
+    #[serde(default)]
+    priority: i32,
+    #[serde(default)]
+    max_cost: Option<Money>,
+}
+
+/// Answers from the file alone.
+struct Listed {
+    providers: BTreeMap<String, KeyedProvider>,
+    callers: BTreeMap<String, Caller>,
+    prices: PriceTable,
+}
+
+impl Listed {
+    fn caller(&self, party: &Party) -> Result<&Caller, Reason> {
+        let same = |caller: &&Caller| caller.work_order == party.work_order && caller.world == party.world;
+        self.callers.values().find(same).ok_or(Reason::Token)
+    }
+
+    fn speaking(&self, protocol: Protocol) -> Vec<NamedProvider<'_>> {
+        let all = self.providers.iter().map(|(name, provider)| NamedProvider { name, spec: &provider.spec });
+        all.filter(|provider| provider.spec.protocol == protocol).collect()
+    }
+}
+
+impl Access for Listed {
+    async fn party(&self, token: &SecretString) -> Result<Party, Reason> {
+        let caller = self.callers.get(token.expose_secret()).ok_or(Reason::Token)?;
+        Ok(Party {
+            namespace: NAMESPACE.to_owned(),
+            work_order: caller.work_order.clone(),
+            order_uid: caller.work_order.clone(),
+            world: caller.world.clone(),
+            world_uid: caller.world.clone(),
+            attempt: 1,
+        })
+    }
+
+    fn standing(&self, party: &Party) -> Result<(), Reason> {
+        self.caller(party).map(drop)
+    }
+
+    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
+        let caller = self.caller(party)?;
+        let found = models::find(&self.speaking(protocol), &self.prices, model);
+        let priced = found.map_err(|_| Reason::Model(model.to_owned()))?;
+        let provider = self.providers.get(&priced.provider).ok_or_else(|| Reason::Model(model.to_owned()))?;
+        let order = Holder {
+            key: format!("order/{}", party.order_uid),
+            name: "order".to_owned(),
+            allowed: Allowed { cost: caller.max_cost, tokens: None },
+            period_start: None,
+        };
+        Ok(Grant {
+            provider_key: format!("{NAMESPACE}/{}", priced.provider),
+            model: priced,
+            provider: provider.spec.clone(),
+            key: provider.key.clone().map(SecretString::from),
+            prices: self.prices.date().to_owned(),
+            sampling: Sampling { temperature: caller.temperature },
+            holders: vec![order],
+            priority: caller.priority,
+        })
+    }
+
+    fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<String>, Reason> {
+        let providers = self.speaking(protocol);
+        Ok(providers.iter().flat_map(|provider| &provider.spec.models).map(|model| model.name.clone()).collect())
+    }
+}
+
+// One thread, as the operator gives the gateway.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let path = env::args().nth(1).ok_or("usage: standalone <file>.json")?;
+    let config: Config =
+        serde_json::from_str(&fs::read_to_string(&path)?).map_err(|error| format!("{path}: {error}"))?;
+    let url = format!("sqlite://{}", config.ledger.display());
+    migrations::up(&url).await?;
+    let ledger = Ledger::open(&url, "standalone", Timestamp::now()).await?;
+    let listed = Listed { providers: config.providers, callers: config.tokens, prices: PriceTable::listed()? };
+    let gateway = Gateway::new(listed, ledger, Metrics::new("standalone")?, Clients::new(None)?);
+    let listener = TcpListener::bind(config.listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
+    #[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]
+    {
+        println!("{}", json!({"listening": format!("http://{}", listener.local_addr()?)}));
+    }
+    gateway.serve(listener, std::future::pending()).await;
+    Ok(())
+}
