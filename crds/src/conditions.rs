@@ -208,6 +208,8 @@ words! {
         Ready,
         /// The price of a model is not known.
         PriceUnknown,
+        /// A model that the order names cannot be called.
+        ModelUnavailable,
         /// No call has been made yet.
         NotCalled,
         /// Calls are answered.

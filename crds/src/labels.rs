@@ -24,6 +24,10 @@ pub const TOKEN_AUDIENCE: &str = "manyworlds";
 pub const TOKEN_DIRECTORY: &str = "/var/run/secrets/manyworlds/token";
 /// Name of the token's file in [`TOKEN_DIRECTORY`].
 pub const TOKEN_FILE: &str = "token";
+/// Audience of the token with which a World's worker speaks to the gateway, and to nobody else.
+pub const GATEWAY_AUDIENCE: &str = "manyworlds-gateway";
+/// Where that token is mounted, in `work` only. Its file is [`TOKEN_FILE`] too.
+pub const GATEWAY_TOKEN_DIRECTORY: &str = "/var/run/secrets/manyworlds/gateway";
 /// Where `prepare` finds the credential of the repository.
 pub const CREDENTIAL_DIRECTORY: &str = "/var/run/secrets/manyworlds/repository";
 
@@ -56,6 +60,8 @@ pub const ENV_WORLD: &str = "MANYWORLDS_WORLD";
 pub const ENV_ATTEMPT: &str = "MANYWORLDS_ATTEMPT";
 /// Environment variable: where the operator's HTTP API is.
 pub const ENV_SERVICE_URL: &str = "MANYWORLDS_SERVICE_URL";
+/// Environment variable: where the gateway is, for `work` only, and only where the World has a model.
+pub const ENV_GATEWAY_URL: &str = "MANYWORLDS_GATEWAY_URL";
 /// Environment variable: bytes of disk that the World may fill, for `work` and `evaluate`.
 pub const ENV_DISK_BYTES: &str = "MANYWORLDS_DISK_BYTES";
 

@@ -125,6 +125,9 @@ impl Default for WorldSettings {
 pub struct WorkerSettings {
     /// Plugin.
     pub plugin: String,
+    /// Model of agents that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -141,8 +144,8 @@ pub struct WorkerSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        let Worker { plugin, image, command, env, phase_timeouts: _, pod_template } = Worker::default();
-        Self { plugin, image, command, env, pod_template }
+        let Worker { plugin, model, image, command, env, phase_timeouts: _, pod_template } = Worker::default();
+        Self { plugin, model, image, command, env, pod_template }
     }
 }
 
@@ -155,7 +158,7 @@ impl OrderDocument {
             source,
             task,
             worlds: Worlds { min, parallelism, sizing, variants },
-            worker: Worker { plugin, image, command, env, phase_timeouts, pod_template },
+            worker: Worker { plugin, model, image, command, env, phase_timeouts, pod_template },
             evaluation,
             council,
             retry,
@@ -179,7 +182,7 @@ impl OrderDocument {
             phase_timeout: phase_timeouts,
             agents: variants,
             world: WorldSettings { min, parallelism, sizing },
-            worker: WorkerSettings { plugin, image, command, env, pod_template },
+            worker: WorkerSettings { plugin, model, image, command, env, pod_template },
             evaluation,
             council,
             retry,
@@ -207,7 +210,7 @@ impl OrderDocument {
             phase_timeout,
             agents,
             world: WorldSettings { min, parallelism, sizing },
-            worker: WorkerSettings { plugin, image, command, env, pod_template },
+            worker: WorkerSettings { plugin, model, image, command, env, pod_template },
             evaluation,
             council,
             retry,
@@ -226,7 +229,7 @@ impl OrderDocument {
             source,
             task,
             worlds: Worlds { min, parallelism, sizing, variants: agents },
-            worker: Worker { plugin, image, command, env, phase_timeouts: phase_timeout, pod_template },
+            worker: Worker { plugin, model, image, command, env, phase_timeouts: phase_timeout, pod_template },
             evaluation,
             council,
             retry,

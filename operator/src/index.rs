@@ -15,7 +15,7 @@ use kube::core::ObjectMeta;
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::{ObservedNode, ObservedPod, Placement, Presence, Readiness};
 use manyworlds_planner::policy::capacity::{Capacity, Request, Resources};
-use manyworlds_planner::{Grant, Settings, Snapshot};
+use manyworlds_planner::{Grant, ModelUse, Settings, Snapshot};
 
 pub(crate) use census::Census;
 
@@ -242,7 +242,7 @@ impl Index {
 
     /// Returns everything that a decision about an order is based on, as far as it has been seen.
     ///
-    /// The writes that may show progress are for the caller to fill in.
+    /// The writes that may show progress, and the use of models, are for the caller to fill in.
     pub(crate) fn snapshot(&self, key: &OrderKey, now: Timestamp, settings: &Arc<Settings>) -> Option<Snapshot> {
         let seen = self.lock();
         let entry = seen.orders.get(key)?;
@@ -260,6 +260,7 @@ impl Index {
             lost_nodes,
             status_written: entry.status_written,
             progress_writes: 0,
+            models: ModelUse::default(),
             settings: settings.clone(),
         })
     }

@@ -13,10 +13,15 @@ use crate::Duration;
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
-    /// Which plugin works: `command` runs `command` in the worktree, `echo` makes one small commit and is the template for plugins of your own; any other name is a program `manyworlds-worker-<name>` in the image.
+    /// Which plugin works: `coder` changes the code by the model's advice and needs one, `command` runs `command` in the worktree, `echo` makes one small commit and is the template for plugins of your own; any other name is a program `manyworlds-worker-<name>` in the image.
     #[serde(default = "echo")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub plugin: String,
+
+    /// The model of every variant that names none. A model is one of a Provider in the order's namespace, as `<model>` or `<provider>/<model>`; the worker calls it through the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub model: Option<String>,
 
     /// Image that the worker and the gates run in. Without it they run in the runner's own, which has git and a shell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +52,7 @@ impl Default for Worker {
     fn default() -> Self {
         Self {
             plugin: echo(),
+            model: None,
             image: None,
             command: Vec::new(),
             env: Vec::new(),

@@ -148,6 +148,7 @@ fn worker() -> impl Strategy<Value = Worker> {
     (word(), of(word()), command(), environment(), timeouts, of(pod_template())).prop_map(
         |(plugin, image, command, env, phase_timeouts, pod_template)| Worker {
             plugin,
+            model: image.as_ref().map(|image| format!("{image}-model")),
             image,
             command,
             env,

@@ -65,6 +65,21 @@ pub struct AttemptEnd {
     pub remains: Remains,
 }
 
+impl AttemptState {
+    /// Returns the attempt as it counts where a budget is used up: a worker that fails then was refused, and had no chance.
+    pub(crate) fn without_money(mut self, what: &str) -> Self {
+        if let Self::Ended(end) = &mut self
+            && let Some(failure) = &mut end.failure
+            && failure.class == FailureClass::Worker
+        {
+            failure.class = FailureClass::Cancelled;
+            failure.reason = Reason::BudgetExhausted;
+            failure.message = format!("{what} was used up; {}", failure.message);
+        }
+        self
+    }
+}
+
 /// Whether the pod of an ended attempt has to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remains {

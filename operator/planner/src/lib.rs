@@ -19,4 +19,4 @@ mod world;
 
 pub use order::{Survey, survey};
 pub use plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
-pub use snapshot::{Grant, Settings, Snapshot};
+pub use snapshot::{Exhausted, Grant, ModelUse, Settings, Snapshot};

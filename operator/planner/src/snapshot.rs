@@ -1,9 +1,10 @@
 //! The owned input of one decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Duration, WorkOrder, World};
 
 use crate::observation::ObservedPod;
@@ -29,8 +30,30 @@ pub struct Snapshot {
     ///
     /// [`Plan::progress_writes`]: crate::Plan::progress_writes
     pub progress_writes: u32,
+    /// What is known of the order's use of models.
+    pub models: ModelUse,
     /// Settings of the operator.
     pub settings: Arc<Settings>,
+}
+
+/// What is known of an order's use of models.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelUse {
+    /// Why a model that the order names cannot be called, in one sentence.
+    pub problem: Option<String>,
+    /// What each World has used, by its uid.
+    pub usage: BTreeMap<String, Usage>,
+    /// The budget of which nothing is left.
+    pub exhausted: Option<Exhausted>,
+}
+
+/// A budget of which nothing is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// In words, such as `the order's budget of 5.00 dollars`.
+    pub what: String,
+    /// What becomes of the order.
+    pub on_exceeded: BudgetExceeded,
 }
 
 /// What an order may start now, decided over all orders by [`crate::policy::capacity::Capacity`].
@@ -57,6 +80,8 @@ pub struct Settings {
     pub runner_image: String,
     /// Where Worlds reach the operator.
     pub service_url: String,
+    /// Where Worlds reach the gateway; absent where there is none.
+    pub gateway_url: Option<String>,
     /// How long a pod may take to start before the attempt is given up and its slot is freed.
     pub start_timeout: Duration,
     /// How long a status whose counts alone have changed is held back, so that many changes make one write.
@@ -69,6 +94,7 @@ impl Settings {
         Self {
             runner_image,
             service_url,
+            gateway_url: None,
             start_timeout: Duration::from_minutes(2),
             progress_interval: Duration::from_seconds(5),
         }

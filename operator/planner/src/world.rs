@@ -319,8 +319,8 @@ pub(crate) fn cut(status: &mut WorldStatus, message: &str, now: Timestamp) {
     status.eligible = Some(false);
 }
 
-/// Ends the current attempt of a World because its order was suspended.
-pub(crate) fn suspend(step: &mut WorldStep<'_>, now: Timestamp) {
+/// Ends the current attempt of a World because its order is held.
+pub(crate) fn suspend(step: &mut WorldStep<'_>, reason: Reason, message: &str, now: Timestamp) {
     let Some(pod) = step.pod else { return };
     let status = &mut step.status;
     status.attempt_count += 1;
@@ -330,17 +330,17 @@ pub(crate) fn suspend(step: &mut WorldStep<'_>, now: Timestamp) {
         node: pod.node.as_deref().map(str::to_owned),
         exit_code: None,
         class: Some(FailureClass::Cancelled),
-        reason: Reason::Suspended.as_str().to_owned(),
-        message: "the order was suspended".to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.to_owned(),
         counted: false,
         start_time: pod.created.map(Time),
         finish_time: Some(Time(now)),
     });
     let surplus = status.attempts.len().saturating_sub(REMEMBERED_ATTEMPTS);
     status.attempts.drain(..surplus);
-    set_stage_conditions(status, WorldStage::Suspended, Reason::Suspended, "the order is suspended", now);
+    set_stage_conditions(status, WorldStage::Suspended, reason, message, now);
     status.stage = Some(WorldStage::Suspended);
-    status.message = Some("the order is suspended".to_owned());
+    status.message = Some(message.to_owned());
     step.change = Change::AttemptEnded;
 }
 

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::work_order::BudgetExceeded;
 
 use crate::policy::{deadlines, support};
 use crate::quantity::QuantityError;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Exhausted, Snapshot};
 use crate::support::Earliest;
 use crate::world::{Phase, WorldStep};
 
@@ -18,12 +19,39 @@ pub(super) enum Course {
     Expire(Option<Timestamp>),
     /// Worlds of an earlier order of the same name go first: name and uid of each.
     CleanUp(Vec<(String, String)>),
-    /// It is suspended.
-    Hold,
+    /// It is suspended, or nothing is left of a budget.
+    Hold(Hold),
+    /// It cannot begin yet, for this reason and with this sentence.
+    Await(Reason, String),
     /// It ends.
     End(End),
     /// It goes on.
     Go,
+}
+
+/// Why an order is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// A person suspended it.
+    Suspended,
+    /// Nothing is left of a budget, which is described here.
+    BudgetExhausted(String),
+}
+
+impl Hold {
+    /// Returns the reason and what people are told.
+    pub(super) fn said(&self) -> (Reason, String) {
+        match self {
+            Self::Suspended => (
+                Reason::Suspended,
+                "the order is suspended; set spec.suspend to false, or use 'kubectl worlds resume'".to_owned(),
+            ),
+            Self::BudgetExhausted(what) => (
+                Reason::BudgetExhausted,
+                format!("{what} is used up; the order goes on by itself once it is raised or its next period begins"),
+            ),
+        }
+    }
 }
 
 /// How an order ends.
@@ -50,6 +78,7 @@ impl End {
             Self::Judged { reason: Reason::ActiveDeadlineExceeded } => {
                 "the order's active deadline has passed".to_owned()
             }
+            Self::Judged { reason: Reason::BudgetExhausted } => "the budget is used up".to_owned(),
             Self::Judged { .. } => "there were enough good results before this World had one".to_owned(),
             Self::Failed { message, .. } => format!("the order ended: {message}"),
         }
@@ -74,6 +103,9 @@ pub(super) fn choose(snapshot: &Snapshot, steps: &[WorldStep<'_>], size: Option<
     if let Some(message) = support::unsupported(spec) {
         return failed(Reason::NotSupported, message);
     }
+    if let Some(message) = support::without_model(spec) {
+        return failed(Reason::InvalidSpecification, message);
+    }
     if let Some(error) = size {
         return failed(Reason::InvalidSpecification, format!("worlds.sizing.perWorld: {error}"));
     }
@@ -93,9 +125,22 @@ pub(super) fn choose(snapshot: &Snapshot, steps: &[WorldStep<'_>], size: Option<
         return Course::End(End::Judged { reason: Reason::EarlyTermination });
     }
     if spec.suspend {
-        return Course::Hold;
+        return Course::Hold(Hold::Suspended);
     }
-    overdue(snapshot, steps).unwrap_or(Course::Go)
+    if let Some(overdue) = overdue(snapshot, steps) {
+        return overdue;
+    }
+    if let Some(Exhausted { what, on_exceeded }) = &snapshot.models.exhausted {
+        return match on_exceeded {
+            BudgetExceeded::Pause => Course::Hold(Hold::BudgetExhausted(what.clone())),
+            BudgetExceeded::Stop => Course::End(End::Judged { reason: Reason::BudgetExhausted }),
+        };
+    }
+    let begun = steps.iter().any(|step| step.world.is_some());
+    match &snapshot.models.problem {
+        Some(problem) if !begun => Course::Await(Reason::ModelUnavailable, problem.clone()),
+        Some(_) | None => Course::Go,
+    }
 }
 
 fn reason_of(step: &WorldStep<'_>) -> Option<Reason> {

@@ -11,8 +11,8 @@ mod status;
 use std::sync::Arc;
 
 use manyworlds_api::conditions::{OrderCondition, Truth, truth};
-use manyworlds_api::labels;
 use manyworlds_api::work_order::SizingMode;
+use manyworlds_api::{Duration, labels};
 
 use crate::attempt::{AttemptState, NodeState, Remains, observe};
 use crate::observation::{Placement, Presence, StageState};
@@ -22,7 +22,10 @@ use crate::policy::deadlines::signed;
 use crate::snapshot::{Grant, Snapshot};
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldStep};
-use course::Course;
+use course::{Course, Hold};
+
+/// How often an order is looked at that waits for a model or for a budget. Changes of the order itself are seen at once.
+const MODEL_INTERVAL: Duration = Duration::from_seconds(5);
 
 /// What has happened to one order since its status was written, and what follows from it.
 #[derive(Debug)]
@@ -68,7 +71,15 @@ fn step<'a>(snapshot: &'a Snapshot, unopened: WorldStep<'a>) -> WorldStep<'a> {
         let node = if lost { NodeState::Lost } else { NodeState::Answers };
         observe(pod, node, &snapshot.settings, snapshot.now)
     });
-    world::advance(&order.spec, unopened, world, pod, attempt, snapshot.now)
+    let attempt = match &snapshot.models.exhausted {
+        Some(exhausted) => attempt.without_money(&exhausted.what),
+        None => attempt,
+    };
+    let mut step = world::advance(&order.spec, unopened, world, pod, attempt, snapshot.now);
+    if let Some(usage) = snapshot.models.usage.get(uid) {
+        step.status.usage = Some(usage.clone());
+    }
+    step
 }
 
 impl Survey<'_> {
@@ -115,7 +126,11 @@ impl Survey<'_> {
                 plan.effects.extend(stale.into_iter().map(|(name, uid)| Effect::DeleteWorld { name, uid }));
                 status::awaiting_cleanup(self.snapshot, &self.steps, &mut plan);
             }
-            Course::Hold => self.hold(&mut plan),
+            Course::Hold(hold) => self.hold(&hold, &mut plan, &mut earliest),
+            Course::Await(reason, message) => {
+                status::awaiting(self.snapshot, &self.steps, (reason, &message), &mut plan);
+                earliest.note(self.snapshot.now + signed(MODEL_INTERVAL));
+            }
             Course::End(end) => self.end(&end, &mut plan),
             Course::Go => self.go(grant, &mut plan, &mut earliest),
         }
@@ -134,15 +149,25 @@ impl Survey<'_> {
         }
     }
 
-    fn hold(mut self, plan: &mut Plan) {
+    fn hold(mut self, hold: &Hold, plan: &mut Plan, earliest: &mut Earliest) {
+        let (reason, message) = hold.said();
+        let mut spared = Vec::new();
         for step in &mut self.steps {
-            if step.phase == Phase::Active {
-                world::suspend(step, self.snapshot.now);
+            // A World that is being judged spends nothing more.
+            let judged = step.pod.is_some_and(|pod| matches!(pod.stages.evaluate, StageState::Running { .. }));
+            if matches!(hold, Hold::BudgetExhausted(_)) && judged {
+                spared.extend(step.pod.map(|pod| pod.name.clone()));
+            } else if step.phase == Phase::Active {
+                world::suspend(step, reason, &message, self.snapshot.now);
             }
         }
         self.write_worlds(plan);
         self.sweep(plan);
-        status::suspended(self.snapshot, &self.steps, plan);
+        plan.effects.retain(|effect| !matches!(effect, Effect::DeletePod { name, .. } if spared.contains(name)));
+        status::held(self.snapshot, &self.steps, (reason, &message), plan);
+        if matches!(hold, Hold::BudgetExhausted(_)) {
+            earliest.note(self.snapshot.now + signed(MODEL_INTERVAL));
+        }
     }
 
     fn end(mut self, end: &course::End, plan: &mut Plan) {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened, truth};
-use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, WorldCounts};
+use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, Usage, WorldCounts};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Money, WorkOrderStatus};
 
@@ -33,19 +33,35 @@ pub(super) fn awaiting_cleanup(snapshot: &Snapshot, steps: &[WorldStep<'_>], pla
     publish(snapshot, status, plan);
 }
 
-/// The status of a suspended order.
-pub(super) fn suspended(snapshot: &Snapshot, steps: &[WorldStep<'_>], plan: &mut Plan) {
-    let message = "the order is suspended; set spec.suspend to false, or use 'kubectl worlds resume'";
+/// The status of an order that cannot begin until somebody does something.
+pub(super) fn awaiting(snapshot: &Snapshot, steps: &[WorldStep<'_>], why: (Reason, &str), plan: &mut Plan) {
+    let (reason, message) = why;
+    let mut status = base(snapshot, steps, &[]);
+    status.summary = Some(reason.as_str().to_owned());
+    status.message = Some(shortened(message, LONGEST_MESSAGE));
+    let lines: [Line<'_>; 4] = [
+        (OrderCondition::Admitted, Truth::False, reason, message),
+        (OrderCondition::Succeeded, Truth::Unknown, reason, message),
+        (OrderCondition::Stalled, Truth::True, reason, message),
+        (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
+    ];
+    set_all(&mut status, snapshot, &lines);
+    publish(snapshot, status, plan);
+}
+
+/// The status of an order that is held: suspended, or without money.
+pub(super) fn held(snapshot: &Snapshot, steps: &[WorldStep<'_>], why: (Reason, &str), plan: &mut Plan) {
+    let (reason, message) = why;
     let mut status = base(snapshot, steps, &[]);
     if !is_held(&status) {
         status.active_seconds_before_suspension = Some(active_seconds(&status, snapshot.now));
         status.resume_time = None;
     }
-    status.summary = Some(Reason::Suspended.as_str().to_owned());
+    status.summary = Some(reason.as_str().to_owned());
     status.message = Some(message.to_owned());
     let lines: [Line<'_>; 3] = [
-        (OrderCondition::Admitted, Truth::False, Reason::Suspended, message),
-        (OrderCondition::Succeeded, Truth::Unknown, Reason::Suspended, message),
+        (OrderCondition::Admitted, Truth::False, reason, message),
+        (OrderCondition::Succeeded, Truth::Unknown, reason, message),
         (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
     ];
     set_all(&mut status, snapshot, &lines);
@@ -203,7 +219,7 @@ fn winner_message(status: &WorkOrderStatus, all: usize) -> String {
 
 const fn lost_reason(reason: Reason) -> Reason {
     match reason {
-        Reason::ActiveDeadlineExceeded => reason,
+        Reason::ActiveDeadlineExceeded | Reason::BudgetExhausted => reason,
         _ => Reason::NoEligibleWorld,
     }
 }
@@ -217,7 +233,11 @@ fn lost_message(
 ) -> String {
     let each: Vec<String> =
         status.ranking.iter().map(|ranked| format!("{}: {}", ranked.world, ranked.reason)).collect();
-    let late = if reason == Reason::ActiveDeadlineExceeded { "deadlines.active passed; " } else { "" };
+    let late = match reason {
+        Reason::ActiveDeadlineExceeded => "deadlines.active passed; ",
+        Reason::BudgetExhausted => "the budget is used up; ",
+        _ => "",
+    };
     let count = if eligible == 0 {
         format!("none of {} Worlds is eligible", steps.len())
     } else {
@@ -240,7 +260,22 @@ fn base(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[usize]) -> Wor
         status.base_commit = steps.iter().find_map(|step| step.status.base_commit.clone());
     }
     status.artifacts = artifacts(steps);
+    if !snapshot.models.usage.is_empty() {
+        status.usage = Some(total(snapshot.models.usage.values()));
+    }
     status
+}
+
+fn total<'a>(all: impl Iterator<Item = &'a Usage>) -> Usage {
+    let mut sum = Usage::default();
+    for usage in all {
+        sum.cost = Money::from_trillionths(sum.cost.trillionths().saturating_add(usage.cost.trillionths()));
+        sum.input_tokens = sum.input_tokens.saturating_add(usage.input_tokens);
+        sum.output_tokens = sum.output_tokens.saturating_add(usage.output_tokens);
+        sum.cached_tokens = sum.cached_tokens.saturating_add(usage.cached_tokens);
+        sum.calls = sum.calls.saturating_add(usage.calls);
+    }
+    sum
 }
 
 fn counts(steps: &[WorldStep<'_>], starting: &[usize]) -> WorldCounts {

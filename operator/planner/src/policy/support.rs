@@ -16,11 +16,28 @@ pub fn unsupported(spec: &WorkOrderSpec) -> Option<String> {
         ("spec.delivery.mode", "set it to None and fetch the winner with 'kubectl worlds patch'")
     } else if spec.task.mode != TaskMode::Build {
         ("spec.task.mode", "set it to Build")
-    } else if spec.budget.as_ref().is_some_and(|budget| budget.budget_ref.is_some()) {
-        ("spec.budget.budgetRef", "leave it out")
     } else {
         return None;
     };
     let (field, advice) = found;
     Some(format!("this version does not carry out {field}; {advice}"))
+}
+
+/// The plugin that cannot work without a model.
+const CODER: &str = "coder";
+
+/// Returns what is missing where the order's worker needs a model and a World has none.
+pub fn without_model(spec: &WorkOrderSpec) -> Option<String> {
+    let needs = spec.worker.plugin == CODER && spec.worker.model.is_none();
+    let variant = spec.worlds.variants.iter().find(|variant| needs && variant.model.is_none())?;
+    Some(format!("the plugin {CODER} needs a model, and the World {} has none; set worker.model", variant.name))
+}
+
+/// Returns the models that an order's Worlds call, each once.
+pub fn models(spec: &WorkOrderSpec) -> Vec<&str> {
+    let named = spec.worlds.variants.iter().filter_map(|variant| variant.model.as_ref().or(spec.worker.model.as_ref()));
+    let mut models: Vec<_> = named.map(String::as_str).collect();
+    models.sort_unstable();
+    models.dedup();
+    models
 }

@@ -20,10 +20,10 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 pub fn network_policy(
     namespace: &str,
     operator_namespace: &str,
-    operator_port: u16,
+    operator_ports: &[u16],
     repositories: &[NetworkPolicyEgressRule],
 ) -> NetworkPolicy {
-    let mut egress = vec![dns(), operator(operator_namespace, operator_port)];
+    let mut egress = vec![dns(), operator(operator_namespace, operator_ports)];
     egress.extend_from_slice(repositories);
     NetworkPolicy {
         metadata: ObjectMeta {
@@ -53,10 +53,10 @@ fn dns() -> NetworkPolicyEgressRule {
     NetworkPolicyEgressRule { ports: Some(ports), to: Some(vec![in_namespace("kube-system", None)]) }
 }
 
-fn operator(namespace: &str, operator_port: u16) -> NetworkPolicyEgressRule {
+fn operator(namespace: &str, operator_ports: &[u16]) -> NetworkPolicyEgressRule {
     let pods = BTreeMap::from([("app.kubernetes.io/name".to_owned(), "manyworlds".to_owned())]);
     NetworkPolicyEgressRule {
-        ports: Some(vec![port("TCP", operator_port)]),
+        ports: Some(operator_ports.iter().map(|number| port("TCP", *number)).collect()),
         to: Some(vec![in_namespace(namespace, Some(pods))]),
     }
 }

@@ -36,6 +36,7 @@ const RUNNER_VOLUME: &str = "runner";
 const WORK_VOLUME: &str = "work";
 const EVALUATION_VOLUME: &str = "evaluation";
 const TOKEN_VOLUME: &str = "token";
+const GATEWAY_TOKEN_VOLUME: &str = "gateway-token";
 const CREDENTIAL_VOLUME: &str = "repository-credential";
 /// Prefix of the names of volumes that the order adds, so that they cannot hide one of ours.
 const EXTRA_VOLUME_PREFIX: &str = "extra-";
@@ -79,10 +80,10 @@ fn pod_spec(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings,
         restart_policy: Some("Never".to_owned()),
         init_containers: Some(vec![
             prepare(order, world, &environment, &resources, settings),
-            work(world, template, &environment, &resources),
+            work(world, template, &environment, &resources, settings),
         ]),
         containers: vec![evaluate(order, world, template, &environment, &resources)],
-        volumes: Some(volumes(order, world, template)),
+        volumes: Some(volumes(order, world, template, settings)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         active_deadline_seconds: i64::try_from(most.sum::<u64>().div_ceil(1000)).ok(),
@@ -232,7 +233,18 @@ fn prepare(
     container(labels::PREPARE, &settings.runner_image, program, env, mounts, resources)
 }
 
-fn work(world: &World, template: &PodTemplate, environment: &[EnvVar], resources: &ResourceRequirements) -> Container {
+/// Returns where the gateway is, for a World that has a model.
+fn gateway<'a>(world: &World, settings: &'a Settings) -> Option<&'a str> {
+    world.spec.variant.model.as_ref().and(settings.gateway_url.as_deref())
+}
+
+fn work(
+    world: &World,
+    template: &PodTemplate,
+    environment: &[EnvVar],
+    resources: &ResourceRequirements,
+    settings: &Settings,
+) -> Container {
     let mut mounts = vec![
         mount(ORDER_VOLUME, labels::ORDER_DIRECTORY, Access::Read),
         mount(RUNNER_VOLUME, labels::RUNNER_DIRECTORY, Access::Read),
@@ -240,8 +252,13 @@ fn work(world: &World, template: &PodTemplate, environment: &[EnvVar], resources
         mount(&scratch(labels::WORK), "/tmp", Access::Write),
     ];
     mounts.extend(template.volumes.iter().map(extra_mount));
+    let mut env = with_disk(environment, world);
+    if let Some(url) = gateway(world, settings) {
+        env.push(variable(labels::ENV_GATEWAY_URL, url.to_owned()));
+        mounts.push(mount(GATEWAY_TOKEN_VOLUME, labels::GATEWAY_TOKEN_DIRECTORY, Access::Read));
+    }
     let program = format!("{}/{}", labels::RUNNER_DIRECTORY, labels::RUNNER_FILE);
-    container(labels::WORK, &world.spec.blueprint.image, program, with_disk(environment, world), mounts, resources)
+    container(labels::WORK, &world.spec.blueprint.image, program, env, mounts, resources)
 }
 
 fn evaluate(
@@ -315,13 +332,16 @@ fn scratch(container: &str) -> String {
     format!("{container}-tmp")
 }
 
-fn volumes(order: &WorkOrder, world: &World, template: &PodTemplate) -> Vec<Volume> {
+fn volumes(order: &WorkOrder, world: &World, template: &PodTemplate, settings: &Settings) -> Vec<Volume> {
     let limit = &world.spec.blueprint.resources.ephemeral_storage;
     let own = [ORDER_VOLUME, RUNNER_VOLUME, WORK_VOLUME, EVALUATION_VOLUME].map(str::to_owned);
     let scratches = [labels::PREPARE, labels::WORK, labels::EVALUATE].map(scratch);
     let mut volumes: Vec<Volume> =
         own.into_iter().chain(scratches).map(|name| empty_directory(name, Some(limit.clone()))).collect();
-    volumes.push(token_volume());
+    volumes.push(token_volume(TOKEN_VOLUME, labels::TOKEN_AUDIENCE));
+    if gateway(world, settings).is_some() {
+        volumes.push(token_volume(GATEWAY_TOKEN_VOLUME, labels::GATEWAY_AUDIENCE));
+    }
     if let Some(secret) = &order.spec.source.git.secret_ref {
         volumes.push(Volume {
             name: CREDENTIAL_VOLUME.to_owned(),
@@ -343,14 +363,14 @@ fn empty_directory(name: String, size_limit: Option<Quantity>) -> Volume {
     Volume { name, empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit }), ..Volume::default() }
 }
 
-fn token_volume() -> Volume {
+fn token_volume(name: &str, audience: &str) -> Volume {
     let token = ServiceAccountTokenProjection {
-        audience: Some(labels::TOKEN_AUDIENCE.to_owned()),
+        audience: Some(audience.to_owned()),
         expiration_seconds: Some(TOKEN_SECONDS),
         path: labels::TOKEN_FILE.to_owned(),
     };
     Volume {
-        name: TOKEN_VOLUME.to_owned(),
+        name: name.to_owned(),
         projected: Some(ProjectedVolumeSource {
             default_mode: Some(0o440),
             sources: Some(vec![VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() }]),

@@ -19,7 +19,7 @@ pub fn world(order: &WorkOrder, variant: &Variant, index: usize, size: Resources
         variant: ResolvedVariant {
             name: variant.name.clone(),
             index: i32::try_from(index).unwrap_or(i32::MAX),
-            model: variant.model.clone(),
+            model: variant.model.clone().or_else(|| order.spec.worker.model.clone()),
             temperature: variant.temperature,
             prompt: variant.prompt.clone(),
         },

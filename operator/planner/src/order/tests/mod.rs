@@ -1,4 +1,5 @@
 mod model;
+mod models;
 mod progress;
 
 use manyworlds_api::Duration;

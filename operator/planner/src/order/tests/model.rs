@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::observation::{ObservedNode, ObservedPod, PodPhase, Presence, Readiness, StageState, Stages};
 use crate::policy::capacity::{Capacity, Resources};
-use crate::{Effect, Event, Plan, Settings, Snapshot, survey};
+use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, survey};
 
 pub(super) struct Model {
     pub(super) now: Timestamp,
@@ -28,6 +28,7 @@ pub(super) struct Model {
     pub(super) order_deleted: bool,
     status_written: Option<Timestamp>,
     pub(super) progress_writes: u32,
+    pub(super) models: ModelUse,
     version: u64,
 }
 
@@ -79,6 +80,7 @@ impl Model {
             order_deleted: false,
             status_written: None,
             progress_writes: u32::MAX,
+            models: ModelUse::default(),
             version: 1,
         }
     }
@@ -92,7 +94,11 @@ impl Model {
             lost_nodes: self.lost_nodes.iter().cloned().collect(),
             status_written: self.status_written,
             progress_writes: self.progress_writes,
-            settings: Arc::new(Settings::new("runner".to_owned(), "http://operator".to_owned())),
+            models: self.models.clone(),
+            settings: Arc::new(Settings {
+                gateway_url: Some("http://gateway".to_owned()),
+                ..Settings::new("runner".to_owned(), "http://operator".to_owned())
+            }),
         };
         let survey = survey(&snapshot);
         let request = survey.request(|least, placement| self.capacity.share(least, placement));

@@ -1,0 +1,152 @@
+//! Orders whose Worlds call models (W16): budgets that pause and stop, models that cannot be called, what is shown of cost.
+
+use manyworlds_api::work_order::{BudgetExceeded, Usage, WorkOrderSpec};
+use manyworlds_api::world::WorldStage;
+use manyworlds_api::{WorkOrder, labels};
+
+use super::model::{Model, specification};
+use super::{pods, started, truth};
+use crate::policy::support::models;
+use crate::resources::{pod, world};
+use crate::{Exhausted, ModelUse, Settings};
+
+fn exhausted(on_exceeded: BudgetExceeded) -> ModelUse {
+    let what = "the order's budget of 5.00 dollars".to_owned();
+    ModelUse { exhausted: Some(Exhausted { what, on_exceeded }), ..ModelUse::default() }
+}
+
+fn usage(cost: &str) -> Usage {
+    Usage { cost: cost.parse().unwrap(), input_tokens: 100, output_tokens: 10, cached_tokens: 1, calls: 2 }
+}
+
+fn with_model() -> WorkOrderSpec {
+    let mut spec = specification(&["alpha", "beta"]);
+    spec.worker.model = Some("m".to_owned());
+    spec
+}
+
+#[test]
+fn a_used_up_budget_pauses_the_order_which_goes_on_by_itself() {
+    let mut model = started(with_model(), 2);
+    model.models = exhausted(BudgetExceeded::Pause);
+    let next = model.settle();
+    assert_eq!(model.condition("Admitted"), truth("False", "BudgetExhausted"));
+    assert_eq!(model.deleted_pods.len(), 2);
+    assert!(next.is_some(), "nobody tells when a budget is raised");
+    let world = &model.worlds["fix-alpha"];
+    let status = world.status.as_ref().unwrap();
+    assert_eq!((status.stage, status.counted_attempts), (Some(WorldStage::Suspended), 0));
+    model.models = ModelUse::default();
+    model.settle();
+    assert_eq!(model.condition("Admitted"), truth("True", "Admitted"));
+    assert_eq!(pods(&model)[2..], ["fix-alpha-2", "fix-beta-2"]);
+}
+
+#[test]
+fn a_world_that_is_being_judged_is_not_paused() {
+    let mut model = started(with_model(), 2);
+    let pod = model.pods.get_mut("fix-alpha-1").unwrap();
+    pod.stages.evaluate = crate::observation::StageState::Running { since: None };
+    model.models = exhausted(BudgetExceeded::Pause);
+    model.settle();
+    assert_eq!(model.deleted_pods, ["fix-beta-1"]);
+}
+
+#[test]
+fn a_used_up_budget_ends_the_order_where_it_says_so_and_the_best_so_far_wins() {
+    let mut spec = with_model();
+    spec.worlds.min = 1;
+    let mut model = started(spec.clone(), 2);
+    model.scores("fix-alpha-1", 90, 10);
+    model.settle();
+    model.models = exhausted(BudgetExceeded::Stop);
+    model.settle();
+    assert_eq!(model.condition("Succeeded"), truth("True", "HighestScore"));
+    let mut none = started(spec, 2);
+    none.models = exhausted(BudgetExceeded::Stop);
+    none.settle();
+    assert_eq!(none.condition("Succeeded"), truth("False", "BudgetExhausted"));
+    assert!(none.order.status.unwrap().message.unwrap().contains("the budget is used up"));
+}
+
+#[test]
+fn an_order_whose_model_cannot_be_called_waits_and_says_why() {
+    let mut model = Model::new(with_model(), 2);
+    let problem = "no Provider in this namespace has the model \"m\"".to_owned();
+    model.models = ModelUse { problem: Some(problem.clone()), ..ModelUse::default() };
+    assert!(model.settle().is_some());
+    assert!(pods(&model).is_empty());
+    assert_eq!(model.condition("Admitted"), truth("False", "ModelUnavailable"));
+    assert_eq!(model.condition("Stalled"), truth("True", "ModelUnavailable"));
+    assert_eq!(model.order.status.as_ref().unwrap().message.as_ref(), Some(&problem));
+    model.models = ModelUse::default();
+    model.settle();
+    assert_eq!(model.condition("Stalled"), truth("False", "InProgress"));
+    assert_eq!(pods(&model).len(), 2);
+}
+
+#[test]
+fn a_coder_without_a_model_is_refused() {
+    let mut spec = specification(&["alpha"]);
+    spec.worker.plugin = "coder".to_owned();
+    let model = started(spec, 1);
+    assert_eq!(model.condition("Succeeded"), truth("False", "InvalidSpecification"));
+    assert!(model.order.status.unwrap().message.unwrap().contains("worker.model"));
+}
+
+#[test]
+fn what_was_used_is_on_the_worlds_and_adds_up_on_the_order() {
+    let mut model = started(with_model(), 2);
+    let uids: Vec<_> = model.worlds.values().map(|world| world.metadata.uid.clone().unwrap()).collect();
+    let all = uids.iter().zip(["0.25", "1.50"]).map(|(uid, cost)| (uid.clone(), usage(cost)));
+    model.models = ModelUse { usage: all.collect(), ..ModelUse::default() };
+    for pod in model.created_pods.clone() {
+        model.scores(&pod, 100, 10);
+    }
+    model.settle();
+    let status = model.order.status.as_ref().unwrap().usage.clone().unwrap();
+    assert_eq!((status.cost.to_string(), status.calls, status.input_tokens), ("1.75".to_owned(), 4, 200));
+    let worlds = model.worlds.values().map(|world| world.status.as_ref().unwrap().usage.as_ref().unwrap().cost);
+    assert_eq!(worlds.map(|cost| cost.to_string()).collect::<Vec<_>>(), ["0.25", "1.50"]);
+    assert_eq!(model.order.status.unwrap().winner.as_deref(), Some("alpha"), "with equal points the cheaper one wins");
+}
+
+#[test]
+fn the_models_of_an_order_are_each_named_once() {
+    let mut spec = with_model();
+    spec.worlds.variants[1].model = Some("other".to_owned());
+    assert_eq!(models(&spec), ["m", "other"]);
+    assert!(models(&specification(&["alpha"])).is_empty());
+}
+
+#[test]
+fn only_the_worker_of_a_world_with_a_model_has_the_gateways_token() {
+    let settings = Settings {
+        gateway_url: Some("http://gateway".to_owned()),
+        ..Settings::new("runner".to_owned(), "http://operator".to_owned())
+    };
+    for (spec, expected) in [(with_model(), true), (specification(&["alpha", "beta"]), false)] {
+        let order = WorkOrder::new("fix", spec);
+        let variant = &order.spec.worlds.variants[0];
+        let world = world(&order, variant, 0, crate::policy::capacity::Resources::default(), &settings);
+        let spec = pod(&order, &world, 1, &settings).spec.unwrap();
+        let containers = spec.init_containers.unwrap().into_iter().chain(spec.containers);
+        for container in containers {
+            let has = container.name == labels::WORK && expected;
+            let mounts = container.volume_mounts.unwrap();
+            assert_eq!(mounts.iter().any(|mount| mount.mount_path == labels::GATEWAY_TOKEN_DIRECTORY), has);
+            let env = container.env.unwrap();
+            assert_eq!(env.iter().any(|variable| variable.name == labels::ENV_GATEWAY_URL), has);
+        }
+        let audiences: Vec<_> = spec
+            .volumes
+            .unwrap()
+            .into_iter()
+            .filter_map(|volume| volume.projected)
+            .flat_map(|projected| projected.sources.unwrap())
+            .filter_map(|source| source.service_account_token?.audience)
+            .collect();
+        let all = [labels::TOKEN_AUDIENCE, labels::GATEWAY_AUDIENCE];
+        assert_eq!(audiences, all[..if expected { 2 } else { 1 }]);
+    }
+}
