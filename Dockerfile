@@ -1,4 +1,4 @@
-# The images of Manyworlds: operator, runner and worker-python, for docker, podman and buildah.
+# The images of Manyworlds: operator, runner, worker-python and scripted-model, for docker, podman and buildah.
 #
 # `make images` compiles the programs (linked statically, so that they run in any image) into target/images/context and
 # builds the targets with that folder as the context; by hand:
@@ -26,3 +26,9 @@ RUN command -v pytest-3 >/dev/null || { apt-get update && \
     rm -rf /var/lib/apt/lists/*; }; \
     echo 'world:x:10001:10001:World:/tmp:/bin/sh' >>/etc/passwd && echo 'world:x:10001:' >>/etc/group
 USER 10001:10001
+
+# For the demo and the tests only: a server that speaks like the APIs of models and answers by a script.
+FROM scratch AS scripted-model
+COPY manyworlds-scripted-model /scripted-model
+USER 10001:10001
+ENTRYPOINT ["/scripted-model"]

@@ -23,18 +23,23 @@ pub enum ArtifactName {
     WorkLog,
     /// Log of the `evaluate` stage: what the gates printed.
     EvaluateLog,
+    /// What the worker `coder` and its model said to each other, masked: JSON Lines.
+    Transcript,
 }
 
 /// A name that no artifact has.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("there is no artifact {name:?}; the names are patch, report, prepare-log, work-log and evaluate-log")]
+#[error(
+    "there is no artifact {name:?}; the names are patch, report, prepare-log, work-log, evaluate-log and transcript"
+)]
 pub struct UnknownArtifact {
     name: String,
 }
 
 impl ArtifactName {
     /// Every artifact.
-    pub const ALL: [Self; 5] = [Self::Patch, Self::Report, Self::PrepareLog, Self::WorkLog, Self::EvaluateLog];
+    pub const ALL: [Self; 6] =
+        [Self::Patch, Self::Report, Self::PrepareLog, Self::WorkLog, Self::EvaluateLog, Self::Transcript];
 
     /// Returns the name as it is written in paths.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +49,7 @@ impl ArtifactName {
             Self::PrepareLog => "prepare-log",
             Self::WorkLog => "work-log",
             Self::EvaluateLog => "evaluate-log",
+            Self::Transcript => "transcript",
         }
     }
 }

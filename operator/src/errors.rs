@@ -1,6 +1,7 @@
 //! What can go wrong with a write, and what then happens: the class alone decides.
 
 use manyworlds_api::conditions::Reason;
+use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::ErrorClass;
 
 /// Why a reconciliation did not get to its end.
@@ -31,6 +32,9 @@ pub(crate) enum ReconcileError {
         /// Its name.
         name: String,
     },
+    /// The ledger does not answer, and without it nobody knows what was spent.
+    #[error("the ledger could not be asked")]
+    Ledger(#[from] LedgerError),
     /// An object cannot be written as JSON.
     #[error("an object cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -49,7 +53,7 @@ impl ReconcileError {
             Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. } | Self::Json(_) => {
                 ErrorClass::Bug
             }
-            Self::Api { .. } | Self::StillGoing { .. } => ErrorClass::Transient,
+            Self::Api { .. } | Self::StillGoing { .. } | Self::Ledger(_) => ErrorClass::Transient,
             Self::Foreign { .. } => ErrorClass::Spec,
         }
     }

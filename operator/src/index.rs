@@ -315,6 +315,23 @@ impl Index {
         Some((entry.order.clone()?, entry.pods.get(name)?.clone()))
     }
 
+    /// Returns the pod with a name, and its order, for a World that is known by nothing but its token.
+    pub(crate) fn pod_named(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<(OrderKey, Arc<WorkOrder>, Arc<ObservedPod>)> {
+        let seen = self.lock();
+        let namespace: Arc<str> = namespace.into();
+        // The name is that of the order, a dash, and more that may have dashes.
+        name.match_indices('-').find_map(|(end, _)| {
+            let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
+            let entry = seen.orders.get(&key)?;
+            let (order, pod) = (entry.order.clone()?, entry.pods.get(name)?.clone());
+            Some((key, order, pod))
+        })
+    }
+
     /// Returns the World with a name.
     pub(crate) fn world(&self, namespace: &str, name: &str) -> Option<Arc<World>> {
         let seen = self.lock();

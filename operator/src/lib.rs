@@ -13,6 +13,7 @@ mod errors;
 mod events;
 mod health;
 mod index;
+mod models;
 mod queue;
 mod requests;
 pub mod settings;
@@ -34,7 +35,7 @@ use artifacts::{ArtifactApi, ArtifactStore};
 use health::Readiness;
 use index::Index;
 use requests::Writer;
-use settings::Settings;
+use settings::{GatewaySettings, Settings};
 use work_order::Reconciler;
 
 /// What every part of the operator may fail with.
@@ -73,7 +74,15 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let events = events::Recorder::start(writer.clone(), metrics.clone());
     let told =
         watch::Told { wakes: wakes.clone(), metrics: metrics.clone(), events: events.clone(), writer: writer.clone() };
-    let reconciler = Reconciler::new(index.clone(), writer, events, metrics, &settings, wakes);
+    let serving = match &settings.gateway {
+        Some(gateway) => Some(start_models(gateway, &settings, &client, &index, &metrics, &stop).await?),
+        None => None,
+    };
+    let models = serving.as_ref().map(|serving| serving.models.clone());
+    if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
+        tokio::spawn(models::tend(models.clone(), wakes.clone(), gateway.retention));
+    }
+    let reconciler = Reconciler::new(index.clone(), writer, events, metrics, &settings, wakes, models);
     let watches = watch::start(&client, &settings, index, told, readiness);
     let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, watches.synced(), stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
@@ -86,7 +95,26 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     controller.await?;
     health.await??;
     artifacts.await??;
+    if let Some(serving) = serving {
+        tokio::task::spawn_blocking(move || serving.join()).await?;
+    }
     Ok(())
+}
+
+/// Starts to watch Providers and Budgets, and the gateway.
+async fn start_models(
+    gateway: &GatewaySettings,
+    settings: &Settings,
+    client: &Client,
+    index: &Arc<Index>,
+    metrics: &Metrics,
+    stop: &signal_channel::Receiver<Stop>,
+) -> Result<models::Serving, Failure> {
+    let scope =
+        catalogue::Scope { namespace: settings.watch_namespace.clone(), account: settings.service_account.clone() };
+    // Its watches go on by themselves, and end with the process.
+    let (catalogue, _) = catalogue::Catalogue::start(client, metrics, scope)?;
+    models::start(gateway, catalogue, index.clone(), metrics.clone(), stop.clone()).await
 }
 
 /// Whether the operator goes on.

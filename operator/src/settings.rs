@@ -1,9 +1,11 @@
 //! Settings: as they are given, and as they are used.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use jiff::SignedDuration;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use manyworlds_api::Duration;
 use manyworlds_api::duration::DurationError;
@@ -49,6 +51,35 @@ pub struct Arguments {
     /// How long a World's pod may take to start before its slot is freed
     #[arg(long, env = "MANYWORLDS_START_TIMEOUT", default_value = "2m")]
     start_timeout: String,
+    /// Whether Worlds can call models
+    #[arg(long, env = "MANYWORLDS_GATEWAY", default_value = "Enabled", ignore_case = true)]
+    gateway: GatewayArgument,
+    /// Where Worlds reach the gateway
+    #[arg(long, env = "MANYWORLDS_GATEWAY_URL", default_value = "http://manyworlds.manyworlds-system.svc:8081")]
+    gateway_url: String,
+    /// Address of the gateway
+    #[arg(long, env = "MANYWORLDS_GATEWAY_ADDRESS", default_value = "0.0.0.0:8081")]
+    gateway_address: SocketAddr,
+    /// The ledger: sqlite://<path> or postgres://<user>:<password>@<host>/<database>
+    #[arg(
+        long,
+        env = "MANYWORLDS_LEDGER",
+        default_value = "sqlite:///var/lib/manyworlds/ledger/ledger.db",
+        hide_env_values = true
+    )]
+    ledger: String,
+    /// How many days calls, runs and audit lines are kept
+    #[arg(long, env = "MANYWORLDS_LEDGER_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=90))]
+    ledger_retention_days: u16,
+    /// File with certificates of authorities that Providers are trusted by besides the usual ones
+    #[arg(long, env = "MANYWORLDS_PROVIDER_CERTIFICATES")]
+    provider_certificates: Option<PathBuf>,
+    /// Name of this pod, for the ledger
+    #[arg(long, env = "HOSTNAME", default_value = "manyworlds-operator")]
+    writer: String,
+    /// The operator's ServiceAccount, for messages that say how to give it a right
+    #[arg(long, env = "MANYWORLDS_SERVICE_ACCOUNT", default_value = "manyworlds")]
+    service_account: String,
     /// How many WorkOrders are reconciled at the same time
     #[arg(long, env = "MANYWORLDS_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
@@ -64,6 +95,35 @@ enum LogFormatArgument {
 enum NetworkPolicyArgument {
     Managed,
     Disabled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GatewayArgument {
+    Enabled,
+    Disabled,
+}
+
+/// Settings of the gateway and its ledger.
+#[derive(Clone)]
+pub struct GatewaySettings {
+    /// Where Worlds reach the gateway.
+    pub url: String,
+    /// Its address.
+    pub address: SocketAddr,
+    /// URL of the ledger. It may hold a password.
+    pub ledger: String,
+    /// How long calls, runs and audit lines are kept.
+    pub retention: SignedDuration,
+    /// File with certificates that Providers are trusted by.
+    pub certificates: Option<PathBuf>,
+    /// Names this process in the ledger.
+    pub writer: String,
+}
+
+impl fmt::Debug for GatewaySettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("GatewaySettings").field("url", &self.url).field("address", &self.address).finish()
+    }
 }
 
 /// Settings as they are used.
@@ -91,6 +151,10 @@ pub struct Settings {
     pub network_policy: Option<Vec<NetworkPolicyEgressRule>>,
     /// How long a pod may take to start.
     pub start_timeout: Duration,
+    /// The gateway; absent where Worlds call no models.
+    pub gateway: Option<GatewaySettings>,
+    /// The operator's ServiceAccount, as `<namespace>:<name>`.
+    pub service_account: String,
     /// How many WorkOrders are reconciled at the same time.
     pub concurrency: usize,
 }
@@ -113,9 +177,17 @@ impl Arguments {
     ///
     /// [`SettingsError`] (class: spec) that names the setting.
     pub fn resolve(self) -> Result<Settings, SettingsError> {
+        let gateway = (self.gateway == GatewayArgument::Enabled).then(|| GatewaySettings {
+            url: self.gateway_url,
+            address: self.gateway_address,
+            ledger: self.ledger,
+            retention: SignedDuration::from_hours(24 * i64::from(self.ledger_retention_days)),
+            certificates: self.provider_certificates,
+            writer: self.writer,
+        });
         let rules = serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?;
         Ok(Settings {
-            namespace: self.namespace,
+            namespace: self.namespace.clone(),
             watch_namespace: (!self.watch_namespace.is_empty()).then_some(self.watch_namespace),
             runner_image: self.runner_image,
             service_url: self.service_url,
@@ -129,6 +201,8 @@ impl Arguments {
             },
             network_policy: (self.network_policy == NetworkPolicyArgument::Managed).then_some(rules),
             start_timeout: self.start_timeout.parse().map_err(SettingsError::StartTimeout)?,
+            gateway,
+            service_account: format!("{}:{}", self.namespace, self.service_account),
             concurrency: usize::from(self.concurrency),
         })
     }

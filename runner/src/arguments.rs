@@ -25,6 +25,9 @@ pub enum Command {
     Work,
     /// Judges the change
     Evaluate,
+    /// Changes the code by a model's advice: the worker of that name
+    #[command(hide = true)]
+    Coder,
     /// Runs a command that can write to a few folders only
     #[command(hide = true)]
     Confine(Confine),

@@ -90,6 +90,16 @@ impl Layout {
         self.work_directory().join("worker-result.json")
     }
 
+    /// What the worker and its model said to each other, as the worker writes it.
+    pub fn worker_transcript(&self) -> PathBuf {
+        self.work_directory().join("worker-transcript.jsonl")
+    }
+
+    /// The same, as `work` leaves it.
+    pub fn transcript(&self) -> PathBuf {
+        self.result_directory().join("transcript.jsonl")
+    }
+
     /// The folder of `evaluate`.
     pub fn evaluation_directory(&self) -> PathBuf {
         self.below(labels::EVALUATION_DIRECTORY)
@@ -118,6 +128,11 @@ impl Layout {
     /// The folder with the World's token.
     pub fn token_directory(&self) -> PathBuf {
         self.below(labels::TOKEN_DIRECTORY)
+    }
+
+    /// The token with which the worker calls models, where it may.
+    pub fn gateway_token(&self) -> PathBuf {
+        self.below(labels::GATEWAY_TOKEN_DIRECTORY).join(labels::TOKEN_FILE)
     }
 
     /// The folder with the credential of the repository.

@@ -10,6 +10,7 @@
 //! wrote and nobody can change afterwards; never from the worktree.
 
 pub mod arguments;
+mod coder;
 pub mod evaluate;
 mod files;
 mod git;
@@ -34,9 +35,12 @@ use stage::finish;
 
 /// Runs one stage.
 pub fn run(arguments: Arguments) -> ExitCode {
+    // The client asks for one even where it speaks plain HTTP. An error means that there is one already.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let layout = Layout::new(&arguments.root);
     let outcome = match arguments.command {
         Command::Confine(confine) => return evaluate::confine::run(&confine),
+        Command::Coder => return coder::run(),
         Command::Prepare => {
             leave_word_of_panics(&layout, FailureClass::Infrastructure);
             prepare::run(&layout)

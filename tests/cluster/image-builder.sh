@@ -8,12 +8,12 @@ compile() {
   log "compiling the release programs (static, $triple)"
   if [ "$(uname -s)" = Linux ]; then
     (cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$triple" \
-      -p manyworlds-operator -p manyworlds-runner -p kubectl-worlds)
+      -p manyworlds-operator -p manyworlds-runner -p kubectl-worlds -p manyworlds-upstream)
   else
     # Elsewhere the programs for Linux are compiled inside the container engine.
     "$(container_engine)" run --rm -v "$root:/source" -w /source -e RUSTFLAGS="-C target-feature=+crt-static" \
       "docker.io/library/rust:$(awk -F'"' '/^channel/ {print $2}' "$root/rust-toolchain.toml")-bookworm" \
-      cargo build --release --locked --target "$triple" -p manyworlds-operator -p manyworlds-runner
+      cargo build --release --locked --target "$triple" -p manyworlds-operator -p manyworlds-runner -p manyworlds-upstream
   fi
   compiled=$root/target/$triple/release
 }
@@ -38,7 +38,7 @@ image_name() { echo "docker.io/manyworlds/$1:$version"; }
 # build_image TARGET: leaves an archive whose name has the digest of all that went into it.
 build_image() {
   local target=$1 base='' key
-  if [ "$target" != operator ]; then
+  if [[ $target != operator && $target != scripted-model ]]; then
     [ "$(base_choice)" = debootstrap ] && base=$(rootfs "$target")
   fi
   key=$({ cat "$root/Dockerfile"; echo "$target $version $base"; cat "$context/manyworlds-$target" 2>/dev/null || true; } | digest 16)

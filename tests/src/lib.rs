@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod definitions;
 pub mod eventually;
 pub mod identity;
+pub mod models;
 pub mod namespace;
 pub mod operator;
 pub mod orders;

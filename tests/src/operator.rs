@@ -43,7 +43,7 @@ impl OperatorProcess {
         fs::create_dir_all(settings.folder.join("artifacts"))?;
         let log = settings.folder.join("operator.log");
         let output = File::options().create(true).append(true).open(&log)?;
-        let (interface, metrics) = (free_address()?, free_address()?);
+        let (interface, metrics, gateway) = (free_address()?, free_address()?, free_address()?);
         let program = binary()?;
         let child = Command::new(&program)
             .stdin(Stdio::null())
@@ -57,6 +57,9 @@ impl OperatorProcess {
             .env("MANYWORLDS_API_ADDRESS", &interface)
             .env("MANYWORLDS_METRICS_ADDRESS", &metrics)
             .env("MANYWORLDS_WATCH_NAMESPACE", &settings.watch_namespace)
+            .env("MANYWORLDS_GATEWAY_ADDRESS", &gateway)
+            .env("MANYWORLDS_GATEWAY_URL", format!("http://{gateway}"))
+            .env("MANYWORLDS_LEDGER", format!("sqlite://{}/ledger.db", settings.folder.display()))
             .env("MANYWORLDS_LOG_FORMAT", "json")
             .envs(settings.environment.iter().map(|(name, value)| (name, value)))
             .spawn()

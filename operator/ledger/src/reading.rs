@@ -55,6 +55,15 @@ pub struct CallCount {
     pub cost: Money,
 }
 
+/// How the last call of a Provider ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCall {
+    /// The outcome's name.
+    pub outcome: String,
+    /// The status of the answer; 0 where there was none.
+    pub status: i64,
+}
+
 /// An order that calls were settled for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Touched {
@@ -110,6 +119,18 @@ impl Ledger {
         let sql = format!("SELECT {SUMS} FROM llm_calls WHERE provider = $1 AND settled_at >= $2");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(provider.to_owned()).bind(since.as_millisecond());
         spending(&query.fetch_one(&self.readers.pool).await?, 0)
+    }
+
+    /// Returns how the last call of a Provider ended that says whether it can be reached.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn last_call(&self, provider: &str) -> Result<Option<LastCall>, LedgerError> {
+        let sql = "SELECT outcome, status FROM llm_calls WHERE provider = $1 AND outcome IN \
+            ('Answered', 'Outage', 'Refused', 'Faulty') ORDER BY settled_at DESC LIMIT 1";
+        let row = sqlx::query(sql).bind(provider.to_owned()).fetch_optional(&self.readers.pool).await?;
+        row.map(|row| Ok(LastCall { outcome: row.try_get(0)?, status: row.try_get(1)? })).transpose()
     }
 
     /// Returns how the calls of an order ended.

@@ -31,24 +31,56 @@ pub(super) enum Refused {
 
 /// A pod that has shown its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PodIdentity {
+pub(crate) struct PodIdentity {
     /// Namespace of the pod.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its uid.
-    pub(super) uid: String,
+    pub(crate) uid: String,
+}
+
+/// Asks the API server whose a token is.
+#[derive(Clone)]
+pub(crate) struct TokenReviews(Client);
+
+impl TokenReviews {
+    pub(crate) fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    /// Returns the pod that a token of an audience is bound to; nothing where it is nobody's, or no pod's.
+    pub(crate) async fn pod(&self, token: &str, audience: &str) -> Result<Option<PodIdentity>, kube::Error> {
+        let user = self.review(token, Some(audience)).await?;
+        Ok(user.as_ref().and_then(pod_identity))
+    }
+
+    async fn review(&self, token: &str, audience: Option<&str>) -> Result<Option<UserInfo>, kube::Error> {
+        let spec = TokenReviewSpec {
+            token: Some(token.to_owned()),
+            audiences: audience.map(|audience| vec![audience.to_owned()]),
+        };
+        let review = TokenReview { spec, ..TokenReview::default() };
+        let api: Api<TokenReview> = Api::all(self.0.clone());
+        let status = api.create(&PostParams::default(), &review).await?.status.unwrap_or_default();
+        // A reviewer that knows no audiences would answer for any; what it answers for has to be named.
+        let meant = audience.is_none_or(|audience| {
+            status.audiences.as_ref().is_some_and(|all| all.iter().any(|other| other == audience))
+        });
+        Ok(status.user.filter(|_| status.authenticated == Some(true) && meant))
+    }
 }
 
 /// Asks the API server who somebody is and what they may do.
 #[derive(Clone)]
 pub(super) struct Access {
     client: Client,
+    reviews: TokenReviews,
 }
 
 impl Access {
     pub(super) fn new(client: Client) -> Self {
-        Self { client }
+        Self { reviews: TokenReviews::new(client.clone()), client }
     }
 
     /// Returns the pod whose token a request shows.
@@ -70,15 +102,7 @@ impl Access {
     }
 
     async fn review(&self, token: &str, audience: Option<&str>) -> Result<Option<UserInfo>, Refused> {
-        let spec = TokenReviewSpec {
-            token: Some(token.to_owned()),
-            audiences: audience.map(|audience| vec![audience.to_owned()]),
-        };
-        let review = TokenReview { spec, ..TokenReview::default() };
-        let api: Api<TokenReview> = Api::all(self.client.clone());
-        let status =
-            api.create(&PostParams::default(), &review).await.map_err(Refused::Review)?.status.unwrap_or_default();
-        Ok(status.user.filter(|_| status.authenticated == Some(true)))
+        self.reviews.review(token, audience).await.map_err(Refused::Review)
     }
 
     async fn may_read(&self, user: UserInfo, order: &OrderKey) -> Result<bool, Refused> {

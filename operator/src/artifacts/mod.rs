@@ -20,6 +20,7 @@ pub use store::{ArtifactStore, StoreError};
 use crate::index::Index;
 use crate::{Stop, stopped};
 use access::Access;
+pub(crate) use access::{PodIdentity, TokenReviews};
 
 /// What the handlers work with.
 #[derive(Clone)]

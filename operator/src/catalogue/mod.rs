@@ -185,6 +185,20 @@ impl Catalogue {
         found.into_iter().filter_map(|name| budgets.get(name).map(|budget| holder(name, budget, now))).collect()
     }
 
+    /// Returns namespace and name of every Provider.
+    pub fn providers(&self) -> Vec<(String, String)> {
+        self.known().providers.keys().cloned().collect()
+    }
+
+    /// Returns every Budget with its namespace, its name and its present period.
+    pub fn budgets(&self, now: Timestamp) -> Vec<(String, String, Holder)> {
+        let known = self.known();
+        let found = known.budgets.iter().filter_map(|((namespace, name), held)| {
+            Some((namespace.clone(), name.clone(), holder(name, &held.budget, now).ok()?))
+        });
+        found.collect()
+    }
+
     /// Notes what the gateway and the ledger know of a Provider. It is shown at the next look.
     pub fn note_traffic(&self, namespace: &str, provider: &str, traffic: Traffic) {
         if let Some(held) = self.known().providers.get_mut(&(namespace.to_owned(), provider.to_owned())) {

@@ -24,8 +24,8 @@ use crate::index::OrderKey;
 pub(super) struct Network {
     /// Where the operator's pods are.
     pub(super) operator_namespace: String,
-    /// The port of the artifact API.
-    pub(super) operator_port: u16,
+    /// The ports of the artifact API and the gateway.
+    pub(super) operator_ports: Vec<u16>,
     /// What Worlds may reach besides; no policy is kept where there is none.
     pub(super) repositories: Option<Vec<NetworkPolicyEgressRule>>,
 }
@@ -182,8 +182,8 @@ impl Reconciler {
         if !self.to_prepare(namespace) {
             return Ok(());
         }
-        let Network { operator_namespace, operator_port, repositories: _ } = &self.network;
-        let policy = network_policy(namespace, operator_namespace, *operator_port, repositories);
+        let Network { operator_namespace, operator_ports, repositories: _ } = &self.network;
+        let policy = network_policy(namespace, operator_namespace, operator_ports, repositories);
         let applied = self.writer.network_policy_apply(namespace, NETWORK_POLICY, &policy).await;
         if applied.is_err() {
             self.not_prepared(namespace);

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use crate::errors::{ReconcileError, chain};
 use crate::events::Recorder;
 use crate::index::{Index, OrderKey, Outcome};
+use crate::models::Models;
 use crate::queue::Wakes;
 use crate::requests::Writer;
 use crate::settings::Settings;
@@ -43,6 +44,7 @@ pub(crate) struct Reconciler {
     network: apply::Network,
     prepared: Mutex<HashSet<Arc<str>>>,
     progress: Mutex<Allowance>,
+    models: Option<Models>,
     concurrency: usize,
 }
 
@@ -54,12 +56,16 @@ impl Reconciler {
         metrics: Metrics,
         settings: &Settings,
         wakes: Wakes,
+        models: Option<Models>,
     ) -> Self {
         let mut planner = PlannerSettings::new(settings.runner_image.clone(), settings.service_url.clone());
         planner.start_timeout = settings.start_timeout;
+        planner.gateway_url = settings.gateway.as_ref().map(|gateway| gateway.url.clone());
         let network = apply::Network {
             operator_namespace: settings.namespace.clone(),
-            operator_port: settings.api_address.port(),
+            operator_ports: std::iter::once(settings.api_address.port())
+                .chain(settings.gateway.as_ref().map(|gateway| gateway.address.port()))
+                .collect(),
             repositories: settings.network_policy.clone(),
         };
         Self {
@@ -72,6 +78,7 @@ impl Reconciler {
             network,
             prepared: Mutex::default(),
             progress: Mutex::new(Allowance::new(PROGRESS_WRITES_PER_SECOND, PROGRESS_WRITES_AT_ONCE)),
+            models,
             concurrency: settings.concurrency,
         }
     }
@@ -101,6 +108,9 @@ impl Reconciler {
     async fn look(&self, key: &OrderKey) -> Result<(), ReconcileError> {
         let now = Timestamp::now();
         let Some(mut snapshot) = self.index.snapshot(key, now, &self.settings) else { return Ok(()) };
+        if let Some(models) = &self.models {
+            snapshot.models = models.of_order(&snapshot.order, now).await?;
+        }
         // One for each World and one for the order is the most that one look can use.
         let most = u32::try_from(snapshot.worlds.len()).unwrap_or(u32::MAX).saturating_add(1);
         snapshot.progress_writes = self.allowance().take(most, now);

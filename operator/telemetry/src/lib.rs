@@ -7,6 +7,8 @@ mod logs;
 mod metrics;
 
 pub use logs::{LogError, LogFormat, start_logs};
+pub use prometheus::IntGauge;
+
 pub use metrics::{
     ApiVerb, ApiWord, CONTENT_TYPE, CallWord, Description, ErrorClass, LIST, Metrics, MetricsError, OrderOutcome,
     RefusalWord, TokenWord, WorldOutcome, Written,

@@ -9,6 +9,7 @@ use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::EnvironmentVariable;
 
 use super::confine::FAILED;
+use crate::masking::Secrets;
 use crate::process::{Limits, Outcome, Supervisor};
 use crate::stage::StageError;
 
@@ -58,7 +59,12 @@ impl Cell<'_> {
             command.env(&variable.name, &variable.value);
         }
         let folders = vec![self.checkout.clone(), self.scratch.clone(), self.temporary.clone()];
-        let limits = Limits { time, output_bytes: OUTPUT_BYTES, disk: Some((folders, disk_bytes())) };
+        let limits = Limits {
+            time,
+            output_bytes: OUTPUT_BYTES,
+            disk: Some((folders, disk_bytes())),
+            secrets: Secrets::default(),
+        };
         supervisor.run(command, &limits).map_err(|error| StageError::file(&own, &error))
     }
 

@@ -41,6 +41,7 @@ impl Storage<'_> {
             digests.push(self.operator.artifact_put(ArtifactName::Patch, &patch)?);
         }
         digests.extend(worker.put(self.operator)?);
+        digests.extend(WorkerLog::put_transcript(self.layout, self.operator));
         digests.push(self.operator.artifact_put(ArtifactName::EvaluateLog, log.as_bytes())?);
         result.artifacts = digests;
         let report = self.document(&result, outputs);
@@ -93,6 +94,12 @@ impl WorkerLog {
         if self.stored.is_none() && !self.text.is_empty() {
             operator.artifact_leave(ArtifactName::WorkLog, self.text.as_bytes());
         }
+    }
+
+    /// Stores what the worker and its model said to each other, where they did. To lose it is no reason to lose the result.
+    fn put_transcript(layout: &Layout, operator: &Operator) -> Option<ArtifactDigest> {
+        let text = files::read_ordinary(&layout.transcript(), LOG_BYTES).filter(|text| !text.is_empty())?;
+        operator.artifact_offer(ArtifactName::Transcript, &text)
     }
 
     /// Returns the digest of the log, and stores it where that has not been done; nothing where nothing was printed.

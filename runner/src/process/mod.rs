@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use crate::files::size_of;
 use crate::layout::Layout;
+use crate::masking::Secrets;
 use output::Output;
 pub(crate) use signals::Signals;
 
@@ -45,6 +46,8 @@ pub(crate) struct Limits {
     pub(crate) output_bytes: usize,
     /// Folders whose size is watched, and the most bytes in them together.
     pub(crate) disk: Option<(Vec<PathBuf>, u64)>,
+    /// What must not be seen in its output.
+    pub(crate) secrets: Secrets,
 }
 
 /// How a program ended.
@@ -126,7 +129,7 @@ impl Supervisor {
         let started = Instant::now();
         let mut child = spawn_with_default_signals(&mut command)?;
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let output = Output::collect(&mut child, limits.output_bytes);
+        let output = Output::collect(&mut child, limits.output_bytes, &limits.secrets);
         let (status, stopped) = self.watch(&mut child, pid, limits, started)?;
         let elapsed = started.elapsed();
         let left_behind = descendants::end_all();

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::masking::Secrets;
 use crate::text::{LONGEST_LINE, clean, say};
 
 /// How long the last lines may take to arrive once everything that could print has been ended.
@@ -57,7 +58,7 @@ pub(super) struct Output {
 
 impl Output {
     /// Reads what a program prints, and shows as much of it as may be kept.
-    pub(super) fn collect(child: &mut Child, most: usize) -> Self {
+    pub(super) fn collect(child: &mut Child, most: usize, secrets: &Secrets) -> Self {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let (sender, done) = channel();
         let streams: Vec<Box<dyn Read + Send>> = [
@@ -69,8 +70,8 @@ impl Output {
         .collect();
         let readers = streams.len();
         for stream in streams {
-            let (kept, sender) = (kept.clone(), sender.clone());
-            std::thread::spawn(move || read_lines(stream, most, &kept, &sender));
+            let (kept, sender, secrets) = (kept.clone(), sender.clone(), secrets.clone());
+            std::thread::spawn(move || read_lines(stream, most, &secrets, &kept, &sender));
         }
         Self { kept, done, readers }
     }
@@ -93,7 +94,7 @@ impl Output {
     }
 }
 
-fn read_lines(stream: Box<dyn Read + Send>, most: usize, kept: &Mutex<Kept>, done: &Sender<usize>) {
+fn read_lines(stream: Box<dyn Read + Send>, most: usize, secrets: &Secrets, kept: &Mutex<Kept>, done: &Sender<usize>) {
     let mut reader = BufReader::new(stream);
     let mut printed = 0;
     let mut line = Vec::new();
@@ -104,7 +105,7 @@ fn read_lines(stream: Box<dyn Read + Send>, most: usize, kept: &Mutex<Kept>, don
             Ok(0) | Err(_) => break,
             Ok(count) => printed += count,
         }
-        let text = clean(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        let text = secrets.masked(&clean(String::from_utf8_lossy(&line).trim_end_matches('\n')));
         if kept.lock().unwrap_or_else(PoisonError::into_inner).push(&text, most) {
             say(&text);
         }

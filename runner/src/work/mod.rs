@@ -12,19 +12,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
 
 use crate::files;
 use crate::git;
 use crate::layout::Layout;
+use crate::masking::Secrets;
 use crate::order::{Identity, disk_bytes, load};
 use crate::process::{Limits, Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
 use crate::text::{Journal, say};
 
 pub(crate) use change::{commit, message, patch};
-pub use plugin::{Handled, Plugin, WorkContext, WorkerError};
+pub(crate) use plugin::ENV_GATEWAY_TOKEN_FILE;
+pub use plugin::{Handled, ModelAccess, Plugin, WorkContext, WorkerError};
 
 /// How many bytes of a worker's output are kept.
 const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
@@ -33,6 +36,8 @@ const FLOOD_BYTES: usize = 64 * 1024 * 1024;
 /// How much of the World's disk a worker may fill, in tenths: a pod that fills all of it is evicted, and the rest is for
 /// taking the change.
 const DISK_TENTHS: u64 = 8;
+/// The most bytes of a transcript that are kept.
+const TRANSCRIPT_BYTES: u64 = 8 * 1024 * 1024;
 /// The longest summary of its own that a worker may leave, in bytes.
 const SUMMARY_BYTES: usize = 512;
 
@@ -52,18 +57,27 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         worktree: worktree.clone(),
         order_file: layout.order_file(),
         result_file: layout.worker_result(),
+        transcript_file: layout.worker_transcript(),
         world: identity.world.clone(),
         attempt: identity.attempt,
+        models: model_access(layout)?,
     };
+    let mut secrets = Secrets::by_pattern();
+    if let Some(models) = &context.models {
+        secrets.add(&models.token);
+    }
     let limits = Limits {
         time: Duration::from(order.phase_timeout.coding),
         output_bytes: OUTPUT_BYTES,
         disk: disk_bytes().map(|bytes| {
             (vec![layout.order_directory(), layout.work_directory(), layout.temporary()], bytes / 10 * DISK_TENTHS)
         }),
+        secrets,
     };
     let worked = work(&supervisor, &order, &context, &limits)?;
-    keep(layout, &worked).map_err(|error| change::refused(&error.to_string()))?;
+    let said = files::read_ordinary(&layout.worker_transcript(), TRANSCRIPT_BYTES).unwrap_or_default();
+    let said = limits.secrets.masked(&String::from_utf8_lossy(&said));
+    keep(layout, &worked, &said).map_err(|error| change::refused(&error.to_string()))?;
     let taken = change::take(layout, &worktree, &base, &order, &identity)
         .and_then(|taken| taken.ok_or_else(|| without_change(&worked, &order)));
     let ended = match taken {
@@ -74,6 +88,14 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         Err(error) => leave(layout, error)?,
     };
     Ok(StageReport { base_commit: Some(base), worker: Some(worked.report), ..ended })
+}
+
+/// Returns how the worker calls models, where the operator lets it.
+fn model_access(layout: &Layout) -> Result<Option<ModelAccess>, StageError> {
+    let Ok(url) = std::env::var(labels::ENV_GATEWAY_URL) else { return Ok(None) };
+    let token_file = layout.gateway_token();
+    let token = fs::read_to_string(&token_file).map_err(|error| StageError::file(&token_file, &error))?;
+    Ok(Some(ModelAccess { url, token_file, token: token.trim().to_owned() }))
 }
 
 /// Leaves for `evaluate` why there is nothing to judge.
@@ -144,11 +166,14 @@ fn misdeeds(outcome: &Outcome) -> Vec<String> {
 }
 
 /// Leaves for `evaluate` how the worker ended and what it printed, in a folder in which nothing of the worker's is left.
-fn keep(layout: &Layout, worked: &Worked) -> std::io::Result<()> {
+fn keep(layout: &Layout, worked: &Worked, transcript: &str) -> std::io::Result<()> {
     let Worked { report, ending: _, output, reasons } = worked;
     files::make_empty(&layout.result_directory())?;
     let put = |path: &Path, bytes: &[u8]| fs::write(path, bytes);
     put(&layout.work_log(), output.as_bytes())?;
+    if !transcript.is_empty() {
+        put(&layout.transcript(), transcript.as_bytes())?;
+    }
     put(&layout.worker_reasons(), &serde_json::to_vec(reasons)?)?;
     put(&layout.worker_report(), &serde_json::to_vec(report)?)
 }

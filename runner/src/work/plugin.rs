@@ -1,5 +1,6 @@
 //! Worker plugins (Worker SDK 1.0): what turns an order into changed files.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +19,8 @@ use crate::text::clean;
 pub(crate) const SDK_VERSION: &str = "1.0";
 /// Prefix of the programs of third parties.
 const PROGRAM_PREFIX: &str = "manyworlds-worker-";
+/// Names the file with the gateway's token.
+pub(crate) const ENV_GATEWAY_TOKEN_FILE: &str = "MANYWORLDS_GATEWAY_TOKEN_FILE";
 /// The most bytes of a result file that are read.
 const RESULT_BYTES: u64 = 65_536;
 
@@ -30,10 +33,50 @@ pub struct WorkContext {
     pub order_file: PathBuf,
     /// Where the worker may say something about its work.
     pub result_file: PathBuf,
+    /// Where the worker may leave what it and its model said to each other.
+    pub transcript_file: PathBuf,
     /// Name of the World.
     pub world: String,
     /// Number of the attempt, from 1.
     pub attempt: i32,
+    /// How the worker calls models, where it may.
+    pub models: Option<ModelAccess>,
+}
+
+/// How a worker calls models: through the gateway, which takes the World's token where clients put a key.
+#[derive(Clone)]
+pub struct ModelAccess {
+    /// Where the gateway is.
+    pub url: String,
+    /// The file with the token. It is written anew before the token ends.
+    pub token_file: PathBuf,
+    /// The token as it is now.
+    pub token: String,
+}
+
+impl fmt::Debug for ModelAccess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ModelAccess").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl ModelAccess {
+    /// Returns the variables by which clients of models find the gateway: its own, and those that usual programs read.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let Self { url, token_file, token } = self;
+        let openai = format!("{}/v1", url.trim_end_matches('/'));
+        vec![
+            (labels::ENV_GATEWAY_URL, url.clone()),
+            (ENV_GATEWAY_TOKEN_FILE, token_file.display().to_string()),
+            ("OPENAI_BASE_URL", openai.clone()),
+            ("OPENAI_API_BASE", openai),
+            ("OPENAI_API_KEY", token.clone()),
+            ("ANTHROPIC_BASE_URL", url.clone()),
+            ("ANTHROPIC_API_KEY", token.clone()),
+            ("GOOGLE_GEMINI_BASE_URL", url.clone()),
+            ("GEMINI_API_KEY", token.clone()),
+        ]
+    }
 }
 
 /// What a plugin has done.
@@ -87,6 +130,7 @@ pub trait Plugin {
 pub(super) fn find(name: &str, command: &[String]) -> Result<Box<dyn Plugin>, WorkerError> {
     match name {
         "echo" => Ok(Box::new(Echo)),
+        "coder" => Ok(Box::new(Program { program: own_program(), arguments: vec!["coder".to_owned()] })),
         "command" => match command.split_first() {
             Some((program, arguments)) => {
                 Ok(Box::new(Program { program: program.clone(), arguments: arguments.to_vec() }))
@@ -95,6 +139,11 @@ pub(super) fn find(name: &str, command: &[String]) -> Result<Box<dyn Plugin>, Wo
         },
         _ => Ok(Box::new(Program { program: format!("{PROGRAM_PREFIX}{name}"), arguments: command.to_vec() })),
     }
+}
+
+/// Returns this program: the coder runs as a worker does, not as the supervisor.
+fn own_program() -> String {
+    std::env::current_exe().map_or_else(|_| labels::RUNNER_FILE.to_owned(), |path| path.display().to_string())
 }
 
 /// The template of a plugin: makes one small change.
@@ -140,10 +189,14 @@ impl Plugin for Program {
             ("MANYWORLDS_ORDER_FILE", context.order_file.display().to_string()),
             ("MANYWORLDS_RESULT_FILE", context.result_file.display().to_string()),
             ("MANYWORLDS_WORKTREE", context.worktree.display().to_string()),
+            ("MANYWORLDS_TRANSCRIPT_FILE", context.transcript_file.display().to_string()),
             ("MANYWORLDS_MODEL", text(&agent.model)),
             ("MANYWORLDS_TEMPERATURE", text(&temperature)),
             ("MANYWORLDS_PROMPT", text(&agent.prompt)),
         ] {
+            command.env(name, value);
+        }
+        for (name, value) in context.models.iter().flat_map(ModelAccess::variables) {
             command.env(name, value);
         }
         for variable in &order.worker.env {

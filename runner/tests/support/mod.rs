@@ -125,6 +125,8 @@ pub struct Pod {
     pub disk_bytes: Option<u64>,
     /// Whether the stages run as the user of the test: ssh does not run under a user without an entry.
     pub is_ours: bool,
+    /// Where the gateway is, as the operator tells `work`.
+    pub gateway: Option<String>,
     /// Source of a Python program that becomes the stage, when it has done something to itself.
     pub wrapper: Option<&'static str>,
     _repository: Repository,
@@ -166,6 +168,7 @@ impl Pod {
             path: None,
             disk_bytes: None,
             is_ours: false,
+            gateway: None,
             wrapper: None,
             _repository: repository.clone(),
             root,
@@ -191,6 +194,16 @@ impl Pod {
         self
     }
 
+    /// Gives the worker a gateway and a token for it.
+    pub fn with_gateway(mut self, url: &str, token: &str) -> Self {
+        let folder = self.path(labels::GATEWAY_TOKEN_DIRECTORY);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(labels::TOKEN_FILE), token).unwrap();
+        hand_over(&folder);
+        self.gateway = Some(url.to_owned());
+        self
+    }
+
     /// Puts a folder before all others in which programs are looked for.
     pub fn with_programs(mut self, folder: &Path) -> Self {
         self.path = Some(folder.to_owned());
@@ -211,6 +224,9 @@ impl Pod {
         }
         if let Some(path) = &self.path {
             command.env("PATH", format!("{}:{}", path.display(), std::env::var("PATH").unwrap()));
+        }
+        if let (Some(url), "work") = (&self.gateway, stage) {
+            command.env(labels::ENV_GATEWAY_URL, url);
         }
         if let Some(bytes) = self.disk_bytes {
             command.env(labels::ENV_DISK_BYTES, bytes.to_string());

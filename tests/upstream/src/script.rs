@@ -13,6 +13,8 @@ use crate::conversation::Conversation;
 pub struct Script {
     /// The rules of each model, tried in order; those of `*` hold for all models, after their own.
     pub models: BTreeMap<String, Vec<Rule>>,
+    /// Models that are listed to Anthropic's clients. All others are to be called as OpenAI's.
+    pub anthropic: Vec<String>,
     /// What is allowed in a minute; above it, calls are refused with 429.
     pub rate_limit: Option<RateLimit>,
 }

@@ -31,6 +31,8 @@ pub struct Call {
     pub path: String,
     /// Its headers.
     pub headers: HeaderMap,
+    /// The model that it names.
+    pub model: String,
     /// Its body.
     pub body: Bytes,
     /// The status of the answer.
@@ -138,7 +140,8 @@ impl Inner {
 
 async fn record(State(state): State<Arc<Inner>>) -> axum::response::Response {
     let held = state.held();
-    let calls: Vec<Value> = held.calls.iter().map(|call| json!({"path": call.path, "status": call.status})).collect();
+    let calls = held.calls.iter().map(|call| json!({"path": call.path, "model": call.model, "status": call.status}));
+    let calls: Vec<Value> = calls.collect();
     json_response(StatusCode::OK, &json!({"count": held.number, "refused": held.refused, "calls": calls}).to_string())
 }
 
@@ -167,7 +170,11 @@ async fn answer(
 ) -> Response {
     let Some((form, model, streamed)) = form(uri.path()) else {
         return match (method, uri.path()) {
-            (Method::GET, "/v1/models") => json_response(StatusCode::OK, r#"{"object":"list","data":[]}"#),
+            (Method::GET, "/v1/models") => {
+                let listed = headers.contains_key("anthropic-version").then(|| state.held().script.anthropic.clone());
+                let models: Vec<_> = listed.into_iter().flatten().map(|id| json!({"id": id})).collect();
+                json_response(StatusCode::OK, &json!({"object": "list", "data": models}).to_string())
+            }
             _ => json_response(StatusCode::NOT_FOUND, r#"{"error":{"message":"no such path"}}"#),
         };
     };
@@ -231,7 +238,8 @@ impl Inner {
         let status = if limited.is_some() { 429 } else { reply.status.unwrap_or(200) };
         if held.calls.len() < RECORDED {
             let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            held.calls.push(Call { path, headers, body, status });
+            let model = conversation.map(|conversation| conversation.model.clone()).unwrap_or_default();
+            held.calls.push(Call { path, headers, model, body, status });
         }
         (reply, number, limited)
     }

@@ -1,0 +1,181 @@
+//! Whose a token is and what a World may call: TokenReview once in a while, the operator's own watch each time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::Client;
+use manyworlds_api::conditions::{OrderCondition, Truth, truth};
+use manyworlds_api::provider::Protocol;
+use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_gateway::access::{Access, Grant, Sampling};
+use manyworlds_gateway::refusal::Reason;
+use manyworlds_ledger::Party;
+use manyworlds_planner::observation::{ObservedPod, Presence};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::Models;
+use crate::artifacts::{PodIdentity, TokenReviews};
+use crate::index::OrderKey;
+
+/// How long the API server's word on a token is believed. Whether the World may still call is looked at each time.
+const BELIEVED: Duration = Duration::from_secs(10);
+/// How long it is believed that nobody holds a token.
+const DISBELIEVED: Duration = Duration::from_secs(2);
+/// The most tokens that are remembered.
+const REMEMBERED: usize = 8192;
+
+type Fingerprint = [u8; 32];
+
+/// The gateway's questions, answered from the cluster.
+pub(super) struct WorldAccess {
+    models: Models,
+    reviews: TokenReviews,
+    known: Mutex<HashMap<Fingerprint, Known>>,
+}
+
+struct Known {
+    until: Instant,
+    pod: Option<PodIdentity>,
+}
+
+impl WorldAccess {
+    pub(super) fn new(models: Models, client: Client) -> Self {
+        Self { models, reviews: TokenReviews::new(client), known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the pod that a token is bound to.
+    async fn pod(&self, token: &SecretString) -> Result<PodIdentity, Reason> {
+        let fingerprint: Fingerprint = Sha256::digest(token.expose_secret().as_bytes()).into();
+        let now = Instant::now();
+        if let Some(known) = self.known().get(&fingerprint).filter(|known| known.until > now) {
+            return known.pod.clone().ok_or(Reason::Token);
+        }
+        let pod = match self.reviews.pod(token.expose_secret(), labels::GATEWAY_AUDIENCE).await {
+            Ok(pod) => pod,
+            Err(error) => {
+                tracing::error!(error = %crate::errors::chain(&error), "a token could not be reviewed");
+                return Err(Reason::Unavailable);
+            }
+        };
+        let until = now + if pod.is_some() { BELIEVED } else { DISBELIEVED };
+        let mut known = self.known();
+        if known.len() >= REMEMBERED {
+            known.retain(|_, known| known.until > now);
+        }
+        if known.len() < REMEMBERED {
+            known.insert(fingerprint, Known { until, pod: pod.clone() });
+        }
+        pod.ok_or(Reason::Token)
+    }
+
+    fn order_of(&self, party: &Party) -> Result<(Arc<WorkOrder>, Arc<World>), Reason> {
+        let key = OrderKey { namespace: party.namespace.as_str().into(), name: party.work_order.as_str().into() };
+        let pod_name = format!("{}-{}", party.world, party.attempt);
+        let (order, pod) = self.models.index.pod(&key, &pod_name).ok_or(Reason::Stopped)?;
+        let world = self.models.index.world(&party.namespace, &party.world).ok_or(Reason::Stopped)?;
+        let same = order.metadata.uid.as_deref() == Some(party.order_uid.as_str())
+            && world.metadata.uid.as_deref() == Some(party.world_uid.as_str())
+            && pod.world_uid == party.world_uid;
+        if same && goes_on(&order) && works(&world, &pod) { Ok((order, world)) } else { Err(Reason::Stopped) }
+    }
+}
+
+/// Returns whether an order may still spend.
+fn goes_on(order: &WorkOrder) -> bool {
+    let finished = order
+        .status
+        .as_ref()
+        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True);
+    order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !finished
+}
+
+/// Returns whether the attempt of a pod is the present one and not over.
+fn works(world: &World, pod: &ObservedPod) -> bool {
+    let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
+    world.metadata.deletion_timestamp.is_none()
+        && pod.attempt > recorded
+        && pod.presence == Presence::Present
+        && !pod.phase.is_terminal()
+}
+
+impl Access for WorldAccess {
+    async fn party(&self, token: &SecretString) -> Result<Party, Reason> {
+        let identity = self.pod(token).await?;
+        let (key, order, pod) =
+            self.models.index.pod_named(&identity.namespace, &identity.name).ok_or(Reason::Stopped)?;
+        if pod.uid != identity.uid {
+            return Err(Reason::Stopped);
+        }
+        let party = Party {
+            namespace: identity.namespace,
+            work_order: key.name.to_string(),
+            order_uid: order.metadata.uid.clone().unwrap_or_default(),
+            world: labels::world_name(&key.name, &pod.variant),
+            world_uid: pod.world_uid.clone(),
+            attempt: u32::try_from(pod.attempt).unwrap_or_default(),
+        };
+        self.standing(&party).map(|()| party)
+    }
+
+    fn standing(&self, party: &Party) -> Result<(), Reason> {
+        self.order_of(party).map(drop)
+    }
+
+    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
+        let (order, world) = self.order_of(party)?;
+        let refused = || Reason::Model(model.to_owned());
+        let wanted = world.spec.variant.model.as_deref().ok_or_else(refused)?;
+        let found = self.models.catalogue.model(&party.namespace, wanted).map_err(|error| {
+            tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
+            refused()
+        })?;
+        let full = format!("{}/{}", found.model.provider, found.model.model);
+        if ![wanted, found.model.model.as_str(), full.as_str()].contains(&model) {
+            return Err(refused());
+        }
+        if found.provider.protocol != protocol {
+            return Err(Reason::Request(format!(
+                "the model {model} speaks {}, and this is a request of {}",
+                found.provider.protocol.as_str(),
+                protocol.as_str()
+            )));
+        }
+        let holders = self.models.holders(&order, Timestamp::now()).map_err(|error| {
+            tracing::warn!(order = party.work_order, error = %error, "an order cannot be held by its Budgets");
+            Reason::Budget(error.to_string())
+        })?;
+        Ok(Grant {
+            provider_key: format!("{}/{}", party.namespace, found.model.provider),
+            prices: fingerprint(&found.model.prices),
+            key: found.key.map(|key| SecretString::from(key.reveal())),
+            provider: found.provider,
+            sampling: Sampling { temperature: world.spec.variant.temperature },
+            holders,
+            priority: order.spec.priority,
+            model: found.model,
+        })
+    }
+
+    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<String>, Reason> {
+        let (_, world) = self.order_of(party)?;
+        let speaks = |model: &&String| {
+            let found = self.models.catalogue.model(&party.namespace, model);
+            found.is_ok_and(|found| found.provider.protocol == protocol)
+        };
+        Ok(world.spec.variant.model.iter().filter(speaks).cloned().collect())
+    }
+}
+
+/// Names prices by what they are, so that a row of the ledger says which of them it was reckoned by.
+fn fingerprint(prices: &manyworlds_api::provider::Prices) -> String {
+    let text = serde_json::to_vec(prices).unwrap_or_default();
+    let digest = Sha256::digest(&text);
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,131 @@
+//! Models: the gateway and the ledger beside the operator, and what an order's decision needs to know of them.
+
+mod access;
+mod serving;
+mod tending;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use manyworlds_api::work_order::{BudgetExceeded, Usage};
+use manyworlds_api::{Money, WorkOrder};
+use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
+use manyworlds_planner::policy::budget::Allowed;
+use manyworlds_planner::policy::support;
+use manyworlds_planner::{Exhausted, ModelUse};
+
+use crate::catalogue::{Catalogue, HolderError};
+use crate::index::Index;
+
+pub(crate) use serving::{Serving, start};
+pub(crate) use tending::tend;
+
+/// What is known of Providers, Budgets, calls and money.
+#[derive(Clone)]
+pub(crate) struct Models {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) ledger: Ledger,
+    pub(crate) index: Arc<Index>,
+}
+
+/// A budget that holds an order, and what becomes of the order when it is used up.
+struct Held {
+    holder: Holder,
+    /// In words.
+    what: String,
+    on_exceeded: BudgetExceeded,
+}
+
+impl Models {
+    /// Returns what the decision about an order needs to know.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger does not answer.
+    pub(crate) async fn of_order(&self, order: &WorkOrder, now: Timestamp) -> Result<ModelUse, LedgerError> {
+        let wanted = support::models(&order.spec);
+        if wanted.is_empty() {
+            return Ok(ModelUse::default());
+        }
+        let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
+        let held = self.held(order, now);
+        let unknown = wanted.iter().find_map(|model| self.catalogue.model(namespace, model).err());
+        let problem = match (unknown, &held) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, Err(error)) => Some(error.to_string()),
+            (None, Ok(_)) => None,
+        };
+        let exhausted = self.exhausted(held.unwrap_or_default()).await?;
+        let uid = order.metadata.uid.as_deref().unwrap_or_default();
+        let usage = self.ledger.spending_of_order(uid).await?;
+        let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
+        Ok(ModelUse { problem, usage, exhausted })
+    }
+
+    async fn exhausted(&self, all: Vec<Held>) -> Result<Option<Exhausted>, LedgerError> {
+        for Held { holder, what, on_exceeded } in all {
+            let account = self.ledger.account(&holder.key, holder.period_start).await?;
+            if holder.allowed.is_reached(account.spent) {
+                return Ok(Some(Exhausted { what, on_exceeded }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns every budget that holds an order: its own first.
+    fn held(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<Held>, HolderError> {
+        let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
+        let labels = order.metadata.labels.clone().unwrap_or_default();
+        let own = order.spec.budget.as_ref();
+        let named = own.and_then(|own| own.budget_ref.as_ref()).map(|reference| reference.name.as_str());
+        let mut all = vec![own_holder(order)];
+        for found in self.catalogue.holders(namespace, &labels, named, now)? {
+            let holder = Holder {
+                key: format!("budget/{}", found.uid),
+                name: found.name.clone(),
+                allowed: Allowed { cost: Some(found.amount), tokens: None },
+                period_start: found.bounds.start,
+            };
+            let what = format!("the Budget {} of {} dollars", found.name, found.amount);
+            all.push(Held { holder, what, on_exceeded: found.on_exceeded });
+        }
+        Ok(all)
+    }
+
+    /// Returns the holders of an order as the ledger takes them.
+    fn holders(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<Holder>, HolderError> {
+        Ok(self.held(order, now)?.into_iter().map(|held| held.holder).collect())
+    }
+}
+
+fn own_holder(order: &WorkOrder) -> Held {
+    let uid = order.metadata.uid.as_deref().unwrap_or_default();
+    let own = order.spec.budget.as_ref();
+    let allowed = own.map_or_else(Allowed::default, |own| Allowed {
+        cost: Some(own.max_cost),
+        tokens: own.max_tokens.and_then(|tokens| u64::try_from(tokens).ok()),
+    });
+    let cost = own.map_or_else(Money::default, |own| own.max_cost);
+    Held {
+        holder: Holder {
+            key: format!("order/{uid}"),
+            name: "of the order (spec.budget)".to_owned(),
+            allowed,
+            period_start: None,
+        },
+        what: format!("the order's budget of {cost} dollars (spec.budget)"),
+        on_exceeded: own.map_or_else(BudgetExceeded::default, |own| own.on_exceeded),
+    }
+}
+
+fn shown(spending: Spending) -> Usage {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Usage {
+        cost: spending.cost,
+        input_tokens: count(spending.input_tokens),
+        output_tokens: count(spending.output_tokens),
+        cached_tokens: count(spending.cached_tokens),
+        calls: count(spending.calls),
+    }
+}

@@ -1,0 +1,98 @@
+//! What has to be looked at from time to time: orders that have spent, what Providers and Budgets show, what is too old.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::provider::WindowUse;
+use manyworlds_ledger::LedgerError;
+use tokio::time::MissedTickBehavior;
+
+use super::Models;
+use crate::catalogue::{Reach, Spending, Traffic};
+use crate::index::OrderKey;
+use crate::queue::Wakes;
+
+/// How often it is looked which orders have spent.
+const ORDERS: Duration = Duration::from_secs(1);
+/// How many of those looks make one at Providers and Budgets.
+const PROVIDERS_EVERY: u32 = 10;
+/// How many of those looks make one at what is too old.
+const EXPIRY_EVERY: u32 = 3600;
+
+/// Looks from time to time, for ever.
+pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration) {
+    let mut tick = tokio::time::interval(ORDERS);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What was settled before this process began is shown too.
+    let mut since = Timestamp::UNIX_EPOCH;
+    for number in 0_u32.. {
+        tick.tick().await;
+        let now = Timestamp::now();
+        match wake_spenders(&models, &wakes, since).await {
+            // Rows of the same moment may come later; those that were seen already wake an order once more, which is nothing.
+            Ok(()) => since = now - SignedDuration::from_secs(2),
+            Err(error) => tracing::warn!(%error, "the ledger could not be read"),
+        }
+        if number % PROVIDERS_EVERY == 0
+            && let Err(error) = show(&models, now).await
+        {
+            tracing::warn!(%error, "what Providers and Budgets have used could not be read");
+        }
+        if number % EXPIRY_EVERY == 0 {
+            match models.ledger.expire(now - retention).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "removed what is older than the ledger's retention"),
+                Err(error) => tracing::warn!(%error, "old rows could not be removed"),
+            }
+        }
+    }
+}
+
+async fn wake_spenders(models: &Models, wakes: &Wakes, since: Timestamp) -> Result<(), LedgerError> {
+    for touched in models.ledger.touched_since(since).await? {
+        let key = OrderKey { namespace: touched.namespace.as_str().into(), name: touched.work_order.as_str().into() };
+        let known = models.index.order(&key);
+        if known.is_some_and(|order| order.metadata.uid.as_deref() == Some(touched.order_uid.as_str())) {
+            wakes.now(key);
+        }
+    }
+    Ok(())
+}
+
+async fn show(models: &Models, now: Timestamp) -> Result<(), LedgerError> {
+    for (namespace, name) in models.catalogue.providers() {
+        let traffic = traffic(models, &format!("{namespace}/{name}"), now).await?;
+        models.catalogue.note_traffic(&namespace, &name, traffic);
+    }
+    for (namespace, name, holder) in models.catalogue.budgets(now) {
+        let account = models.ledger.account(&format!("budget/{}", holder.uid), holder.bounds.start).await?;
+        let spending = Spending { spent: account.spent.cost, reserved: account.reserved.cost };
+        models.catalogue.note_spending(&namespace, &name, spending);
+    }
+    Ok(())
+}
+
+async fn traffic(models: &Models, provider: &str, now: Timestamp) -> Result<Traffic, LedgerError> {
+    let midnight = Timestamp::from_second(now.as_second().div_euclid(86_400) * 86_400).unwrap_or(now);
+    let today = models.ledger.spending_of_provider(provider, midnight).await?;
+    let breakers = models.ledger.breakers(provider).await?;
+    let (requests, tokens) = models.ledger.rate_window(provider).await?.used(now);
+    let last = models.ledger.last_call(provider).await?;
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let reach = last.map(|last| match last.outcome.as_str() {
+        "Outage" if last.status == 0 => Reach::Failed("the last call had no answer".to_owned()),
+        "Outage" => Reach::Failed(format!("the last call was answered with {}", last.status)),
+        _ => Reach::Answered,
+    });
+    Ok(Traffic {
+        reach,
+        breaker: breakers.values().map(|breaker| breaker.state(now)).max(),
+        window: Some(WindowUse {
+            summary: None,
+            requests: count(requests),
+            tokens: count(tokens.input.saturating_add(tokens.output)),
+            ..WindowUse::default()
+        }),
+        cost_today: Some(today.cost),
+    })
+}

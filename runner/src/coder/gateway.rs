@@ -1,0 +1,121 @@
+//! The way to the model: through the gateway, waiting where it is told to (W9).
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use serde_json::Value;
+
+use super::protocol::{Answer, Protocol, Request, Turn};
+use crate::text::say;
+
+/// How long an answer may take: the gateway waits for a turn and for a slow model.
+const PATIENCE: Duration = Duration::from_mins(20);
+/// The longest wait between two attempts.
+const LONGEST_WAIT: u64 = 120;
+/// How often the gateway is asked again that is away, or a model that is. The supervisor's time-out ends it in any case.
+const ATTEMPTS: u32 = 30;
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The World may not call any more: its money is used up, or it was stopped.
+    #[error("the gateway refuses: {0}")]
+    Refused(String),
+    /// The request is wrong.
+    #[error("the model does not take the request ({status}): {said}")]
+    Request { status: u16, said: String },
+    /// Nobody answers.
+    #[error("the model cannot be reached: {0}")]
+    Away(String),
+}
+
+/// Calls the model.
+pub(super) struct Gateway {
+    client: Client,
+    url: String,
+    token_file: PathBuf,
+    protocol: Protocol,
+}
+
+impl Gateway {
+    /// Finds out which protocol the World's model speaks.
+    pub(super) fn connect(url: &str, token_file: PathBuf) -> Result<Self, CallError> {
+        let client = Client::builder().timeout(PATIENCE).no_proxy().build();
+        let client = client.map_err(|error| CallError::Away(error.to_string()))?;
+        let url = url.trim_end_matches('/').to_owned();
+        let mut found = Self { client, url, token_file, protocol: Protocol::OpenAi };
+        // The gateway lists the World's model to clients of its own protocol only.
+        let listed = found.send(|client, url, token| {
+            client.get(format!("{url}/v1/models")).header("x-api-key", token).header("anthropic-version", "2023-06-01")
+        })?;
+        if listed["data"].as_array().is_some_and(|models| !models.is_empty()) {
+            found.protocol = Protocol::Anthropic;
+        }
+        Ok(found)
+    }
+
+    /// Asks for the next turn.
+    pub(super) fn ask(&self, request: &Request<'_>, turns: &[Turn]) -> Result<Answer, CallError> {
+        let body = self.protocol.body(request, turns).to_string();
+        let path = self.protocol.path();
+        let value = self.send(|client, url, token| {
+            let call =
+                client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.clone());
+            match self.protocol {
+                Protocol::OpenAi => call.bearer_auth(token),
+                Protocol::Anthropic => call.header("x-api-key", token).header("anthropic-version", "2023-06-01"),
+            }
+        })?;
+        self.protocol.answer(&value).map_err(|said| CallError::Request { status: 200, said })
+    }
+
+    fn send(
+        &self,
+        call: impl Fn(&Client, &str, &str) -> reqwest::blocking::RequestBuilder,
+    ) -> Result<Value, CallError> {
+        let mut last = String::new();
+        for attempt in 0..ATTEMPTS {
+            // The kubelet writes the token anew before it ends.
+            let token = fs::read_to_string(&self.token_file)
+                .map_err(|error| CallError::Refused(format!("{}: {error}", self.token_file.display())))?;
+            let wait = match call(&self.client, &self.url, token.trim()).send() {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    let after =
+                        response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                    let text = response.text().unwrap_or_default();
+                    match status {
+                        200..=299 => {
+                            return serde_json::from_str(&text)
+                                .map_err(|error| CallError::Request { status, said: error.to_string() });
+                        }
+                        402 | 403 => return Err(CallError::Refused(message(&text))),
+                        408 | 409 | 429 | 500.. => {
+                            last = format!("{status}: {}", message(&text));
+                            after
+                        }
+                        _ => return Err(CallError::Request { status, said: message(&text) }),
+                    }
+                }
+                Err(error) => {
+                    last = error.without_url().to_string();
+                    None
+                }
+            };
+            let wait = wait.unwrap_or_else(|| 2_u64.saturating_pow(attempt.min(6))).clamp(1, LONGEST_WAIT);
+            say(&format!("coder: {last}; asking again in {wait} s"));
+            sleep(Duration::from_secs(wait));
+        }
+        Err(CallError::Away(last))
+    }
+}
+
+/// Returns what an error's body says, whatever its form.
+fn message(text: &str) -> String {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let said = value["error"]["message"].as_str().map_or_else(|| text.to_owned(), str::to_owned);
+    said.chars().take(500).collect()
+}

@@ -1,0 +1,143 @@
+//! What the model may do: look, change files of the worktree, run commands in it.
+
+mod command;
+mod files;
+mod paths;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::protocol::Tool;
+pub(super) use command::run_program;
+use command::run_shell;
+
+/// How long a command may take that the model asks for.
+const COMMAND_TIME: Duration = Duration::from_mins(3);
+
+/// The name of the tool that ends a session.
+pub(super) const FINISH: &str = "finish";
+
+/// What a tool has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It looked, or ran something.
+    Looked(String),
+    /// It changed a file.
+    Changed(String),
+    /// It could not do what it was asked.
+    Refused(String),
+}
+
+impl Done {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Looked(text) | Self::Changed(text) | Self::Refused(text) => text,
+        }
+    }
+}
+
+/// The tools, in one worktree.
+pub(super) struct Tools {
+    worktree: PathBuf,
+}
+
+impl Tools {
+    pub(super) fn new(worktree: PathBuf) -> Self {
+        Self { worktree }
+    }
+
+    /// Uses a tool.
+    pub(super) fn call(&self, name: &str, arguments: &Value) -> Done {
+        let done = match name {
+            "list_files" => files::list(&self.worktree, optional(arguments, "path")).map(Done::Looked),
+            "search" => text(arguments, "pattern")
+                .and_then(|pattern| files::search(&self.worktree, pattern, optional(arguments, "path")))
+                .map(Done::Looked),
+            "read_file" => text(arguments, "path")
+                .and_then(|path| files::read(&self.worktree, path, line(arguments, "start"), line(arguments, "end")))
+                .map(Done::Looked),
+            "edit_file" => self.edit(arguments).map(Done::Changed),
+            "write_file" => self.write(arguments).map(Done::Changed),
+            "run" => text(arguments, "command").map(|command| {
+                // A command may have changed anything.
+                Done::Changed(run_shell(&self.worktree, command, COMMAND_TIME).said())
+            }),
+            _ => Err(format!("there is no tool {name:?}")),
+        };
+        done.unwrap_or_else(Done::Refused)
+    }
+
+    fn edit(&self, arguments: &Value) -> Result<String, String> {
+        let (path, old, new) = (text(arguments, "path")?, text(arguments, "old")?, text(arguments, "new")?);
+        files::edit(&self.worktree, path, old, new)
+    }
+
+    fn write(&self, arguments: &Value) -> Result<String, String> {
+        files::write(&self.worktree, text(arguments, "path")?, text(arguments, "content")?)
+    }
+}
+
+fn text<'a>(arguments: &'a Value, name: &str) -> Result<&'a str, String> {
+    arguments[name].as_str().ok_or_else(|| format!("the argument {name:?} is missing or is not a text"))
+}
+
+fn optional<'a>(arguments: &'a Value, name: &str) -> Option<&'a str> {
+    arguments[name].as_str().filter(|value| !value.is_empty())
+}
+
+fn line(arguments: &Value, name: &str) -> Option<usize> {
+    arguments[name].as_u64().and_then(|line| usize::try_from(line).ok())
+}
+
+/// Returns what the model is told of its tools.
+pub(super) fn described() -> Vec<Tool> {
+    let tool = |name, description, properties: Value, required: &[&str]| Tool {
+        name,
+        description,
+        parameters: json!({"type": "object", "properties": properties, "required": required}),
+    };
+    let path = || json!({"type": "string", "description": "Path within the repository, such as src/main.rs."});
+    let say = |text: &str| json!({"type": "string", "description": text});
+    let number = |text: &str| json!({"type": "integer", "description": text});
+    vec![
+        tool("list_files", "Lists the files of the repository, or of a folder.", json!({"path": path()}), &[]),
+        tool(
+            "search",
+            "Finds lines by a regular expression, with path and line number.",
+            json!({"pattern": say("Regular expression."), "path": path()}),
+            &["pattern"],
+        ),
+        tool(
+            "read_file",
+            "Reads a file, or some lines of it, with line numbers.",
+            json!({"path": path(), "start": number("First line, from 1."), "end": number("Last line.")}),
+            &["path"],
+        ),
+        tool(
+            "edit_file",
+            "Replaces a text that is in the file exactly once. Give enough of the lines around it to make it so.",
+            json!({"path": path(), "old": say("The text as it is, without line numbers."), "new": say("The text as it is to be.")}),
+            &["path", "old", "new"],
+        ),
+        tool(
+            "write_file",
+            "Writes a whole file, and makes it where there is none.",
+            json!({"path": path(), "content": say("The whole content.")}),
+            &["path", "content"],
+        ),
+        tool(
+            "run",
+            "Runs a shell command in the repository's root and returns its exit code and output.",
+            json!({"command": say("The command.")}),
+            &["command"],
+        ),
+        tool(
+            FINISH,
+            "Says that the work is done. The checks run then; if one fails you are told how, and go on.",
+            json!({"summary": say("What was wrong and what you changed, in one or two sentences.")}),
+            &["summary"],
+        ),
+    ]
+}

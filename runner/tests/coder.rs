@@ -1,0 +1,159 @@
+//! The worker `coder` as the pod runs it: a scripted model in the gateway's place, real stages, a real repository.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::process::Command;
+
+use manyworlds_upstream::{Script, Upstream};
+use serde_json::{Value, json};
+use support::{Pod, Repository};
+
+const TOKEN: &str = "a-token-that-nobody-may-ever-see";
+
+/// A scripted model on threads of its own.
+struct Model {
+    upstream: Option<Upstream>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Model {
+    fn start(script: &Value) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let script = Script::read(&script.to_string()).unwrap();
+        let upstream = runtime.block_on(Upstream::start(script)).unwrap();
+        Self { upstream: Some(upstream), runtime }
+    }
+
+    fn url(&self) -> String {
+        self.upstream.as_ref().unwrap().url()
+    }
+
+    fn bodies(&self) -> Vec<Value> {
+        let calls = self.upstream.as_ref().unwrap().calls();
+        calls.iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect()
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        let _entered = self.runtime.enter();
+        drop(self.upstream.take());
+    }
+}
+
+fn repository() -> Repository {
+    Repository::new(&[("sum.txt", "a - b\n"), ("tests/check.sh", "grep -q 'a + b' sum.txt\n")])
+}
+
+fn pod(model: &Model, prompt: &str) -> Pod {
+    let changes = json!({
+        "task": {"title": "Fix the sum", "body": "It takes away instead of adding."},
+        "worlds": {"variants": [{"name": "alpha", "model": "scripted", "temperature": 0.25, "prompt": prompt}]},
+        "worker": {"plugin": "coder", "command": []},
+        "evaluation": {"gates": [
+            {"name": "test", "kind": "Test", "command": ["sh", "tests/check.sh"], "points": 100}]},
+    });
+    Pod::new(&repository(), &changes).with_gateway(&model.url(), TOKEN)
+}
+
+fn call(name: &str, arguments: &Value) -> Value {
+    json!({"toolCalls": [{"name": name, "arguments": arguments}]})
+}
+
+/// A model that looks, changes, and finishes too early once.
+fn steps(anthropic: &[&str]) -> Value {
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    json!({"anthropic": anthropic, "models": {"scripted": [
+        {"turn": 0, "reply": call("search", &json!({"pattern": "a . b"}))},
+        {"turn": 1, "reply": call("read_file", &json!({"path": "../secret"}))},
+        {"turn": 2, "reply": call("finish", &json!({"summary": "nothing to do"}))},
+        {"turn": 3, "contains": "The check test failed", "reply": edit},
+        {"turn": 4, "contains": "was changed", "reply": call("finish", &json!({"summary": "added instead of taking away"}))},
+    ]}})
+}
+
+#[test]
+fn it_fixes_a_fault_in_both_protocols_and_leaves_a_transcript_without_its_token() {
+    for (anthropic, path) in [(&[][..], "messages"), (&["scripted"], "system")] {
+        let model = Model::start(&steps(anthropic));
+        let pod = pod(&model, "minimal");
+        let result = pod.result();
+        assert_eq!(result.score(), 100);
+        let bodies = model.bodies();
+        assert_eq!(bodies.len(), 5);
+        assert!(bodies[0].get(path).is_some(), "{}", bodies[0]);
+        assert!(bodies.iter().all(|body| body["temperature"] == 0.25));
+        assert!(bodies[0].to_string().contains("at most ten lines"), "the prompt is that of the variant");
+        assert!(bodies[2].to_string().contains("leads out of the repository"), "a path that leads out is refused");
+        assert!(pod.artifact("patch").contains("+a + b"));
+        let transcript = pod.artifact("transcript");
+        assert!(transcript.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+        assert!(transcript.contains("added instead of taking away") && !transcript.contains(TOKEN));
+        let log = pod.artifact("work-log");
+        assert!(log.contains("coder: check test") && !log.contains(TOKEN), "{log}");
+        let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
+        let summary = report["worker"]["summary"].as_str().unwrap();
+        assert!(summary.starts_with("added instead of taking away (5 turns"), "{summary}");
+        assert!(checkpoints(&pod) >= 1);
+    }
+}
+
+fn checkpoints(pod: &Pod) -> usize {
+    let mut git = Command::new("git");
+    git.args(["-c", "safe.directory=*", "for-each-ref", "refs/manyworlds/checkpoints"]).current_dir(pod.worktree());
+    String::from_utf8(git.output().unwrap().stdout).unwrap().lines().count()
+}
+
+#[test]
+fn it_waits_by_itself_where_it_is_told_to() {
+    let mut script = steps(&[]);
+    let busy = json!({"times": 1, "reply": {"status": 429, "headers": {"retry-after": "1"}}});
+    script["models"]["scripted"].as_array_mut().unwrap().insert(0, busy);
+    let model = Model::start(&script);
+    let pod = pod(&model, "careful");
+    assert_eq!(pod.result().score(), 100);
+    assert!(pod.artifact("work-log").contains("asking again in 1 s"));
+}
+
+#[test]
+fn what_is_done_so_far_is_judged_when_it_repeats_itself() {
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let again = call("read_file", &json!({"path": "sum.txt"}));
+    let model = Model::start(&json!({"models": {"scripted": [{"turn": 0, "reply": edit}, {"reply": again}]}}));
+    let pod = pod(&model, "explorer");
+    assert_eq!(pod.result().score(), 100);
+    let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
+    assert_eq!(report["worker"]["exit_code"], 3);
+    let summary = report["worker"]["summary"].as_str().unwrap();
+    assert!(summary.contains("ended early: it repeats itself: read_file"), "{summary}");
+}
+
+#[test]
+fn a_world_whose_money_is_used_up_ends_and_says_so() {
+    let refusal = json!({"status": 402, "body": "{\"error\":{\"message\":\"the budget b is used up\"}}"});
+    let model = Model::start(&json!({"models": {"scripted": [{"reply": refusal}]}}));
+    let pod = pod(&model, "careful");
+    pod.stage("prepare");
+    let (_, report) = pod.stage("work");
+    let message = report.failure.unwrap().message;
+    assert!(message.contains("the budget b is used up"), "{message}");
+}
+
+#[test]
+fn commands_of_the_model_see_no_token_and_what_looks_like_a_key_is_masked() {
+    let key = "sk-proj-abcdefghijklmnopqrstuvwxyz";
+    let shows = call("run", &json!({"command": format!("env; echo {key}")}));
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let done = call("finish", &json!({"summary": "done"}));
+    let model = Model::start(&json!({"models": {"scripted": [
+        {"turn": 0, "reply": shows}, {"turn": 1, "reply": edit}, {"turn": 2, "reply": done}]}}));
+    let pod = pod(&model, "careful");
+    pod.result();
+    let seen = model.bodies()[1]["messages"].as_array().unwrap().last().unwrap()["content"].to_string();
+    assert!(seen.contains("PATH=") && !seen.contains(TOKEN) && !seen.contains("API_KEY"), "{seen}");
+    assert!(seen.contains("***") && !seen.contains(key), "{seen}");
+    let transcript = pod.artifact("transcript");
+    assert!(!transcript.contains(TOKEN) && !transcript.contains(key));
+}

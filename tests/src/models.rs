@@ -1,0 +1,67 @@
+//! Models for orders of real pods: the scripted one that `make install` serves, behind Providers of a test's own.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use crate::{Cluster, Namespace, Result, resources};
+
+/// Where the scripted model is, for the operator.
+const URL: &str = "http://scripted-model.manyworlds-demo.svc/v1";
+/// The record of what has reached it, by way of the API server.
+const RECORD: &str = "/api/v1/namespaces/manyworlds-demo/services/scripted-model:http/proxy/_calls";
+/// The operator's ServiceAccount, as `make install` makes it.
+const OPERATOR: (&str, &str) = ("manyworlds-system", "manyworlds");
+/// A key that must be seen nowhere.
+pub const CANARY: &str = "sk-canary-0123456789-never-to-be-seen";
+
+/// Makes a Provider for the scripted model with a key of its own, and lets the operator read the key.
+///
+/// - **Shape:** `models` are the entries of `spec.models`; `more` is put over the rest of the spec.
+///
+/// # Errors
+///
+/// Whatever the API server says.
+pub async fn provider(cluster: &Cluster, namespace: &Namespace, models: &[&str], more: &Value) -> Result {
+    let secret = json!({"metadata": {"name": "model-key"}, "stringData": {"apiKey": CANARY}});
+    namespace.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    let models: Vec<_> =
+        models.iter().map(|name| json!({"name": name, "prices": {"input": "1.00", "output": "2.00"}})).collect();
+    let mut spec = json!({
+        "protocol": "OpenAI",
+        "baseUrl": URL,
+        "secretRef": {"name": "model-key"},
+        "models": models,
+        "limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000},
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        spec[name] = value.clone();
+    }
+    let (account_namespace, account) = OPERATOR;
+    let rights =
+        json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["model-key"], "verbs": ["get"]}]);
+    let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "model-key"});
+    let subjects = json!([{"kind": "ServiceAccount", "name": account, "namespace": account_namespace}]);
+    let metadata = |name: &str| json!({"name": name, "namespace": namespace.name});
+    let rbac = "rbac.authorization.k8s.io/v1";
+    for object in [
+        json!({"apiVersion": rbac, "kind": "Role", "metadata": metadata("model-key"), "rules": rights}),
+        json!({"apiVersion": rbac, "kind": "RoleBinding", "metadata": metadata("model-key"), "roleRef": reference, "subjects": subjects}),
+        json!({"apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider", "metadata": metadata("scripted"), "spec": spec}),
+    ] {
+        resources::apply(&cluster.client, &object).await?;
+    }
+    Ok(())
+}
+
+/// Returns how many calls for a model have reached the scripted one.
+///
+/// # Errors
+///
+/// Whatever the API server says.
+pub async fn calls(cluster: &Cluster, model: &str) -> Result<usize> {
+    let request = http::Request::get(RECORD).body(Vec::new())?;
+    let record: Value = serde_json::from_str(&cluster.client.request_text(request).await?)?;
+    let calls = record["calls"].as_array().ok_or("the scripted model keeps no record")?;
+    Ok(calls.iter().filter(|call| call["model"] == model).count())
+}
