@@ -22,7 +22,7 @@ use crate::errors::{ReconcileError, chain};
 use crate::work_order::{status_patch, to_json};
 
 /// How often keys are read again and statuses looked at: a key that was replaced is used after this long at most.
-const LOOK: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_secs(15);
 
 /// Runs until the process ends.
 pub(super) async fn run(catalogue: Catalogue, namespace: Option<String>) {
