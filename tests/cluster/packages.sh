@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # System packages: installed when we may, else named with the command that installs them. Sourced, never run.
 
-# need_packages CHECK=PACKAGE...: CHECK is a program in PATH, or a file when it starts with "/" or "pkg-config:NAME".
+# need_packages CHECK=PACKAGE...: CHECK is a program in PATH, or a file when it starts with "/", or "pkg-config:NAME", or
+# "python3:MODULE".
 need_packages() {
   local pair check missing=()
   for pair in "$@"; do
@@ -26,6 +27,7 @@ present() {
   case $1 in
     /*) [ -e "$1" ] ;;
     pkg-config:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pkg-config:}" ;;
+    python3:*) command -v python3 >/dev/null && python3 -c "import ${1#python3:}" 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
