@@ -59,9 +59,9 @@ pub async fn provider(cluster: &Cluster, namespace: &Namespace, models: &[&str],
 /// # Errors
 ///
 /// Whatever the API server says.
-pub async fn calls(cluster: &Cluster, model: &str) -> Result<usize> {
+pub async fn calls(cluster: &Cluster, model: &str) -> Result<u64> {
     let request = http::Request::get(RECORD).body(Vec::new())?;
     let record: Value = serde_json::from_str(&cluster.client.request_text(request).await?)?;
-    let calls = record["calls"].as_array().ok_or("the scripted model keeps no record")?;
-    Ok(calls.iter().filter(|call| call["model"] == model).count())
+    let calls = record["models"].as_object().ok_or("the scripted model keeps no record")?;
+    Ok(calls.get(model).and_then(Value::as_u64).unwrap_or_default())
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::Client;
+use manyworlds_api::artifacts::hexadecimal;
 use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::provider::Protocol;
 use manyworlds_api::{WorkOrder, World, labels};
@@ -177,5 +178,5 @@ impl Access for WorldAccess {
 fn fingerprint(prices: &manyworlds_api::provider::Prices) -> String {
     let text = serde_json::to_vec(prices).unwrap_or_default();
     let digest = Sha256::digest(&text);
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&digest[..8])
 }

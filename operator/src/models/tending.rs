@@ -91,7 +91,6 @@ async fn traffic(models: &Models, provider: &str, now: Timestamp) -> Result<Traf
             summary: None,
             requests: count(requests),
             tokens: count(tokens.input.saturating_add(tokens.output)),
-            ..WindowUse::default()
         }),
         cost_today: Some(today.cost),
     })

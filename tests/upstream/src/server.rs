@@ -1,5 +1,6 @@
 //! The server itself.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,8 +55,10 @@ struct Inner {
 struct Held {
     script: Script,
     window: Window,
+    /// The first of them; what arrives later is counted only.
     calls: Vec<Call>,
     number: u64,
+    by_model: BTreeMap<String, u64>,
     refused: u64,
 }
 
@@ -142,7 +145,7 @@ async fn record(State(state): State<Arc<Inner>>) -> axum::response::Response {
     let held = state.held();
     let calls = held.calls.iter().map(|call| json!({"path": call.path, "model": call.model, "status": call.status}));
     let calls: Vec<Value> = calls.collect();
-    json_response(StatusCode::OK, &json!({"count": held.number, "refused": held.refused, "calls": calls}).to_string())
+    json_response(StatusCode::OK, &json!({"count": held.number, "models": held.by_model, "refused": held.refused, "calls": calls}).to_string())
 }
 
 async fn reset(State(state): State<Arc<Inner>>) {
@@ -236,9 +239,10 @@ impl Inner {
             }
         }
         let status = if limited.is_some() { 429 } else { reply.status.unwrap_or(200) };
+        let model = conversation.map(|conversation| conversation.model.clone()).unwrap_or_default();
+        *held.by_model.entry(model.clone()).or_default() += 1;
         if held.calls.len() < RECORDED {
             let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            let model = conversation.map(|conversation| conversation.model.clone()).unwrap_or_default();
             held.calls.push(Call { path, headers, model, body, status });
         }
         (reply, number, limited)
