@@ -122,7 +122,11 @@ pub struct GatewaySettings {
 
 impl fmt::Debug for GatewaySettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("GatewaySettings").field("url", &self.url).field("address", &self.address).finish_non_exhaustive()
+        formatter
+            .debug_struct("GatewaySettings")
+            .field("url", &self.url)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

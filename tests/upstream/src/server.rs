@@ -145,7 +145,10 @@ async fn record(State(state): State<Arc<Inner>>) -> axum::response::Response {
     let held = state.held();
     let calls = held.calls.iter().map(|call| json!({"path": call.path, "model": call.model, "status": call.status}));
     let calls: Vec<Value> = calls.collect();
-    json_response(StatusCode::OK, &json!({"count": held.number, "models": held.by_model, "refused": held.refused, "calls": calls}).to_string())
+    json_response(
+        StatusCode::OK,
+        &json!({"count": held.number, "models": held.by_model, "refused": held.refused, "calls": calls}).to_string(),
+    )
 }
 
 async fn reset(State(state): State<Arc<Inner>>) {
