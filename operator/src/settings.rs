@@ -60,7 +60,7 @@ pub struct Arguments {
     /// Address of the gateway
     #[arg(long, env = "MANYWORLDS_GATEWAY_ADDRESS", default_value = "0.0.0.0:8081")]
     gateway_address: SocketAddr,
-    /// The ledger: sqlite://<path> or postgres://<user>:<password>@<host>/<database>
+    /// The ledger: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
     #[arg(
         long,
         env = "MANYWORLDS_LEDGER",

@@ -1,7 +1,7 @@
 //! The ledger: money, limits, history and audit, in SQLite or PostgreSQL.
 //!
 //! - [`Ledger`]: opens a store; reserves, settles and releases calls; writes history and audit.
-//! - [`call`]: what is asked of it and what it answers.
+//! - `call`: what is asked of it and what it answers.
 //! - `book`: the rules over what is held in memory: pure.
 //! - `writer`: the one task that writes. It takes what has been asked in the meantime into one transaction.
 //! - `store`: tables, rows and SQL.

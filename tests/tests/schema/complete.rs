@@ -71,6 +71,7 @@ fn worlds() -> Value {
 fn worker() -> Value {
     json!({
         "plugin": "command",
+        "model": "house-model",
         "image": "docker.io/library/python:3",
         "command": ["fix"],
         "env": [{"name": "LEVEL", "value": "0"}],
