@@ -13,6 +13,7 @@ mod errors;
 mod events;
 mod health;
 mod index;
+pub mod ledger_command;
 mod models;
 mod queue;
 mod requests;

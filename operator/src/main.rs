@@ -1,9 +1,10 @@
-//! The Manyworlds operator: reads its settings, and runs until it is told to end.
+//! The Manyworlds operator: reads its settings, and runs until it is told to end; or carries out a command.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use manyworlds_operator::settings::Arguments;
+use manyworlds_operator::ledger_command;
+use manyworlds_operator::settings::{Command, CommandLine};
 use mimalloc::MiMalloc;
 
 // The C library's allocator takes a fifth of the operator's time under load; see docs/decisions/0005.
@@ -11,11 +12,16 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    match Arguments::parse().resolve().map_err(Into::into).and_then(manyworlds_operator::run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            manyworlds_operator::print_error(error.as_ref());
-            ExitCode::FAILURE
+    let CommandLine { arguments, command } = CommandLine::parse();
+    let ended = match command {
+        Some(Command::Ledger(command)) => ledger_command::run(command),
+        None => {
+            let run = arguments.resolve().map_err(Into::into).and_then(manyworlds_operator::run);
+            run.map(|()| ExitCode::SUCCESS)
         }
-    }
+    };
+    ended.unwrap_or_else(|error| {
+        manyworlds_operator::print_error(error.as_ref());
+        ExitCode::FAILURE
+    })
 }

@@ -4,16 +4,36 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use manyworlds_api::Duration;
 use manyworlds_api::duration::DurationError;
 use manyworlds_telemetry::LogFormat;
 
+use crate::ledger_command::LedgerArguments;
+
 /// Runs coding agents as parallel Worlds on Kubernetes.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "manyworlds-operator", version)]
+#[derive(Parser)]
+#[command(name = "manyworlds-operator", version, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// How the operator runs.
+    #[command(flatten)]
+    pub arguments: Arguments,
+    /// What else is to be done instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does besides running the operator.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Look after the ledger's tables, or move a ledger to another store
+    Ledger(LedgerArguments),
+}
+
+/// Settings as they are given.
+#[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Namespace that the operator itself runs in
     #[arg(long, env = "MANYWORLDS_NAMESPACE", default_value = "manyworlds-system")]
@@ -218,9 +238,20 @@ mod tests {
 
     fn resolve(arguments: &[&str]) -> Result<Settings, String> {
         let all = std::iter::once("manyworlds-operator").chain(arguments.iter().copied());
-        Arguments::try_parse_from(all)
+        CommandLine::try_parse_from(all)
             .map_err(|error| error.to_string())
-            .and_then(|parsed| parsed.resolve().map_err(|error| error.to_string()))
+            .and_then(|parsed| parsed.arguments.resolve().map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn a_command_takes_settings_of_its_own_only() {
+        let parse = |text: &str| CommandLine::try_parse_from(text.split(' ')).map(|parsed| parsed.command);
+        assert!(parse("manyworlds-operator").unwrap().is_none());
+        let Some(Command::Ledger(_)) = parse("manyworlds-operator ledger check --url sqlite:///l.db").unwrap() else {
+            panic!("no command");
+        };
+        assert!(parse("manyworlds-operator --namespace a ledger check --url sqlite:///l.db").is_err());
+        assert!(parse("manyworlds-operator ledger migrate --from sqlite:///l.db").is_err());
     }
 
     #[test]

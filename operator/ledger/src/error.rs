@@ -22,7 +22,9 @@ pub enum LedgerError {
         reason: String,
     },
     /// The tables are not those of this version.
-    #[error("the ledger's tables are not those of this version: {0}; run: manyworlds-operator ledger migrate up")]
+    #[error(
+        "the ledger's tables are not those of this version: {0}; where steps are missing, run: manyworlds-operator ledger up"
+    )]
     Schema(String),
     /// The database refused or could not be reached.
     #[error("the ledger's database: {0}")]
@@ -58,6 +60,17 @@ pub enum LedgerError {
     /// The new store is not empty.
     #[error("the table {0} of the new store is not empty; move into a store that was just migrated")]
     NotEmpty(&'static str),
+    /// The store is used by processes that write to it.
+    #[error(
+        "the ledger is in use by {0}; end it first, for example by scaling the operator to 0, and wait for a minute where it was killed"
+    )]
+    InUse(String),
+    /// Both ends of a transfer are the same store.
+    #[error("both URLs are of the same ledger; there is nothing to move")]
+    SameStore,
+    /// There is no such SQLite file.
+    #[error("there is no ledger in the file {0}; look whether the path is right")]
+    Missing(String),
     /// The ledger was closed.
     #[error("the ledger was closed")]
     Closed,

@@ -27,7 +27,7 @@ use manyworlds_planner::policy::rate_window::Remaining;
 pub use call::{CallId, Claim, Held, Holder, Outcome, Party, Reservation, Reserved, Settled, Settlement, Spent};
 pub use error::LedgerError;
 pub use reading::{CallCount, LastCall, Spending, Touched};
-pub use transfer::{Moved, transfer};
+pub use transfer::{Moved, rows, transfer};
 
 use store::Database;
 use writer::{Asked, Writer};

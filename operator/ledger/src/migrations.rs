@@ -1,5 +1,7 @@
 //! Changes of the tables from version to version: forward, backward, and a check.
 
+use jiff::Timestamp;
+use sqlx::Connection;
 use sqlx::migrate::{Migrate, Migrator};
 
 use crate::error::LedgerError;
@@ -33,20 +35,28 @@ pub async fn up(url: &str) -> Result<State, LedgerError> {
 ///
 /// # Errors
 ///
-/// [`LedgerError`].
+/// [`LedgerError`], also when a process writes to the store.
 pub async fn down(url: &str) -> Result<State, LedgerError> {
-    let database = Database::open(url).await?;
+    let database = Database::open_existing(url).await?;
+    let _lock = database.hold()?;
+    if !state(&database).await?.applied.is_empty() {
+        let mut connection = database.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        database.quiet(&mut transaction, Timestamp::now()).await?;
+        // It ends here: the steps run on connections of their own, and would wait for it.
+        transaction.rollback().await?;
+    }
     MIGRATIONS.undo(&database.pool, 0).await?;
     state(&database).await
 }
 
-/// Returns how the tables stand, and changes nothing.
+/// Returns how the tables of a store that is there stand, and changes none of them.
 ///
 /// # Errors
 ///
 /// [`LedgerError`], also when an applied step is not the one of this version.
 pub async fn check(url: &str) -> Result<State, LedgerError> {
-    state(&Database::open(url).await?).await
+    state(&Database::open_existing(url).await?).await
 }
 
 /// Refuses a store that has not been migrated to this version.

@@ -1,12 +1,13 @@
 //! Moving a ledger from one store to another, and making sure that nothing was lost.
 
+use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use crate::error::LedgerError;
 use crate::migrations;
-use crate::store::Database;
 use crate::store::statement::{self, Existing};
 use crate::store::tables::{self, Table};
+use crate::store::{Database, is_same};
 
 /// How many rows are read at once.
 const PAGE: i64 = 2000;
@@ -22,31 +23,58 @@ pub struct Moved {
 
 /// Moves every row into a store that was migrated and is empty, and verifies counts and sums.
 ///
-/// - **Guarantees:** one transaction: the new store has all or nothing. The old one is only read. An operator must not write
-///   to it meanwhile; of a SQLite file that is made sure.
+/// - **Guarantees:** one transaction: the new store has all or nothing. The old one is only read, and nobody writes to it
+///   meanwhile.
 ///
 /// # Errors
 ///
-/// [`LedgerError`] when a store cannot be reached, the new one is not empty, or the counts and sums differ.
+/// [`LedgerError`] when a store cannot be reached, both are the same, the old one is in use, the new one is not empty, or
+/// the counts and sums differ.
 pub async fn transfer(from: &str, to: &str) -> Result<Vec<Moved>, LedgerError> {
-    let (source, target) = (Database::open(from).await?, Database::open(to).await?);
+    if is_same(from, to) {
+        return Err(LedgerError::SameStore);
+    }
+    let (source, target) = (Database::open_existing(from).await?, Database::open(to).await?);
     migrations::check_open(&source).await?;
     migrations::check_open(&target).await?;
     let _locks = (source.hold()?, target.hold()?);
-    let mut reading = source.pool.acquire().await?;
-    let mut writing = target.pool.acquire().await?;
-    let mut transaction = writing.begin().await?;
-    let mut moved = Vec::new();
+    let (mut reading, mut writing) = (source.pool.acquire().await?, target.pool.acquire().await?);
+    let (mut reading, mut transaction) = (reading.begin().await?, writing.begin().await?);
+    let now = Timestamp::now();
+    source.quiet(&mut reading, now).await?;
     for table in tables::ALL {
         if count(&mut transaction, table).await? != 0 {
             return Err(LedgerError::NotEmpty(table.name));
         }
+    }
+    target.quiet(&mut transaction, now).await?;
+    let mut moved = Vec::new();
+    for table in tables::ALL {
         let rows = copy(&mut reading, &mut transaction, table).await?;
         verify(&mut reading, &mut transaction, table).await?;
         moved.push(Moved { table: table.name, rows });
     }
+    // None of them lives, or the old store would be in use. What they had reserved is settled by whoever opens the new one.
+    let ended = "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL";
+    sqlx::query(ended).bind(now.as_millisecond()).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(moved)
+}
+
+/// Returns how many rows a store has, those about processes not counted.
+///
+/// # Errors
+///
+/// [`LedgerError`] when the store cannot be reached or its tables are not those of this version.
+pub async fn rows(url: &str) -> Result<i64, LedgerError> {
+    let database = Database::open_existing(url).await?;
+    migrations::check_open(&database).await?;
+    let mut connection = database.pool.acquire().await?;
+    let mut rows = 0;
+    for table in tables::ALL.into_iter().filter(|table| *table != &tables::EPOCHS) {
+        rows += count(&mut connection, table).await?;
+    }
+    Ok(rows)
 }
 
 async fn copy(from: &mut AnyConnection, to: &mut AnyConnection, table: &'static Table) -> Result<i64, LedgerError> {

@@ -14,7 +14,7 @@ mod support;
 use std::future::Future;
 use std::pin::Pin;
 
-use manyworlds_ledger::migrations;
+use manyworlds_ledger::{LedgerError, migrations};
 use support::Postgres;
 
 type Check = fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -67,8 +67,11 @@ async fn migrations_go_up_and_down_on_both_and_a_transfer_verifies_what_it_moved
     let (folder, server) = (tempfile::tempdir().unwrap(), Postgres::start());
     let sqlite = format!("sqlite://{}/ledger.db", folder.path().display());
     let postgres = server.database("ledger");
+    assert!(matches!(migrations::check(&sqlite).await, Err(LedgerError::Missing(_))), "and no file is made");
+    assert!(migrations::check(&postgres).await.unwrap().applied.is_empty());
     for url in [&sqlite, &postgres] {
-        let before = migrations::check(url).await.unwrap();
+        migrations::up(url).await.unwrap();
+        let before = migrations::down(url).await.unwrap();
         assert!(before.applied.is_empty() && !before.pending.is_empty());
         let up = migrations::up(url).await.unwrap();
         assert!(up.pending.is_empty());

@@ -15,6 +15,8 @@ const READERS: u32 = 4;
 const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 /// Names the lock that the writers of a PostgreSQL store take in turn: the letters of "worlds".
 const LOCK: i64 = 0x776f_726c_6473;
+/// How long to wait for that lock where somebody waits for the answer.
+const LOCK_PATIENCE: &str = "SET LOCAL lock_timeout = '10s'";
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,31 @@ impl Database {
     /// Holds a SQLite file, so that no process writes to it.
     pub(crate) fn hold(&self) -> Result<Option<File>, LedgerError> {
         file(&self.url).map(|path| take(&path)).transpose()
+    }
+
+    /// Opens a store that is there already.
+    pub(crate) async fn open_existing(url: &str) -> Result<Self, LedgerError> {
+        match file(url) {
+            Some(path) if !path.exists() => Err(LedgerError::Missing(path.display().to_string())),
+            Some(_) | None => Self::open(url).await,
+        }
+    }
+
+    /// Makes sure that nobody writes until the transaction ends: refuses a PostgreSQL store with a process that lives. Of a
+    /// SQLite file, [`Database::hold`] does it.
+    pub(crate) async fn quiet(&self, transaction: &mut AnyConnection, now: Timestamp) -> Result<(), LedgerError> {
+        if self.backend == Backend::Sqlite {
+            return Ok(());
+        }
+        sqlx::query(LOCK_PATIENCE).execute(&mut *transaction).await?;
+        let locked = lock_writers(&mut *transaction, self.backend).await;
+        locked.map_err(|_| LedgerError::InUse("a process that writes to it now".to_owned()))?;
+        let since = now.as_millisecond() - i64::try_from(SILENCE.as_millis()).unwrap_or_default();
+        let living = "SELECT writer FROM epochs WHERE ended_at IS NULL AND seen_at > $1 ORDER BY epoch LIMIT 1";
+        match sqlx::query(living).bind(since).fetch_optional(transaction).await? {
+            Some(row) => Err(LedgerError::InUse(format!("the process {}", row.try_get::<String, _>(0)?))),
+            None => Ok(()),
+        }
     }
 
     /// Makes the connection that writes, and writes a new epoch through it.
@@ -160,6 +187,18 @@ fn backend(url: &str) -> Result<Backend, LedgerError> {
         Some(("sqlite", _)) if file(url).is_some() => Ok(Backend::Sqlite),
         Some(("postgres" | "postgresql", _)) => Ok(Backend::Postgres),
         _ => Err(LedgerError::Url(hidden(url))),
+    }
+}
+
+/// Returns whether two URLs are of the same store, as far as they themselves say.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    match (file(one), file(other)) {
+        (Some(one), Some(other)) => {
+            let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            real(&one) == real(&other)
+        }
+        (None, None) => one == other,
+        _ => false,
     }
 }
 

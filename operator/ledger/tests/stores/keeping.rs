@@ -6,7 +6,7 @@ use manyworlds_api::provider::Limits;
 use manyworlds_ledger::history::{
     AuditEntry, Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution,
 };
-use manyworlds_ledger::{LedgerError, Outcome, Reservation, Reserved, Settled, transfer};
+use manyworlds_ledger::{LedgerError, Outcome, Reservation, Reserved, Settled, migrations, transfer};
 use manyworlds_planner::policy::rate_window::RateLimits;
 
 use super::support::{answered, call, cost_of, dollars, holder, nothing, open, party};
@@ -199,9 +199,16 @@ pub async fn is_moved(from: &str, to: &str) {
     let rows = |table: &str| moved.iter().find(|moved| moved.table == table).unwrap().rows;
     assert_eq!((rows("llm_calls"), rows("world_executions"), rows("budgets"), rows("audit")), (300, 1, 1, 1));
     assert!(matches!(transfer(from, to).await, Err(LedgerError::NotEmpty(_))));
+    assert!(matches!(transfer(from, from).await, Err(LedgerError::SameStore)));
     let ledger = open(to).await;
+    let back = format!("{from}.back");
+    migrations::up(&back).await.unwrap();
+    assert!(matches!(transfer(to, &back).await, Err(LedgerError::InUse(_))), "of PostgreSQL too");
+    assert!(matches!(migrations::down(to).await, Err(LedgerError::InUse(_))));
     assert_eq!(cost_of(&ledger, "moved").await, dollars("3.00"));
     assert_eq!(ledger.account("b", None).await.unwrap().spent.cost, dollars("3.00"));
     let (requests, _) = ledger.rate_window("team/scripted").await.unwrap().used(now);
     assert_eq!(requests, 300, "limits hold across the move");
+    ledger.close().await.unwrap();
+    assert_eq!(transfer(to, &back).await.unwrap().len(), moved.len(), "and back, once nobody writes any more");
 }
