@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CLUSTER := tests/cluster/cluster
 TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
 SCRIPTS := tests/cluster/cluster tests/packages tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
-	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install .ci/run charts/render cli/kubectl_complete-worlds
+	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install .ci/run charts/render cli/kubectl_complete-worlds
 # For `make bench`: the prefix of the figures to measure; all of them by default.
 ONLY ?=
 # Each fake node holds 250 pods.

@@ -1,5 +1,7 @@
 //! A gateway with everything that it needs, in one process.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -115,7 +117,7 @@ pub struct Bench {
     pub ledger: Ledger,
     pub metrics: Metrics,
     pub address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Bench {
@@ -136,11 +138,16 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(gateway.serve(listener, std::future::pending()));
-        Self { rules, upstream, ledger, metrics, address, _folder: folder }
+        Self { rules, upstream, ledger, metrics, address, folder }
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Returns the ledger's file.
+    pub fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("ledger.db")
     }
 
     /// Sends a request as the World `w` of an order.
