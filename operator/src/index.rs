@@ -4,6 +4,8 @@
 //! observation that is older than our own last write.
 
 mod census;
+mod changes;
+mod lookup;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -18,6 +20,7 @@ use manyworlds_planner::policy::capacity::{Capacity, Request, Resources};
 use manyworlds_planner::{Grant, ModelUse, Settings, Snapshot};
 
 pub(crate) use census::Census;
+pub(crate) use changes::{ChangedOrder, Standing};
 
 /// How many waiting orders are woken when a slot becomes free.
 const WOKEN_AT_ONCE: usize = 16;
@@ -77,6 +80,7 @@ struct Seen {
     orders: HashMap<OrderKey, Entry>,
     uids: HashMap<String, OrderKey>,
     capacity: Capacity,
+    changes: Option<changes::Changes>,
 }
 
 /// What has been seen of the cluster.
@@ -96,10 +100,14 @@ impl Index {
     pub(crate) fn order_seen(&self, order: WorkOrder) -> Touched {
         let Some(key) = OrderKey::of_order(&order.metadata) else { return Vec::new() };
         let mut seen = self.lock();
-        let entry = seen.orders.entry(key.clone()).or_default();
-        if entry.order.as_ref().is_some_and(|known| !is_newer(&order.metadata, &known.metadata)) {
-            return Vec::new();
+        let known = seen.orders.get(&key).and_then(|entry| entry.order.clone());
+        match known {
+            Some(known) if !is_newer(&order.metadata, &known.metadata) => return Vec::new(),
+            Some(known) if known.metadata.uid != order.metadata.uid => seen.goes(&key),
+            Some(_) | None => {}
         }
+        seen.changed(&key);
+        let entry = seen.orders.entry(key.clone()).or_default();
         let uid = order.metadata.uid.clone().unwrap_or_default();
         let before = entry.order.replace(Arc::new(order)).and_then(|known| known.metadata.uid.clone());
         if before.as_ref() != Some(&uid) {
@@ -124,10 +132,13 @@ impl Index {
             seen.capacity.withdrawn(uid);
             seen.capacity.settled(uid);
         }
-        if let Some(entry) = seen.orders.get_mut(&key)
+        if let Some(entry) = seen.orders.get(&key)
             && entry.order.as_ref().is_some_and(|order| order.metadata.uid == metadata.uid)
         {
-            entry.order = None;
+            seen.goes(&key);
+            if let Some(entry) = seen.orders.get_mut(&key) {
+                entry.order = None;
+            }
         }
         seen.forget_if_empty(&key);
         seen.next_in_queue()
@@ -144,6 +155,7 @@ impl Index {
             return Vec::new();
         }
         entry.worlds.insert(name, Arc::new(world));
+        seen.changed(&key);
         vec![key]
     }
 
@@ -151,6 +163,7 @@ impl Index {
     pub(crate) fn world_gone(&self, metadata: &ObjectMeta) -> Touched {
         let (Some(key), Some(name)) = (OrderKey::of_label(metadata), metadata.name.as_ref()) else { return Vec::new() };
         let mut seen = self.lock();
+        seen.world_goes(&key);
         if let Some(entry) = seen.orders.get_mut(&key)
             && entry.worlds.get(name).is_some_and(|known| known.metadata.uid == metadata.uid)
         {
@@ -306,46 +319,6 @@ impl Index {
             Outcome::Failed => entry.failures.saturating_add(1),
         };
         entry.failures
-    }
-
-    /// Returns the pod with a name, and its order, for a World that shows its token.
-    pub(crate) fn pod(&self, key: &OrderKey, name: &str) -> Option<(Arc<WorkOrder>, Arc<ObservedPod>)> {
-        let seen = self.lock();
-        let entry = seen.orders.get(key)?;
-        Some((entry.order.clone()?, entry.pods.get(name)?.clone()))
-    }
-
-    /// Returns the pod with a name, and its order, for a World that is known by nothing but its token.
-    pub(crate) fn pod_named(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Option<(OrderKey, Arc<WorkOrder>, Arc<ObservedPod>)> {
-        let seen = self.lock();
-        let namespace: Arc<str> = namespace.into();
-        // The name is that of the order, a dash, and more that may have dashes.
-        name.match_indices('-').find_map(|(end, _)| {
-            let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
-            let entry = seen.orders.get(&key)?;
-            let (order, pod) = (entry.order.clone()?, entry.pods.get(name)?.clone());
-            Some((key, order, pod))
-        })
-    }
-
-    /// Returns the World with a name.
-    pub(crate) fn world(&self, namespace: &str, name: &str) -> Option<Arc<World>> {
-        let seen = self.lock();
-        let namespace: Arc<str> = namespace.into();
-        // The name is that of the order, a dash and that of the variant, and both of them may have dashes too.
-        name.match_indices('-').find_map(|(end, _)| {
-            let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
-            seen.orders.get(&key)?.worlds.get(name).cloned()
-        })
-    }
-
-    /// Returns an order.
-    pub(crate) fn order(&self, key: &OrderKey) -> Option<Arc<WorkOrder>> {
-        self.lock().orders.get(key)?.order.clone()
     }
 }
 

@@ -35,6 +35,7 @@ use tokio::sync::watch as signal_channel;
 use artifacts::{ArtifactApi, ArtifactStore};
 use health::Readiness;
 use index::Index;
+use models::{Historian, Models};
 use requests::Writer;
 use settings::{GatewaySettings, Settings};
 use work_order::Reconciler;
@@ -83,8 +84,13 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
         tokio::spawn(models::tend(models.clone(), wakes.clone(), gateway.retention));
     }
+    // It notes what changes from the first watch event on.
+    let historian = historian(&settings, models.as_ref());
     let reconciler = Reconciler::new(index.clone(), writer, events, metrics, &settings, wakes, models);
     let watches = watch::start(&client, &settings, index, told, readiness);
+    if let Some(historian) = historian {
+        tokio::spawn(historian.keep(watches.synced(), settings.watch_namespace.clone(), stop.clone()));
+    }
     let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, watches.synced(), stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
 
@@ -100,6 +106,11 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         tokio::task::spawn_blocking(move || serving.join()).await?;
     }
     Ok(())
+}
+
+fn historian(settings: &Settings, models: Option<&Models>) -> Option<Historian> {
+    let (gateway, models) = (settings.gateway.as_ref()?, models?);
+    Some(Historian::new(models.ledger.clone(), models.index.clone(), gateway.retention))
 }
 
 /// Starts to watch Providers and Budgets, and the gateway.

@@ -9,7 +9,7 @@ use crate::store::tables::{AUDIT, CHECKPOINTS, EXECUTION_RUNS, TASK_EXECUTIONS, 
 use crate::writer::Asked;
 
 /// One run of a WorkOrder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ExecutionRun {
     /// Uid of the order.
     pub id: String,
@@ -36,7 +36,7 @@ pub struct ExecutionRun {
 }
 
 /// One task of a run: the Worlds of a round, a council, a delivery.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskExecution {
     /// Names it, such as `<uid of the order>/worlds/1`.
     pub id: String,
@@ -57,7 +57,7 @@ pub struct TaskExecution {
 }
 
 /// One attempt of a World.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorldExecution {
     /// Names it: the uid of the World and the number of the attempt.
     pub id: String,
@@ -96,7 +96,7 @@ pub struct WorldExecution {
 }
 
 /// How far an attempt had come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Checkpoint {
     /// Names it.
     pub id: String,
@@ -113,7 +113,7 @@ pub struct Checkpoint {
 }
 
 /// A worktree that an attempt works in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Worktree {
     /// Names it.
     pub id: String,
@@ -132,7 +132,7 @@ pub struct Worktree {
 }
 
 /// One line of the audit log (S6).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AuditEntry {
     /// Names it.
     pub id: String,
@@ -159,7 +159,7 @@ pub struct AuditEntry {
 }
 
 /// Something that is written down. Written again, it takes the place of what was there under its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
     /// Of the table `execution_runs`.
     Run(ExecutionRun),
@@ -187,6 +187,21 @@ impl Ledger {
         let epoch = self.epoch();
         let rows = records.iter().map(|record| record.row(epoch)).collect();
         self.writer.ask(|reply| Asked::Put(rows, reply)).await
+    }
+
+    /// Ends what has not ended of runs: themselves, their tasks, attempts and worktrees.
+    ///
+    /// - **Guarantees:** what has ended stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn end_runs(&self, ids: Vec<String>, outcome: &str, at: Timestamp) -> Result<(), LedgerError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let outcome = outcome.to_owned();
+        self.writer.ask(|reply| Asked::EndRuns { ids, outcome, at, reply }).await
     }
 
     /// Removes calls, audit entries and runs that ended before a time. Sums of budgets stay.

@@ -26,7 +26,7 @@ use manyworlds_planner::policy::rate_window::Remaining;
 
 pub use call::{CallId, Claim, Held, Holder, Outcome, Party, Reservation, Reserved, Settled, Settlement, Spent};
 pub use error::LedgerError;
-pub use reading::{CallCount, LastCall, Spending, Touched};
+pub use reading::{CallCount, KnownRun, LastCall, Spending, Touched};
 pub use transfer::{Moved, rows, transfer};
 
 use store::Database;

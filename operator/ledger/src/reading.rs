@@ -75,6 +75,17 @@ pub struct Touched {
     pub order_uid: String,
 }
 
+/// A run that history has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRun {
+    /// Uid of the order.
+    pub id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Whether it has finished.
+    pub is_finished: bool,
+}
+
 /// The columns of a [`Spending`].
 const SUMS: &str = "CAST(COALESCE(SUM(cost), 0) AS BIGINT), \
     CAST(COALESCE(SUM(input_tokens + cache_write_5m_tokens + cache_write_1h_tokens), 0) AS BIGINT), \
@@ -190,6 +201,21 @@ impl Ledger {
         let query = sqlx::query("SELECT model, state FROM breaker WHERE provider = $1").bind(provider.to_owned());
         let rows = query.fetch_all(&self.readers.pool).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, parse_state(&BREAKER, row.try_get(1)?)?))).collect()
+    }
+
+    /// Returns every run that history has.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn runs(&self) -> Result<Vec<KnownRun>, LedgerError> {
+        let sql = "SELECT id, namespace, finished_at FROM execution_runs";
+        let rows = sqlx::query(sql).fetch_all(&self.readers.pool).await?;
+        let known = |row: &AnyRow| {
+            let is_finished = row.try_get::<Option<i64>, _>(2)?.is_some();
+            Ok(KnownRun { id: row.try_get(0)?, namespace: row.try_get(1)?, is_finished })
+        };
+        rows.iter().map(known).collect()
     }
 
     /// Returns how many calls are under way.

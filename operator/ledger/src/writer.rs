@@ -44,6 +44,12 @@ pub(crate) enum Asked {
     },
     Recover(Timestamp, Reply<u64>),
     Put(Vec<(&'static Table, Existing, Row)>, Reply<()>),
+    EndRuns {
+        ids: Vec<String>,
+        outcome: String,
+        at: Timestamp,
+        reply: Reply<()>,
+    },
     Expire(Timestamp, Reply<u64>),
     Close(Reply<()>),
 }

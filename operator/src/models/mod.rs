@@ -1,6 +1,8 @@
 //! Models: the gateway and the ledger beside the operator, and what an order's decision needs to know of them.
 
 mod access;
+mod history;
+mod history_rows;
 mod serving;
 mod tending;
 
@@ -18,6 +20,7 @@ use manyworlds_planner::{Exhausted, ModelUse};
 use crate::catalogue::{Catalogue, HolderError};
 use crate::index::Index;
 
+pub(crate) use history::Historian;
 pub(crate) use serving::{Serving, start};
 pub(crate) use tending::tend;
 

@@ -1,5 +1,7 @@
 //! Statements over several rows at once, so that a batch costs few of them.
 
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use sqlx::any::AnyArguments;
@@ -14,7 +16,7 @@ use crate::error::LedgerError;
 const SIZES: [usize; 4] = [256, 32, 4, 1];
 
 /// A value of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Value {
     /// A number or nothing.
     Number(Option<i64>),
@@ -63,17 +65,39 @@ pub(crate) async fn put(
     connection: &mut AnyConnection,
     table: &Table,
     existing: Existing,
-    rows: &[Row],
+    rows: &[impl Borrow<Row>],
 ) -> Result<(), LedgerError> {
     for chunk in chunks(rows) {
         let sql = insertion(table, existing, chunk.len());
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for value in chunk.iter().flatten() {
+        for value in chunk.iter().flat_map(Borrow::borrow) {
             query = bind(query, value);
         }
         query.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// Puts rows into their tables, in their order. Neighbours of one table go together, unless they have the same name: a
+/// statement may not write a row twice.
+pub(crate) async fn put_all(
+    connection: &mut AnyConnection,
+    rows: &[(&'static Table, Existing, Row)],
+) -> Result<(), LedgerError> {
+    let mut rest = rows;
+    while let Some((table, existing, _)) = rest.first() {
+        let together = together(rest);
+        let of_table: Vec<&Row> = rest[..together].iter().map(|(_, _, row)| row).collect();
+        put(connection, table, *existing, &of_table).await?;
+        rest = &rest[together..];
+    }
+    Ok(())
+}
+
+fn together(rows: &[(&'static Table, Existing, Row)]) -> usize {
+    let Some((table, existing, _)) = rows.first() else { return 0 };
+    let mut names = HashSet::new();
+    rows.iter().take_while(|(other, then, row)| other == table && then == existing && names.insert(row.first())).count()
 }
 
 /// Removes rows by the one column that names them.
@@ -167,6 +191,14 @@ mod tests {
             assert_eq!(sizes.iter().sum::<usize>(), count);
             assert!(sizes.iter().all(|size| SIZES.contains(size)));
         }
+    }
+
+    #[test]
+    fn neighbours_of_one_table_go_together_unless_they_have_the_same_name() {
+        use crate::store::tables::{AUDIT, WORKTREES};
+        let row = |table, name: &str| (table, Existing::Replaced, vec![Value::from(name), Value::from(1)]);
+        let rows = [row(&AUDIT, "a"), row(&AUDIT, "b"), row(&AUDIT, "a"), row(&WORKTREES, "c")];
+        assert_eq!([0, 2, 3, 4].map(|from| together(&rows[from..])), [2, 1, 1, 0]);
     }
 
     #[test]

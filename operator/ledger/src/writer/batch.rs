@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, Connection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
 use super::{Asked, Reply};
 use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
 use crate::call::{CallId, Held, Reserved, Settled};
 use crate::error::LedgerError;
 use crate::store::statement::{self, Existing, Row, Value};
-use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, Table};
+use crate::store::tables::{
+    BREAKER, BUDGETS, EXECUTION_RUNS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS,
+};
 use crate::store::{
     Backend, WritingConnection, account_of_row, account_row, breaker_row, call_row, held_of_row, parse_state,
     reservation_row, window_row,
@@ -125,9 +127,11 @@ async fn answer_all(
                 Answer::Count(u64::try_from(settled.count()).unwrap_or_default())
             }
             Asked::Put(rows, _) => {
-                for (table, existing, row) in rows {
-                    statement::put(connection, table, *existing, std::slice::from_ref(row)).await?;
-                }
+                statement::put_all(connection, rows).await?;
+                Answer::Done
+            }
+            Asked::EndRuns { ids, outcome, at, reply: _ } => {
+                end_runs(connection, ids, outcome, *at).await?;
                 Answer::Done
             }
             Asked::Expire(before, _) => Answer::Count(expire(connection, *before).await?),
@@ -155,7 +159,7 @@ impl Asked {
                 Answer::Count(count) => Some(count),
                 _ => None,
             }),
-            Self::Said { reply, .. } | Self::Put(_, reply) | Self::Close(reply) => {
+            Self::Said { reply, .. } | Self::Put(_, reply) | Self::EndRuns { reply, .. } | Self::Close(reply) => {
                 give(reply, answer, |answer| matches!(answer, Answer::Done).then_some(()));
             }
         }
@@ -168,7 +172,7 @@ fn give<T>(reply: Reply<T>, answer: Result<Answer, LedgerError>, take: impl FnOn
 
 /// Reads every reservation. There are as many as calls are under way.
 async fn fill_held(connection: &mut AnyConnection, book: &mut Book) -> Result<(), LedgerError> {
-    for row in sqlx::query(sqlx::AssertSqlSafe(statement::all(&RESERVATIONS))).fetch_all(connection).await? {
+    for row in sqlx::query(AssertSqlSafe(statement::all(&RESERVATIONS))).fetch_all(connection).await? {
         let (call, held) = held_of_row(statement::read(&RESERVATIONS, &row)?)?;
         book.held.insert(call, held);
     }
@@ -220,7 +224,7 @@ impl Touched {
             }
             Asked::Settle(call, ..) | Asked::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
             Asked::Said { provider, .. } => drop(self.providers.insert(provider.clone())),
-            Asked::Recover(..) | Asked::Put(..) | Asked::Expire(..) | Asked::Close(_) => {}
+            Asked::Recover(..) | Asked::Put(..) | Asked::EndRuns { .. } | Asked::Expire(..) | Asked::Close(_) => {}
         }
     }
 
@@ -297,7 +301,7 @@ async fn select(
     let keys: Vec<_> = keys.iter().cloned().collect();
     let mut rows = Vec::new();
     for chunk in statement::chunks(&keys) {
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement::selection(table, chunk.len())));
+        let mut query = sqlx::query(AssertSqlSafe(statement::selection(table, chunk.len())));
         for key in chunk {
             query = query.bind(key.clone());
         }
@@ -312,6 +316,29 @@ async fn lost_calls(connection: &mut AnyConnection) -> Result<Vec<CallId>, Ledge
     let sql = "SELECT id FROM reservations WHERE epoch IN (SELECT epoch FROM epochs WHERE ended_at IS NOT NULL)";
     let rows = sqlx::query(sql).fetch_all(connection).await?;
     rows.iter().map(|row| Ok(CallId::of_row(row.try_get::<String, _>(0)?))).collect()
+}
+
+async fn end_runs(
+    connection: &mut AnyConnection,
+    ids: &[String],
+    outcome: &str,
+    at: Timestamp,
+) -> Result<(), LedgerError> {
+    let of_run = "removed_at IS NULL AND world_execution_id IN (SELECT id FROM world_executions WHERE run_id = $2)";
+    let worktrees = format!("UPDATE worktrees SET removed_at = $1 WHERE {of_run}");
+    let others = [(&WORLD_EXECUTIONS, "run_id"), (&TASK_EXECUTIONS, "run_id"), (&EXECUTION_RUNS, "id")].map(
+        |(Table { name, .. }, run)| {
+            format!("UPDATE {name} SET finished_at = $1, outcome = $3 WHERE finished_at IS NULL AND {run} = $2")
+        },
+    );
+    for id in ids {
+        let update = |sql: &str| sqlx::query(AssertSqlSafe(sql.to_owned())).bind(at.as_millisecond()).bind(id.clone());
+        update(&worktrees).execute(&mut *connection).await?;
+        for sql in &others {
+            update(sql).bind(outcome.to_owned()).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn expire(connection: &mut AnyConnection, before: Timestamp) -> Result<u64, LedgerError> {

@@ -1,12 +1,14 @@
 //! What the ledger keeps.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
 use manyworlds_api::provider::Limits;
 use manyworlds_ledger::history::{
     AuditEntry, Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution,
 };
-use manyworlds_ledger::{LedgerError, Outcome, Reservation, Reserved, Settled, migrations, transfer};
+use manyworlds_ledger::{KnownRun, LedgerError, Outcome, Reservation, Reserved, Settled, migrations, transfer};
 use manyworlds_planner::policy::rate_window::RateLimits;
 
 use super::support::{answered, call, cost_of, dollars, holder, nothing, open, party};
@@ -122,6 +124,17 @@ pub async fn history_is_kept_with_its_references_and_expires(url: String) {
     ledger.record(&run("old", old)).await.unwrap();
     ledger.record(&run("new", now)).await.unwrap();
     ledger.record(&run("new", now)).await.unwrap();
+    let mut open = run("open", now);
+    if let Some(Record::Run(run)) = open.first_mut() {
+        run.finished_at = None;
+    }
+    ledger.record(&open).await.unwrap();
+    let finished =
+        |runs: Vec<KnownRun>| runs.into_iter().filter(|run| run.is_finished).map(|run| run.id).collect::<BTreeSet<_>>();
+    let of = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(finished(ledger.runs().await.unwrap()), of(&["new", "old"]), "of three");
+    ledger.end_runs(vec!["open".into(), "new".into()], "Deleted", now).await.unwrap();
+    assert_eq!(finished(ledger.runs().await.unwrap()), of(&["new", "old", "open"]));
     let removed = ledger.expire(now - SignedDuration::from_hours(24 * 30)).await.unwrap();
     assert_eq!(removed, 2, "one run, with what belongs to it, and one line of the audit log");
     // A checkpoint of a World that has gone has nothing to refer to.

@@ -1,0 +1,209 @@
+//! The history in the ledger (W10): which runs, tasks, Worlds, checkpoints and worktrees there were.
+//!
+//! Every row is computed from the resources, so that nothing is lost when the operator ends before it has written: the next
+//! one computes it again. Only what was deleted meanwhile cannot be; its run is ended as `Deleted`.
+//!
+//! **Architecture invariant:** no reconciliation waits for it. The index notes which orders have changed; every few seconds
+//! they are written down, one by one, with a pause between them.
+
+//! The history in the ledger (W10): what runs, tasks, Worlds, checkpoints and worktrees there were.
+//!
+//! Every row is computed from the resources, so that nothing is lost when the operator ends before it has written: the next
+//! one computes it again. Only what was deleted meanwhile cannot be; its run is ended as `Deleted`.
+//!
+//! **Architecture invariant:** no reconciliation waits for it. The index notes which orders have changed; every few seconds
+//! they are written down, one by one, with a pause between them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_ledger::history::Record;
+use manyworlds_ledger::{Ledger, LedgerError};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::history_rows::{Course, finished, rows, uid};
+use crate::index::{ChangedOrder, Index, Standing};
+use crate::{Stop, stopped};
+
+/// How often what has changed is written down. Most orders change several times within it.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The least pause after each order, which leaves the ledger to calls and the thread to reconciliations.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The pause in times of what writing the order took, so that history takes a fifth of the ledger's time at most.
+const PAUSES: u32 = 4;
+/// How an attempt ended that was under way when its order was over.
+const CUT: &str = "Cut";
+/// How a run ended whose order was deleted.
+const DELETED: &str = "Deleted";
+
+/// Rows by the hash of their name, as the hash of their content.
+type Known = HashMap<u64, u64>;
+
+/// Writes history down.
+pub(crate) struct Historian {
+    ledger: Ledger,
+    index: Arc<Index>,
+    retention: SignedDuration,
+    /// The rows of orders that go on, as they were last written.
+    written: HashMap<String, Known>,
+    /// Orders that have finished and whose rows are there.
+    done: HashSet<String>,
+    waiting: VecDeque<ChangedOrder>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrote {
+    Rows,
+    Nothing,
+}
+
+impl Historian {
+    /// Begins to note what changes.
+    pub(crate) fn new(ledger: Ledger, index: Arc<Index>, retention: SignedDuration) -> Self {
+        index.note_changes();
+        let (written, done, waiting) = Default::default();
+        Self { ledger, index, retention, written, done, waiting }
+    }
+
+    /// Writes until the operator ends, once everything that exists has been seen.
+    ///
+    /// - **Shape:** `namespace` is the only one that is watched, if there is one.
+    pub(crate) async fn keep(
+        self,
+        synced: impl Future<Output = ()>,
+        namespace: Option<String>,
+        stop: watch::Receiver<Stop>,
+    ) {
+        tokio::select! {
+            () = stopped(stop) => {}
+            () = async { synced.await; self.write_for_ever(namespace).await } => {}
+        }
+    }
+
+    async fn write_for_ever(mut self, namespace: Option<String>) {
+        let mut tick = tokio::time::interval(INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut has_begun = false;
+        loop {
+            tick.tick().await;
+            let now = Timestamp::now();
+            if !has_begun {
+                let begun = self.begin(namespace.as_deref(), now).await;
+                has_begun = begun.is_ok();
+                told(begun);
+            }
+            if has_begun {
+                told(self.write(now).await);
+            }
+        }
+    }
+
+    /// Learns which runs are there already, and ends those whose order was deleted while nobody looked.
+    pub(super) async fn begin(&mut self, namespace: Option<&str>, now: Timestamp) -> Result<(), LedgerError> {
+        let mut gone = Vec::new();
+        for run in self.ledger.runs().await? {
+            let is_watched = namespace.is_none_or(|namespace| run.namespace == namespace);
+            match (self.index.has_order(&run.id), run.is_finished) {
+                (true, true) => drop(self.done.insert(run.id)),
+                (false, false) if is_watched => gone.push(run.id),
+                (true | false, _) => {}
+            }
+        }
+        self.ledger.end_runs(gone, DELETED, now).await
+    }
+
+    /// Writes down what has changed.
+    pub(super) async fn write(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let (keys, gone) = self.index.take_changes();
+        self.waiting.extend(gone);
+        self.waiting.extend(keys.iter().filter_map(|key| self.index.whole(key)));
+        while let Some(changed) = self.waiting.pop_front() {
+            let begun = Instant::now();
+            match self.write_order(&changed, now).await {
+                Ok(Wrote::Rows) => tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSES)).await,
+                Ok(Wrote::Nothing) => {}
+                Err(error) => self.not_written(changed, &error).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_order(&mut self, changed: &ChangedOrder, now: Timestamp) -> Result<Wrote, LedgerError> {
+        let ChangedOrder { order, worlds, pods, standing } = changed;
+        let (uid, finished) = (uid(order), finished(order));
+        let mut wrote = Wrote::Nothing;
+        // What is older than the ledger keeps would be removed again at once.
+        let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
+        if is_kept && !self.done.contains(uid) {
+            let mut all = rows(&Course { order, worlds, pods });
+            let known: Known = all.iter().map(|row| (hash(name(row)), hash(row))).collect();
+            let before = self.written.get(uid);
+            all.retain(|row| before.and_then(|before| before.get(&hash(name(row)))) != Some(&hash(row)));
+            if !all.is_empty() {
+                self.ledger.record(&all).await?;
+                wrote = Wrote::Rows;
+            }
+            match (finished, standing) {
+                (None, Standing::Present) => drop(self.written.insert(uid.to_owned(), known)),
+                (Some(finished), _) => self.end(uid, CUT, finished).await?,
+                (None, Standing::Gone) => self.end(uid, DELETED, now).await?,
+            }
+        }
+        if *standing == Standing::Gone {
+            self.done.remove(uid);
+        }
+        Ok(wrote)
+    }
+
+    async fn end(&mut self, uid: &str, outcome: &str, at: Timestamp) -> Result<(), LedgerError> {
+        self.ledger.end_runs(vec![uid.to_owned()], outcome, at).await?;
+        self.written.remove(uid);
+        self.done.insert(uid.to_owned());
+        Ok(())
+    }
+
+    /// Keeps what was not written for later where the ledger takes nothing at all; one order that it does not take must not keep
+    /// the others from being written.
+    async fn not_written(&mut self, changed: ChangedOrder, error: &LedgerError) -> Result<(), LedgerError> {
+        if let Err(error) = self.ledger.record(&[]).await {
+            self.waiting.push_front(changed);
+            return Err(error);
+        }
+        self.written.remove(uid(&changed.order));
+        let order = changed.order.metadata.name.as_deref().unwrap_or_default();
+        tracing::warn!(work_order = order, %error, "the history of an order cannot be written down");
+        Ok(())
+    }
+}
+
+fn told(result: Result<(), LedgerError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "history could not be written down yet");
+    }
+}
+
+fn name(row: &Record) -> &str {
+    match row {
+        Record::Run(run) => &run.id,
+        Record::Task(task) => &task.id,
+        Record::World(world) => &world.id,
+        Record::Checkpoint(checkpoint) => &checkpoint.id,
+        Record::Worktree(worktree) => &worktree.id,
+        Record::Audit(entry) => &entry.id,
+    }
+}
+
+fn hash(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

@@ -1,0 +1,312 @@
+//! From resources to rows of the ledger's history: pure, so that the same resources give the same rows again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use manyworlds_api::conditions::{OrderCondition, Truth, WorldCondition, shortened, truth};
+use manyworlds_api::result::FailureClass;
+use manyworlds_api::world::{Attempt, WorldStage};
+use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution};
+use manyworlds_planner::observation::ObservedPod;
+
+/// The most bytes of a prompt that a row names; a longer one is a text and not a name.
+const LONGEST_PROMPT: usize = 256;
+/// The most bytes of a reason.
+const LONGEST_REASON: usize = 1024;
+
+/// What is known of an order.
+pub(super) struct Course<'a> {
+    /// The order.
+    pub(super) order: &'a WorkOrder,
+    /// Its Worlds.
+    pub(super) worlds: &'a [Arc<World>],
+    /// Their pods.
+    pub(super) pods: &'a [Arc<ObservedPod>],
+}
+
+/// Returns the uid of an order.
+pub(super) fn uid(order: &WorkOrder) -> &str {
+    order.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// Returns when an order finished.
+pub(super) fn finished(order: &WorkOrder) -> Option<Timestamp> {
+    let status = order.status.as_ref()?;
+    let condition = holds(&status.conditions, OrderCondition::Finished.as_str())?;
+    Some(moment(status.completion_time.as_ref()).unwrap_or(condition.last_transition_time.0))
+}
+
+/// Returns every row that an order gives, in an order in which none refers to a later one.
+pub(super) fn rows(course: &Course<'_>) -> Vec<Record> {
+    let mut rows = vec![Record::Run(run(course.order))];
+    let mut worlds: Vec<_> = course.worlds.iter().filter(|world| world.spec.order.uid == uid(course.order)).collect();
+    worlds.sort_by_key(|world| world.spec.variant.index);
+    if worlds.is_empty() {
+        return rows;
+    }
+    rows.push(Record::Task(task(course.order)));
+    for world in worlds {
+        let context = Context { order: course.order, world };
+        for attempt in attempts(world, course.pods) {
+            context.rows(&attempt, &mut rows);
+        }
+    }
+    // By table, so that a statement takes several at once.
+    rows.sort_by_key(|row| match row {
+        Record::Run(_) => 0,
+        Record::Task(_) => 1,
+        Record::World(_) => 2,
+        Record::Worktree(_) => 3,
+        Record::Checkpoint(_) | Record::Audit(_) => 4,
+    });
+    rows
+}
+
+fn run(order: &WorkOrder) -> ExecutionRun {
+    let (metadata, spec) = (&order.metadata, &order.spec);
+    let status = order.status.as_ref();
+    let finished_at = finished(order);
+    let succeeded =
+        status.and_then(|status| find(&status.conditions, OrderCondition::Succeeded.as_str())).map(reason_of);
+    ExecutionRun {
+        id: uid(order).to_owned(),
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        work_order: metadata.name.clone().unwrap_or_default(),
+        title: spec.task.title.clone(),
+        repository: spec.source.git.url.clone(),
+        revision: spec.source.git.revision.clone(),
+        base_commit: status.and_then(|status| status.base_commit.clone()),
+        started_at: started(order),
+        finished_at,
+        outcome: finished_at.and(succeeded),
+        winner: status.and_then(|status| status.winner.clone()),
+    }
+}
+
+/// Returns when an order began: when its first World was started, and before that when it was made.
+fn started(order: &WorkOrder) -> Timestamp {
+    let first = order.status.as_ref().and_then(|status| moment(status.start_time.as_ref()));
+    first.or_else(|| moment(order.metadata.creation_timestamp.as_ref())).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn task_id(order: &WorkOrder) -> String {
+    format!("{}/worlds/1", uid(order))
+}
+
+fn task(order: &WorkOrder) -> TaskExecution {
+    let conditions = order.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let evaluated = holds(conditions, OrderCondition::Evaluated.as_str());
+    let ended = evaluated.or_else(|| holds(conditions, OrderCondition::Finished.as_str()));
+    TaskExecution {
+        id: task_id(order),
+        run: uid(order).to_owned(),
+        task: "worlds".to_owned(),
+        round: 1,
+        started_at: started(order),
+        finished_at: ended.map(|condition| condition.last_transition_time.0),
+        outcome: ended.map(|_| if evaluated.is_some() { "Evaluated" } else { "Ended" }.to_owned()),
+        reason: ended.map(reason_of),
+    }
+}
+
+/// An attempt of a World: one that its status records, or the one that goes on.
+struct Known<'a> {
+    number: i32,
+    recorded: Option<&'a Attempt>,
+    pod: Option<&'a ObservedPod>,
+    /// Whether the conditions of the World's status are about it.
+    shown: Shown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Now,
+    NotAnyMore,
+}
+
+fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>> {
+    let status = world.status.as_ref();
+    let recorded = status.map_or(0, |status| status.attempt_count);
+    let stage = status.and_then(|status| status.stage);
+    let mut all: Vec<_> = status
+        .map(|status| status.attempts.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .map(|attempt| {
+            let is_shown = attempt.number == recorded && stage == Some(WorldStage::Scored);
+            let shown = if is_shown { Shown::Now } else { Shown::NotAnyMore };
+            Known { number: attempt.number, recorded: Some(attempt), pod: None, shown }
+        })
+        .collect();
+    let world_uid = world.metadata.uid.as_deref().unwrap_or_default();
+    let next = recorded + 1;
+    let pod = pods.iter().find(|pod| pod.world_uid == world_uid && pod.attempt == next).map(Arc::as_ref);
+    // A World is made together with its first pod.
+    let has_next = pod.is_some() || recorded == 0;
+    let is_over = matches!(stage, Some(WorldStage::Scored | WorldStage::Failed));
+    if has_next && !is_over {
+        all.push(Known { number: next, recorded: None, pod, shown: Shown::Now });
+    }
+    all
+}
+
+struct Context<'a> {
+    order: &'a WorkOrder,
+    world: &'a World,
+}
+
+impl Context<'_> {
+    fn rows(&self, attempt: &Known<'_>, rows: &mut Vec<Record>) {
+        let execution = self.execution(attempt);
+        let (id, started_at, finished_at) = (execution.id.clone(), execution.started_at, execution.finished_at);
+        rows.push(Record::World(execution));
+        if let Some(made_at) = started_at
+            && self.had_worktree(attempt)
+        {
+            rows.push(Record::Worktree(self.worktree(attempt, &id, made_at, finished_at)));
+        }
+        let mut reached = |stage: &str, made_at, commit: Option<&String>| {
+            let details = serde_json::json!({"world": self.world.spec.variant.name, "attempt": attempt.number});
+            rows.push(Record::Checkpoint(Checkpoint {
+                id: format!("{id}/{stage}"),
+                world_execution: id.clone(),
+                stage: stage.to_owned(),
+                commit: commit.cloned(),
+                made_at,
+                details: Some(details.to_string()),
+            }));
+        };
+        if let Some(started_at) = started_at {
+            reached("WorldsSpawned", started_at, None);
+        }
+        if attempt.shown == Shown::NotAnyMore {
+            return;
+        }
+        let Some(status) = &self.world.status else { return };
+        for (kind, stage, commit) in [
+            (WorldCondition::Prepared, "WorktreeCreated", status.base_commit.as_ref()),
+            (WorldCondition::Worked, "WorldCompleted", status.commit.as_ref()),
+            (WorldCondition::Evaluated, "EvaluationDone", status.commit.as_ref()),
+        ] {
+            if let Some(condition) = holds(&status.conditions, kind.as_str()) {
+                reached(stage, condition.last_transition_time.0, commit);
+            }
+        }
+        let won = self.order.status.as_ref().and_then(|status| status.winner.as_deref());
+        if won == Some(self.world.spec.variant.name.as_str())
+            && let Some(finished) = finished(self.order)
+        {
+            reached("MergeReady", finished, status.commit.as_ref());
+        }
+    }
+
+    fn execution(&self, attempt: &Known<'_>) -> WorldExecution {
+        let Self { order, world } = self;
+        let variant = &world.spec.variant;
+        let world_uid = world.metadata.uid.clone().unwrap_or_default();
+        let status = world.status.as_ref();
+        let shown = status.filter(|_| attempt.shown == Shown::Now && attempt.recorded.is_some());
+        let (finished_at, outcome, reason) = self.end(attempt);
+        WorldExecution {
+            id: format!("{world_uid}/{}", attempt.number),
+            run: uid(order).to_owned(),
+            task: Some(task_id(order)),
+            world: world.metadata.name.clone().unwrap_or_default(),
+            world_uid,
+            attempt: i64::from(attempt.number),
+            variant: variant.name.clone(),
+            model: variant.model.clone(),
+            temperature: variant.temperature.map(|temperature| temperature.to_string()),
+            prompt: variant.prompt.as_deref().map(|prompt| shortened(prompt, LONGEST_PROMPT)),
+            pod: Some(labels::pod_name(&world.spec.order.name, &variant.name, attempt.number)),
+            started_at: match (attempt.recorded, attempt.pod) {
+                (Some(recorded), _) => moment(recorded.start_time.as_ref()),
+                (None, Some(pod)) => pod.created,
+                (None, None) => moment(world.metadata.creation_timestamp.as_ref()),
+            },
+            finished_at,
+            outcome,
+            reason,
+            score: shown.and_then(|status| status.score.as_ref()).map(|score| i64::from(score.total)),
+            result_commit: shown.and_then(|status| status.commit.clone()),
+        }
+    }
+
+    /// Returns when, how and why an attempt ended.
+    fn end(&self, attempt: &Known<'_>) -> (Option<Timestamp>, Option<String>, Option<String>) {
+        let status = self.world.status.as_ref();
+        if let Some(recorded) = attempt.recorded {
+            let outcome = recorded.class.map_or("Completed", FailureClass::as_str);
+            let reason = match recorded.message.as_str() {
+                "" => recorded.reason.clone(),
+                message => shortened(&format!("{}: {message}", recorded.reason), LONGEST_REASON),
+            };
+            return (moment(recorded.finish_time.as_ref()), Some(outcome.to_owned()), Some(reason));
+        }
+        let over = status.and_then(|status| holds(&status.conditions, WorldCondition::Finished.as_str()));
+        match over {
+            // An attempt that no status records was cut with its World.
+            Some(over) => (Some(over.last_transition_time.0), Some("Cut".to_owned()), Some(reason_of(over))),
+            None => (None, None, None),
+        }
+    }
+
+    /// Returns whether the repository was checked out. What failed before that, or was ended from outside, may not have come so far.
+    fn had_worktree(&self, attempt: &Known<'_>) -> bool {
+        match attempt.recorded {
+            Some(recorded) => matches!(recorded.class, None | Some(FailureClass::Worker | FailureClass::Evaluation)),
+            None => self
+                .world
+                .status
+                .as_ref()
+                .is_some_and(|status| holds(&status.conditions, WorldCondition::Prepared.as_str()).is_some()),
+        }
+    }
+
+    fn worktree(
+        &self,
+        attempt: &Known<'_>,
+        execution: &str,
+        made_at: Timestamp,
+        removed_at: Option<Timestamp>,
+    ) -> Worktree {
+        let variant = &self.world.spec.variant.name;
+        let base = |commit: &Option<String>| commit.clone();
+        let known = self.world.status.as_ref().and_then(|status| base(&status.base_commit));
+        Worktree {
+            id: format!("{execution}/tree"),
+            world_execution: execution.to_owned(),
+            path: format!("{}/worktrees/world-{variant}/{}", labels::WORK_DIRECTORY, self.world.spec.order.name),
+            node: match (attempt.recorded, attempt.pod) {
+                (Some(recorded), _) => recorded.node.clone(),
+                (None, pod) => pod.and_then(|pod| pod.node.as_deref().map(str::to_owned)),
+            },
+            base_commit: known.or_else(|| self.order.status.as_ref().and_then(|status| base(&status.base_commit))),
+            made_at,
+            removed_at,
+        }
+    }
+}
+
+fn moment(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|time| time.0)
+}
+
+fn reason_of(condition: &Condition) -> String {
+    condition.reason.clone()
+}
+
+fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Returns a condition that is true.
+fn holds<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    find(conditions, kind).filter(|_| truth(conditions, kind) == Truth::True)
+}
+
+#[cfg(test)]
+#[path = "history_rows_tests.rs"]
+pub(super) mod tests;

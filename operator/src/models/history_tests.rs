@@ -1,0 +1,146 @@
+use jiff::ToSpan;
+use manyworlds_api::{WorkOrder, World};
+use serde_json::Value;
+use sqlx::Row;
+use tempfile::TempDir;
+
+use super::super::history_rows::tests::{cut, order, running, scored, won, world};
+use super::*;
+
+/// A ledger and what one life of an operator sees.
+struct Life {
+    url: String,
+    index: Arc<Index>,
+    historian: Historian,
+}
+
+impl Life {
+    async fn begin(folder: &TempDir, orders: Vec<WorkOrder>, worlds: Vec<World>) -> Self {
+        let url = format!("sqlite://{}/ledger.db", folder.path().display());
+        manyworlds_ledger::migrations::up(&url).await.unwrap();
+        let ledger = loop {
+            match Ledger::open(&url, "test", now()).await {
+                // The life before has just ended.
+                Err(LedgerError::Taken(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                opened => break opened.unwrap(),
+            }
+        };
+        let index = Arc::new(Index::default());
+        let mut historian = Historian::new(ledger, index.clone(), SignedDuration::from_hours(24 * 30));
+        for order in orders {
+            index.order_seen(order);
+        }
+        for world in worlds {
+            index.world_seen(world);
+        }
+        historian.begin(None, now()).await.unwrap();
+        historian.write(now()).await.unwrap();
+        Self { url, index, historian }
+    }
+
+    /// Ends as a crash does: nothing is written any more.
+    async fn end(self) {
+        self.historian.ledger.close().await.unwrap();
+    }
+
+    /// Returns the first column of a query, row by row.
+    async fn read(&self, sql: &'static str) -> Vec<String> {
+        sqlx::any::install_default_drivers();
+        let pool = sqlx::AnyPool::connect(&self.url).await.unwrap();
+        let rows = sqlx::query(sql).fetch_all(&pool).await.unwrap();
+        rows.iter().map(|row| row.try_get(0).unwrap()).collect()
+    }
+
+    async fn counts(&self) -> Vec<String> {
+        self.read(
+            "SELECT (SELECT COUNT(*) FROM execution_runs) || ' ' || (SELECT COUNT(*) FROM task_executions) || ' ' || \
+             (SELECT COUNT(*) FROM world_executions) || ' ' || (SELECT COUNT(*) FROM checkpoints) || ' ' || \
+             (SELECT COUNT(*) FROM worktrees)",
+        )
+        .await
+    }
+}
+
+/// Two months after the order of the fixtures was made would be too late.
+fn now() -> Timestamp {
+    "2026-01-01T00:02:00Z".parse().unwrap()
+}
+
+fn newer(mut order: WorkOrder) -> WorkOrder {
+    order.metadata.resource_version = Some("2".to_owned());
+    order
+}
+
+const OUTCOMES: &str = "SELECT id || ' ' || COALESCE(outcome, 'none') FROM world_executions ORDER BY id";
+const RUNS: &str = "SELECT id || ' ' || COALESCE(outcome, 'none') FROM execution_runs ORDER BY id";
+
+#[tokio::test]
+async fn what_is_seen_is_written_once_and_again_by_the_next_life_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = || (vec![order(running())], vec![world("alpha", 0, scored()), world("beta", 1, Value::Null)]);
+    let (orders, worlds) = seen();
+    let mut life = Life::begin(&folder, orders, worlds).await;
+    assert_eq!(life.counts().await, ["1 1 3 6 2"]);
+    life.historian.write(now()).await.unwrap();
+    assert!(life.historian.written.contains_key("o"));
+    life.end().await;
+    let (orders, worlds) = seen();
+    let mut life = Life::begin(&folder, orders, worlds).await;
+    assert_eq!(life.counts().await, ["1 1 3 6 2"], "the same resources give the same rows");
+    life.index.order_seen(newer(order(won())));
+    life.historian.write(now()).await.unwrap();
+    assert_eq!(life.counts().await, ["1 1 3 7 2"], "MergeReady");
+    assert_eq!(life.read(RUNS).await, ["o HighestScore"]);
+    assert_eq!(life.read(OUTCOMES).await, ["w-alpha/1 Worker", "w-alpha/2 Completed", "w-beta/1 Cut"]);
+    assert!(life.historian.written.is_empty(), "nothing is remembered of orders that are over but that they are");
+}
+
+#[tokio::test]
+async fn what_goes_away_before_it_was_written_is_written_and_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(&folder, vec![], vec![]).await;
+    life.index.order_seen(order(running()));
+    for (index, variant) in [(0, "alpha"), (1, "beta")] {
+        life.index.world_seen(world(variant, index, scored()));
+    }
+    life.index.world_gone(&world("alpha", 0, Value::Null).metadata);
+    life.index.order_gone(&order(Value::Null).metadata);
+    life.historian.write(now()).await.unwrap();
+    assert_eq!(life.read(RUNS).await, ["o Deleted"]);
+    let all = ["w-alpha/1 Worker", "w-alpha/2 Completed", "w-beta/1 Worker", "w-beta/2 Completed"];
+    assert_eq!(life.read(OUTCOMES).await, all, "a World that went first is not forgotten");
+    assert!(life.historian.done.is_empty() && life.historian.written.is_empty());
+}
+
+#[tokio::test]
+async fn an_order_that_was_deleted_while_nobody_looked_is_ended_by_the_next_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = order(running());
+    (other.metadata.uid, other.metadata.name) = (Some("p".to_owned()), Some("other".to_owned()));
+    let life = Life::begin(&folder, vec![order(running()), other.clone()], vec![world("alpha", 0, Value::Null)]).await;
+    life.end().await;
+    let life = Life::begin(&folder, vec![other], vec![]).await;
+    assert_eq!(life.read(RUNS).await, ["o Deleted", "p none"]);
+    assert_eq!(life.read(OUTCOMES).await, ["w-alpha/1 Deleted"]);
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_ledger_keeps_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(&folder, vec![], vec![]).await;
+    life.index.order_seen(order(won()));
+    life.index.world_seen(world("beta", 1, cut()));
+    life.historian.write(now() + (24 * 31).hours()).await.unwrap();
+    assert_eq!(life.counts().await, ["0 0 0 0 0"]);
+}
+
+#[tokio::test]
+async fn what_a_ledger_that_is_away_does_not_take_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let life = Life::begin(&folder, vec![], vec![]).await;
+    let Life { index, mut historian, .. } = life;
+    historian.ledger.clone().close().await.unwrap();
+    index.order_seen(order(running()));
+    assert!(historian.write(now()).await.is_err());
+    assert_eq!(historian.waiting.len(), 1, "it is written once the ledger is back");
+}
