@@ -1,4 +1,4 @@
-# The images of Manyworlds: operator, runner, worker-python and scripted-model, for docker, podman and buildah.
+# The images of Manyworlds: operator, runner, worker-python, scripted-model and agents, for docker, podman and buildah.
 #
 # `make images` compiles the programs (linked statically, so that they run in any image) into target/images/context and
 # builds the targets with that folder as the context; by hand:
@@ -25,6 +25,16 @@ RUN command -v pytest-3 >/dev/null || { apt-get update && \
     apt-get install --yes --no-install-recommends ca-certificates git openssh-client procps python3 python3-pytest && \
     rm -rf /var/lib/apt/lists/*; }; \
     echo 'world:x:10001:10001:World:/tmp:/bin/sh' >>/etc/passwd && echo 'world:x:10001:' >>/etc/group
+USER 10001:10001
+
+# For the tests only: four agent programs as workers (docs/agents.md). Its context is the folder that tests/agents/install prints.
+FROM ${BASE} AS agents
+RUN command -v pytest-3 >/dev/null || { apt-get update && \
+    apt-get install --yes --no-install-recommends ca-certificates git procps python3 python3-pytest && \
+    rm -rf /var/lib/apt/lists/*; }; \
+    echo 'world:x:10001:10001:World:/tmp:/bin/sh' >>/etc/passwd && echo 'world:x:10001:' >>/etc/group
+COPY . /opt/manyworlds-agents
+ENV PATH=/opt/manyworlds-agents/bin:/opt/manyworlds-agents/programs:/usr/local/bin:/usr/bin:/bin
 USER 10001:10001
 
 # For the demo and the tests only: a server that speaks like the APIs of models and answers by a script.

@@ -7,7 +7,8 @@ SHELL := /bin/bash
 CLUSTER := tests/cluster/cluster
 TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
 SCRIPTS := tests/cluster/cluster tests/packages tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
-	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install .ci/run charts/render cli/kubectl_complete-worlds
+	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install tests/agents/install \
+	$(wildcard tests/agents/bin/manyworlds-worker-*) .ci/run charts/render cli/kubectl_complete-worlds
 # For `make bench`: the prefix of the figures to measure; all of them by default.
 ONLY ?=
 # Each fake node holds 250 pods.
@@ -19,7 +20,7 @@ ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) 
 	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm; \
 	export MANYWORLDS_TEST_FAKE_KUBECONFIG="$$($(CLUSTER) kubeconfig --fake)";
 
-.PHONY: help demo test unit bench cluster fake-cluster cluster-down images install programs lint generate packages rust
+.PHONY: help demo test unit bench cluster fake-cluster cluster-down images agents install programs lint generate packages rust
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +28,7 @@ help: ## Show this list
 demo: rust ## Start a cluster, install Manyworlds, and let five Worlds fix a real bug
 	tests/demo/demo
 
-test: rust packages lint cluster images install fake-cluster ## Everything that must pass: format, lints, and all tests, on a real cluster
+test: rust packages lint cluster images install agents fake-cluster ## Everything that must pass: format, lints, and all tests, on a real cluster
 	cargo build --workspace --locked
 	$(ENVIRONMENT) cargo test --workspace --locked
 
@@ -54,6 +55,10 @@ programs: rust
 
 images: rust cluster ## Build the images and load them into the cluster
 	tests/cluster/images
+
+# Large, and only for the tests (docs/agents.md).
+agents: images
+	tests/cluster/images agents
 
 install: images ## Install the charts and the sample's repository into the cluster
 	$(ENVIRONMENT) tests/demo/install --values tests/demo/values.yaml; tests/demo/repository serve; tests/demo/models serve

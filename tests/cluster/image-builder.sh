@@ -37,11 +37,13 @@ image_name() { echo "docker.io/manyworlds/$1:$version"; }
 
 # build_image TARGET: leaves an archive whose name has the digest of all that went into it.
 build_image() {
-  local target=$1 base='' key
+  local target=$1 base='' key context=$context
+  # Seen by build_with as well.
+  [ "$target" != agents ] || context=$("$root/tests/agents/install")
   if [[ $target != operator && $target != scripted-model ]]; then
-    [ "$(base_choice)" = debootstrap ] && base=$(rootfs "$target")
+    [ "$(base_choice)" = debootstrap ] && base=$(rootfs "${target/#agents/worker-python}")
   fi
-  key=$({ cat "$root/Dockerfile"; echo "$target $version $base"; cat "$context/manyworlds-$target" 2>/dev/null || true; } | digest 16)
+  key=$({ cat "$root/Dockerfile"; echo "$target $version $base"; contents "$target"; } | digest 16)
   archive=$cache/images/$target-$key.tar
   [ -f "$archive" ] && return 0
   log "building the image $(image_name "$target") with $builder"
@@ -51,6 +53,14 @@ build_image() {
     fail "the image $target could not be built; the whole output is in $cache/images/$target.log"
   fi
   mv "$archive.part" "$archive"
+}
+
+# The programs of the agents are named by their folder.
+contents() {
+  case $1 in
+    agents) echo "$context"; cat "$context"/bin/* ;;
+    *) cat "$context/manyworlds-$1" 2>/dev/null || true ;;
+  esac
 }
 
 build_with() {

@@ -15,6 +15,8 @@ pub struct Script {
     pub models: BTreeMap<String, Vec<Rule>>,
     /// Models that are listed to Anthropic's clients. All others are to be called as OpenAI's.
     pub anthropic: Vec<String>,
+    /// The only key that is let in, as the only one that a call brings; any call without it.
+    pub key: Option<String>,
     /// What is allowed in a minute; above it, calls are refused with 429.
     pub rate_limit: Option<RateLimit>,
 }

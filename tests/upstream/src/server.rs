@@ -225,7 +225,11 @@ impl Inner {
         let mut held = self.held();
         held.number += 1;
         let number = held.number;
-        let reply = conversation.map(|conversation| held.script.reply(conversation)).unwrap_or_default();
+        let reply = if held.script.key.as_ref().is_some_and(|key| keys(&headers) != [key.as_str()]) {
+            Reply { status: Some(401), ..Reply::default() }
+        } else {
+            conversation.map(|conversation| held.script.reply(conversation)).unwrap_or_default()
+        };
         let mut limited = None;
         if let (Some(limit), Some(conversation)) = (held.script.rate_limit, conversation) {
             let used = reply.used(conversation);
@@ -250,6 +254,12 @@ impl Inner {
         }
         (reply, number, limited)
     }
+}
+
+/// Returns the keys that a call brings; one that is no text is an empty one.
+fn keys(headers: &HeaderMap) -> Vec<&str> {
+    let all = ["authorization", "x-api-key", "x-goog-api-key"].into_iter().flat_map(|name| headers.get_all(name));
+    all.map(|value| value.to_str().unwrap_or_default()).map(|key| key.strip_prefix("Bearer ").unwrap_or(key)).collect()
 }
 
 fn form(path: &str) -> Option<(Form, Option<&str>, bool)> {
@@ -307,4 +317,31 @@ fn with_headers(mut response: Response, headers: &[(String, String)]) -> Respons
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(script: &str, headers: &[(&'static str, &'static str)]) -> u16 {
+        let inner = Inner { held: Mutex::new(Held { script: Script::read(script).unwrap(), ..Held::default() }) };
+        let headers =
+            headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
+        let conversation = Conversation::read(Form::Chat, None, false, &body);
+        let uri = Uri::from_static("/v1/chat/completions");
+        inner.decide(conversation.as_ref(), &uri, headers.collect(), body);
+        inner.held().calls[0].status
+    }
+
+    #[test]
+    fn a_call_is_let_in_with_the_key_alone() {
+        let script = r#"{"key": "right"}"#;
+        assert_eq!(call(script, &[("authorization", "Bearer right")]), 200);
+        assert_eq!(call(script, &[("x-api-key", "right")]), 200);
+        assert_eq!(call(script, &[("x-api-key", "wrong")]), 401);
+        assert_eq!(call(script, &[]), 401);
+        assert_eq!(call(script, &[("x-api-key", "right"), ("x-goog-api-key", "of a World")]), 401);
+        assert_eq!(call("{}", &[]), 200);
+    }
 }
