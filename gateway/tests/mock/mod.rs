@@ -100,7 +100,7 @@ impl Mock {
         let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let url = loop {
-            let line = lines.next_line().await.unwrap().expect("the mock ends before it listens");
+            let Some(line) = lines.next_line().await.unwrap() else { panic!("the mock ended before it listened") };
             if let Some((_, url)) = line.split_once("listening on ") {
                 break url.to_owned();
             }
