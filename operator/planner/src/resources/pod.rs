@@ -12,9 +12,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
 use manyworlds_api::work_order::{ExtraVolume, PodTemplate, ResourceAmounts, Variant};
-use manyworlds_api::{Duration, GROUP, VERSION, WorkOrder, World, labels};
+use manyworlds_api::{GROUP, VERSION, WorkOrder, World, labels};
 
-use super::common_labels;
+use super::{common_labels, longest_life};
 use crate::policy::capacity::Resources;
 use crate::snapshot::Settings;
 
@@ -22,13 +22,9 @@ use crate::snapshot::Settings;
 const USER: i64 = 10_001;
 /// How long a stage has to end after it was told to.
 const TERMINATION_GRACE_SECONDS: i64 = 10;
-/// How long fetching a repository may take.
-const PREPARE_TIMEOUT: Duration = Duration::from_minutes(10);
-/// What the pod may take beyond the time-outs of its stages before the kubelet ends it.
-const SLACK: Duration = Duration::from_minutes(2);
 /// How long a World waits for a node that does not answer before the cluster removes its pod.
 const LOST_NODE_SECONDS: i64 = 30;
-/// How long the World's token is valid; the kubelet renews it.
+/// How long a World's token is valid; the kubelet renews it.
 const TOKEN_SECONDS: i64 = 3600;
 
 const ORDER_VOLUME: &str = "order";
@@ -73,8 +69,6 @@ pub fn pod(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings) 
 fn pod_spec(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings, template: &PodTemplate) -> PodSpec {
     let environment = environment(order, world, attempt, settings);
     let resources = resources(&world.spec.blueprint.resources);
-    let timeouts = &order.spec.worker.phase_timeouts;
-    let most = [PREPARE_TIMEOUT, timeouts.coding, timeouts.testing, SLACK].into_iter().map(Duration::milliseconds);
     let selector = template.node_selector.clone();
     PodSpec {
         restart_policy: Some("Never".to_owned()),
@@ -86,7 +80,7 @@ fn pod_spec(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings,
         volumes: Some(volumes(order, world, template, settings)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
-        active_deadline_seconds: i64::try_from(most.sum::<u64>().div_ceil(1000)).ok(),
+        active_deadline_seconds: Some(longest_life(order)),
         termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
         security_context: Some(pod_security()),
         node_selector: (!selector.is_empty()).then_some(selector),
@@ -338,9 +332,11 @@ fn volumes(order: &WorkOrder, world: &World, template: &PodTemplate, settings: &
     let scratches = [labels::PREPARE, labels::WORK, labels::EVALUATE].map(scratch);
     let mut volumes: Vec<Volume> =
         own.into_iter().chain(scratches).map(|name| empty_directory(name, Some(limit.clone()))).collect();
-    volumes.push(token_volume(TOKEN_VOLUME, labels::TOKEN_AUDIENCE));
+    volumes.push(token_volume(TOKEN_VOLUME, labels::TOKEN_AUDIENCE, TOKEN_SECONDS));
     if gateway(world, settings).is_some() {
-        volumes.push(token_volume(GATEWAY_TOKEN_VOLUME, labels::GATEWAY_AUDIENCE));
+        // A worker that others wrote reads a variable once, and never the file that is renewed.
+        let seconds = TOKEN_SECONDS.max(longest_life(order));
+        volumes.push(token_volume(GATEWAY_TOKEN_VOLUME, labels::GATEWAY_AUDIENCE, seconds));
     }
     if let Some(secret) = &order.spec.source.git.secret_ref {
         volumes.push(Volume {
@@ -363,10 +359,10 @@ fn empty_directory(name: String, size_limit: Option<Quantity>) -> Volume {
     Volume { name, empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit }), ..Volume::default() }
 }
 
-fn token_volume(name: &str, audience: &str) -> Volume {
+fn token_volume(name: &str, audience: &str, seconds: i64) -> Volume {
     let token = ServiceAccountTokenProjection {
         audience: Some(audience.to_owned()),
-        expiration_seconds: Some(TOKEN_SECONDS),
+        expiration_seconds: Some(seconds),
         path: labels::TOKEN_FILE.to_owned(),
     };
     Volume {

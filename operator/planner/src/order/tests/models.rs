@@ -2,10 +2,11 @@
 
 use manyworlds_api::work_order::{BudgetExceeded, Usage, WorkOrderSpec};
 use manyworlds_api::world::WorldStage;
-use manyworlds_api::{WorkOrder, labels};
+use manyworlds_api::{Duration, WorkOrder, labels};
 
 use super::model::{Model, specification};
 use super::{pods, started, truth};
+use crate::policy::capacity::Resources;
 use crate::policy::support::models;
 use crate::resources::{pod, world};
 use crate::{Exhausted, ModelUse, Settings};
@@ -128,7 +129,7 @@ fn only_the_worker_of_a_world_with_a_model_has_the_gateways_token() {
     for (spec, expected) in [(with_model(), true), (specification(&["alpha", "beta"]), false)] {
         let order = WorkOrder::new("fix", spec);
         let variant = &order.spec.worlds.variants[0];
-        let world = world(&order, variant, 0, crate::policy::capacity::Resources::default(), &settings);
+        let world = world(&order, variant, 0, Resources::default(), &settings);
         let spec = pod(&order, &world, 1, &settings).spec.unwrap();
         let containers = spec.init_containers.unwrap().into_iter().chain(spec.containers);
         for container in containers {
@@ -149,4 +150,21 @@ fn only_the_worker_of_a_world_with_a_model_has_the_gateways_token() {
         let all = [labels::TOKEN_AUDIENCE, labels::GATEWAY_AUDIENCE];
         assert_eq!(audiences, all[..if expected { 2 } else { 1 }]);
     }
+}
+
+#[test]
+fn the_gateways_token_is_valid_for_as_long_as_the_pod_may_live() {
+    let settings = Settings {
+        gateway_url: Some("http://gateway".to_owned()),
+        ..Settings::new("runner".to_owned(), "http://operator".to_owned())
+    };
+    let mut order = WorkOrder::new("fix", with_model());
+    order.spec.worker.phase_timeouts.coding = Duration::from_minutes(180);
+    let world = world(&order, &order.spec.worlds.variants[0], 0, Resources::default(), &settings);
+    let spec = pod(&order, &world, 1, &settings).spec.unwrap();
+    let tokens =
+        spec.volumes.unwrap().into_iter().filter_map(|volume| volume.projected).flat_map(|all| all.sources.unwrap());
+    let seconds: Vec<_> = tokens.filter_map(|source| source.service_account_token?.expiration_seconds).collect();
+    assert_eq!(seconds, [3600, spec.active_deadline_seconds.unwrap()]);
+    assert!(seconds[1] > 3 * 3600);
 }
