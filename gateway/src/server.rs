@@ -12,7 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
+use manyworlds_ledger::audit::{AuditEntry, Stage};
 use manyworlds_ledger::{Ledger, Party};
 use manyworlds_telemetry::Metrics;
 use serde_json::json;
@@ -106,10 +108,14 @@ impl<A: Access> Gateway<A> {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let protocol = protocol(&request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        match self.answer(request).await {
+        let mut whose = None;
+        match self.answer(request, &mut whose).await {
             Ok(answer) => answer.into_response(),
             Err(reason) => {
                 let label = reason.label().as_str();
+                let entry = AuditEntry::new(Stage::Gateway, "Refused", Timestamp::now()).because(label);
+                let entry = if let Some(party) = &whose { entry.about(party, &[]) } else { entry };
+                self.shared.ledger.audit(Stage::Gateway, entry);
                 self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
                 tracing::info!(%method, path = %path.escape_default(), reason = label, "refused: {reason}");
                 Answer::refusal(&reason, protocol).into_response()
@@ -117,7 +123,8 @@ impl<A: Access> Gateway<A> {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Reason> {
+    /// Answers a request, and says whose it is as soon as that is known.
+    async fn answer(&self, request: Request<Incoming>, whose: &mut Option<Party>) -> Result<Answer, Reason> {
         let (head, body) = request.into_parts();
         let endpoint = Endpoint::find(&head.method, head.uri.path()).map_err(Reason::Endpoint)?;
         if head.uri.authority().is_some() {
@@ -127,18 +134,18 @@ impl<A: Access> Gateway<A> {
             return Ok(Answer::own(http::StatusCode::OK, &json!({"gateway": "manyworlds"})));
         }
         let token = headers::token(&head.headers).ok_or(Reason::Token)?;
-        let party = self.access.party(&token).await?;
+        let party = whose.insert(self.access.party(&token).await?);
         let Some(protocol) = endpoint.protocol().filter(|_| head.method == Method::POST) else {
-            return self.own(&endpoint, spoken(&head.headers), &party);
+            return self.own(&endpoint, spoken(&head.headers), party);
         };
         let body = read(body).await?;
         let fields = Fields::read(&body).map_err(|error| Reason::Request(error.to_string()))?;
         let model = request::model(&endpoint, &fields)?;
-        let grant = self.access.grant(&party, protocol, &model)?;
+        let grant = self.access.grant(party, protocol, &model)?;
         let prepared = request::prepare(&endpoint, &fields, &grant)?;
         let endpoint = endpoint.with_model(&grant.model.model);
         let query = head.uri.query().map(str::to_owned);
-        let call = Call { endpoint, protocol, party, grant, prepared, headers: head.headers, query };
+        let call = Call { endpoint, protocol, party: party.clone(), grant, prepared, headers: head.headers, query };
         forward::forward(&self.shared, &*self.access, call).await
     }
 

@@ -1,11 +1,12 @@
-//! History and audit: what outlives the resources.
+//! History: what outlives the resources.
 
 use jiff::Timestamp;
 
 use crate::Ledger;
+use crate::audit::AuditEntry;
 use crate::error::LedgerError;
 use crate::store::statement::{Existing, Row};
-use crate::store::tables::{AUDIT, CHECKPOINTS, EXECUTION_RUNS, TASK_EXECUTIONS, WORKTREES, WORLD_EXECUTIONS};
+use crate::store::tables::{AUDIT, CHECKPOINTS, EXECUTION_RUNS, TASK_EXECUTIONS, Table, WORKTREES, WORLD_EXECUTIONS};
 use crate::writer::Asked;
 
 /// One run of a WorkOrder.
@@ -131,33 +132,6 @@ pub struct Worktree {
     pub removed_at: Option<Timestamp>,
 }
 
-/// One line of the audit log (S6).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AuditEntry {
-    /// Names it.
-    pub id: String,
-    /// When it happened.
-    pub at: Timestamp,
-    /// The order that it is about.
-    pub order_uid: Option<String>,
-    /// Where it happened.
-    pub stage: String,
-    /// What came of it.
-    pub result: String,
-    /// What else is known, masked.
-    pub details: String,
-    /// How many of what, as a JSON object.
-    pub counts: String,
-    /// Bytes before.
-    pub size_before: Option<i64>,
-    /// Bytes after.
-    pub size_after: Option<i64>,
-    /// How often it was tried again.
-    pub retry_count: Option<i64>,
-    /// Why it failed.
-    pub failure_reason: Option<String>,
-}
-
 /// Something that is written down. Written again, it takes the place of what was there under its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
@@ -184,9 +158,7 @@ impl Ledger {
     ///
     /// [`LedgerError`], also when one refers to what is not there.
     pub async fn record(&self, records: &[Record]) -> Result<(), LedgerError> {
-        let epoch = self.epoch();
-        let rows = records.iter().map(|record| record.row(epoch)).collect();
-        self.writer.ask(|reply| Asked::Put(rows, reply)).await
+        self.writer.record(records, self.epoch()).await
     }
 
     /// Ends what has not ended of runs: themselves, their tasks, attempts and worktrees.
@@ -219,7 +191,7 @@ fn moment(time: Option<Timestamp>) -> Option<i64> {
 }
 
 impl Record {
-    fn row(&self, epoch: i64) -> (&'static crate::store::tables::Table, Existing, Row) {
+    pub(crate) fn row(&self, epoch: i64) -> (&'static Table, Existing, Row) {
         let replaced = |table, row| (table, Existing::Replaced, row);
         match self {
             Self::Run(run) => replaced(&EXECUTION_RUNS, run.row(epoch)),

@@ -3,12 +3,14 @@
 //! - [`Ledger`]: opens a store; reserves, settles and releases calls; writes history and audit.
 //! - `call`: what is asked of it and what it answers.
 //! - `book`: the rules over what is held in memory: pure.
+//! - [`audit`]: what was decided, as rows and as lines of the log.
 //! - `writer`: the one task that writes. It takes what has been asked in the meantime into one transaction.
 //! - `store`: tables, rows and SQL.
 //!
 //! **Architecture invariant:** whoever gets an answer reads it after its transaction has been committed. A process that
 //! dies at any point leaves reservations, which the next one settles at their upper bound.
 
+pub mod audit;
 mod book;
 mod call;
 mod error;
@@ -29,6 +31,7 @@ pub use error::LedgerError;
 pub use reading::{CallCount, KnownRun, LastCall, Spending, Touched};
 pub use transfer::{Moved, rows, transfer};
 
+use audit::{AuditEntry, AuditLog, Auditor, Stage};
 use store::Database;
 use writer::{Asked, Writer};
 
@@ -37,6 +40,7 @@ use writer::{Asked, Writer};
 pub struct Ledger {
     writer: Writer,
     readers: Arc<Database>,
+    audit: AuditLog,
     epoch: i64,
 }
 
@@ -54,8 +58,10 @@ impl Ledger {
         migrations::check_open(&database).await?;
         let (connection, epoch) = database.begin_epoch(writer, now).await?;
         let readers = Arc::new(database);
-        let writer = Writer::start(connection, epoch, &readers);
-        let ledger = Self { writer, readers, epoch };
+        let (audit, notes) = audit::channel();
+        let writer = Writer::start(connection, epoch, &readers, audit.clone());
+        tokio::spawn(Auditor::new(notes, writer.downgrade(), epoch).run());
+        let ledger = Self { writer, readers, audit, epoch };
         let left = ledger.recover(now).await?;
         if left > 0 {
             tracing::warn!(calls = left, "settled the calls of processes that died at their upper bound");
@@ -123,12 +129,20 @@ impl Ledger {
         self.writer.ask(|reply| Asked::Recover(now, reply)).await
     }
 
+    /// Has a line of the audit log written.
+    ///
+    /// - **Guarantees:** never waits. A line that finds no place is counted in the log.
+    pub fn audit(&self, stage: Stage, entry: AuditEntry) {
+        self.audit.note(stage, entry);
+    }
+
     /// Ends the writing task after what was asked so far, so that another process may open the store.
     ///
     /// # Errors
     ///
     /// [`LedgerError`].
     pub async fn close(self) -> Result<(), LedgerError> {
+        self.audit.flush().await;
         self.writer.ask(Asked::Close).await
     }
 }

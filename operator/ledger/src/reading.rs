@@ -11,8 +11,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::Ledger;
+use crate::audit::AuditEntry;
 use crate::error::LedgerError;
-use crate::store::tables::{BREAKER, RATE_WINDOWS};
+use crate::store::tables::{AUDIT, BREAKER, RATE_WINDOWS};
 use crate::store::{account_of_row, count_of, money_of, parse_state, statement};
 
 /// What calls have used.
@@ -203,6 +204,19 @@ impl Ledger {
         rows.iter().map(|row| Ok((row.try_get(0)?, parse_state(&BREAKER, row.try_get(1)?)?))).collect()
     }
 
+    /// Returns the latest lines of the audit log, the newest first: all, or those about an order.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn audit_entries(&self, order_uid: Option<&str>, most: u32) -> Result<Vec<AuditEntry>, LedgerError> {
+        let which = if order_uid.is_some() { "order_uid = $1" } else { "$1 = ''" };
+        let sql = format!("{} WHERE {which} ORDER BY at DESC, id DESC LIMIT $2", statement::all(&AUDIT));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(order_uid.unwrap_or_default().to_owned());
+        let rows = query.bind(i64::from(most)).fetch_all(&self.readers.pool).await?;
+        rows.iter().map(audit_entry).collect()
+    }
+
     /// Returns every run that history has.
     ///
     /// # Errors
@@ -236,5 +250,22 @@ fn spending(row: &AnyRow, first: usize) -> Result<Spending, LedgerError> {
         cached_tokens: count_of(row.try_get(first + 2)?),
         output_tokens: count_of(row.try_get(first + 3)?),
         calls: count_of(row.try_get(first + 4)?),
+    })
+}
+
+fn audit_entry(row: &AnyRow) -> Result<AuditEntry, LedgerError> {
+    let milliseconds: i64 = row.try_get("at")?;
+    Ok(AuditEntry {
+        id: row.try_get("id")?,
+        at: Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH),
+        order_uid: row.try_get("order_uid")?,
+        stage: row.try_get("stage")?,
+        result: row.try_get("result")?,
+        details: row.try_get("details")?,
+        counts: row.try_get("counts")?,
+        size_before: row.try_get("size_before")?,
+        size_after: row.try_get("size_after")?,
+        retry_count: row.try_get("retry_count")?,
+        failure_reason: row.try_get("failure_reason")?,
     })
 }

@@ -13,8 +13,10 @@ use manyworlds_planner::policy::rate_window::Remaining;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::audit::AuditLog;
 use crate::call::{CallId, Reservation, Reserved, Settled, Settlement};
 use crate::error::LedgerError;
+use crate::history::Record;
 use crate::store::statement::{Existing, Row};
 use crate::store::tables::Table;
 use crate::store::{Backend, Database, WritingConnection};
@@ -60,9 +62,9 @@ pub(crate) struct Writer(mpsc::Sender<Asked>);
 
 impl Writer {
     /// Starts the task.
-    pub(crate) fn start(connection: WritingConnection, epoch: i64, database: &Arc<Database>) -> Self {
+    pub(crate) fn start(connection: WritingConnection, epoch: i64, database: &Arc<Database>, audit: AuditLog) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let batches = Batches::new(connection, epoch);
+        let batches = Batches::new(connection, epoch, audit);
         tokio::spawn(run(batches, receiver, database.backend));
         Self(sender)
     }
@@ -72,6 +74,28 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.0.send(asked(reply)).await.map_err(|_| LedgerError::Closed)?;
         answer.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Writes records down, all or none.
+    pub(crate) async fn record(&self, records: &[Record], epoch: i64) -> Result<(), LedgerError> {
+        let rows = records.iter().map(|record| record.row(epoch)).collect();
+        self.ask(|reply| Asked::Put(rows, reply)).await
+    }
+
+    /// Returns a way that does not keep the task alive.
+    pub(crate) fn downgrade(&self) -> WeakWriter {
+        WeakWriter(self.0.downgrade())
+    }
+}
+
+/// A way to the task as long as others have one.
+pub(crate) struct WeakWriter(mpsc::WeakSender<Asked>);
+
+impl WeakWriter {
+    /// Writes records down, all or none.
+    pub(crate) async fn record(&self, records: &[Record], epoch: i64) -> Result<(), LedgerError> {
+        let sender = self.0.upgrade().ok_or(LedgerError::Closed)?;
+        Writer(sender).record(records, epoch).await
     }
 }
 

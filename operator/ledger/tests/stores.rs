@@ -39,6 +39,7 @@ checks![
     keeping::history_is_kept_with_its_references_and_expires,
     keeping::one_bad_record_does_not_take_others_with_it,
     keeping::what_an_order_has_spent_can_be_read,
+    keeping::failures_are_in_the_audit_log,
 ];
 
 async fn run(url: impl Fn(usize) -> String) {

@@ -2,9 +2,12 @@
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, truth};
+use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
+use manyworlds_ledger::audit::{AuditEntry, Stage};
 use manyworlds_planner::{Plan, Snapshot};
 use manyworlds_telemetry::OrderOutcome;
+use serde_json::json;
 
 use super::Reconciler;
 use super::patch::{status_patch, to_json};
@@ -67,6 +70,11 @@ impl Reconciler {
         let written = self.writer.order_status_patch(&key.namespace, &key.name, &patch).await?;
         self.index.order_seen(written);
         self.index.status_written(key, Timestamp::now());
+        if let Some(models) = &self.models
+            && order.status.as_ref().and_then(|before| before.summary.as_ref()) != status.summary.as_ref()
+        {
+            models.ledger.audit(Stage::Order, state(key, order, status));
+        }
         Ok(())
     }
 
@@ -80,5 +88,54 @@ impl Reconciler {
         if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {
             self.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
         }
+    }
+}
+
+/// Returns what the audit log says of an order that came into another state.
+fn state(key: &OrderKey, order: &WorkOrder, status: &WorkOrderStatus) -> AuditEntry {
+    let summary = |status: Option<&WorkOrderStatus>| status.and_then(|status| status.summary.clone());
+    let before = summary(order.status.as_ref());
+    let details = json!({ "namespace": &*key.namespace, "workOrder": &*key.name, "before": before });
+    let WorldCounts { summary: _, pending, running, scored, failed, cut } = &status.worlds;
+    let counts = json!({ "pending": pending, "running": running, "scored": scored, "failed": failed, "cut": cut });
+    let succeeded = OrderCondition::Succeeded.as_str();
+    let cause = status.conditions.iter().find(|condition| condition.type_ == succeeded);
+    AuditEntry {
+        order_uid: order.metadata.uid.clone(),
+        details: details.to_string(),
+        counts: counts.to_string(),
+        failure_reason: cause.filter(|cause| cause.status == Truth::False.as_str()).map(|cause| cause.reason.clone()),
+        ..AuditEntry::new(Stage::Order, summary(Some(status)).as_deref().unwrap_or("Unknown"), Timestamp::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_log_names_states_and_their_cause_and_no_text_of_a_worker() {
+        let order: WorkOrder = serde_json::from_value(json!({
+            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "WorkOrder",
+            "metadata": { "name": "fix", "namespace": "team", "uid": "o" },
+            "spec": { "source": { "git": { "url": "https://forge.example/a" } }, "task": { "title": "t" } },
+            "status": { "summary": "Running" },
+        }))
+        .unwrap();
+        let mut status = WorkOrderStatus {
+            summary: Some("Failed".to_owned()),
+            message: Some("what a worker printed".to_owned()),
+            ..WorkOrderStatus::default()
+        };
+        status.worlds.failed = 5;
+        let now = Timestamp::UNIX_EPOCH;
+        let reason = Reason::NoEligibleWorld;
+        set(&mut status.conditions, condition("Succeeded", Truth::False, reason, "what a worker printed", None, now));
+        let entry = state(&OrderKey::of_order(&order.metadata).unwrap(), &order, &status);
+        assert_eq!((entry.stage.as_str(), entry.result.as_str()), ("order", "Failed"));
+        assert_eq!(entry.failure_reason.as_deref(), Some("NoEligibleWorld"));
+        assert_eq!(entry.details, r#"{"before":"Running","namespace":"team","workOrder":"fix"}"#);
+        assert!(entry.counts.contains(r#""failed":5"#));
+        assert!(!format!("{entry:?}").contains("printed"));
     }
 }

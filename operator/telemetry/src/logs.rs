@@ -5,6 +5,9 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// The target of the audit log's lines.
+const AUDIT: &str = "audit";
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -33,11 +36,14 @@ pub enum LogError {
 
 /// Starts the logs of this process.
 ///
+/// - **Guarantees:** lines of the audit log are written whatever the level, unless the filter itself names their target.
+///
 /// # Errors
 ///
 /// [`LogError`] (class: spec) when the filter cannot be read, or (class: bug) when the logs were started before.
 pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let parsed = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let parsed = EnvFilter::try_new(with_audit(filter))
+        .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_span_events(FmtSpan::NONE);
     let started = match format {
         LogFormat::Json => {
@@ -46,4 +52,22 @@ pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
         LogFormat::Text => builder.with_ansi(false).finish().try_init(),
     };
     started.map_err(LogError::Started)
+}
+
+fn with_audit(filter: &str) -> String {
+    let named = filter.split(',').any(|part| part.split('=').next().map(str::trim) == Some(AUDIT));
+    if named { filter.to_owned() } else { format!("{filter},{AUDIT}=info") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_log_is_written_whatever_the_level_unless_it_is_named() {
+        assert_eq!(with_audit("warn"), "warn,audit=info");
+        assert_eq!(with_audit("warn,audit=off"), "warn,audit=off");
+        assert!(EnvFilter::try_new(with_audit("info,kube=debug")).is_ok());
+        assert!(EnvFilter::try_new(with_audit("")).is_ok());
+    }
 }

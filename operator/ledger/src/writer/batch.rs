@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde_json::json;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
 use super::{Asked, Reply};
-use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
-use crate::call::{CallId, Held, Reserved, Settled};
+use crate::audit::{AuditEntry, AuditLog, Stage};
+use crate::book::{AccountKey, Book, BreakerKey, Changes, SettledCall, account_key};
+use crate::call::{CallId, Held, Outcome, Reserved, Settled, Settlement};
 use crate::error::LedgerError;
 use crate::store::statement::{self, Existing, Row, Value};
 use crate::store::tables::{
@@ -26,6 +28,7 @@ pub(super) struct Batches {
     epoch: i64,
     /// What the rows say. On PostgreSQL others write too, so it holds for one transaction only.
     book: Book,
+    audit: AuditLog,
 }
 
 /// An answer that is given when the transaction has been committed.
@@ -46,8 +49,8 @@ struct Touched {
 }
 
 impl Batches {
-    pub(super) fn new(connection: WritingConnection, epoch: i64) -> Self {
-        Self { connection, epoch, book: Book::default() }
+    pub(super) fn new(connection: WritingConnection, epoch: i64, audit: AuditLog) -> Self {
+        Self { connection, epoch, book: Book::default(), audit }
     }
 
     /// Answers all, in one transaction if that can be, else each in its own.
@@ -79,7 +82,7 @@ impl Batches {
     }
 
     async fn attempt(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
-        let Self { connection, epoch, book } = self;
+        let Self { connection, epoch, book, audit } = self;
         let backend = connection.backend;
         if backend == Backend::Postgres || book.accounts.len() + book.held.len() > KEPT {
             *book = Book::default();
@@ -87,7 +90,10 @@ impl Batches {
         let mut transaction = connection.connection.begin().await?;
         let answers = answer_all(&mut transaction, backend, *epoch, book, asked).await;
         let answers = match answers {
-            Ok(answers) => transaction.commit().await.map(|()| answers).map_err(LedgerError::from),
+            Ok((answers, changes)) => transaction.commit().await.map_err(LedgerError::from).map(|()| {
+                changes.settled.values().filter_map(failure).for_each(|entry| audit.note(Stage::Call, entry));
+                answers
+            }),
             Err(error) => Err(error),
         };
         if answers.is_err() {
@@ -104,7 +110,7 @@ async fn answer_all(
     epoch: i64,
     book: &mut Book,
     asked: &[Asked],
-) -> Result<Vec<Answer>, LedgerError> {
+) -> Result<(Vec<Answer>, Changes), LedgerError> {
     WritingConnection::guard(connection, backend, epoch).await?;
     let recovers = asked.iter().any(|asked| matches!(asked, Asked::Recover(..)));
     let lost = if recovers { lost_calls(connection).await? } else { Vec::new() };
@@ -140,7 +146,21 @@ async fn answer_all(
     }
     let changes = book.take_changes();
     write(connection, book, &changes, epoch).await?;
-    Ok(answers)
+    Ok((answers, changes))
+}
+
+/// Returns what the audit log says of a call that was settled as a failure.
+fn failure(settled: &SettledCall) -> Option<AuditEntry> {
+    let SettledCall { held, settlement, tokens, cost } = settled;
+    let Settlement { outcome, status, at, .. } = settlement;
+    if *outcome == Outcome::Answered {
+        return None;
+    }
+    let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
+    let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)
+        .about(&held.party, &[("provider", &held.provider), ("model", &held.model)])
+        .because(&if *status == 0 { "no answer".to_owned() } else { format!("status {status}") });
+    Some(AuditEntry { counts: counts.to_string(), ..entry })
 }
 
 impl Asked {

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
 use manyworlds_api::provider::Limits;
-use manyworlds_ledger::history::{
-    AuditEntry, Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution,
-};
+use manyworlds_ledger::audit::{AuditEntry, Stage};
+use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution};
 use manyworlds_ledger::{KnownRun, LedgerError, Outcome, Reservation, Reserved, Settled, migrations, transfer};
 use manyworlds_planner::policy::rate_window::RateLimits;
 
@@ -187,6 +186,47 @@ pub async fn what_an_order_has_spent_can_be_read(url: String) {
     assert_eq!(outcomes.iter().map(|count| count.outcome.as_str()).collect::<Vec<_>>(), ["Answered", "Refused"]);
     let provider = ledger.spending_of_provider("team/scripted", later).await.unwrap();
     assert_eq!(provider, spending);
+}
+
+pub async fn failures_are_in_the_audit_log(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    for (outcome, status) in
+        [(Outcome::Outage, 503), (Outcome::Outage, 503), (Outcome::Outage, 503), (Outcome::Faulty, 0)]
+    {
+        let one = call(now, "failing", vec![]);
+        ledger.reserve(one.clone()).await.unwrap();
+        ledger.settle(one.call, nothing(now, outcome, status)).await.unwrap();
+    }
+    let one = call(now, "failing", vec![]);
+    ledger.reserve(one.clone()).await.unwrap();
+    ledger.settle(one.call, answered(now, "0.01")).await.unwrap();
+    ledger.audit(Stage::Order, AuditEntry::new(Stage::Order, "Failed", now));
+    ledger.close().await.unwrap();
+    let ledger = open(&url).await;
+    let mut said: Vec<_> = ledger
+        .audit_entries(Some("uid-failing"), 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.result, entry.failure_reason.unwrap(), entry.counts))
+        .collect();
+    said.sort();
+    let text = |text: &str| text.to_owned();
+    let nothing = || text(r#"{"cost":"0.00","inputTokens":0,"outputTokens":0}"#);
+    let expected = [
+        (text("Faulty"), text("no answer"), nothing()),
+        (text("Outage"), text("status 503"), nothing()),
+        (text("Outage"), text("status 503"), text(r#"{"times":2}"#)),
+    ];
+    assert_eq!(said, expected, "an answer is no failure");
+    let all = ledger.audit_entries(None, 10).await.unwrap();
+    assert_eq!(all.len(), 4, "and the order's");
+    let details: serde_json::Value = all
+        .iter()
+        .find(|entry| entry.stage == "call")
+        .map(|entry| serde_json::from_str(&entry.details).unwrap())
+        .unwrap();
+    assert_eq!((&details["workOrder"], &details["provider"]), (&"failing".into(), &"team/scripted".into()));
 }
 
 /// Moves a ledger and looks whether all of it has arrived.
