@@ -4,11 +4,12 @@
 //! {"ledger": "/tmp/ledger.db",
 //!  "providers": {"main": {"key": "sk-...", "spec": {"protocol": "OpenAI", "baseUrl": "http://127.0.0.1:9000/v1",
 //!                "models": [{"name": "scripted", "prices": {"input": "1.00", "output": "2.00"}}]}}},
+//!  "budgets": {"team": "20.00"},
 //!  "tokens": {"token-of-a-world": {"workOrder": "order", "world": "order-w1", "temperature": 0.2, "maxCost": "5.00"}}}
 //! ```
 //!
 //! It prints `{"listening": "http://127.0.0.1:<port>"}` and serves until it is ended. A token may call every model of every
-//! Provider. Everything else is as it is installed: the ledger on disk, limits, budgets, breakers and settlements.
+//! Provider, and every Budget holds it. Everything else is as it is installed: the ledger on disk, limits, budgets, breakers and settlements.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -49,6 +50,9 @@ struct Config {
     ledger: PathBuf,
     /// Providers by name.
     providers: BTreeMap<String, KeyedProvider>,
+    /// Budgets without a period, by name, and what may be spent of each.
+    #[serde(default)]
+    budgets: BTreeMap<String, Money>,
     /// Worlds by token.
     tokens: BTreeMap<String, Caller>,
 }
@@ -76,6 +80,7 @@ struct Caller {
 /// Answers from the file alone.
 struct Listed {
     providers: BTreeMap<String, KeyedProvider>,
+    budgets: BTreeMap<String, Money>,
     callers: BTreeMap<String, Caller>,
     prices: PriceTable,
 }
@@ -114,12 +119,14 @@ impl Access for Listed {
         let found = models::find(&self.speaking(protocol), &self.prices, model);
         let priced = found.map_err(|_| Reason::Model(model.to_owned()))?;
         let provider = self.providers.get(&priced.provider).ok_or_else(|| Reason::Model(model.to_owned()))?;
-        let order = Holder {
-            key: format!("order/{}", party.order_uid),
-            name: "order".to_owned(),
-            allowed: Allowed { cost: caller.max_cost, tokens: None },
+        let holder = |key: String, name: &str, cost| Holder {
+            key,
+            name: name.to_owned(),
+            allowed: Allowed { cost, tokens: None },
             period_start: None,
         };
+        let budgets = self.budgets.iter().map(|(name, most)| holder(format!("budget/{name}"), name, Some(*most)));
+        let order = holder(format!("order/{}", party.order_uid), "order", caller.max_cost);
         Ok(Grant {
             provider_key: format!("{NAMESPACE}/{}", priced.provider),
             model: priced,
@@ -127,7 +134,7 @@ impl Access for Listed {
             key: provider.key.clone().map(SecretString::from),
             prices: self.prices.date().to_owned(),
             sampling: Sampling { temperature: caller.temperature },
-            holders: vec![order],
+            holders: budgets.chain([order]).collect(),
             priority: caller.priority,
         })
     }
@@ -147,9 +154,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("sqlite://{}", config.ledger.display());
     migrations::up(&url).await?;
     let ledger = Ledger::open(&url, "standalone", Timestamp::now()).await?;
-    let listed = Listed { providers: config.providers, callers: config.tokens, prices: PriceTable::listed()? };
+    let Config { listen, providers, budgets, tokens: callers, .. } = config;
+    let listed = Listed { providers, budgets, callers, prices: PriceTable::listed()? };
     let gateway = Gateway::new(listed, ledger, Metrics::new("standalone")?, Clients::new(None)?);
-    let listener = TcpListener::bind(config.listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
+    let listener = TcpListener::bind(listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
     #[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]
     {
         println!("{}", json!({"listening": format!("http://{}", listener.local_addr()?)}));
