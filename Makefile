@@ -6,11 +6,12 @@ SHELL := /bin/bash
 
 CLUSTER := tests/cluster/cluster
 TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
-SCRIPTS := tests/cluster/cluster tests/packages tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
+SCRIPTS := tests/cluster/cluster tests/packages tests/bench/litellm tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
 	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install tests/agents/install \
 	$(wildcard tests/agents/bin/manyworlds-worker-*) .ci/run charts/render cli/kubectl_complete-worlds
-# For `make bench`: the prefix of the figures to measure; all of them by default.
+# For `make bench`: the prefix of the figures to measure; all of them by default, and all of the gateway's for "gateway".
 ONLY ?=
+NO_CLUSTER = $(filter gateway% upstream% limit% fairness%,$(ONLY))
 # Each fake node holds 250 pods.
 FAKE_NODES ?= 20
 export ONLY
@@ -36,8 +37,8 @@ unit: rust packages ## The tests that need no cluster
 	cargo test --workspace --locked --exclude manyworlds-tests
 
 # The program under test is the one of the images. Only the time to the first output needs a real node.
-bench: rust $(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
-	$(ENVIRONMENT) export MANYWORLDS_OPERATOR_BINARY="$(CURDIR)/target/$(TRIPLE)/release/manyworlds-operator"; \
+bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
+	$(if $(NO_CLUSTER),,$(ENVIRONMENT) export MANYWORLDS_OPERATOR_BINARY="$(CURDIR)/target/$(TRIPLE)/release/manyworlds-operator";) \
 	RUSTFLAGS="-C target-feature=+crt-static" cargo run --release --locked --target $(TRIPLE) -p manyworlds-bench
 
 cluster: ## Start the local Kubernetes, or take the one that KUBECONFIG names

@@ -13,7 +13,6 @@ use manyworlds_tests::{
 
 use crate::audit::Audit;
 use crate::figures::Figure;
-use crate::machine::Machine;
 
 /// How long the removal of thousands of pods may take.
 const REMOVAL_LIMIT: std::time::Duration = std::time::Duration::from_mins(15);
@@ -21,9 +20,9 @@ const REMOVAL_LIMIT: std::time::Duration = std::time::Duration::from_mins(15);
 /// Measures the figures of Manyworlds on a control plane with fake nodes
 #[derive(Clone, Debug, Parser)]
 pub struct Settings {
-    /// Kubeconfig of the cluster with fake nodes
+    /// Kubeconfig of the cluster with fake nodes, for all figures but those of the gateway
     #[arg(long, env = "MANYWORLDS_TEST_FAKE_KUBECONFIG")]
-    pub kubeconfig: PathBuf,
+    pub kubeconfig: Option<PathBuf>,
     /// Kubeconfig of a cluster with a real node and Manyworlds installed, for first_output
     #[arg(long, env = "MANYWORLDS_TEST_KUBECONFIG")]
     pub real_kubeconfig: Option<PathBuf>,
@@ -59,6 +58,13 @@ pub struct Settings {
     pub output: PathBuf,
 }
 
+impl Settings {
+    /// Returns whether any of these figures is asked for.
+    pub fn wants(&self, figures: &[Figure]) -> bool {
+        figures.iter().any(|figure| figure.id.starts_with(&self.only))
+    }
+}
+
 /// The cluster, the operator's identity, and the settings.
 pub struct Bench {
     /// Settings.
@@ -69,8 +75,7 @@ pub struct Bench {
     pub identity: OperatorIdentity,
     /// The audit log.
     pub audit: Audit,
-    /// The machine.
-    pub machine: Machine,
+    kubeconfig: PathBuf,
     folder: PathBuf,
 }
 
@@ -81,26 +86,27 @@ impl Bench {
     ///
     /// When the operator does not build, or the cluster does not answer or has no audit log.
     pub async fn new(settings: Settings) -> Result<Self> {
+        let kubeconfig = settings.kubeconfig.clone().ok_or("name the cluster with fake nodes by --kubeconfig")?;
         build_operator()?;
         let audit = match &settings.audit_log {
             Some(path) => Audit::new(path)?,
-            None => Audit::new(&beside(&settings.kubeconfig).join("audit.log"))?,
+            None => Audit::new(&beside(&kubeconfig).join("audit.log"))?,
         };
-        let cluster = Cluster::from_file(&settings.kubeconfig).await?;
+        let cluster = Cluster::from_file(&kubeconfig).await?;
         definitions::install(&cluster.client).await?;
         let folder = env::temp_dir().join(namespace::unique("bench"));
         let identity = OperatorIdentity::new(&cluster, &folder).await?;
-        Ok(Self { settings, cluster, identity, audit, machine: Machine::this(), folder })
+        Ok(Self { settings, cluster, identity, audit, kubeconfig, folder })
     }
 
     /// Returns whether any of these figures is asked for.
     pub fn wants(&self, figures: &[Figure]) -> bool {
-        figures.iter().any(|figure| figure.id.starts_with(&self.settings.only))
+        self.settings.wants(figures)
     }
 
     /// Returns the folder of the cluster, in which it names its processes.
     pub fn cluster_folder(&self) -> PathBuf {
-        beside(&self.settings.kubeconfig)
+        beside(&self.kubeconfig)
     }
 
     /// Starts the operator as it is installed: all namespaces, default settings.
@@ -160,13 +166,22 @@ fn build_operator() -> Result {
     if env::var_os("MANYWORLDS_OPERATOR_BINARY").is_some() {
         return Ok(());
     }
+    build(&["-p", "manyworlds-operator"])
+}
+
+/// Builds programs as this one was built, beside it.
+///
+/// # Errors
+///
+/// When they do not build.
+pub fn build(what: &[&str]) -> Result {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--locked", "-p", "manyworlds-operator"]);
+    cargo.args(["build", "--release", "--locked"]).args(what);
     let program = env::current_exe()?;
     // target/release/..., or target/<triple>/release/... where a target was named.
     let triple = program.ancestors().nth(2).and_then(Path::file_name).and_then(|name| name.to_str());
     if let Some(triple) = triple.filter(|name| name.matches('-').count() >= 2) {
         cargo.args(["--target", triple]);
     }
-    if cargo.status()?.success() { Ok(()) } else { Err("the operator does not build".into()) }
+    if cargo.status()?.success() { Ok(()) } else { Err(format!("cargo build {} failed", what.join(" ")).into()) }
 }

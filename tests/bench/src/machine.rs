@@ -60,8 +60,22 @@ pub fn processor_seconds(pid: u32) -> Result<f64> {
 ///
 /// When there is no such process.
 pub fn peak_memory(pid: u32) -> Result<f64> {
+    status(pid, "VmHWM:")
+}
+
+/// Returns what memory a process has, in MiB.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn memory(pid: u32) -> Result<f64> {
+    status(pid, "VmRSS:")
+}
+
+fn status(pid: u32, key: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("a status without VmHWM")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(key)).ok_or_else(|| format!("a status without {key}"))?;
     let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes / 1024.0)
 }

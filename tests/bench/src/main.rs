@@ -1,8 +1,10 @@
 //! Measures what section "Figures" of the design promises, on a control plane with fake nodes, and says what was missed.
 //!
 //! ```text
-//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> first output (real node)
+//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> first output (real node) -> gateway
 //! ```
+//!
+//! The gateway is measured without a cluster.
 //!
 //! The operator under test is the release build, started as a process with a ServiceAccount of its own.
 
@@ -12,6 +14,7 @@ mod context;
 mod figures;
 mod first_output;
 mod floor;
+mod gateway;
 mod idle;
 mod machine;
 mod paced;
@@ -24,21 +27,33 @@ use clap::Parser;
 use manyworlds_tests::Result;
 
 use context::{Bench, Settings};
-use figures::Report;
+use figures::{Figure, Report};
+use machine::Machine;
 
 #[tokio::main]
 async fn main() -> Result {
     let settings = Settings::parse();
-    let bench = Bench::new(settings).await?;
     let mut report = Report::default();
-    let measured = measure(&bench, &mut report).await;
+    let measured = measure(&settings, &mut report).await;
     // What was measured before a failure is worth as much as without it.
-    report.print(&bench.machine);
-    report.write(&bench.settings.output)?;
+    report.print(&Machine::this());
+    report.write(&settings.output)?;
     measured
 }
 
-async fn measure(bench: &Bench, report: &mut Report) -> Result {
+async fn measure(settings: &Settings, report: &mut Report) -> Result {
+    let on_cluster: [&[Figure]; 6] =
+        [&idle::FIGURES, &single::FIGURES, &paced::FIGURES, &burst::FIGURES, &quiet::FIGURES, &first_output::FIGURES];
+    if on_cluster.iter().any(|figures| settings.wants(figures)) {
+        measure_on_cluster(&Bench::new(settings.clone()).await?, report).await?;
+    }
+    if gateway::FIGURES.iter().any(|figures| gateway::wants(settings, figures)) {
+        gateway::measure(settings, report).await?;
+    }
+    Ok(())
+}
+
+async fn measure_on_cluster(bench: &Bench, report: &mut Report) -> Result {
     if bench.wants(&idle::FIGURES) {
         idle::measure(bench, report).await?;
     }
