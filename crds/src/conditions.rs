@@ -102,6 +102,12 @@ words! {
         EarlyTermination,
         /// The winner has been chosen.
         HighestScore,
+        /// Fewer Worlds than asked for are eligible, and a fallback accepts that.
+        PartialSuccess,
+        /// Too few Worlds are eligible, and a fallback lets the order end without a winner.
+        Skipped,
+        /// The Worlds that are not eligible run again, by a fallback.
+        FallbackStarted,
         /// No World, or fewer than asked for, is eligible.
         NoEligibleWorld,
         /// The nodes have no free slot.

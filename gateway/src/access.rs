@@ -62,6 +62,13 @@ pub trait Access: Send + Sync + 'static {
     /// [`Reason::Model`] when the World's variant does not have it.
     fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason>;
 
+    /// Returns the models that may be called in the place of the wanted one while its breaker is open, in the order in which
+    /// they are tried.
+    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
+        let _ = (party, protocol);
+        Vec::new()
+    }
+
     /// Returns the names of the models that a World may call in a protocol.
     ///
     /// # Errors

@@ -57,7 +57,17 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// Says which model has answered, where it is not the one that was asked for.
+const MODEL: &str = "x-manyworlds-model";
+
 impl Answer {
+    /// Says that another model than the wanted one has answered.
+    pub(crate) fn say_model(&mut self, model: &str) {
+        if let Ok(model) = HeaderValue::from_str(model) {
+            self.headers.insert(MODEL, model);
+        }
+    }
+
     /// Returns an answer of the gateway's own.
     pub(crate) fn own(status: StatusCode, value: &Value) -> Self {
         let mut headers = HeaderMap::new();

@@ -48,6 +48,19 @@ pub(crate) struct Call {
     pub(crate) query: Option<String>,
 }
 
+/// What a request has had so far, whichever models it went to: attempts and time are bounded for all together.
+pub(crate) struct Spent {
+    begun: Timestamp,
+    attempts: u32,
+}
+
+impl Spent {
+    /// Returns that of a request that begins now.
+    pub(crate) fn nothing() -> Self {
+        Self { begun: Timestamp::now(), attempts: 0 }
+    }
+}
+
 /// What came of one attempt.
 enum Attempt {
     /// An answer that goes to the client as it comes.
@@ -66,7 +79,12 @@ struct Failed {
 }
 
 /// Makes a call: as many attempts as may be, within one total time.
-pub(crate) async fn forward<A: Access>(shared: &Arc<Shared>, access: &A, call: Call) -> Result<Answer, Reason> {
+pub(crate) async fn forward<A: Access>(
+    shared: &Arc<Shared>,
+    access: &A,
+    call: Call,
+    course: &mut Spent,
+) -> Result<Answer, Reason> {
     let provider = &call.grant.provider;
     let client = shared.clients.get(Duration::from(provider.timeouts.connect)).map_err(|error| {
         tracing::error!(%error, "no client");
@@ -77,19 +95,18 @@ pub(crate) async fn forward<A: Access>(shared: &Arc<Shared>, access: &A, call: C
         .map_err(|_| Reason::Request("a header has characters that none may have".to_owned()))?;
     let made = call.headers.get(RETRY_COUNT).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     let most = retry::attempts_left(u32::try_from(provider.retries.max_attempts).unwrap_or(1), made);
-    let now = Timestamp::now();
-    let total = later(now, Duration::from(provider.timeouts.total));
-    let deadline = later(now, Duration::from(provider.limits.max_wait)).min(total);
+    let total = later(course.begun, Duration::from(provider.timeouts.total));
+    let deadline = later(course.begun, Duration::from(provider.limits.max_wait)).min(total);
     let candidate = Candidate {
         party: &call.party,
         grant: &call.grant,
         estimate: price::estimate(&call.grant.model.prices, call.prepared.request),
         deadline,
     };
-    let mut number = 0;
     loop {
-        number += 1;
         let open = admission::admit(shared, access, &candidate).await?;
+        course.attempts += 1;
+        let number = course.attempts;
         let chance = open.chance();
         // The stop may have been seen while the ledger was asked.
         if let Err(reason) = access.standing(&call.party) {

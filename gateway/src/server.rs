@@ -21,12 +21,12 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::access::Access;
+use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
 use crate::client::Clients;
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
-use crate::forward::{self, Call};
+use crate::forward::{self, Call, Spent};
 use crate::refusal::Reason;
 use crate::shared::Shared;
 use crate::{headers, request};
@@ -46,6 +46,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Gateway<A> {
     shared: Arc<Shared>,
     access: Arc<A>,
+}
+
+/// A request that was understood.
+struct Asked {
+    endpoint: Endpoint,
+    protocol: Protocol,
+    party: Party,
+    headers: HeaderMap,
+    query: Option<String>,
 }
 
 impl<A> Clone for Gateway<A> {
@@ -142,11 +151,41 @@ impl<A: Access> Gateway<A> {
         let fields = Fields::read(&body).map_err(|error| Reason::Request(error.to_string()))?;
         let model = request::model(&endpoint, &fields)?;
         let grant = self.access.grant(party, protocol, &model)?;
-        let prepared = request::prepare(&endpoint, &fields, &grant)?;
-        let endpoint = endpoint.with_model(&grant.model.model);
         let query = head.uri.query().map(str::to_owned);
-        let call = Call { endpoint, protocol, party: party.clone(), grant, prepared, headers: head.headers, query };
-        forward::forward(&self.shared, &*self.access, call).await
+        let asked = Asked { endpoint, protocol, party: party.clone(), headers: head.headers, query };
+        self.call(&asked, &fields, grant).await
+    }
+
+    /// Calls a model; while its breaker is open, the next one that the order allows.
+    async fn call(&self, asked: &Asked, fields: &Fields<'_>, wanted: Grant) -> Result<Answer, Reason> {
+        let mut spent = Spent::nothing();
+        let mut grant = wanted;
+        let mut others = None;
+        loop {
+            let prepared = request::prepare(&asked.endpoint, fields, &grant)?;
+            let model = grant.model.model.clone();
+            let call = Call {
+                endpoint: asked.endpoint.clone().with_model(&model),
+                protocol: asked.protocol,
+                party: asked.party.clone(),
+                grant,
+                prepared,
+                headers: asked.headers.clone(),
+                query: asked.query.clone(),
+            };
+            let refused = match forward::forward(&self.shared, &*self.access, call, &mut spent).await {
+                Err(reason @ Reason::Breaker { .. }) => reason,
+                Ok(mut answer) if others.is_some() => {
+                    answer.say_model(&model);
+                    return Ok(answer);
+                }
+                ended => return ended,
+            };
+            let others = others.get_or_insert_with(|| self.access.fallbacks(&asked.party, asked.protocol).into_iter());
+            grant = others.find(|other| other.model.model != model).ok_or(refused)?;
+            let (from, to) = (&model, &grant.model.model);
+            tracing::info!(world = asked.party.world, from, to, "a model's breaker is open; the next one is called");
+        }
     }
 
     fn own(&self, endpoint: &Endpoint, spoken: Protocol, party: &Party) -> Result<Answer, Reason> {

@@ -68,6 +68,23 @@ async fn the_coder_fixes_a_published_bug_and_its_cost_adds_up() -> Result {
     no_secret(&cluster, &namespace).await
 }
 
+/// W5: a World whose change does not build runs again with another model, in a pod of its own, and wins.
+#[tokio::test]
+async fn a_world_that_failed_runs_again_with_another_model() -> Result {
+    let (cluster, namespace) = restricted("fallback").await?;
+    provider(&cluster, &namespace, &SCRIPTED, &json!({})).await?;
+    let mut order = sample(&namespace)?;
+    order["spec"]["worlds"]["variants"] = json!([{"name": "delta", "model": "scripted-delta", "temperature": 0.8}]);
+    order["spec"]["fallbacks"] = json!([{"switchModel": {"model": "scripted-alpha"}}]);
+    create(&namespace, &order).await?;
+    let status = finished(&namespace, "fix-with-models").await?;
+    assert_eq!(status.winner.as_deref(), Some("delta"), "{:?}", status.message);
+    let delta = world(&namespace, "fix-with-models-delta").await?;
+    assert_eq!(delta.fallback.and_then(|fallback| fallback.model).as_deref(), Some("scripted-alpha"));
+    assert_eq!((delta.attempt_count, delta.score.map(|score| score.total)), (2, Some(100)));
+    Ok(())
+}
+
 /// Looks for the Provider's key wherever somebody could find it.
 async fn no_secret(cluster: &Cluster, namespace: &Namespace) -> Result {
     let all = ListParams::default();

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use status::{Attempt, Score, ScorePart, WorldStage, WorldStatus};
+pub use status::{Attempt, Score, ScorePart, WorldFallback, WorldStage, WorldStatus};
 
 use crate::work_order::{EnvironmentVariable, ResourceAmounts};
 
@@ -119,4 +119,20 @@ pub struct Blueprint {
     pub env: Vec<EnvironmentVariable>,
     /// Requests and limits of each stage.
     pub resources: ResourceAmounts,
+}
+
+impl World {
+    /// Returns the model that the World calls: the last fallback's, else its variant's.
+    pub fn model(&self) -> Option<&str> {
+        self.fallback().map_or(&self.spec.variant.model, |fallback| &fallback.model).as_deref()
+    }
+
+    /// Returns the temperature at which it is called: the last fallback's, else its variant's.
+    pub fn temperature(&self) -> Option<f64> {
+        self.fallback().map_or(self.spec.variant.temperature, |fallback| fallback.temperature)
+    }
+
+    fn fallback(&self) -> Option<&WorldFallback> {
+        self.status.as_ref()?.fallback.as_ref()
+    }
 }

@@ -70,6 +70,10 @@ pub struct WorldStatus {
     #[schemars(length(max = 16))]
     pub artifacts: Vec<ArtifactDigest>,
 
+    /// What the World runs with since a fallback of the order had it run again; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<WorldFallback>,
+
     /// How many attempts there have been.
     #[serde(default)]
     pub attempt_count: i32,
@@ -136,6 +140,23 @@ pub struct ScorePart {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub reason: String,
+}
+
+/// What a World runs with since a fallback of its order had it run again.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorldFallback {
+    /// The place of the fallback in the order's `fallbacks`, from 1.
+    pub number: i32,
+    /// How many attempts there had been before it.
+    pub after_attempt: i32,
+    /// The model that the World calls now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub model: Option<String>,
+    /// The temperature at which it calls it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
 }
 
 /// One attempt of a World: one pod.

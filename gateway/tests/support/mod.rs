@@ -38,6 +38,7 @@ pub struct Ruled {
     pub provider: Value,
     pub base_url: String,
     pub priorities: BTreeMap<String, i32>,
+    pub fallbacks: Vec<String>,
 }
 
 impl Rules {
@@ -103,6 +104,11 @@ impl Access for Rules {
             holders: vec![holder],
             priority: rules.priorities.get(&party.work_order).copied().unwrap_or_default(),
         })
+    }
+
+    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
+        let names = self.0.lock().unwrap().fallbacks.clone();
+        names.iter().map(|name| self.grant(party, protocol, name).unwrap()).collect()
     }
 
     fn models(&self, party: &Party, _: Protocol) -> Result<Vec<String>, Reason> {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::conditions::{Reason, Truth, WorldCondition, condition, set, shortened, truth};
 use manyworlds_api::result::{FailureClass, WorldResult};
 use manyworlds_api::work_order::{Variant, WorkOrderSpec};
-use manyworlds_api::world::{Attempt, WorldStage};
+use manyworlds_api::world::{Attempt, WorldFallback, WorldStage};
 use manyworlds_api::{World, WorldStatus};
 
 use crate::attempt::{ActiveAttempt, AttemptEnd, AttemptFailure, AttemptState, Remains};
@@ -143,11 +143,16 @@ pub(crate) fn advance<'a>(
 /// Returns when the next attempt may begin.
 fn not_before(spec: &WorkOrderSpec, status: &WorldStatus) -> Option<Timestamp> {
     let last = status.attempts.last()?;
-    if last.class == Some(FailureClass::Cancelled) {
+    if last.class == Some(FailureClass::Cancelled) || last.number <= before_fallback(status) {
         return None;
     }
     let finished = last.finish_time.as_ref()?.0;
     Some(finished + delay(&spec.retry, status.attempt_count))
+}
+
+/// Returns how many attempts there were before the World was made to run again by a fallback. They no longer count.
+fn before_fallback(status: &WorldStatus) -> i32 {
+    status.fallback.as_ref().map_or(0, |fallback| fallback.after_attempt)
 }
 
 fn show_stage(step: &mut WorldStep<'_>, active: &ActiveAttempt, now: Timestamp) {
@@ -247,6 +252,7 @@ fn judge_end(spec: &WorkOrderSpec, step: &WorldStep<'_>, end: &AttemptEnd) -> (O
         .status
         .attempts
         .iter()
+        .filter(|attempt| attempt.number > before_fallback(&step.status))
         .filter(|attempt| !attempt.counted && attempt.class == Some(FailureClass::Infrastructure))
         .count();
     let history =
@@ -317,6 +323,28 @@ pub(crate) fn cut(status: &mut WorldStatus, message: &str, now: Timestamp) {
     status.stage = Some(WorldStage::Cut);
     status.message = Some(message.to_owned());
     status.eligible = Some(false);
+}
+
+/// Has a World that has ended run again by a fallback.
+pub(crate) fn run_again(step: &mut WorldStep<'_>, with: WorldFallback, said: &str, now: Timestamp) {
+    let before = step.status.message.take().unwrap_or_default();
+    let message = shortened(&format!("it runs again by {said}; before: {before}"), 4096);
+    step.status = WorldStatus {
+        conditions: std::mem::take(&mut step.status.conditions),
+        usage: step.status.usage.take(),
+        base_commit: step.status.base_commit.take(),
+        attempt_count: step.status.attempt_count,
+        attempts: std::mem::take(&mut step.status.attempts),
+        observed_generation: step.status.observed_generation,
+        fallback: Some(with),
+        ..WorldStatus::default()
+    };
+    set_stage_conditions(&mut step.status, WorldStage::Waiting, Reason::FallbackStarted, &message, now);
+    step.status.stage = Some(WorldStage::Waiting);
+    step.status.message = Some(message);
+    step.change = Change::AttemptEnded;
+    // Its pod is made from what will have been written.
+    step.phase = Phase::Idle { not_before: Some(now + SignedDuration::from_millis(1)) };
 }
 
 /// Ends the current attempt of a World because its order is held.

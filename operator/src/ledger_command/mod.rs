@@ -45,7 +45,7 @@ enum Action {
 
 #[derive(Args)]
 struct Store {
-    /// The ledger: sqlite://<path> or postgres://<user>:<password>@<host>/<database>
+    /// The ledger: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
     #[arg(long, env = "MANYWORLDS_LEDGER", hide_env_values = true)]
     url: String,
 }

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::Models;
 use crate::artifacts::{PodIdentity, TokenReviews};
+use crate::catalogue::CallableModel;
 use crate::index::OrderKey;
 
 /// How long the API server's word on a token is believed. Whether the World may still call is looked at each time.
@@ -132,7 +133,7 @@ impl Access for WorldAccess {
     fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
         let (order, world) = self.order_of(party)?;
         let refused = || Reason::Model(model.to_owned());
-        let wanted = world.spec.variant.model.as_deref().ok_or_else(refused)?;
+        let wanted = world.model().ok_or_else(refused)?;
         let found = self.models.catalogue.model(&party.namespace, wanted).map_err(|error| {
             tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
             refused()
@@ -148,7 +149,30 @@ impl Access for WorldAccess {
                 protocol.as_str()
             )));
         }
-        let holders = self.models.holders(&order, Timestamp::now()).map_err(|error| {
+        self.granted(party, &order, &world, found)
+    }
+
+    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
+        let Ok((order, world)) = self.order_of(party) else { return Vec::new() };
+        let names = order.spec.fallbacks.iter().filter_map(|fallback| Some(&fallback.switch_model.as_ref()?.model));
+        let found = names.filter_map(|name| self.models.catalogue.model(&party.namespace, name).ok());
+        let speaking = found.filter(|found| found.provider.protocol == protocol);
+        speaking.filter_map(|found| self.granted(party, &order, &world, found).ok()).collect()
+    }
+
+    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<String>, Reason> {
+        let (_, world) = self.order_of(party)?;
+        let speaks = |model: &str| {
+            let found = self.models.catalogue.model(&party.namespace, model);
+            found.is_ok_and(|found| found.provider.protocol == protocol)
+        };
+        Ok(world.model().filter(|model| speaks(model)).map(str::to_owned).into_iter().collect())
+    }
+}
+
+impl WorldAccess {
+    fn granted(&self, party: &Party, order: &WorkOrder, world: &World, found: CallableModel) -> Result<Grant, Reason> {
+        let holders = self.models.holders(order, Timestamp::now()).map_err(|error| {
             tracing::warn!(order = party.work_order, error = %error, "an order cannot be held by its Budgets");
             Reason::Budget(error.to_string())
         })?;
@@ -157,20 +181,11 @@ impl Access for WorldAccess {
             prices: fingerprint(&found.model.prices),
             key: found.key.map(|key| SecretString::from(key.reveal())),
             provider: found.provider,
-            sampling: Sampling { temperature: world.spec.variant.temperature },
+            sampling: Sampling { temperature: world.temperature() },
             holders,
             priority: order.spec.priority,
             model: found.model,
         })
-    }
-
-    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<String>, Reason> {
-        let (_, world) = self.order_of(party)?;
-        let speaks = |model: &&String| {
-            let found = self.models.catalogue.model(&party.namespace, model);
-            found.is_ok_and(|found| found.provider.protocol == protocol)
-        };
-        Ok(world.spec.variant.model.iter().filter(speaks).cloned().collect())
     }
 }
 

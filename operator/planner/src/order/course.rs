@@ -143,6 +143,18 @@ pub(super) fn choose(snapshot: &Snapshot, steps: &[WorldStep<'_>], size: Option<
     }
 }
 
+/// Returns whether Worlds may run again on this course: there is time and money for them.
+pub(super) fn may_run_again(course: &Course, snapshot: &Snapshot, steps: &[WorldStep<'_>]) -> bool {
+    match course {
+        Course::Go => true,
+        Course::End(End::Judged { reason: Reason::AllWorldsEnded }) => {
+            let stopped = snapshot.models.exhausted.as_ref().map(|exhausted| exhausted.on_exceeded);
+            stopped != Some(BudgetExceeded::Stop) && overdue(snapshot, steps).is_none()
+        }
+        _ => false,
+    }
+}
+
 fn reason_of(step: &WorldStep<'_>) -> Option<Reason> {
     let kind = manyworlds_api::conditions::WorldCondition::Succeeded.as_str();
     let succeeded = step.status.conditions.iter().find(|condition| condition.type_ == kind)?;

@@ -4,6 +4,7 @@
 //! Snapshot -> survey -> wanted_slots -> (slots are granted over all orders) -> plan
 //! ```
 
+mod again;
 mod course;
 mod start;
 mod status;
@@ -34,6 +35,8 @@ pub struct Survey<'a> {
     snapshot: &'a Snapshot,
     steps: Vec<WorldStep<'a>>,
     course: Course,
+    /// What there is to tell before the course is gone.
+    events: Vec<Event>,
     least: Resources,
 }
 
@@ -41,7 +44,7 @@ pub struct Survey<'a> {
 ///
 /// - **Guarantees:** the order of Worlds and pods in the snapshot does not matter.
 pub fn survey(snapshot: &Snapshot) -> Survey<'_> {
-    let steps: Vec<WorldStep<'_>> = snapshot
+    let mut steps: Vec<WorldStep<'_>> = snapshot
         .order
         .spec
         .worlds
@@ -51,8 +54,15 @@ pub fn survey(snapshot: &Snapshot) -> Survey<'_> {
         .map(|(index, variant)| step(snapshot, world::unopened(variant, index)))
         .collect();
     let size = Resources::of_world(&snapshot.order.spec.worlds.sizing.per_world);
-    let course = course::choose(snapshot, &steps, size.as_ref().err());
-    Survey { snapshot, steps, course, least: size.unwrap_or_default() }
+    let mut course = course::choose(snapshot, &steps, size.as_ref().err());
+    let mut events = Vec::new();
+    if course::may_run_again(&course, snapshot, &steps)
+        && let Some(event) = again::run_again(snapshot, &mut steps)
+    {
+        events.push(event);
+        course = Course::Go;
+    }
+    Survey { snapshot, steps, course, events, least: size.unwrap_or_default() }
 }
 
 fn step<'a>(snapshot: &'a Snapshot, unopened: WorldStep<'a>) -> WorldStep<'a> {
@@ -109,7 +119,7 @@ impl Survey<'_> {
 
     /// Writes the plan, given what the order may start.
     pub fn plan(mut self, grant: Grant) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan { events: std::mem::take(&mut self.events), ..Plan::default() };
         let mut earliest = Earliest::default();
         match std::mem::replace(&mut self.course, Course::Leave) {
             Course::Leave => return plan,

@@ -6,9 +6,11 @@ use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, Usage, WorldCounts
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Money, WorkOrderStatus};
 
+use super::again;
 use super::course::End;
 use crate::plan::{Event, EventKind, Plan};
 use crate::policy::deadlines::{active_seconds, is_held, signed};
+use crate::policy::fallback::{self, Conclusion, Standing};
 use crate::policy::ranking::{Candidate, compare};
 use crate::snapshot::{Grant, Snapshot};
 use crate::world::{Phase, WorldStep};
@@ -167,23 +169,16 @@ pub(super) fn ended(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, pla
     counts.cut += counts.pending;
     counts.pending = 0;
     counts.summary = Some(format!("{0}/{0}", steps.len()));
-    let eligible = steps.iter().filter(|step| step.eligible()).count();
-    let min = usize::try_from(snapshot.order.spec.worlds.min).unwrap_or(1);
-    let (won, reason, message) = match end {
-        End::Failed { reason, message } => (false, *reason, message.clone()),
-        End::Judged { .. } if eligible >= min => (true, Reason::HighestScore, winner_message(&status, steps.len())),
-        End::Judged { reason } => (false, lost_reason(*reason), lost_message(*reason, steps, &status, eligible, min)),
-    };
-    if won {
+    let Verdict { won, succeeded, reason, message } = verdict(snapshot, steps, end, &status);
+    if won == Truth::True {
         status.winner = status.ranking.first().map(|ranked| ranked.world.clone());
     }
-    status.summary = Some(match (won, reason) {
-        (true, _) => "Succeeded".to_owned(),
-        (false, Reason::Cancelled) => reason.as_str().to_owned(),
-        (false, _) => "Failed".to_owned(),
+    status.summary = Some(match (succeeded, reason) {
+        (_, Reason::Cancelled | Reason::Skipped) => reason.as_str().to_owned(),
+        (Truth::True, _) => "Succeeded".to_owned(),
+        (Truth::False | Truth::Unknown, _) => "Failed".to_owned(),
     });
     status.completion_time = Some(Time(snapshot.now));
-    let truth = if won { Truth::True } else { Truth::False };
     let started = if steps.iter().any(|step| step.world.is_some()) { Truth::True } else { Truth::False };
     let worlds_reason = if started == Truth::True { Reason::WorldsStarted } else { reason };
     let evaluated = match end {
@@ -194,20 +189,52 @@ pub(super) fn ended(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, pla
         (OrderCondition::Admitted, started, if started == Truth::True { Reason::Admitted } else { reason }, ""),
         (OrderCondition::WorldsStarted, started, worlds_reason, ""),
         evaluated,
-        (OrderCondition::WinnerSelected, truth, reason, &message),
-        (OrderCondition::Succeeded, truth, reason, &message),
+        (OrderCondition::WinnerSelected, won, reason, &message),
+        (OrderCondition::Succeeded, succeeded, reason, &message),
         (OrderCondition::Finished, Truth::True, reason, &message),
     ];
     status.conditions.retain(|condition| condition.type_ != OrderCondition::Stalled.as_str());
     set_all(&mut status, snapshot, &lines);
     plan.events.push(Event {
-        kind: if won { EventKind::Normal } else { EventKind::Warning },
+        kind: if succeeded == Truth::True { EventKind::Normal } else { EventKind::Warning },
         reason,
         action: "Finish",
         message: shortened(&message, 1000),
     });
     status.message = Some(message);
     publish(snapshot, status, plan);
+}
+
+/// What an ended order comes to.
+struct Verdict {
+    won: Truth,
+    succeeded: Truth,
+    reason: Reason,
+    message: String,
+}
+
+fn verdict(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, status: &WorkOrderStatus) -> Verdict {
+    let lost = |reason, message| Verdict { won: Truth::False, succeeded: Truth::False, reason, message };
+    let stopped = match end {
+        End::Failed { reason, message } => return lost(*reason, message.clone()),
+        End::Judged { reason } => *reason,
+    };
+    let standing = again::standing(snapshot, steps);
+    let (eligible, min) = (standing.eligible, standing.min);
+    let won = |reason, message| Verdict { won: Truth::True, succeeded: Truth::True, reason, message };
+    match fallback::conclude(&snapshot.order.spec.fallbacks, standing) {
+        Conclusion::Won => won(Reason::HighestScore, winner_message(status, steps.len())),
+        Conclusion::AcceptedPartially => {
+            let accepted = format!("; worlds.min asks for {min}, and acceptPartialSuccess takes {eligible}");
+            won(Reason::PartialSuccess, winner_message(status, steps.len()) + &accepted)
+        }
+        Conclusion::Skipped => {
+            let message = lost_message(stopped, steps, status, standing);
+            let message = shortened(&format!("skipped without a winner: {message}"), LONGEST_MESSAGE);
+            Verdict { won: Truth::False, succeeded: Truth::True, reason: Reason::Skipped, message }
+        }
+        Conclusion::Lost => lost(lost_reason(stopped), lost_message(stopped, steps, status, standing)),
+    }
 }
 
 fn winner_message(status: &WorkOrderStatus, all: usize) -> String {
@@ -224,13 +251,8 @@ const fn lost_reason(reason: Reason) -> Reason {
     }
 }
 
-fn lost_message(
-    reason: Reason,
-    steps: &[WorldStep<'_>],
-    status: &WorkOrderStatus,
-    eligible: usize,
-    min: usize,
-) -> String {
+fn lost_message(reason: Reason, steps: &[WorldStep<'_>], status: &WorkOrderStatus, standing: Standing) -> String {
+    let Standing { eligible, min, .. } = standing;
     let each: Vec<String> =
         status.ranking.iter().map(|ranked| format!("{}: {}", ranked.world, ranked.reason)).collect();
     let late = match reason {

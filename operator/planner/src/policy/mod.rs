@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod budget;
 pub mod capacity;
 pub mod deadlines;
+pub mod fallback;
 pub mod holders;
 pub mod models;
 pub mod period;

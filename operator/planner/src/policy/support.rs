@@ -8,8 +8,11 @@ use manyworlds_api::work_order::{Approval, DeliveryMode, TaskMode, WorkOrderSpec
 pub fn unsupported(spec: &WorkOrderSpec) -> Option<String> {
     let found = if spec.council.is_some() {
         ("spec.council", "leave it out; the highest score wins then")
-    } else if !spec.fallbacks.is_empty() {
-        ("spec.fallbacks", "leave it out, and lower worlds.min if fewer results are enough")
+    } else if spec.fallbacks.iter().any(|fallback| fallback.wait_for_human.is_some()) {
+        (
+            "spec.fallbacks[].waitForHuman",
+            "leave it out; acceptPartialSuccess, retryWithLowerTemperature, switchModel and skip are carried out",
+        )
     } else if spec.approval == Approval::Required {
         ("spec.approval: Required", "set it to NotRequired; nothing is pushed anywhere by this version")
     } else if spec.delivery.mode != DeliveryMode::None {
@@ -33,10 +36,11 @@ pub fn without_model(spec: &WorkOrderSpec) -> Option<String> {
     Some(format!("the plugin {CODER} needs a model, and the World {} has none; set worker.model", variant.name))
 }
 
-/// Returns the models that an order's Worlds call, each once.
+/// Returns the models that an order's Worlds call or may come to call, each once.
 pub fn models(spec: &WorkOrderSpec) -> Vec<&str> {
     let named = spec.worlds.variants.iter().filter_map(|variant| variant.model.as_ref().or(spec.worker.model.as_ref()));
-    let mut models: Vec<_> = named.map(String::as_str).collect();
+    let switched = spec.fallbacks.iter().filter_map(|fallback| Some(&fallback.switch_model.as_ref()?.model));
+    let mut models: Vec<_> = named.chain(switched).map(String::as_str).collect();
     models.sort_unstable();
     models.dedup();
     models

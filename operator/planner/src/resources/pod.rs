@@ -189,8 +189,8 @@ fn document(order: &WorkOrder, world: &World) -> OrderDocument {
     let blueprint = &world.spec.blueprint;
     spec.worlds.variants = vec![Variant {
         name: resolved.name.clone(),
-        model: resolved.model.clone(),
-        temperature: resolved.temperature,
+        model: world.model().map(str::to_owned),
+        temperature: world.temperature(),
         prompt: resolved.prompt.clone(),
         weight: None,
         worker: None,
@@ -229,7 +229,7 @@ fn prepare(
 
 /// Returns where the gateway is, for a World that has a model.
 fn gateway<'a>(world: &World, settings: &'a Settings) -> Option<&'a str> {
-    world.spec.variant.model.as_ref().and(settings.gateway_url.as_deref())
+    world.model().and(settings.gateway_url.as_deref())
 }
 
 fn work(

@@ -1,3 +1,4 @@
+mod fallbacks;
 mod model;
 mod models;
 mod progress;

@@ -120,6 +120,18 @@ impl Model {
         panic!("the order does not come to rest");
     }
 
+    /// Looks at the order until it would carry out such a plan, which it does not.
+    pub(super) fn settle_until(&mut self, wanted: impl Fn(&Plan) -> bool) {
+        for _ in 0..20 {
+            let plan = self.plan();
+            if wanted(&plan) {
+                return;
+            }
+            self.carry_out(&plan);
+        }
+        panic!("no such plan comes");
+    }
+
     pub(super) fn carry_out(&mut self, plan: &Plan) {
         for effect in &plan.effects {
             self.writes += if matches!(effect, Effect::OpenWorld { .. }) { 2 } else { 1 };
