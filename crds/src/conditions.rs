@@ -222,6 +222,8 @@ words! {
         Answering,
         /// Money is left.
         WithinBudget,
+        /// A percentage of a Budget is reached at which it warns.
+        BudgetWarning,
         /// Something happened that should not be possible.
         Unexpected,
     }

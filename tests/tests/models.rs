@@ -196,6 +196,12 @@ async fn a_used_up_budget_is_a_pause_until_it_is_raised() -> Result {
         Ok((status.spent >= Some("0.0005".parse::<Money>()?)).then_some(()))
     })
     .await?;
+    eventually("an Event warns", LIMIT, || async {
+        let events = namespace.api::<Event>().list(&ListParams::default()).await?;
+        let warned = |event: &Event| event.reason.as_deref() == Some("BudgetWarning");
+        Ok(events.items.iter().any(warned).then_some(()))
+    })
+    .await?;
     let before = calls(&cluster, &model).await?;
     resources::apply(&cluster.client, &budget("1.00")).await?;
     works(&namespace, "held-alpha-2").await?;

@@ -47,4 +47,8 @@ pub struct BudgetStatus {
     /// What the period will have cost at its end if money is spent at the present pace, in dollars; absent when it never ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Money>,
+
+    /// The greatest percentage of `warnAt` that is reached; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned: Option<i32>,
 }

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 pub use key::{ApiKey, KeyState};
 pub use status::{Reach, Spending, Traffic, UnknownZone};
 
+use crate::events::Recorder;
 use crate::requests::Writer;
 
 /// Namespace and name.
@@ -36,6 +37,8 @@ pub struct Catalogue(Arc<Inner>);
 struct Inner {
     client: Client,
     writer: Writer,
+    recorder: Recorder,
+    metrics: Metrics,
     table: PriceTable,
     account: String,
     known: Mutex<Known>,
@@ -133,9 +136,12 @@ impl Catalogue {
     ///
     /// When the price table is not of its form (class: bug).
     pub fn start(client: &Client, metrics: &Metrics, scope: Scope) -> Result<(Self, JoinHandle<()>), PriceTableError> {
+        let writer = Writer::new(client.clone(), metrics.clone());
         let catalogue = Self(Arc::new(Inner {
             client: client.clone(),
-            writer: Writer::new(client.clone(), metrics.clone()),
+            recorder: Recorder::start(writer.clone(), metrics.clone()),
+            metrics: metrics.clone(),
+            writer,
             table: PriceTable::listed()?,
             account: scope.account,
             known: Mutex::default(),

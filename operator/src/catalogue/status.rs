@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use manyworlds_api::conditions::{BudgetCondition, ProviderCondition, Reason, Truth, condition, set};
-use manyworlds_api::provider::{BreakerState, WindowUse};
+use manyworlds_api::conditions::{BudgetCondition, ProviderCondition, Reason, Truth, condition, set, truth};
+use manyworlds_api::provider::{BreakerState, Limits, WindowUse};
 use manyworlds_api::{Budget, BudgetStatus, Money, Provider, ProviderStatus};
 use manyworlds_planner::policy::models::{NamedProvider, price};
 use manyworlds_planner::policy::period::{self, Bounds};
 use manyworlds_planner::policy::price_table::PriceTable;
+use manyworlds_telemetry::BudgetWord;
 
 use super::key::KeyState;
 
@@ -101,9 +102,49 @@ pub fn of_provider(
     status.message = wrong;
     status.models = i32::try_from(priced.iter().filter(|found| found.is_ok()).count()).unwrap_or(i32::MAX);
     status.breaker = traffic.breaker;
-    status.window.clone_from(&traffic.window);
+    status.window = traffic.window.clone().map(|window| {
+        let percent = percent_used(&window, &provider.spec.limits);
+        WindowUse { summary: Some(format!("{percent}%")), ..window }
+    });
     status.cost_today = traffic.cost_today;
     status
+}
+
+/// Returns how much of its limits a Provider has used, in percent of the one of which the most was used.
+pub fn percent_used(window: &WindowUse, limits: &Limits) -> i64 {
+    let up = |used: i64, limit: i64| used.max(0).saturating_mul(100).saturating_add(limit - 1) / limit;
+    let percent = |used, limit: i64| up(used, limit.max(1));
+    percent(window.requests, limits.requests_per_minute).max(percent(window.tokens, limits.tokens_per_minute)).min(100)
+}
+
+/// Returns the greatest percentage at which a Budget warns, of those that are reached.
+fn reached(budget: &Budget, spent: Money) -> Option<i32> {
+    let amount = budget.spec.amount.trillionths();
+    let due = |percent: i32| amount.saturating_mul(u128::try_from(percent).unwrap_or_default());
+    let reached = |percent: &i32| spent.trillionths().saturating_mul(100) >= due(*percent);
+    budget.spec.warn_at.iter().copied().filter(reached).max()
+}
+
+/// Returns how a Budget stands, by what it shows.
+pub fn word(budget: &Budget) -> BudgetWord {
+    let Some(status) = &budget.status else { return BudgetWord::Within };
+    match (truth(&status.conditions, BudgetCondition::Exceeded.as_str()), status.warned) {
+        (Truth::True, _) => BudgetWord::Exceeded,
+        (Truth::False | Truth::Unknown, Some(_)) => BudgetWord::Warned,
+        (Truth::False | Truth::Unknown, None) => BudgetWord::Within,
+    }
+}
+
+/// Returns what people are told when a Budget reaches a percentage at which it warns.
+///
+/// - **Shape:** `None` where nothing new is reached.
+pub fn warning(budget: &Budget, before: Option<i32>, status: &BudgetStatus) -> Option<String> {
+    let percent = status.warned.filter(|percent| before.is_none_or(|before| before < *percent))?;
+    let (spent, amount) = (status.spent.unwrap_or_default(), budget.spec.amount);
+    let forecast = status
+        .forecast
+        .map_or_else(String::new, |forecast| format!("; at the present pace the period will have cost {forecast}"));
+    Some(format!("{percent} percent of the Budget is spent: {spent} of {amount} dollars{forecast}"))
 }
 
 /// Returns the status that a Budget should have.
@@ -142,6 +183,7 @@ pub fn of_budget(budget: &Budget, spending: Option<Spending>, now: Timestamp) ->
     };
     set(&mut status.conditions, condition(BudgetCondition::Exceeded.as_str(), truth, reason, &said, generation, now));
     status.message = exceeded.then_some(said);
+    status.warned = reached(budget, spending.spent);
     status.spent = Some(spending.spent);
     status.reserved = Some(spending.reserved);
     status.left = Some(Money::from_trillionths(amount.saturating_sub(used)));
@@ -156,7 +198,6 @@ fn whole_cents(money: Money) -> Money {
 
 #[cfg(test)]
 mod tests {
-    use manyworlds_api::conditions::truth;
     use serde_json::json;
 
     use super::*;
@@ -229,6 +270,41 @@ mod tests {
         let status = of_budget(&budget("UTC"), spending("10.00", "0.00"), at("2026-01-15T23:00:00Z"));
         assert_eq!(truth(&status.conditions, "Exceeded"), Truth::True);
         assert_eq!(status.left, Some(Money::default()));
+    }
+
+    #[test]
+    fn a_budget_warns_once_at_each_percentage_and_again_in_the_next_period() {
+        let mut budget = budget("UTC");
+        budget.spec.warn_at = vec![50, 80];
+        let now = at("2026-01-15T23:00:00Z");
+        let look = |budget: &Budget, spent| of_budget(budget, spending(spent, "0.00"), now);
+        let quiet = look(&budget, "4.99");
+        assert_eq!((quiet.warned, warning(&budget, None, &quiet)), (None, None));
+        let half = look(&budget, "5.00");
+        assert_eq!(half.warned, Some(50));
+        let said = warning(&budget, None, &half).unwrap();
+        assert!(
+            said.starts_with("50 percent of the Budget is spent: 5.00 of 10.00 dollars; at the present pace"),
+            "{said}"
+        );
+        assert_eq!(warning(&budget, Some(50), &look(&budget, "7.99")), None, "said before");
+        assert!(warning(&budget, Some(50), &look(&budget, "8.00")).unwrap().starts_with("80 percent"));
+        assert_eq!(look(&budget, "0.00").warned, None, "a new period begins without warnings");
+    }
+
+    #[test]
+    fn a_provider_shows_how_much_of_its_limits_is_used() {
+        let table = PriceTable::listed().unwrap();
+        let provider = provider("gpt-4o");
+        let used = |requests, tokens| {
+            let window = WindowUse { summary: None, requests, tokens };
+            let traffic = Traffic { window: Some(window), ..Traffic::default() };
+            let status = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
+            status.window.unwrap().summary.unwrap()
+        };
+        assert_eq!(used(0, 0), "0%");
+        assert_eq!(used(25, 4_000), "50%", "of 50 calls and 40,000 tokens");
+        assert_eq!(used(1, 39_999), "100%", "rounded up");
     }
 
     #[test]

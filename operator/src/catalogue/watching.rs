@@ -10,10 +10,13 @@ use jiff::Timestamp;
 use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Error, Event, watcher};
+use kube::runtime::watcher::{self, Config, Error, watcher};
 use kube::{Client, Resource, ResourceExt};
+use manyworlds_api::conditions::Reason;
+use manyworlds_api::provider::BreakerState;
 use manyworlds_api::{Budget, Provider};
-use manyworlds_telemetry::Written;
+use manyworlds_planner::{Event, EventKind};
+use manyworlds_telemetry::{BreakerWord, BudgetWord, Written};
 use serde::de::DeserializeOwned;
 use tokio::time::MissedTickBehavior;
 
@@ -64,7 +67,10 @@ enum Change<K> {
     Listed(BTreeSet<Key>),
 }
 
-fn watch<K>(client: &Client, namespace: Option<&str>) -> futures::stream::BoxStream<'static, Result<Event<K>, Error>>
+fn watch<K>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> futures::stream::BoxStream<'static, Result<watcher::Event<K>, Error>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
@@ -84,26 +90,26 @@ fn key_of(object: &impl ResourceExt) -> Key {
 }
 
 fn note<K: ResourceExt>(
-    event: Result<Event<K>, Error>,
+    event: Result<watcher::Event<K>, Error>,
     listed: &mut BTreeSet<Key>,
     changed: impl Fn(Change<K>),
 ) -> Look {
     match event {
-        Ok(Event::Init) => listed.clear(),
-        Ok(Event::InitApply(object)) => {
+        Ok(watcher::Event::Init) => listed.clear(),
+        Ok(watcher::Event::InitApply(object)) => {
             listed.insert(key_of(&object));
             changed(Change::Seen(object));
         }
-        Ok(Event::InitDone) => {
+        Ok(watcher::Event::InitDone) => {
             changed(Change::Listed(std::mem::take(listed)));
             return Look::All;
         }
-        Ok(Event::Apply(object)) => {
+        Ok(watcher::Event::Apply(object)) => {
             let key = key_of(&object);
             changed(Change::Seen(object));
             return Look::At(key);
         }
-        Ok(Event::Delete(object)) => changed(Change::Gone(key_of(&object))),
+        Ok(watcher::Event::Delete(object)) => changed(Change::Gone(key_of(&object))),
         Err(error) => tracing::warn!(error = %chain(&error), "a watch of the catalogue broke; it is taken up again"),
     }
     Look::Nothing
@@ -163,6 +169,34 @@ impl Catalogue {
         for key in budgets {
             self.show_budget(&key).await;
         }
+        self.count();
+    }
+
+    /// Counts Providers and Budgets by how they stand.
+    fn count(&self) {
+        let known = self.known();
+        let metrics = &self.0.metrics;
+        let providers = |wanted: BreakerState| {
+            let breakers = known.providers.values().map(|held| held.traffic.breaker.unwrap_or_default());
+            i64::try_from(breakers.filter(|breaker| *breaker == wanted).count()).unwrap_or(i64::MAX)
+        };
+        for (state, word) in [
+            (BreakerState::Closed, BreakerWord::Closed),
+            (BreakerState::HalfOpen, BreakerWord::HalfOpen),
+            (BreakerState::Open, BreakerWord::Open),
+        ] {
+            metrics.providers.with_label_values(&[word.as_str()]).set(providers(state));
+        }
+        let windows = known
+            .providers
+            .values()
+            .filter_map(|held| Some(status::percent_used(held.traffic.window.as_ref()?, &held.provider.spec.limits)));
+        metrics.llm_window_used.set(windows.max().unwrap_or_default());
+        let words: Vec<_> = known.budgets.values().map(|held| status::word(&held.budget)).collect();
+        for word in [BudgetWord::Within, BudgetWord::Warned, BudgetWord::Exceeded] {
+            let count = words.iter().filter(|found| **found == word).count();
+            metrics.budgets.with_label_values(&[word.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Reads the key of a Provider and writes its status where that has changed.
@@ -193,6 +227,14 @@ impl Catalogue {
         let wanted = status::of_budget(&budget, spending, Timestamp::now());
         if budget.status.as_ref() != Some(&wanted) {
             let written = self.write(&*budget, Written::Budget, budget.status.as_ref(), &wanted).await;
+            let before = budget.status.as_ref().and_then(|status| status.warned);
+            // A warning that was not written comes again with the next look.
+            if written.is_ok()
+                && let Some(message) = status::warning(&budget, before, &wanted)
+            {
+                let event = Event { kind: EventKind::Warning, reason: Reason::BudgetWarning, action: "Warn", message };
+                self.0.recorder.record_about(budget.object_ref(&()), &event, Timestamp::now());
+            }
             complain(written, key);
         }
     }

@@ -58,6 +58,9 @@ metric_list! {
     LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited for its turn.";
     LLM_FIRST_BYTE_SECONDS = "manyworlds_llm_first_byte_duration_seconds", [], "Time from sending a call to a model until its answer begins.";
     GATEWAY_REFUSALS = "manyworlds_gateway_refusals_total", ["reason"], "Requests that the gateway refused, by reason.";
+    LLM_WINDOW_USED = "manyworlds_llm_window_used_percent", [], "How much of its limits the busiest Provider has used in the last minute.";
+    LLM_BREAKERS = "manyworlds_providers", ["breaker"], "Providers by the state of the breaker that is furthest from closed.";
+    BUDGETS = "manyworlds_budgets", ["state"], "Budgets: within what was planned, past a percentage of warnAt, or used up.";
     BUILD = "manyworlds_build_info", ["version"], "Version of the operator; always 1.";
 }
 
@@ -190,6 +193,28 @@ labels! {
     }
 }
 labels! {
+    /// The state of a breaker.
+    BreakerWord {
+        /// Calls go out.
+        Closed = "closed",
+        /// A few are tried.
+        HalfOpen = "half_open",
+        /// None goes out.
+        Open = "open",
+    }
+}
+labels! {
+    /// How a Budget stands.
+    BudgetWord {
+        /// No percentage of `warnAt` is reached.
+        Within = "within",
+        /// One is.
+        Warned = "warned",
+        /// All of it is spent.
+        Exceeded = "exceeded",
+    }
+}
+labels! {
     /// Why the gateway refused a request.
     RefusalWord {
         /// It is not what its protocol says.
@@ -257,6 +282,9 @@ pub struct Metrics {
     pub llm_wait_seconds: Histogram,
     pub llm_first_byte_seconds: Histogram,
     pub gateway_refusals: IntCounterVec,
+    pub llm_window_used: IntGauge,
+    pub providers: IntGaugeVec,
+    pub budgets: IntGaugeVec,
 }
 
 impl Metrics {
@@ -299,6 +327,9 @@ impl Metrics {
             llm_wait_seconds: histogram(&registry, LLM_WAIT_SECONDS, WAIT_SECONDS)?,
             llm_first_byte_seconds: histogram(&registry, LLM_FIRST_BYTE_SECONDS, WAIT_SECONDS)?,
             gateway_refusals: counters(&registry, GATEWAY_REFUSALS)?,
+            llm_window_used: gauge(&registry, LLM_WINDOW_USED)?,
+            providers: gauges(&registry, LLM_BREAKERS)?,
+            budgets: gauges(&registry, BUDGETS)?,
             registry,
         })
     }
