@@ -105,12 +105,13 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, backend:
     let mut taken = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
+            // First, so that a process that always has something to write is not taken for dead.
             biased;
-            count = receiver.recv_many(&mut taken, BATCH) => if count == 0 { return },
             _ = life.tick(), if backend == Backend::Postgres => {
-                batches.show_life(Timestamp::now()).await;
+                live(&mut batches).await;
                 continue;
             }
+            count = receiver.recv_many(&mut taken, BATCH) => if count == 0 { return },
         }
         // What is asked after a request to close has to be refused, not forgotten.
         if let Some(place) = taken.iter().position(|asked| matches!(asked, Asked::Close(_))) {
@@ -124,5 +125,16 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, backend:
             return;
         }
         batches.run(std::mem::take(&mut taken)).await;
+    }
+}
+
+/// Shows that this process lives, and settles what those that do not had reserved.
+async fn live(batches: &mut Batches) {
+    let now = Timestamp::now();
+    batches.show_life(now).await;
+    let (reply, answer) = oneshot::channel();
+    batches.run(vec![Asked::Recover(now, reply)]).await;
+    if let Ok(Ok(calls @ 1..)) = answer.await {
+        tracing::warn!(calls, "settled the calls of processes that died at their upper bound");
     }
 }

@@ -27,6 +27,7 @@ macro_rules! checks {
 
 checks![
     accounting::leaked_reservation,
+    accounting::one_that_dies_beside_another,
     accounting::double_re_seed,
     accounting::inflated_counter,
     accounting::bypassed_budget,

@@ -1,5 +1,7 @@
 //! Eight ways in which an LLM proxy's money did not add up, none of which this ledger has.
 
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
 use manyworlds_ledger::{Outcome, Reserved, Settled};
@@ -23,6 +25,24 @@ pub async fn leaked_reservation(url: String) {
     assert_eq!(cost_of(&next, "leak").await, dollars("1.00"));
     assert_eq!(next.under_way().await.unwrap(), 0);
     assert_eq!(next.settle(lost.call, answered(now, "0.10")).await.unwrap(), Settled::Before);
+}
+
+/// Of several processes, what one that dies had reserved is settled by another that goes on, without any start.
+pub async fn one_that_dies_beside_another(url: String) {
+    if !url.starts_with("postgres") {
+        return;
+    }
+    let (survivor, other) = (open(&url).await, open(&url).await);
+    let one = call(Timestamp::now(), "beside", vec![holder("b", "9.00")]);
+    other.reserve(one).await.unwrap();
+    end_epochs(&url, other).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    while survivor.under_way().await.unwrap() != 0 {
+        assert!(Instant::now() < end, "the reservation leaks");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let account = survivor.account("b", None).await.unwrap();
+    assert_eq!((account.spent.cost, account.reserved.cost), (dollars("1.00"), Money::default()));
 }
 
 /// Starting again, or several at once, counts nothing twice (BerriAI/litellm#28247).
