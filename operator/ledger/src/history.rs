@@ -141,6 +141,8 @@ pub enum Record {
     Task(TaskExecution),
     /// Of the table `world_executions`.
     World(WorldExecution),
+    /// Of the same, of which less is known now than when it may have been written: it is written only where it is not there.
+    EarlierWorld(WorldExecution),
     /// Of the table `checkpoints`.
     Checkpoint(Checkpoint),
     /// Of the table `worktrees`.
@@ -197,6 +199,7 @@ impl Record {
             Self::Run(run) => replaced(&EXECUTION_RUNS, run.row(epoch)),
             Self::Task(task) => replaced(&TASK_EXECUTIONS, task.row(epoch)),
             Self::World(world) => replaced(&WORLD_EXECUTIONS, world.row(epoch)),
+            Self::EarlierWorld(world) => (&WORLD_EXECUTIONS, Existing::Kept, world.row(epoch)),
             Self::Checkpoint(checkpoint) => replaced(&CHECKPOINTS, checkpoint.row(epoch)),
             Self::Worktree(worktree) => replaced(&WORKTREES, worktree.row(epoch)),
             Self::Audit(entry) => (&AUDIT, Existing::Kept, entry.row(epoch)),

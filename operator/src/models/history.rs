@@ -191,7 +191,7 @@ fn name(row: &Record) -> &str {
     match row {
         Record::Run(run) => &run.id,
         Record::Task(task) => &task.id,
-        Record::World(world) => &world.id,
+        Record::World(world) | Record::EarlierWorld(world) => &world.id,
         Record::Checkpoint(checkpoint) => &checkpoint.id,
         Record::Worktree(worktree) => &worktree.id,
         Record::Audit(entry) => &entry.id,

@@ -57,7 +57,7 @@ pub(super) fn rows(course: &Course<'_>) -> Vec<Record> {
     rows.sort_by_key(|row| match row {
         Record::Run(_) => 0,
         Record::Task(_) => 1,
-        Record::World(_) => 2,
+        Record::World(_) | Record::EarlierWorld(_) => 2,
         Record::Worktree(_) => 3,
         Record::Checkpoint(_) | Record::Audit(_) => 4,
     });
@@ -161,7 +161,7 @@ impl Context<'_> {
     fn rows(&self, attempt: &Known<'_>, rows: &mut Vec<Record>) {
         let execution = self.execution(attempt);
         let (id, started_at, finished_at) = (execution.id.clone(), execution.started_at, execution.finished_at);
-        rows.push(Record::World(execution));
+        rows.push(if self.is_earlier(attempt) { Record::EarlierWorld(execution) } else { Record::World(execution) });
         if let Some(made_at) = started_at
             && self.had_worktree(attempt)
         {
@@ -202,12 +202,24 @@ impl Context<'_> {
         }
     }
 
+    /// Returns whether an attempt was made before a fallback of the order had the World run again. What it scored is not in the
+    /// World's status any more, and nor is the model of all fallbacks but the last.
+    fn is_earlier(&self, attempt: &Known<'_>) -> bool {
+        let fallback = self.world.status.as_ref().and_then(|status| status.fallback.as_ref());
+        fallback.is_some_and(|fallback| attempt.number <= fallback.after_attempt)
+    }
+
     fn execution(&self, attempt: &Known<'_>) -> WorldExecution {
         let Self { order, world } = self;
         let variant = &world.spec.variant;
         let world_uid = world.metadata.uid.clone().unwrap_or_default();
         let status = world.status.as_ref();
         let shown = status.filter(|_| attempt.shown == Shown::Now && attempt.recorded.is_some());
+        let (model, temperature) = if self.is_earlier(attempt) {
+            (variant.model.clone(), variant.temperature)
+        } else {
+            (world.model().map(str::to_owned), world.temperature())
+        };
         let (finished_at, outcome, reason) = self.end(attempt);
         WorldExecution {
             id: format!("{world_uid}/{}", attempt.number),
@@ -217,8 +229,8 @@ impl Context<'_> {
             world_uid,
             attempt: i64::from(attempt.number),
             variant: variant.name.clone(),
-            model: variant.model.clone(),
-            temperature: variant.temperature.map(|temperature| temperature.to_string()),
+            model,
+            temperature: temperature.map(|temperature| temperature.to_string()),
             prompt: variant.prompt.as_deref().map(|prompt| shortened(prompt, LONGEST_PROMPT)),
             pod: Some(labels::pod_name(&world.spec.order.name, &variant.name, attempt.number)),
             started_at: match (attempt.recorded, attempt.pod) {

@@ -91,6 +91,19 @@ fn executions(rows: &[Record]) -> Vec<&WorldExecution> {
     rows.iter().filter_map(|row| if let Record::World(world) = row { Some(world) } else { None }).collect()
 }
 
+/// Returns the status of a World that runs again by a fallback, with another model, after `attempts` of those of [`scored`].
+pub(crate) fn again(attempts: usize) -> Value {
+    let mut status = scored();
+    status["fallback"] = json!({ "number": 1, "afterAttempt": attempts, "model": "other" });
+    if attempts == 2 {
+        for gone in ["score", "commit", "conditions"] {
+            status.as_object_mut().unwrap().remove(gone);
+        }
+        status["stage"] = json!("Waiting");
+    }
+    status
+}
+
 fn checkpoints(rows: &[Record]) -> Vec<&str> {
     rows.iter().filter_map(|row| if let Record::Checkpoint(one) = row { Some(one.id.as_str()) } else { None }).collect()
 }
@@ -149,7 +162,9 @@ fn a_row_refers_only_to_rows_before_it() {
         let (id, refers): (&str, Vec<&str>) = match row {
             Record::Run(run) => (&run.id, vec![]),
             Record::Task(task) => (&task.id, vec![&task.run]),
-            Record::World(world) => (&world.id, vec![&world.run, world.task.as_ref().unwrap()]),
+            Record::World(world) | Record::EarlierWorld(world) => {
+                (&world.id, vec![&world.run, world.task.as_ref().unwrap()])
+            }
             Record::Checkpoint(one) => (&one.id, vec![&one.world_execution]),
             Record::Worktree(one) => (&one.id, vec![&one.world_execution]),
             Record::Audit(_) => panic!("history writes no audit"),
@@ -173,6 +188,19 @@ fn an_order_that_is_over_names_its_winner_and_what_was_cut() {
     assert_eq!((beta.outcome.as_deref(), beta.finished_at), (Some("Cut"), Some(at(59))));
     let merge: Vec<_> = checkpoints(&rows).into_iter().filter(|id| id.ends_with("/MergeReady")).collect();
     assert_eq!(merge, ["w-alpha/2/MergeReady"]);
+}
+
+#[test]
+fn attempts_before_a_fallback_are_not_written_over() {
+    let rows = all(&order(running()), vec![world("alpha", 0, again(1))]);
+    let earlier = rows.iter().find_map(|row| if let Record::EarlierWorld(world) = row { Some(world) } else { None });
+    let earlier = earlier.map(|world| (world.id.as_str(), world.model.as_deref(), world.temperature.as_deref()));
+    assert_eq!(earlier, Some(("w-alpha/1", Some("m"), Some("0.2"))));
+    let [later] = executions(&rows)[..] else { panic!("{rows:?}") };
+    assert_eq!(
+        (later.id.as_str(), later.model.as_deref(), later.temperature.as_deref()),
+        ("w-alpha/2", Some("other"), None)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::Row;
 use tempfile::TempDir;
 
-use super::super::history_rows::tests::{cut, order, running, scored, won, world};
+use super::super::history_rows::tests::{again, cut, order, running, scored, won, world};
 use super::*;
 
 /// A ledger and what one life of an operator sees.
@@ -93,6 +93,18 @@ async fn what_is_seen_is_written_once_and_again_by_the_next_life_alike() {
     assert_eq!(life.read(RUNS).await, ["o HighestScore"]);
     assert_eq!(life.read(OUTCOMES).await, ["w-alpha/1 Worker", "w-alpha/2 Completed", "w-beta/1 Cut"]);
     assert!(life.historian.written.is_empty(), "nothing is remembered of orders that are over but that they are");
+}
+
+#[tokio::test]
+async fn what_a_world_scored_before_a_fallback_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(&folder, vec![order(running())], vec![world("alpha", 0, scored())]).await;
+    let mut later = world("alpha", 0, again(2));
+    later.metadata.resource_version = Some("2".to_owned());
+    life.index.world_seen(later);
+    life.historian.write(now()).await.unwrap();
+    let scores = "SELECT id || ' ' || COALESCE(score, -1) FROM world_executions ORDER BY id";
+    assert_eq!(life.read(scores).await, ["w-alpha/1 -1", "w-alpha/2 90"]);
 }
 
 #[tokio::test]
