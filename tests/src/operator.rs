@@ -29,6 +29,7 @@ pub struct OperatorProcess {
     child: Child,
     log: PathBuf,
     metrics: String,
+    gateway: String,
 }
 
 impl OperatorProcess {
@@ -64,12 +65,17 @@ impl OperatorProcess {
             .envs(settings.environment.iter().map(|(name, value)| (name, value)))
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-        Ok(Self { child, log, metrics })
+        Ok(Self { child, log, metrics, gateway })
     }
 
     /// Returns the process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns the address of its gateway.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
     }
 
     /// Waits until the operator says that it is ready.

@@ -1,7 +1,7 @@
 //! Measures what section "Figures" of the design promises, on a control plane with fake nodes, and says what was missed.
 //!
 //! ```text
-//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> first output (real node) -> gateway
+//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> stops -> first output (real node) -> gateway
 //! ```
 //!
 //! The gateway is measured without a cluster.
@@ -21,6 +21,7 @@ mod paced;
 mod pods;
 mod quiet;
 mod single;
+mod stops;
 mod watch;
 
 use clap::Parser;
@@ -42,8 +43,15 @@ async fn main() -> Result {
 }
 
 async fn measure(settings: &Settings, report: &mut Report) -> Result {
-    let on_cluster: [&[Figure]; 6] =
-        [&idle::FIGURES, &single::FIGURES, &paced::FIGURES, &burst::FIGURES, &quiet::FIGURES, &first_output::FIGURES];
+    let on_cluster: [&[Figure]; 7] = [
+        &idle::FIGURES,
+        &single::FIGURES,
+        &paced::FIGURES,
+        &burst::FIGURES,
+        &quiet::FIGURES,
+        &stops::FIGURES,
+        &first_output::FIGURES,
+    ];
     if on_cluster.iter().any(|figures| settings.wants(figures)) {
         measure_on_cluster(&Bench::new(settings.clone()).await?, report).await?;
     }
@@ -68,6 +76,9 @@ async fn measure_on_cluster(bench: &Bench, report: &mut Report) -> Result {
     }
     if bench.wants(&quiet::FIGURES) {
         quiet::measure(bench, report).await?;
+    }
+    if bench.wants(&stops::FIGURES) {
+        stops::measure(bench, report).await?;
     }
     if bench.wants(&first_output::FIGURES) {
         first_output::measure(bench, report).await?;

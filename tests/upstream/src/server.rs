@@ -112,6 +112,11 @@ impl Upstream {
         self.state.held().number
     }
 
+    /// Returns how many calls for a model have arrived.
+    pub fn count_of(&self, model: &str) -> u64 {
+        self.state.held().by_model.get(model).copied().unwrap_or_default()
+    }
+
     /// Returns how many calls were refused by the server's own rate limit.
     pub fn refused(&self) -> u64 {
         self.state.held().refused

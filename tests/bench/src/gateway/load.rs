@@ -60,6 +60,15 @@ impl Connection {
     ///
     /// When nobody listens.
     pub async fn open(server: &Server, manner: Manner) -> Result<Self> {
+        Self::open_for(server, manner, "scripted").await
+    }
+
+    /// Connects, to call a model.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub async fn open_for(server: &Server, manner: Manner, model: &str) -> Result<Self> {
         let stream = TcpStream::connect(&server.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -68,7 +77,7 @@ impl Connection {
         let text =
             "Name the function in src/parser.py that reads an attribute, and say in one sentence what it returns. ";
         let body = json!({
-            "model": "scripted",
+            "model": model,
             "max_tokens": 256,
             "stream": manner == Manner::Streamed,
             "messages": [{"role": "system", "content": "You are a careful engineer."}, {"role": "user", "content": text.repeat(8)}],

@@ -13,7 +13,7 @@
 
 mod first_byte;
 mod limit;
-mod load;
+pub mod load;
 mod peers;
 mod rate;
 mod streams;
