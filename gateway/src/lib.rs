@@ -10,6 +10,7 @@ pub mod access;
 mod admission;
 mod answer;
 mod client;
+mod connection;
 pub mod endpoint;
 pub mod fields;
 mod forward;
@@ -27,4 +28,4 @@ pub mod usage;
 
 pub use answer::{Body, BoxError};
 pub use client::{ClientError, Clients};
-pub use server::{Gateway, LARGEST_REQUEST};
+pub use server::{Gateway, LARGEST_REQUEST, Patience};

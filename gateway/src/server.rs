@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -24,6 +26,7 @@ use tokio::sync::Semaphore;
 use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
 use crate::client::Clients;
+use crate::connection::{Opening, protocol_of_path};
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::forward::{self, Call, Spent};
@@ -33,19 +36,34 @@ use crate::{headers, request};
 
 /// The largest request, in bytes: pictures come in it.
 pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
-/// How long the head of a request may take.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long its body may take.
-const BODY_TIME: Duration = Duration::from_mins(1);
+/// Of a request that is refused as much more is read, and for so long: a client that still writes does not read why.
+const READ_OF_REFUSED: usize = 128 * 1024 * 1024;
+const READ_OF_REFUSED_TIME: Duration = Duration::from_secs(5);
 /// The most connections at once. More wait to be accepted.
 const CONNECTIONS: usize = 4096;
 /// The wait after a connection could not be accepted, as when there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a client may take for its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the head of it.
+    pub head: Duration,
+    /// For its body.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(10), body: Duration::from_mins(1) }
+    }
+}
+
 /// The gateway. Clones share it.
 pub struct Gateway<A> {
     shared: Arc<Shared>,
     access: Arc<A>,
+    patience: Patience,
 }
 
 /// A request that was understood.
@@ -59,14 +77,21 @@ struct Asked {
 
 impl<A> Clone for Gateway<A> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), access: self.access.clone() }
+        Self { shared: self.shared.clone(), access: self.access.clone(), patience: self.patience }
     }
 }
 
 impl<A: Access> Gateway<A> {
     /// Returns a gateway in front of the Providers that `access` grants.
     pub fn new(access: A, ledger: Ledger, metrics: Metrics, clients: Clients) -> Self {
-        Self { shared: Arc::new(Shared::new(ledger, metrics, clients)), access: Arc::new(access) }
+        let shared = Arc::new(Shared::new(ledger, metrics, clients));
+        Self { shared, access: Arc::new(access), patience: Patience::default() }
+    }
+
+    /// Returns the same gateway with another patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Serves until `stop` comes. Calls that are under way then go on as long as the runtime does.
@@ -100,41 +125,62 @@ impl<A: Access> Gateway<A> {
         if stream.set_nodelay(true).is_err() {
             return;
         }
+        let understood = Arc::new(AtomicBool::new(false));
+        let (gateway, is_request) = (self.clone(), understood.clone());
         let service = service_fn(move |request| {
-            let gateway = self.clone();
-            async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+            is_request.store(true, Ordering::Relaxed);
+            let gateway = gateway.clone();
+            Box::pin(async move { Ok::<_, Infallible>(gateway.handle(request).await) })
         });
-        let served = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = served.await {
-            tracing::debug!(%error, "a connection ended early");
+            .header_read_timeout(self.patience.head)
+            .serve_connection(TokioIo::new(Opening::new(stream, understood)), service);
+        let served = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
+        let mut opening = connection.into_parts().io.into_inner();
+        if let Err(error) = served {
+            if let (Some(reason), Some(protocol)) = (unreadable(&error), opening.misunderstood()) {
+                self.note(&reason, None, "", "");
+                opening.refuse(&reason, protocol).await;
+            } else {
+                tracing::debug!(%error, "a connection ended early");
+            }
         }
+        opening.close().await;
+    }
+
+    /// Counts a refusal, logs it and writes it down.
+    fn note(&self, reason: &Reason, whose: Option<&Party>, method: &str, path: &str) {
+        let label = reason.label().as_str();
+        let entry = AuditEntry::new(Stage::Gateway, "Refused", Timestamp::now()).because(label);
+        let entry = if let Some(party) = whose { entry.about(party, &[]) } else { entry };
+        self.shared.ledger.audit(Stage::Gateway, entry);
+        self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
+        tracing::info!(method, path = %path.escape_default(), reason = label, "refused: {reason}");
     }
 
     /// Answers a request.
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let protocol = protocol(&request);
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (head, mut body) = request.into_parts();
+        let protocol = protocol_of_path(head.uri.path().as_bytes()).unwrap_or_else(|| spoken(&head.headers));
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        // Who waits to be told to go on is told something else, and has not begun to write.
+        let waits = head.headers.contains_key(http::header::EXPECT);
         let mut whose = None;
-        match self.answer(request, &mut whose).await {
+        match self.answer(head, &mut body, &mut whose).await {
             Ok(answer) => answer.into_response(),
             Err(reason) => {
-                let label = reason.label().as_str();
-                let entry = AuditEntry::new(Stage::Gateway, "Refused", Timestamp::now()).because(label);
-                let entry = if let Some(party) = &whose { entry.about(party, &[]) } else { entry };
-                self.shared.ledger.audit(Stage::Gateway, entry);
-                self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
-                tracing::info!(%method, path = %path.escape_default(), reason = label, "refused: {reason}");
+                self.note(&reason, whose.as_ref(), method.as_str(), &path);
+                if !waits && reason != Reason::Slow {
+                    read_rest(&mut body).await;
+                }
                 Answer::refusal(&reason, protocol).into_response()
             }
         }
     }
 
     /// Answers a request, and says whose it is as soon as that is known.
-    async fn answer(&self, request: Request<Incoming>, whose: &mut Option<Party>) -> Result<Answer, Reason> {
-        let (head, body) = request.into_parts();
+    async fn answer(&self, head: Parts, body: &mut Incoming, whose: &mut Option<Party>) -> Result<Answer, Reason> {
         let endpoint = Endpoint::find(&head.method, head.uri.path()).map_err(Reason::Endpoint)?;
         if head.uri.authority().is_some() {
             return Err(Reason::Request("the request names a host of its own".to_owned()));
@@ -147,7 +193,7 @@ impl<A: Access> Gateway<A> {
         let Some(protocol) = endpoint.protocol().filter(|_| head.method == Method::POST) else {
             return self.own(&endpoint, spoken(&head.headers), party);
         };
-        let body = read(body).await?;
+        let body = read(body, self.patience.body).await?;
         let fields = Fields::read(&body).map_err(|error| Reason::Request(error.to_string()))?;
         let model = request::model(&endpoint, &fields)?;
         let grant = self.access.grant(party, protocol, &model)?;
@@ -202,16 +248,9 @@ impl<A: Access> Gateway<A> {
     }
 }
 
-/// Returns the protocol in which a refusal has to be written.
-fn protocol(request: &Request<Incoming>) -> Protocol {
-    let path = request.uri().path();
-    if path.starts_with("/v1beta") {
-        Protocol::Gemini
-    } else if path.starts_with("/v1/messages") {
-        Protocol::Anthropic
-    } else {
-        spoken(request.headers())
-    }
+/// Returns why a connection ended of which nothing was understood.
+fn unreadable(error: &hyper::Error) -> Option<Reason> {
+    if error.is_timeout() { Some(Reason::Slow) } else { error.is_parse().then(|| Reason::Request(error.to_string())) }
 }
 
 /// Returns the protocol that a client speaks, as far as its headers say.
@@ -225,15 +264,30 @@ fn spoken(headers: &HeaderMap) -> Protocol {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Reason> {
+async fn read(body: &mut Incoming, patience: Duration) -> Result<Bytes, Reason> {
     let largest = u64::try_from(LARGEST_REQUEST).unwrap_or(u64::MAX);
-    if hyper::body::Body::size_hint(&body).lower() > largest {
+    if hyper::body::Body::size_hint(body).lower() > largest {
         return Err(Reason::Size(largest));
     }
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_REQUEST).collect()).await {
+    match tokio::time::timeout(patience, Limited::new(body, LARGEST_REQUEST).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::Size(largest)),
         Ok(Err(_)) => Err(Reason::Request("the request broke off".to_owned())),
         Err(_) => Err(Reason::Slow),
     }
+}
+
+/// Reads what a client still writes and keeps nothing of it, so that the client gets to read its refusal.
+async fn read_rest(body: &mut Incoming) {
+    let all = async {
+        let mut left = READ_OF_REFUSED;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Who is too slow has had its time.
+    let _ = tokio::time::timeout(READ_OF_REFUSED_TIME, all).await;
 }

@@ -12,7 +12,7 @@ use manyworlds_api::Money;
 use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
 use manyworlds_gateway::access::{Access, Grant, Sampling};
 use manyworlds_gateway::refusal::Reason;
-use manyworlds_gateway::{Clients, Gateway};
+use manyworlds_gateway::{Clients, Gateway, Patience};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
 use manyworlds_planner::policy::budget::Allowed;
 use manyworlds_planner::policy::models::PricedModel;
@@ -128,6 +128,11 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start(script: &Value) -> Self {
+        Self::patient(script, Patience::default()).await
+    }
+
+    /// Starts one whose clients may take so long for their requests.
+    pub async fn patient(script: &Value, patience: Patience) -> Self {
         let script = Script::read(&script.to_string()).unwrap();
         let upstream = Upstream::start(script).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -140,7 +145,8 @@ impl Bench {
             rules.base_url = upstream.url();
             rules.provider = json!({"limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000}});
         });
-        let gateway = Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), Clients::new(None).unwrap());
+        let gateway = Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), Clients::new(None).unwrap())
+            .with_patience(patience);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(gateway.serve(listener, std::future::pending()));
