@@ -4,6 +4,8 @@
 //! for a hundred. Answers are given when it has been committed.
 
 mod batch;
+mod changed;
+mod checkpoints;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::store::statement::{Existing, Row};
 use crate::store::tables::Table;
 use crate::store::{Backend, Database, WritingConnection};
 use batch::Batches;
+use checkpoints::Checkpoints;
 
 /// How many may wait for the writer. Who comes later waits to wait.
 const QUEUE: usize = 4096;
@@ -65,7 +68,7 @@ impl Writer {
     pub(crate) fn start(connection: WritingConnection, epoch: i64, database: &Arc<Database>, audit: AuditLog) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let batches = Batches::new(connection, epoch, audit);
-        tokio::spawn(run(batches, receiver, database.backend));
+        tokio::spawn(run(batches, receiver, Checkpoints::new(database)));
         Self(sender)
     }
 
@@ -99,7 +102,8 @@ impl WeakWriter {
     }
 }
 
-async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, backend: Backend) {
+async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, mut checkpoints: Checkpoints) {
+    let backend = checkpoints.backend();
     let mut life = tokio::time::interval(LIFE);
     life.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut taken = Vec::with_capacity(BATCH);
@@ -125,6 +129,7 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, backend:
             return;
         }
         batches.run(std::mem::take(&mut taken)).await;
+        checkpoints.wrote();
     }
 }
 

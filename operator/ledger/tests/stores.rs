@@ -40,6 +40,7 @@ checks![
     keeping::history_is_kept_with_its_references_and_expires,
     keeping::one_bad_record_does_not_take_others_with_it,
     keeping::what_an_order_has_spent_can_be_read,
+    keeping::any_text_and_any_amount_is_kept,
     keeping::failures_are_in_the_audit_log,
 ];
 

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use serde::Serialize;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe};
@@ -16,7 +17,8 @@ use crate::error::LedgerError;
 const SIZES: [usize; 4] = [256, 32, 4, 1];
 
 /// A value of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Value {
     /// A number or nothing.
     Number(Option<i64>),
@@ -146,14 +148,34 @@ fn insertion(table: &Table, existing: Existing, rows: usize) -> String {
         // Writing to a text cannot fail.
         let _ = write!(sql, "{comma}({})", numbered.join(", "));
     }
-    let changed: Vec<_> =
-        names.iter().filter(|name| !table.key.contains(name)).map(|name| format!("{name} = excluded.{name}")).collect();
+    sql.push_str(&on_conflict(table, existing));
+    sql
+}
+
+/// Returns the text that puts rows which come as a JSON array of arrays into a table, for SQLite.
+pub(crate) fn insertion_of_json(table: &Table, existing: Existing, parameter: usize) -> String {
+    let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
+    let values: Vec<_> = (0..names.len()).map(|place| format!("value ->> {place}")).collect();
+    // Without a condition, SQLite takes ON for a part of the FROM.
+    format!(
+        "INSERT INTO {} ({}) SELECT {} FROM json_each(${parameter}) WHERE true{}",
+        table.name,
+        names.join(", "),
+        values.join(", "),
+        on_conflict(table, existing)
+    )
+}
+
+fn on_conflict(table: &Table, existing: Existing) -> String {
+    let names = table.columns.iter().map(|column| column.name()).filter(|name| !table.key.contains(name));
     let then = match existing {
-        Existing::Replaced => format!("DO UPDATE SET {}", changed.join(", ")),
+        Existing::Replaced => {
+            let changed: Vec<_> = names.map(|name| format!("{name} = excluded.{name}")).collect();
+            format!("DO UPDATE SET {}", changed.join(", "))
+        }
         Existing::Kept => "DO NOTHING".to_owned(),
     };
-    let _ = write!(sql, " ON CONFLICT ({}) {then}", table.key.join(", "));
-    sql
+    format!(" ON CONFLICT ({}) {then}", table.key.join(", "))
 }
 
 fn places(count: usize) -> String {

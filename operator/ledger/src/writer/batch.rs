@@ -3,22 +3,19 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde_json::json;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
+use super::changed::{ChangedRows, WholeTransaction, failure};
 use super::{Asked, Reply};
-use crate::audit::{AuditEntry, AuditLog, Stage};
-use crate::book::{AccountKey, Book, BreakerKey, Changes, SettledCall, account_key};
-use crate::call::{CallId, Held, Outcome, Reserved, Settled, Settlement};
+use crate::audit::{AuditLog, Stage};
+use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
+use crate::call::{CallId, Held, Reserved, Settled};
 use crate::error::LedgerError;
-use crate::store::statement::{self, Existing, Row, Value};
+use crate::store::statement::{self, Row, Value};
 use crate::store::tables::{
-    BREAKER, BUDGETS, EXECUTION_RUNS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS,
+    BREAKER, BUDGETS, EXECUTION_RUNS, RATE_WINDOWS, RESERVATIONS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS,
 };
-use crate::store::{
-    Backend, WritingConnection, account_of_row, account_row, breaker_row, call_row, held_of_row, parse_state,
-    reservation_row, window_row,
-};
+use crate::store::{Backend, WritingConnection, account_of_row, held_of_row, parse_state};
 
 /// More than this is not kept in memory from one transaction to the next.
 const KEPT: usize = 20_000;
@@ -28,6 +25,7 @@ pub(super) struct Batches {
     epoch: i64,
     /// What the rows say. On PostgreSQL others write too, so it holds for one transaction only.
     book: Book,
+    whole: WholeTransaction,
     audit: AuditLog,
 }
 
@@ -50,7 +48,7 @@ struct Touched {
 
 impl Batches {
     pub(super) fn new(connection: WritingConnection, epoch: i64, audit: AuditLog) -> Self {
-        Self { connection, epoch, book: Book::default(), audit }
+        Self { connection, epoch, book: Book::default(), whole: WholeTransaction::new(), audit }
     }
 
     /// Answers all, in one transaction if that can be, else each in its own.
@@ -82,20 +80,21 @@ impl Batches {
     }
 
     async fn attempt(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
-        let Self { connection, epoch, book, audit } = self;
+        let Self { connection, epoch, book, whole, audit } = self;
         let backend = connection.backend;
         if backend == Backend::Postgres || book.accounts.len() + book.held.len() > KEPT {
             *book = Book::default();
         }
-        let mut transaction = connection.connection.begin().await?;
-        let answers = answer_all(&mut transaction, backend, *epoch, book, asked).await;
-        let answers = match answers {
-            Ok((answers, changes)) => transaction.commit().await.map_err(LedgerError::from).map(|()| {
-                changes.settled.values().filter_map(failure).for_each(|entry| audit.note(Stage::Call, entry));
-                answers
-            }),
-            Err(error) => Err(error),
+        let connection = &mut connection.connection;
+        let answers = if backend == Backend::Sqlite && asked.iter().all(Asked::is_of_calls) {
+            at_once(connection, whole, *epoch, book, asked).await
+        } else {
+            in_steps(connection, backend, *epoch, book, asked).await
         };
+        let answers = answers.map(|(answers, changes)| {
+            changes.settled.values().filter_map(failure).for_each(|entry| audit.note(Stage::Call, entry));
+            answers
+        });
         if answers.is_err() {
             // What is in memory may not be what is in the store.
             *book = Book::default();
@@ -104,6 +103,35 @@ impl Batches {
     }
 }
 
+/// Writes in a transaction of several statements.
+async fn in_steps(
+    connection: &mut AnyConnection,
+    backend: Backend,
+    epoch: i64,
+    book: &mut Book,
+    asked: &[Asked],
+) -> Result<(Vec<Answer>, Changes), LedgerError> {
+    let mut transaction = connection.begin().await?;
+    let (answers, changes) = answer_all(&mut transaction, backend, epoch, book, asked).await?;
+    ChangedRows::of(book, &changes, epoch)?.write(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok((answers, changes))
+}
+
+/// Writes all in one go. Nobody else writes, so that what is read needs no transaction, and mostly nothing has to be read.
+async fn at_once(
+    connection: &mut AnyConnection,
+    whole: &WholeTransaction,
+    epoch: i64,
+    book: &mut Book,
+    asked: &[Asked],
+) -> Result<(Vec<Answer>, Changes), LedgerError> {
+    let (answers, changes) = answer_all(connection, Backend::Sqlite, epoch, book, asked).await?;
+    whole.commit(connection, &ChangedRows::of(book, &changes, epoch)?).await?;
+    Ok((answers, changes))
+}
+
+/// Answers what is asked by the book, which is filled with what it does not hold yet.
 async fn answer_all(
     connection: &mut AnyConnection,
     backend: Backend,
@@ -144,26 +172,15 @@ async fn answer_all(
             Asked::Close(_) => Answer::Done,
         });
     }
-    let changes = book.take_changes();
-    write(connection, book, &changes, epoch).await?;
-    Ok((answers, changes))
-}
-
-/// Returns what the audit log says of a call that was settled as a failure.
-fn failure(settled: &SettledCall) -> Option<AuditEntry> {
-    let SettledCall { held, settlement, tokens, cost } = settled;
-    let Settlement { outcome, status, at, .. } = settlement;
-    if *outcome == Outcome::Answered {
-        return None;
-    }
-    let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
-    let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)
-        .about(&held.party, &[("provider", &held.provider), ("model", &held.model)])
-        .because(&if *status == 0 { "no answer".to_owned() } else { format!("status {status}") });
-    Some(AuditEntry { counts: counts.to_string(), ..entry })
+    Ok((answers, book.take_changes()))
 }
 
 impl Asked {
+    /// Returns whether all that it changes is in the book.
+    const fn is_of_calls(&self) -> bool {
+        matches!(self, Self::Reserve(..) | Self::Settle(..) | Self::Release(..) | Self::Said { .. })
+    }
+
     fn answer(self, answer: Result<Answer, LedgerError>) {
         // Whoever asked may have gone; what was asked is done all the same.
         match self {
@@ -371,24 +388,4 @@ async fn expire(connection: &mut AnyConnection, before: Timestamp) -> Result<u64
         removed += sqlx::query(sql).bind(before.as_millisecond()).execute(&mut *connection).await?.rows_affected();
     }
     Ok(removed)
-}
-
-async fn write(connection: &mut AnyConnection, book: &Book, changes: &Changes, epoch: i64) -> Result<(), LedgerError> {
-    let reserved = changes.reserved.iter().filter_map(|call| book.held.get_key_value(call));
-    let reserved = reserved.map(|(call, held)| reservation_row(call, held)).collect::<Result<Vec<_>, _>>()?;
-    statement::put(connection, &RESERVATIONS, Existing::Kept, &reserved).await?;
-    let removed: Vec<_> = changes.removed.iter().map(|call| call.as_str().to_owned()).collect();
-    statement::remove(connection, &RESERVATIONS, &removed).await?;
-    let calls = changes.settled.iter().map(|(call, settled)| call_row(call, settled, epoch));
-    statement::put(connection, &LLM_CALLS, Existing::Kept, &calls.collect::<Result<Vec<_>, _>>()?).await?;
-    let accounts = changes.accounts.iter().filter_map(|key| book.accounts.get_key_value(key));
-    let accounts = accounts.map(|(key, account)| account_row(key, account, epoch)).collect::<Result<Vec<_>, _>>()?;
-    statement::put(connection, &BUDGETS, Existing::Replaced, &accounts).await?;
-    let windows = changes.windows.iter().filter_map(|key| book.windows.get_key_value(key));
-    let windows =
-        windows.map(|(provider, window)| window_row(provider, window, epoch)).collect::<Result<Vec<_>, _>>()?;
-    statement::put(connection, &RATE_WINDOWS, Existing::Replaced, &windows).await?;
-    let breakers = changes.breakers.iter().filter_map(|key| book.breakers.get_key_value(key));
-    let breakers = breakers.map(|(key, breaker)| breaker_row(key, breaker, epoch)).collect::<Result<Vec<_>, _>>()?;
-    statement::put(connection, &BREAKER, Existing::Replaced, &breakers).await
 }

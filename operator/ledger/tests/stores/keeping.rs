@@ -188,6 +188,20 @@ pub async fn what_an_order_has_spent_can_be_read(url: String) {
     assert_eq!(provider, spending);
 }
 
+pub async fn any_text_and_any_amount_is_kept(url: String) {
+    let (ledger, now) = (open(&url).await, Timestamp::now());
+    let odd = "it's \"odd\" \\u0041 $1 ?; -- \n\t[1] {} \u{1F30D}\u{e9}";
+    let most = "9223372.036854775807";
+    let mut one = call(now, "odd", vec![holder(odd, most)]);
+    one.party.world_uid = odd.to_owned();
+    assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted);
+    ledger.settle(one.call, answered(now, most)).await.unwrap();
+    ledger.close().await.unwrap();
+    let ledger = open(&url).await;
+    assert_eq!(ledger.spending_of_order("uid-odd").await.unwrap()[odd].cost, dollars(most));
+    assert_eq!(ledger.account(odd, None).await.unwrap().spent.cost, dollars(most));
+}
+
 pub async fn failures_are_in_the_audit_log(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
     for (outcome, status) in

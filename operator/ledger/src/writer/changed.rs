@@ -1,0 +1,120 @@
+//! What a batch has changed, as rows, and two ways to write them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde_json::json;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use crate::audit::{AuditEntry, Stage};
+use crate::book::{Book, Changes, SettledCall};
+use crate::call::{Outcome, Settlement};
+use crate::error::LedgerError;
+use crate::store::statement::{self, Existing, Row};
+use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, Table};
+use crate::store::{account_row, breaker_row, call_row, reservation_row, window_row};
+
+/// The tables that calls change, and what becomes of rows that are there.
+const TABLES: [(&Table, Existing); 5] = [
+    (&RESERVATIONS, Existing::Kept),
+    (&LLM_CALLS, Existing::Kept),
+    (&BUDGETS, Existing::Replaced),
+    (&RATE_WINDOWS, Existing::Replaced),
+    (&BREAKER, Existing::Replaced),
+];
+
+/// Rows that have to be written.
+pub(super) struct ChangedRows {
+    /// In the order of [`TABLES`].
+    put: [Vec<Row>; 5],
+    /// Reservations that have ended.
+    removed: Vec<String>,
+}
+
+impl ChangedRows {
+    pub(super) fn of(book: &Book, changes: &Changes, epoch: i64) -> Result<Self, LedgerError> {
+        let reserved = changes.reserved.iter().filter_map(|call| book.held.get_key_value(call));
+        let reserved = reserved.map(|(call, held)| reservation_row(call, held));
+        let calls = changes.settled.iter().map(|(call, settled)| call_row(call, settled, epoch));
+        let accounts = changes.accounts.iter().filter_map(|key| book.accounts.get_key_value(key));
+        let accounts = accounts.map(|(key, account)| account_row(key, account, epoch));
+        let windows = changes.windows.iter().filter_map(|key| book.windows.get_key_value(key));
+        let windows = windows.map(|(provider, window)| window_row(provider, window, epoch));
+        let breakers = changes.breakers.iter().filter_map(|key| book.breakers.get_key_value(key));
+        let breakers = breakers.map(|(key, breaker)| breaker_row(key, breaker, epoch));
+        Ok(Self {
+            put: [
+                reserved.collect::<Result<_, _>>()?,
+                calls.collect::<Result<_, _>>()?,
+                accounts.collect::<Result<_, _>>()?,
+                windows.collect::<Result<_, _>>()?,
+                breakers.collect::<Result<_, _>>()?,
+            ],
+            removed: changes.removed.iter().map(|call| call.as_str().to_owned()).collect(),
+        })
+    }
+
+    /// Writes them in a transaction that has begun.
+    pub(super) async fn write(&self, connection: &mut AnyConnection) -> Result<(), LedgerError> {
+        statement::remove(connection, &RESERVATIONS, &self.removed).await?;
+        for ((table, existing), rows) in TABLES.iter().zip(&self.put) {
+            statement::put(connection, table, *existing, rows).await?;
+        }
+        Ok(())
+    }
+
+    fn are_none(&self) -> bool {
+        self.removed.is_empty() && self.put.iter().all(Vec::is_empty)
+    }
+}
+
+/// Returns what the audit log says of a call that was settled as a failure.
+pub(super) fn failure(settled: &SettledCall) -> Option<AuditEntry> {
+    let SettledCall { held, settlement, tokens, cost } = settled;
+    let Settlement { outcome, status, at, .. } = settlement;
+    if *outcome == Outcome::Answered {
+        return None;
+    }
+    let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
+    let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)
+        .about(&held.party, &[("provider", &held.provider), ("model", &held.model)])
+        .because(&if *status == 0 { "no answer".to_owned() } else { format!("status {status}") });
+    Some(AuditEntry { counts: counts.to_string(), ..entry })
+}
+
+/// A whole transaction as one query, for SQLite.
+///
+/// A query goes to SQLite's thread and back, which costs more than what it does there. Rows come as JSON, so that the text
+/// is the same however many there are, and stays prepared.
+pub(super) struct WholeTransaction(Arc<str>);
+
+impl WholeTransaction {
+    pub(super) fn new() -> Self {
+        let mut sql =
+            "BEGIN IMMEDIATE; DELETE FROM reservations WHERE id IN (SELECT value FROM json_each($1));".to_owned();
+        for (number, (table, existing)) in TABLES.iter().enumerate() {
+            // Writing to a text cannot fail.
+            let _ = write!(sql, " {};", statement::insertion_of_json(table, *existing, number + 2));
+        }
+        sql.push_str(" COMMIT");
+        Self(sql.into())
+    }
+
+    /// Writes rows and commits them.
+    pub(super) async fn commit(&self, connection: &mut AnyConnection, rows: &ChangedRows) -> Result<(), LedgerError> {
+        if rows.are_none() {
+            return Ok(());
+        }
+        let text = |value: serde_json::Result<String>| value.map_err(|error| LedgerError::Database(error.to_string()));
+        let mut query = sqlx::query(AssertSqlSafe(self.0.clone())).bind(text(serde_json::to_string(&rows.removed))?);
+        for rows in &rows.put {
+            query = query.bind(text(serde_json::to_string(rows))?);
+        }
+        if let Err(error) = query.execute(&mut *connection).await {
+            // Where it failed before it began there is nothing to roll back.
+            let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
