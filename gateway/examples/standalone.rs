@@ -135,6 +135,7 @@ impl Access for Listed {
             prices: self.prices.date().to_owned(),
             sampling: Sampling { temperature: caller.temperature },
             holders: budgets.chain([order]).collect(),
+            cache_scope: None,
             priority: caller.priority,
         })
     }
@@ -156,7 +157,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ledger = Ledger::open(&url, "standalone", Timestamp::now()).await?;
     let Config { listen, providers, budgets, tokens: callers, .. } = config;
     let listed = Listed { providers, budgets, callers, prices: PriceTable::listed()? };
-    let gateway = Gateway::new(listed, ledger, Metrics::new("standalone")?, Clients::new(None)?);
+    let gateway = Gateway::new(listed, ledger, Metrics::new("standalone")?, Clients::new(None)?, 0);
     let listener = TcpListener::bind(listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
     #[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]
     {

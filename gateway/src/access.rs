@@ -26,6 +26,8 @@ pub struct Grant {
     pub sampling: Sampling,
     /// Every budget that holds the World.
     pub holders: Vec<Holder>,
+    /// Whose answers at temperature 0 the World may have, and who may have its own; without it, none is kept.
+    pub cache_scope: Option<String>,
     /// Whose turn comes first where there is not room for all: the greater.
     pub priority: i32,
 }

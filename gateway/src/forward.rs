@@ -19,8 +19,9 @@ use serde_json::Value;
 use crate::access::{Access, Grant};
 use crate::admission::{self, Candidate};
 use crate::answer::{Answer, Body, BoxError};
+use crate::cache::{CacheKey, Recording};
 use crate::endpoint::Endpoint;
-use crate::open::{Ending, OpenCall, Reading};
+use crate::open::{Ending, Known, OpenCall, Reading};
 use crate::refusal::Reason;
 use crate::request::Prepared;
 use crate::retry::{self, Failure};
@@ -46,6 +47,8 @@ pub(crate) struct Call {
     pub(crate) prepared: Prepared,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Option<String>,
+    /// What its answer is kept under, where it may be.
+    pub(crate) cache_key: Option<CacheKey>,
 }
 
 /// What a request has had so far, whichever models it went to: attempts and time are bounded for all together.
@@ -173,11 +176,11 @@ async fn attempt(shared: &Arc<Shared>, call: &Call, mut open: OpenCall, sent: Se
             let (shared, provider) = (shared.clone(), call.grant.provider_key.clone());
             tokio::spawn(async move { note(&shared, provider, now, scarce, None).await });
         }
-        return Attempt::Answered(pass(call, open, response));
+        return Attempt::Answered(pass(shared, call, open, response));
     }
     if status.is_redirection() {
         // Where it leads to is not where the Provider is.
-        open.settle(Ending::Failed(Outcome::Faulty)).await;
+        let _ = open.settle(Ending::Failed(Outcome::Faulty)).await;
         return Attempt::Final(Failed { failure: Failure::Request, said: None, wished: None });
     }
     let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle)).await);
@@ -189,7 +192,7 @@ async fn attempt(shared: &Arc<Shared>, call: &Call, mut open: OpenCall, sent: Se
         Failure::Quota => Some(now + OUT_OF_CREDIT),
         _ => None,
     };
-    open.settle(Ending::Failed(outcome(failure))).await;
+    let _ = open.settle(Ending::Failed(outcome(failure))).await;
     if not_before.is_some() || !remaining.is_empty() {
         note(shared, call.grant.provider_key.clone(), now, remaining, not_before).await;
     }
@@ -199,7 +202,7 @@ async fn attempt(shared: &Arc<Shared>, call: &Call, mut open: OpenCall, sent: Se
 }
 
 async fn no_answer(open: OpenCall) -> Attempt {
-    open.settle(Ending::Failed(Outcome::Outage)).await;
+    let _ = open.settle(Ending::Failed(Outcome::Outage)).await;
     Attempt::Again(Failed { failure: Failure::Outage, said: None, wished: None })
 }
 
@@ -247,7 +250,7 @@ async fn read(response: Response, idle: Duration) -> Bytes {
 }
 
 /// Lets an answer pass to the client as it comes.
-fn pass(call: &Call, mut open: OpenCall, response: Response) -> Answer {
+fn pass(shared: &Shared, call: &Call, mut open: OpenCall, response: Response) -> Answer {
     let (status, said) = (response.status(), response.headers());
     let kind = said.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let streamed = kind.starts_with("text/event-stream");
@@ -259,7 +262,8 @@ fn pass(call: &Call, mut open: OpenCall, response: Response) -> Answer {
     let headers = headers::downstream(said);
     let strip = (streamed && call.prepared.usage_added).then(Strip::default);
     let idle = Duration::from(call.grant.provider.timeouts.idle);
-    let parts = Parts { inner: Box::pin(response.bytes_stream()), open, strip, idle };
+    let recording = call.cache_key.filter(|_| status == StatusCode::OK).map(|key| shared.cache.record(key, &headers));
+    let parts = Parts { inner: Box::pin(response.bytes_stream()), open, strip, recording, idle };
     Answer { status, headers, body: Body::streamed(StreamBody::new(parts.into_frames())) }
 }
 
@@ -268,6 +272,7 @@ struct Parts<S> {
     inner: S,
     open: OpenCall,
     strip: Option<Strip>,
+    recording: Option<Recording>,
     idle: Duration,
 }
 
@@ -284,22 +289,29 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> P
                             Some(strip) => strip.feed(&part),
                             None => part,
                         };
+                        if let Some(recording) = &mut parts.recording {
+                            recording.feed(&passed);
+                        }
                         if !passed.is_empty() {
                             return Some((Ok(Frame::data(passed)), Some(parts)));
                         }
                     }
                     Ok(None) => {
-                        let Parts { open, strip, .. } = parts;
-                        open.settle(Ending::Whole).await;
-                        let rest = strip.map(Strip::finish).filter(|rest| !rest.is_empty())?;
-                        return Some((Ok(Frame::data(rest)), None));
+                        let Parts { open, strip, recording, .. } = parts;
+                        let known = open.settle(Ending::Whole).await;
+                        let rest = strip.map(Strip::finish).unwrap_or_default();
+                        if let Some(mut recording) = recording.filter(|_| known == Known::Exactly) {
+                            recording.feed(&rest);
+                            recording.finish();
+                        }
+                        return (!rest.is_empty()).then(|| (Ok(Frame::data(rest)), None));
                     }
                     Ok(Some(Err(error))) => {
-                        parts.open.settle(Ending::Cut).await;
+                        let _ = parts.open.settle(Ending::Cut).await;
                         return Some((Err(Box::new(error.without_url()) as BoxError), None));
                     }
                     Err(_) => {
-                        parts.open.settle(Ending::Cut).await;
+                        let _ = parts.open.settle(Ending::Cut).await;
                         return Some((Err("the Provider stopped in the middle of its answer".into()), None));
                     }
                 }

@@ -9,6 +9,7 @@
 pub mod access;
 mod admission;
 mod answer;
+mod cache;
 mod client;
 mod connection;
 pub mod endpoint;

@@ -80,6 +80,15 @@ pub(crate) enum Ending {
     Failed(Outcome),
 }
 
+/// What is known of what a call has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Upstream said it, to the end of its answer.
+    Exactly,
+    /// Its upper bound alone.
+    AtMost,
+}
+
 impl OpenCall {
     pub(crate) fn new(shared: &Arc<Shared>, line: &Arc<Line>, call: CallId, prices: Prices) -> Self {
         shared.metrics.llm_running.inc();
@@ -113,13 +122,18 @@ impl OpenCall {
     /// Settles the call.
     ///
     /// - **Guarantees:** who stops waiting for it, such as a client that has gone, does not stop it.
-    pub(crate) async fn settle(mut self, ending: Ending) {
+    pub(crate) async fn settle(mut self, ending: Ending) -> Known {
+        let mut known = Known::AtMost;
         if let Some((call, settlement)) = self.settlement(ending) {
+            if matches!(settlement.spent, Spent::Said { .. }) {
+                known = Known::Exactly;
+            }
             let (shared, line) = (self.shared.clone(), self.line.clone());
             let task = tokio::spawn(async move { write_down(&shared, &line, call, settlement).await });
             // It neither panics nor is it ended by anybody.
             let _ = task.await;
         }
+        known
     }
 
     /// Gives back what was reserved for a call that did not go out after all.

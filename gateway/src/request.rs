@@ -78,7 +78,16 @@ fn is_gemini(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) | Endpoint::CountTokens(_))
 }
 
-fn samples(endpoint: &Endpoint) -> bool {
+/// Returns the temperature that a request asks for.
+pub(crate) fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<f64> {
+    if !is_gemini(endpoint) {
+        return fields.get("temperature")?.as_f64();
+    }
+    fields.get("generation_config").or_else(|| fields.get("generationConfig"))?["temperature"].as_f64()
+}
+
+/// Returns whether an endpoint draws its answer by chance.
+pub(crate) fn samples(endpoint: &Endpoint) -> bool {
     !matches!(endpoint, Endpoint::Embeddings | Endpoint::MessagesCountTokens | Endpoint::CountTokens(_))
 }
 

@@ -21,6 +21,7 @@ fn grant(temperature: Option<f64>) -> Grant {
         prices: "t".into(),
         sampling: Sampling { temperature },
         holders: Vec::new(),
+        cache_scope: None,
         priority: 0,
     }
 }

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
+use crate::cache::Question;
 use crate::client::Clients;
 use crate::connection::{Opening, protocol_of_path};
 use crate::endpoint::Endpoint;
@@ -83,8 +84,10 @@ impl<A> Clone for Gateway<A> {
 
 impl<A: Access> Gateway<A> {
     /// Returns a gateway in front of the Providers that `access` grants.
-    pub fn new(access: A, ledger: Ledger, metrics: Metrics, clients: Clients) -> Self {
-        let shared = Arc::new(Shared::new(ledger, metrics, clients));
+    ///
+    /// - **Shape:** answers at temperature 0 are kept in at most `cache_bytes`; in 0, none is.
+    pub fn new(access: A, ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize) -> Self {
+        let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes));
         Self { shared, access: Arc::new(access), patience: Patience::default() }
     }
 
@@ -210,14 +213,28 @@ impl<A: Access> Gateway<A> {
         loop {
             let prepared = request::prepare(&asked.endpoint, fields, &grant)?;
             let model = grant.model.model.clone();
+            let endpoint = asked.endpoint.clone().with_model(&model);
+            let question = Question {
+                endpoint: &endpoint,
+                headers: &asked.headers,
+                query: asked.query.as_deref(),
+                fields,
+                grant: &grant,
+                prepared: &prepared,
+            };
+            let cache_key = question.key();
+            if let Some(kept) = cache_key.and_then(|key| self.shared.cache.find(key)) {
+                return Ok(kept);
+            }
             let call = Call {
-                endpoint: asked.endpoint.clone().with_model(&model),
+                endpoint,
                 protocol: asked.protocol,
                 party: asked.party.clone(),
                 grant,
                 prepared,
                 headers: asked.headers.clone(),
                 query: asked.query.clone(),
+                cache_key,
             };
             let refused = match forward::forward(&self.shared, &*self.access, call, &mut spent).await {
                 Err(reason @ Reason::Breaker { .. }) => reason,

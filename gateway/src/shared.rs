@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manyworlds_ledger::Ledger;
 use manyworlds_telemetry::Metrics;
 
+use crate::cache::Cache;
 use crate::client::Clients;
 use crate::line::Line;
 
@@ -16,12 +17,14 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) clients: Clients,
+    pub(crate) cache: Cache,
     lines: Mutex<HashMap<String, Arc<Line>>>,
 }
 
 impl Shared {
-    pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients) -> Self {
-        Self { ledger, metrics, clients, lines: Mutex::default() }
+    pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize) -> Self {
+        let cache = Cache::new(cache_bytes, metrics.clone());
+        Self { ledger, metrics, clients, cache, lines: Mutex::default() }
     }
 
     /// Returns the line in front of a Provider.

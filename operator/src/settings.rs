@@ -91,6 +91,12 @@ pub struct Arguments {
     /// How many days calls, runs and audit lines are kept
     #[arg(long, env = "MANYWORLDS_LEDGER_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=90))]
     ledger_retention_days: u16,
+    /// How many MiB of answers at temperature 0 are kept; 0 keeps none
+    #[arg(long, env = "MANYWORLDS_CACHE_MEBIBYTES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(0..=4096))]
+    cache_mebibytes: u16,
+    /// Whose kept answers a World may have: its own, those of its order, or those of its namespace
+    #[arg(long, env = "MANYWORLDS_CACHE_SCOPE", default_value = "World", ignore_case = true)]
+    cache_scope: CacheScope,
     /// File with certificates of authorities that Providers are trusted by besides the usual ones
     #[arg(long, env = "MANYWORLDS_PROVIDER_CERTIFICATES")]
     provider_certificates: Option<PathBuf>,
@@ -117,6 +123,17 @@ enum NetworkPolicyArgument {
     Disabled,
 }
 
+/// Whose kept answers a World may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CacheScope {
+    /// Its own, of all its attempts.
+    World,
+    /// Those of its order.
+    Order,
+    /// Those of its namespace.
+    Namespace,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum GatewayArgument {
     Enabled,
@@ -134,6 +151,10 @@ pub struct GatewaySettings {
     pub ledger: String,
     /// How long calls, runs and audit lines are kept.
     pub retention: SignedDuration,
+    /// How many bytes of answers at temperature 0 are kept.
+    pub cache_bytes: usize,
+    /// Whose a World may have.
+    pub cache_scope: CacheScope,
     /// File with certificates that Providers are trusted by.
     pub certificates: Option<PathBuf>,
     /// Names this process in the ledger.
@@ -206,6 +227,8 @@ impl Arguments {
             address: self.gateway_address,
             ledger: self.ledger,
             retention: SignedDuration::from_hours(24 * i64::from(self.ledger_retention_days)),
+            cache_bytes: usize::from(self.cache_mebibytes) * 1024 * 1024,
+            cache_scope: self.cache_scope,
             certificates: self.provider_certificates,
             writer: self.writer,
         });

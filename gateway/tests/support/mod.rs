@@ -26,6 +26,8 @@ use tokio::net::TcpListener;
 /// The Provider's key, which no World and no client may ever see.
 pub const KEY: &str = "sk-canary-of-the-provider";
 
+const CACHE_BYTES: usize = 1024 * 1024;
+
 /// Who may do what, changed by a test as it goes.
 #[derive(Clone, Default)]
 pub struct Rules(Arc<Mutex<Ruled>>);
@@ -39,6 +41,7 @@ pub struct Ruled {
     pub base_url: String,
     pub priorities: BTreeMap<String, i32>,
     pub fallbacks: Vec<String>,
+    pub cached: bool,
 }
 
 impl Rules {
@@ -102,6 +105,7 @@ impl Access for Rules {
             prices: "table".into(),
             sampling: Sampling { temperature: rules.temperature },
             holders: vec![holder],
+            cache_scope: rules.cached.then(|| party.order_uid.clone()),
             priority: rules.priorities.get(&party.work_order).copied().unwrap_or_default(),
         })
     }
@@ -145,8 +149,9 @@ impl Bench {
             rules.base_url = upstream.url();
             rules.provider = json!({"limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000}});
         });
-        let gateway = Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), Clients::new(None).unwrap())
-            .with_patience(patience);
+        let clients = Clients::new(None).unwrap();
+        let gateway =
+            Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), clients, CACHE_BYTES).with_patience(patience);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(gateway.serve(listener, std::future::pending()));

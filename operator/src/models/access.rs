@@ -21,6 +21,7 @@ use super::Models;
 use crate::artifacts::{PodIdentity, TokenReviews};
 use crate::catalogue::CallableModel;
 use crate::index::OrderKey;
+use crate::settings::CacheScope;
 
 /// How long the API server's word on a token is believed. Whether the World may still call is looked at each time.
 const BELIEVED: Duration = Duration::from_secs(10);
@@ -35,6 +36,7 @@ type Fingerprint = [u8; 32];
 pub(super) struct WorldAccess {
     models: Models,
     reviews: TokenReviews,
+    cache_scope: CacheScope,
     known: Mutex<HashMap<Fingerprint, Known>>,
 }
 
@@ -44,8 +46,8 @@ struct Known {
 }
 
 impl WorldAccess {
-    pub(super) fn new(models: Models, client: Client) -> Self {
-        Self { models, reviews: TokenReviews::new(client), known: Mutex::default() }
+    pub(super) fn new(models: Models, client: Client, cache_scope: CacheScope) -> Self {
+        Self { models, reviews: TokenReviews::new(client), cache_scope, known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Known>> {
@@ -183,6 +185,11 @@ impl WorldAccess {
             provider: found.provider,
             sampling: Sampling { temperature: world.temperature() },
             holders,
+            cache_scope: Some(match self.cache_scope {
+                CacheScope::World => party.world_uid.clone(),
+                CacheScope::Order => party.order_uid.clone(),
+                CacheScope::Namespace => format!("namespace/{}", party.namespace),
+            }),
             priority: order.spec.priority,
             model: found.model,
         })

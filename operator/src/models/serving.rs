@@ -116,6 +116,7 @@ async fn prepare(
     let listener = TcpListener::bind(settings.address).await?;
     let ledger = Ledger::open(&settings.ledger, &settings.writer, Timestamp::now()).await?;
     let models = Models { catalogue, ledger: ledger.clone(), index };
-    let gateway = Gateway::new(WorldAccess::new(models, client), ledger.clone(), metrics, clients);
+    let access = WorldAccess::new(models, client, settings.cache_scope);
+    let gateway = Gateway::new(access, ledger.clone(), metrics, clients, settings.cache_bytes);
     Ok((ledger, gateway, listener))
 }

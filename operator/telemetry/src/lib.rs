@@ -10,6 +10,6 @@ pub use logs::{LogError, LogFormat, start_logs};
 pub use prometheus::IntGauge;
 
 pub use metrics::{
-    ApiVerb, ApiWord, BreakerWord, BudgetWord, CONTENT_TYPE, CallWord, Description, ErrorClass, LIST, Metrics,
-    MetricsError, OrderOutcome, RefusalWord, TokenWord, WorldOutcome, Written,
+    ApiVerb, ApiWord, BreakerWord, BudgetWord, CONTENT_TYPE, CacheWord, CallWord, Description, ErrorClass, LIST,
+    Metrics, MetricsError, OrderOutcome, RefusalWord, TokenWord, WorldOutcome, Written,
 };

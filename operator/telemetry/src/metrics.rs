@@ -58,6 +58,8 @@ metric_list! {
     LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited for its turn.";
     LLM_FIRST_BYTE_SECONDS = "manyworlds_llm_first_byte_duration_seconds", [], "Time from sending a call to a model until its answer begins.";
     GATEWAY_REFUSALS = "manyworlds_gateway_refusals_total", ["reason"], "Requests that the gateway refused, by reason.";
+    LLM_CACHE = "manyworlds_llm_cache_total", ["result"], "Calls at temperature 0 whose answer was looked for among those kept: hit or miss.";
+    LLM_CACHE_BYTES = "manyworlds_llm_cache_bytes", [], "Bytes of answers that are kept.";
     LLM_WINDOW_USED = "manyworlds_llm_window_used_percent", [], "How much of its limits the busiest Provider has used in the last minute.";
     LLM_BREAKERS = "manyworlds_providers", ["breaker"], "Providers by the state of the breaker that is furthest from closed.";
     BUDGETS = "manyworlds_budgets", ["state"], "Budgets: within what was planned, past a percentage of warnAt, or used up.";
@@ -193,6 +195,15 @@ labels! {
     }
 }
 labels! {
+    /// Whether an answer had been kept.
+    CacheWord {
+        /// It had.
+        Hit = "hit",
+        /// It had not.
+        Miss = "miss",
+    }
+}
+labels! {
     /// The state of a breaker.
     BreakerWord {
         /// Calls go out.
@@ -282,6 +293,8 @@ pub struct Metrics {
     pub llm_wait_seconds: Histogram,
     pub llm_first_byte_seconds: Histogram,
     pub gateway_refusals: IntCounterVec,
+    pub llm_cache: IntCounterVec,
+    pub llm_cache_bytes: IntGauge,
     pub llm_window_used: IntGauge,
     pub providers: IntGaugeVec,
     pub budgets: IntGaugeVec,
@@ -327,6 +340,8 @@ impl Metrics {
             llm_wait_seconds: histogram(&registry, LLM_WAIT_SECONDS, WAIT_SECONDS)?,
             llm_first_byte_seconds: histogram(&registry, LLM_FIRST_BYTE_SECONDS, WAIT_SECONDS)?,
             gateway_refusals: counters(&registry, GATEWAY_REFUSALS)?,
+            llm_cache: counters(&registry, LLM_CACHE)?,
+            llm_cache_bytes: gauge(&registry, LLM_CACHE_BYTES)?,
             llm_window_used: gauge(&registry, LLM_WINDOW_USED)?,
             providers: gauges(&registry, LLM_BREAKERS)?,
             budgets: gauges(&registry, BUDGETS)?,
