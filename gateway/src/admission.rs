@@ -18,6 +18,8 @@ use crate::shared::Shared;
 
 /// A World that is stopped while it waits is told so after this long at most.
 const LOOK: Duration = Duration::from_secs(1);
+/// In microseconds.
+const HALF_A_MINUTE: i64 = 30_000_000;
 
 /// A call that may be made if there is room for it.
 pub(crate) struct Candidate<'a> {
@@ -60,13 +62,17 @@ async fn wait<A: Access>(
         access.standing(candidate.party)?;
         let now = Timestamp::now();
         let mut until = candidate.deadline;
-        if place.is_head() {
+        let pause = place.pause(now);
+        if let Some(pause) = pause {
+            (until, next) = (pause, pause);
+        } else if place.is_head() {
             let ends = place.ends();
             let asked = reservation(candidate, now);
             let call = asked.call.clone();
             match shared.ledger.reserve(asked).await.map_err(unavailable)? {
                 Reserved::Granted => {
-                    place.given(candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output));
+                    let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);
+                    place.given(amount, now, pause_after(candidate));
                     return Ok(OpenCall::new(shared, line, call, candidate.grant.model.prices.clone()));
                 }
                 Reserved::Exhausted(name) => return Err(Reason::Budget(name)),
@@ -74,7 +80,10 @@ async fn wait<A: Access>(
                     let model = candidate.grant.model.model.clone();
                     return Err(Reason::Breaker { model, retry_after_seconds: seconds(now, at) });
                 }
-                Reserved::Wait(at) => (until, next) = (at, at),
+                Reserved::Wait(at) => {
+                    place.limited(now);
+                    (until, next) = (at, at);
+                }
                 Reserved::AfterAnother => place.step_aside(ends),
             }
         }
@@ -87,6 +96,16 @@ async fn wait<A: Access>(
             () = place.woken() => {}
         }
     }
+}
+
+/// Returns half the time in which the limits come back that a call uses for certain, so that pauses never leave a limit unused.
+fn pause_after(candidate: &Candidate<'_>) -> SignedDuration {
+    let limits = &candidate.grant.provider.limits;
+    let input = i64::try_from(candidate.estimate.usual_input).unwrap_or(i64::MAX);
+    let share = |used: i64, most: i64| HALF_A_MINUTE.saturating_mul(used) / most.max(1);
+    let tokens = [Some(limits.tokens_per_minute), limits.input_tokens_per_minute].into_iter().flatten();
+    let longest = tokens.map(|most| share(input, most)).fold(share(1, limits.requests_per_minute), i64::max);
+    SignedDuration::from_micros(longest.min(HALF_A_MINUTE))
 }
 
 fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {

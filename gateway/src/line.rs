@@ -2,15 +2,22 @@
 //!
 //! Priority comes first, then the order that was given the least, then its World that was, then who came first. Who has
 //! been away has no claim on what it did not ask for meanwhile.
+//!
+//! A limit that was used up comes back as it was used: who was quick when there was room would be quick again a minute later,
+//! every minute, because its next call is there before the others'. So where a limit was reached and several orders wait, calls
+//! go out with pauses between them, which leave the others time to come back.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 /// Of so many orders and Worlds it is remembered what they were given.
 const REMEMBERED: usize = 4096;
+/// For so long after a limit was reached, calls go out with pauses: as long as what used it up counts.
+const PACED: SignedDuration = SignedDuration::from_secs(60);
 
 /// Those that wait for one Provider.
 #[derive(Default)]
@@ -40,6 +47,10 @@ struct Waiting {
     /// How many calls have ended.
     ends: u64,
     given: HashMap<String, u64>,
+    /// Until when calls go out with pauses.
+    paced_until: Timestamp,
+    /// When the pause after the last call ends.
+    pause_ends: Timestamp,
 }
 
 struct Waiter {
@@ -108,9 +119,23 @@ impl Place {
         }
     }
 
-    /// Notes that this one was given what it waited for.
-    pub(crate) fn given(&self, amount: u64) {
+    /// Notes that the limit was reached.
+    pub(crate) fn limited(&self, now: Timestamp) {
+        self.line.waiting().paced_until = now.saturating_add(PACED).unwrap_or(now);
+    }
+
+    /// Returns when the pause ends that this one has to make for the sake of other orders that wait.
+    pub(crate) fn pause(&self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.line.waiting();
+        let own = waiting.waiters.iter().find(|waiter| waiter.number == self.number)?;
+        let shared = waiting.waiters.iter().any(|waiter| waiter.who.order != own.who.order);
+        (shared && now < waiting.paced_until && now < waiting.pause_ends).then_some(waiting.pause_ends)
+    }
+
+    /// Notes that this one was given what it waited for. `pause` is how long the next one should wait at least.
+    pub(crate) fn given(&self, amount: u64, now: Timestamp, pause: SignedDuration) {
         let mut waiting = self.line.waiting();
+        waiting.pause_ends = now.saturating_add(pause).unwrap_or(now);
         let found = waiting.waiters.iter().find(|waiter| waiter.number == self.number).map(|waiter| waiter.who.clone());
         if let Some(who) = found {
             for key in [who.order, who.world] {
@@ -182,7 +207,7 @@ mod tests {
         for _ in 0..times {
             let head = places.iter().position(|(_, place)| place.is_head()).unwrap();
             let (who, place) = places.remove(head);
-            place.given(100);
+            place.given(100, Timestamp::UNIX_EPOCH, SignedDuration::ZERO);
             drop(place);
             *served.entry(who.world.clone()).or_default() += 1;
             places.push((who.clone(), line.join(who)));
@@ -218,6 +243,25 @@ mod tests {
         serve(&line, joined(&line, vec![who("a", "w", 0)]), 1000);
         let served = serve(&line, joined(&line, vec![who("a", "w", 0), who("b", "w", 0)]), 100);
         assert_eq!(served["a-w"], 50, "{served:?}");
+    }
+
+    #[test]
+    fn calls_pause_only_where_the_limit_was_reached_and_several_orders_wait() {
+        let line = Arc::new(Line::default());
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let waits = joined(&line, vec![who("a", "v", 0), who("a", "w", 0), who("b", "w", 0)]);
+        let give = |number: usize| waits[number].1.given(1, at(100), SignedDuration::from_secs(3));
+        give(0);
+        assert_eq!(waits[2].1.pause(at(100)), None, "there was room for all");
+        waits[0].1.limited(at(100));
+        give(1);
+        assert_eq!(waits[2].1.pause(at(102)), Some(at(103)));
+        assert_eq!(waits[2].1.pause(at(103)), None);
+        line.waiting().waiters.retain(|waiter| waiter.who.order == "a");
+        assert_eq!(waits[0].1.pause(at(102)), None, "nobody else waits");
+        let other = line.join(who("b", "w", 0));
+        other.given(1, at(161), SignedDuration::from_secs(3));
+        assert_eq!(other.pause(at(162)), None, "what used the limit up no longer counts");
     }
 
     #[test]
