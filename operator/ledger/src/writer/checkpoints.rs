@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::store::{Backend, Database};
 
 /// The least time between two checkpoints.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Checkpoints {
     database: Arc<Database>,
