@@ -28,6 +28,8 @@ pub const TOKEN_FILE: &str = "token";
 pub const GATEWAY_AUDIENCE: &str = "manyworlds-gateway";
 /// Where that token is mounted, in `work` only. Its file is [`TOKEN_FILE`] too.
 pub const GATEWAY_TOKEN_DIRECTORY: &str = "/var/run/secrets/manyworlds/gateway";
+/// The name by which an order leaves the choice of the model to its worker. No model of a Provider is meant by it.
+pub const AUTOMATIC_MODEL: &str = "auto";
 /// Where `prepare` finds the credential of the repository.
 pub const CREDENTIAL_DIRECTORY: &str = "/var/run/secrets/manyworlds/repository";
 

@@ -20,7 +20,7 @@ use std::{env, fs};
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_api::provider::{Protocol, ProviderSpec};
-use manyworlds_gateway::access::{Access, Grant, Sampling};
+use manyworlds_gateway::access::{self, Access, Grant, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_gateway::{Clients, Gateway};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
@@ -140,9 +140,13 @@ impl Access for Listed {
         })
     }
 
-    fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<String>, Reason> {
+    fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<access::Listed>, Reason> {
         let providers = self.speaking(protocol);
-        Ok(providers.iter().flat_map(|provider| &provider.spec.models).map(|model| model.name.clone()).collect())
+        Ok(providers
+            .iter()
+            .flat_map(|provider| &provider.spec.models)
+            .map(|model| access::Listed { name: model.name.clone(), strength: model.strength })
+            .collect())
     }
 }
 

@@ -39,6 +39,15 @@ pub struct Sampling {
     pub temperature: Option<f64>,
 }
 
+/// A model that a World may call, as it is listed for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name by which the World calls it.
+    pub name: String,
+    /// How able it is, from 1 to 100, where its Provider says so.
+    pub strength: Option<i32>,
+}
+
 /// Tells whose a token is and what a World may call.
 pub trait Access: Send + Sync + 'static {
     /// Returns the attempt of a World that holds a token.
@@ -71,10 +80,10 @@ pub trait Access: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns the names of the models that a World may call in a protocol.
+    /// Returns the models that a World may call in a protocol.
     ///
     /// # Errors
     ///
     /// [`Reason::Stopped`].
-    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<String>, Reason>;
+    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<Listed>, Reason>;
 }

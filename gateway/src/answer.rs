@@ -13,6 +13,7 @@ use hyper::body::{Frame, SizeHint};
 use manyworlds_api::provider::Protocol;
 use serde_json::{Value, json};
 
+use crate::access::Listed;
 use crate::refusal::Reason;
 
 /// An error in the middle of a body.
@@ -96,20 +97,24 @@ impl Answer {
 }
 
 /// Returns the list of models as the clients of a protocol expect it.
-pub(crate) fn models(protocol: Protocol, names: &[String]) -> Value {
-    let all: Vec<_> = names.iter().map(|name| model(protocol, name)).collect();
+pub(crate) fn models(protocol: Protocol, listed: &[Listed]) -> Value {
+    let all: Vec<_> = listed.iter().map(|listed| model(protocol, listed)).collect();
     match protocol {
         Protocol::OpenAi => json!({"object": "list", "data": all}),
         Protocol::Anthropic => {
-            json!({"data": all, "has_more": false, "first_id": names.first(), "last_id": names.last()})
+            let name = |listed: Option<&Listed>| listed.map(|listed| listed.name.clone());
+            json!({"data": all, "has_more": false, "first_id": name(listed.first()), "last_id": name(listed.last())})
         }
         Protocol::Gemini => json!({"models": all}),
     }
 }
 
 /// Returns one model as the clients of a protocol expect it.
-pub(crate) fn model(protocol: Protocol, name: &str) -> Value {
-    match protocol {
+///
+/// - **Shape:** `strength` beside the protocol's own fields where it is known; clients pass over what they do not know.
+pub(crate) fn model(protocol: Protocol, listed: &Listed) -> Value {
+    let name = &listed.name;
+    let mut model = match protocol {
         Protocol::OpenAi => json!({"id": name, "object": "model", "created": 0, "owned_by": "manyworlds"}),
         Protocol::Anthropic => {
             json!({"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"})
@@ -119,5 +124,9 @@ pub(crate) fn model(protocol: Protocol, name: &str) -> Value {
             "displayName": name,
             "supportedGenerationMethods": ["generateContent", "countTokens"],
         }),
+    };
+    if let Some(strength) = listed.strength {
+        model["strength"] = json!(strength);
     }
+    model
 }

@@ -253,14 +253,16 @@ impl<A: Access> Gateway<A> {
 
     fn own(&self, endpoint: &Endpoint, spoken: Protocol, party: &Party) -> Result<Answer, Reason> {
         let protocol = endpoint.protocol().unwrap_or(spoken);
-        let names = self.access.models(party, protocol)?;
+        let listed = self.access.models(party, protocol)?;
         match endpoint {
             Endpoint::Model(name) | Endpoint::GeminiModel(name) => {
-                let known = names.iter().any(|known| known == name);
-                let found = known.then(|| answer::model(protocol, name));
-                found.map(|model| Answer::own(http::StatusCode::OK, &model)).ok_or_else(|| Reason::Model(name.clone()))
+                let found = listed.iter().find(|known| known.name == *name);
+                found
+                    .map(|found| answer::model(protocol, found))
+                    .map(|model| Answer::own(http::StatusCode::OK, &model))
+                    .ok_or_else(|| Reason::Model(name.clone()))
             }
-            _ => Ok(Answer::own(http::StatusCode::OK, &answer::models(protocol, &names))),
+            _ => Ok(Answer::own(http::StatusCode::OK, &answer::models(protocol, &listed))),
         }
     }
 }

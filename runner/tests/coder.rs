@@ -48,9 +48,13 @@ fn repository() -> Repository {
 }
 
 fn pod(model: &Model, prompt: &str) -> Pod {
+    pod_with(model, "scripted", prompt)
+}
+
+fn pod_with(model: &Model, name: &str, prompt: &str) -> Pod {
     let changes = json!({
         "task": {"title": "Fix the sum", "body": "It takes away instead of adding."},
-        "worlds": {"variants": [{"name": "alpha", "model": "scripted", "temperature": 0.25, "prompt": prompt}]},
+        "worlds": {"variants": [{"name": "alpha", "model": name, "temperature": 0.25, "prompt": prompt}]},
         "worker": {"plugin": "coder", "command": []},
         "evaluation": {"gates": [
             {"name": "test", "kind": "Test", "command": ["sh", "tests/check.sh"], "points": 100}]},
@@ -97,6 +101,26 @@ fn it_fixes_a_fault_in_both_protocols_and_leaves_a_transcript_without_its_token(
         let summary = report["worker"]["summary"].as_str().unwrap();
         assert!(summary.starts_with("added instead of taking away (5 turns"), "{summary}");
         assert!(checkpoints(&pod) >= 1);
+    }
+}
+
+/// W16: the task is short and the repository small, so the weakest model that is strong enough is tried, in its own protocol.
+#[test]
+fn the_model_is_chosen_by_how_hard_the_task_looks() {
+    let script = |anthropic: &[&str], weak: i64| {
+        let mut script = steps(anthropic);
+        script["strengths"] = json!({"scripted": 50, "weak": weak, "strong": 90});
+        script
+    };
+    for (anthropic, weak, path) in [(&[][..], 10, "messages"), (&["scripted"], 10, "system"), (&[], 50, "messages")] {
+        let model = Model::start(&script(anthropic, weak));
+        let pod = pod_with(&model, "auto", "minimal");
+        assert_eq!(pod.result().score(), 100);
+        let bodies = model.bodies();
+        assert!(bodies.iter().all(|body| body["model"] == "scripted"), "{}", bodies[0]);
+        assert!(bodies[0].get(path).is_some());
+        let log = pod.artifact("work-log");
+        assert!(log.contains("2 files, 0 of them named, 1 checks); the model is scripted"), "{log}");
     }
 }
 

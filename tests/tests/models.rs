@@ -68,6 +68,32 @@ async fn the_coder_fixes_a_published_bug_and_its_cost_adds_up() -> Result {
     no_secret(&cluster, &namespace).await
 }
 
+/// W16: of three models the one is called that is strong enough for the task and no stronger; the others may not be missing.
+#[tokio::test]
+async fn a_model_is_chosen_by_how_hard_the_task_looks() -> Result {
+    let (cluster, namespace) = restricted("auto").await?;
+    let mut order = sample(&namespace)?;
+    order["spec"]["worlds"]["variants"] = json!([{"name": "alpha", "model": "auto"}]);
+    create(&namespace, &order).await?;
+    eventually("the order says that there is nothing to choose from", LIMIT, || async {
+        let (_, reason, message) = condition(&namespace, "fix-with-models", "Admitted").await?;
+        Ok((reason == "ModelUnavailable" && message.contains("set strength at models")).then_some(()))
+    })
+    .await?;
+    let prices = json!({"input": "1.00", "output": "2.00"});
+    let models: Vec<_> = [("scripted-epsilon", 10), ("scripted-alpha", 75), ("scripted-beta", 100)]
+        .iter()
+        .map(|(name, strength)| json!({"name": name, "strength": strength, "prices": prices}))
+        .collect();
+    provider(&cluster, &namespace, &[], &json!({"models": models})).await?;
+    let status = finished(&namespace, "fix-with-models").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let alpha = world(&namespace, "fix-with-models-alpha").await?;
+    assert_eq!(alpha.score.map(|score| score.total), Some(100), "only the script of scripted-alpha gets all points");
+    assert!(alpha.usage.is_some_and(|usage| usage.cost > Money::default()));
+    Ok(())
+}
+
 /// W5: a World whose change does not build runs again with another model, in a pod of its own, and wins.
 #[tokio::test]
 async fn a_world_that_failed_runs_again_with_another_model() -> Result {

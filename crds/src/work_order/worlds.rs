@@ -103,7 +103,7 @@ pub struct Variant {
     #[schemars(length(min = 1, max = 16), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// The model that the worker is to use.
+    /// The model that the worker is to use. `auto` leaves the choice to the worker `coder`, by how hard the task looks, among the models of the namespace that have a strength.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,

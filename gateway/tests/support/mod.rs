@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
-use manyworlds_gateway::access::{Access, Grant, Sampling};
+use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_gateway::{Clients, Gateway, Patience};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
@@ -115,8 +115,8 @@ impl Access for Rules {
         names.iter().map(|name| self.grant(party, protocol, name).unwrap()).collect()
     }
 
-    fn models(&self, party: &Party, _: Protocol) -> Result<Vec<String>, Reason> {
-        self.standing(party).map(|()| vec!["scripted".to_owned()])
+    fn models(&self, party: &Party, _: Protocol) -> Result<Vec<Listed>, Reason> {
+        self.standing(party).map(|()| vec![Listed { name: "scripted".to_owned(), strength: Some(50) }])
     }
 }
 

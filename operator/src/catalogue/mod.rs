@@ -172,6 +172,20 @@ impl Catalogue {
         }
     }
 
+    /// Returns the models of a namespace among which a worker may choose: those that have a strength and can be called.
+    pub fn choices(&self, namespace: &str) -> Vec<CallableModel> {
+        let strong: Vec<_> = {
+            let known = self.known();
+            let here = known.providers.iter().filter(|((found, _), _)| found == namespace);
+            here.flat_map(|((_, name), held)| {
+                let models = held.provider.spec.models.iter().filter(|model| model.strength.is_some());
+                models.map(|model| format!("{name}/{}", model.name)).collect::<Vec<_>>()
+            })
+            .collect()
+        };
+        strong.iter().filter_map(|name| self.model(namespace, name).ok()).collect()
+    }
+
     /// Returns the Budgets that hold an order of a namespace.
     ///
     /// # Errors

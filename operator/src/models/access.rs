@@ -10,7 +10,7 @@ use manyworlds_api::artifacts::hexadecimal;
 use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::provider::Protocol;
 use manyworlds_api::{WorkOrder, World, labels};
-use manyworlds_gateway::access::{Access, Grant, Sampling};
+use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_ledger::Party;
 use manyworlds_planner::observation::{ObservedPod, Presence};
@@ -136,14 +136,22 @@ impl Access for WorldAccess {
         let (order, world) = self.order_of(party)?;
         let refused = || Reason::Model(model.to_owned());
         let wanted = world.model().ok_or_else(refused)?;
-        let found = self.models.catalogue.model(&party.namespace, wanted).map_err(|error| {
-            tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
-            refused()
-        })?;
-        let full = format!("{}/{}", found.model.provider, found.model.model);
-        if ![wanted, found.model.model.as_str(), full.as_str()].contains(&model) {
-            return Err(refused());
-        }
+        let means = |found: &CallableModel| {
+            let full = format!("{}/{}", found.model.provider, found.model.model);
+            model == found.model.model || model == full
+        };
+        let found = if wanted == labels::AUTOMATIC_MODEL {
+            self.models.catalogue.choices(&party.namespace).into_iter().find(means).ok_or_else(refused)?
+        } else {
+            let found = self.models.catalogue.model(&party.namespace, wanted).map_err(|error| {
+                tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
+                refused()
+            })?;
+            if model != wanted && !means(&found) {
+                return Err(refused());
+            }
+            found
+        };
         if found.provider.protocol != protocol {
             return Err(Reason::Request(format!(
                 "the model {model} speaks {}, and this is a request of {}",
@@ -162,13 +170,20 @@ impl Access for WorldAccess {
         speaking.filter_map(|found| self.granted(party, &order, &world, found).ok()).collect()
     }
 
-    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<String>, Reason> {
+    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<Listed>, Reason> {
         let (_, world) = self.order_of(party)?;
-        let speaks = |model: &str| {
-            let found = self.models.catalogue.model(&party.namespace, model);
-            found.is_ok_and(|found| found.provider.protocol == protocol)
+        let Some(wanted) = world.model() else { return Ok(Vec::new()) };
+        let catalogue = &self.models.catalogue;
+        let listed = |name: String, found: CallableModel| {
+            (found.provider.protocol == protocol).then_some(Listed { name, strength: found.model.strength })
         };
-        Ok(world.model().filter(|model| speaks(model)).map(str::to_owned).into_iter().collect())
+        if wanted == labels::AUTOMATIC_MODEL {
+            let choices = catalogue.choices(&party.namespace).into_iter();
+            let named = choices.map(|found| (format!("{}/{}", found.model.provider, found.model.model), found));
+            return Ok(named.filter_map(|(name, found)| listed(name, found)).collect());
+        }
+        let found = catalogue.model(&party.namespace, wanted).ok();
+        Ok(found.and_then(|found| listed(wanted.to_owned(), found)).into_iter().collect())
     }
 }
 

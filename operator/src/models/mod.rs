@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use manyworlds_api::labels::AUTOMATIC_MODEL;
 use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
 use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
@@ -53,9 +54,9 @@ impl Models {
         }
         let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
         let held = self.held(order, now);
-        let unknown = wanted.iter().find_map(|model| self.catalogue.model(namespace, model).err());
+        let unknown = wanted.iter().find_map(|model| self.missing(namespace, model));
         let problem = match (unknown, &held) {
-            (Some(error), _) => Some(error.to_string()),
+            (Some(missing), _) => Some(missing),
             (None, Err(error)) => Some(error.to_string()),
             (None, Ok(_)) => None,
         };
@@ -64,6 +65,18 @@ impl Models {
         let usage = self.ledger.spending_of_order(uid).await?;
         let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
         Ok(ModelUse { problem, usage, exhausted })
+    }
+
+    /// Returns why a model that an order names cannot be called.
+    fn missing(&self, namespace: &str, model: &str) -> Option<String> {
+        if model != AUTOMATIC_MODEL {
+            return self.catalogue.model(namespace, model).err().map(|error| error.to_string());
+        }
+        self.catalogue.choices(namespace).is_empty().then(|| {
+            format!(
+                "the model {AUTOMATIC_MODEL:?} chooses among the models of this namespace that have a strength, and none that can be called has; set strength at models in spec.models of a Provider"
+            )
+        })
     }
 
     async fn exhausted(&self, all: Vec<Held>) -> Result<Option<Exhausted>, LedgerError> {

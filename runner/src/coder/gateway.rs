@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::blocking::Client;
 use serde_json::Value;
 
+use super::complexity::{self, Choice};
 use super::protocol::{Answer, Protocol, Request, Turn};
 use crate::text::say;
 
@@ -43,18 +44,43 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Finds out which protocol the World's model speaks.
     pub(super) fn connect(url: &str, token_file: PathBuf) -> Result<Self, CallError> {
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build();
-        let client = client.map_err(|error| CallError::Away(error.to_string()))?;
-        let url = url.trim_end_matches('/').to_owned();
-        let mut found = Self { client, url, token_file, protocol: Protocol::OpenAi };
+        let mut found = Self::new(url, token_file)?;
         // The gateway lists the World's model to clients of its own protocol only.
-        let listed = found.send(|client, url, token| {
-            client.get(format!("{url}/v1/models")).header("x-api-key", token).header("anthropic-version", "2023-06-01")
-        })?;
-        if listed["data"].as_array().is_some_and(|models| !models.is_empty()) {
+        if !found.listed(Protocol::Anthropic)?.is_empty() {
             found.protocol = Protocol::Anthropic;
         }
         Ok(found)
+    }
+
+    /// Chooses among the models that the World may call.
+    ///
+    /// - **Shape:** `needed` is the strength that the task asks for.
+    pub(super) fn choose(url: &str, token_file: PathBuf, needed: i64) -> Result<(Self, String), CallError> {
+        let mut found = Self::new(url, token_file)?;
+        let (openai, anthropic) = (found.listed(Protocol::OpenAi)?, found.listed(Protocol::Anthropic)?);
+        let all: Vec<_> = openai.iter().chain(&anthropic).cloned().collect();
+        let chosen = complexity::choose(&all, needed)
+            .ok_or_else(|| CallError::Refused("no model that the World may call has a strength".to_owned()))?;
+        found.protocol = if anthropic.contains(chosen) { Protocol::Anthropic } else { Protocol::OpenAi };
+        Ok((found, chosen.name.clone()))
+    }
+
+    fn new(url: &str, token_file: PathBuf) -> Result<Self, CallError> {
+        let client = Client::builder().timeout(PATIENCE).no_proxy().build();
+        let client = client.map_err(|error| CallError::Away(error.to_string()))?;
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { client, url, token_file, protocol: Protocol::OpenAi })
+    }
+
+    /// Returns the models that the World may call in a protocol.
+    fn listed(&self, protocol: Protocol) -> Result<Vec<Choice>, CallError> {
+        let listed =
+            self.send(|client, url, token| protocol.identify(client.get(format!("{url}/v1/models")), token))?;
+        let choice = |model: &Value| Choice {
+            name: model["id"].as_str().unwrap_or_default().to_owned(),
+            strength: model["strength"].as_i64().unwrap_or_default(),
+        };
+        Ok(listed["data"].as_array().into_iter().flatten().map(choice).collect())
     }
 
     /// Asks for the next turn.
@@ -64,10 +90,7 @@ impl Gateway {
         let value = self.send(|client, url, token| {
             let call =
                 client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.clone());
-            match self.protocol {
-                Protocol::OpenAi => call.bearer_auth(token),
-                Protocol::Anthropic => call.header("x-api-key", token).header("anthropic-version", "2023-06-01"),
-            }
+            self.protocol.identify(call, token)
         })?;
         self.protocol.answer(&value).map_err(|said| CallError::Request { status: 200, said })
     }

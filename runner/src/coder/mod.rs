@@ -4,12 +4,14 @@
 //! - `gateway`: the way to the model: waits by itself where it is told to.
 //! - `tools`: what the model may do. Nothing leads out of the worktree.
 //! - `context`: what of a conversation is sent when it has grown too large (S4): pure.
+//! - `complexity`: how hard a task looks, and which model is tried on it (W16): pure.
 //! - `conduct`: when it is over although nobody said so: pure.
 //!
 //! **Architecture invariant:** it is a worker like any other: it runs under the supervisor, without a credential but the
 //! gateway's token, and what it leaves is judged by `evaluate`.
 
 mod checkpoint;
+mod complexity;
 mod conduct;
 mod context;
 mod gateway;

@@ -1,5 +1,6 @@
 //! One conversation in two wire forms: OpenAI's chat completions and Anthropic's messages.
 
+use reqwest::blocking::RequestBuilder;
 use serde_json::{Map, Value, json};
 
 /// Which form a model speaks.
@@ -68,6 +69,14 @@ impl Protocol {
         match self {
             Self::OpenAi => "/v1/chat/completions",
             Self::Anthropic => "/v1/messages",
+        }
+    }
+
+    /// Puts the World's token where the protocol has it.
+    pub(super) fn identify(self, call: RequestBuilder, token: &str) -> RequestBuilder {
+        match self {
+            Self::OpenAi => call.bearer_auth(token),
+            Self::Anthropic => call.header("x-api-key", token).header("anthropic-version", "2023-06-01"),
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use manyworlds_api::labels;
 use serde_json::json;
 
 use super::checkpoint::checkpoint;
+use super::complexity::{self, Size};
 use super::conduct::{Acts, Bounds, Conduct, Early};
 use super::context::reduced;
 use super::gateway::{CallError, Gateway};
@@ -32,6 +34,7 @@ pub(super) enum Ended {
 
 struct Session<'a> {
     settings: &'a Settings,
+    model: String,
     gateway: Gateway,
     tools: Tools,
     conduct: Conduct,
@@ -46,10 +49,11 @@ struct Session<'a> {
 ///
 /// One sentence, when the model cannot be called.
 pub(super) fn run(settings: &Settings) -> Result<Ended, String> {
-    let connected = Gateway::connect(&settings.gateway, settings.token_file.clone());
+    let (gateway, model) = connect(settings).map_err(|error| leave(settings, &error.to_string()))?;
     let mut session = Session {
         settings,
-        gateway: connected.map_err(|error| leave(settings, &error.to_string()))?,
+        model,
+        gateway,
         tools: Tools::new(settings.worktree.clone()),
         conduct: Conduct::default(),
         transcript: Transcript::create(&settings.transcript_file),
@@ -66,6 +70,25 @@ pub(super) fn run(settings: &Settings) -> Result<Ended, String> {
     outcome.map_err(|error| error.to_string())
 }
 
+/// Returns the way to the model, and the model: the World's, or the one that the task asks for.
+fn connect(settings: &Settings) -> Result<(Gateway, String), CallError> {
+    let (url, token_file) = (&settings.gateway, settings.token_file.clone());
+    if settings.model != labels::AUTOMATIC_MODEL {
+        return Ok((Gateway::connect(url, token_file)?, settings.model.clone()));
+    }
+    let files = tools::files(&settings.worktree).unwrap_or_default();
+    let size = Size {
+        task_bytes: settings.task.len(),
+        files: files.len(),
+        named: complexity::named(&settings.task, &files),
+        checks: settings.checks.len(),
+    };
+    let needed = complexity::needed(size);
+    let (gateway, model) = Gateway::choose(url, token_file, needed)?;
+    say(&format!("coder: the task asks for a strength of {needed} ({size}); the model is {model}"));
+    Ok((gateway, model))
+}
+
 /// Leaves a sentence on the work, and returns it.
 fn leave(settings: &Settings, summary: &str) -> String {
     say(&format!("coder: {summary}"));
@@ -80,7 +103,7 @@ impl Session<'_> {
     fn talk(&mut self) -> Result<Ended, CallError> {
         let system = format!("{RULES}\n\n{}", self.settings.prompt.trim());
         let described = tools::described();
-        self.transcript.began(&self.settings.model, &system, &self.settings.task);
+        self.transcript.began(&self.model, &system, &self.settings.task);
         let bounds = Bounds { turns: self.settings.turns, tokens: self.settings.tokens };
         loop {
             let (sent, reduction) = reduced(&self.turns, self.settings.context_bytes);
@@ -89,7 +112,7 @@ impl Session<'_> {
                 self.transcript.noted("context", &reduction.line());
             }
             let request = Request {
-                model: &self.settings.model,
+                model: &self.model,
                 temperature: self.settings.temperature,
                 system: &system,
                 tools: &described,

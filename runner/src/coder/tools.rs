@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::protocol::Tool;
 pub(super) use command::run_program;
 use command::run_shell;
+pub(super) use files::files;
 
 /// How long a command may take that the model asks for.
 const COMMAND_TIME: Duration = Duration::from_mins(3);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Form};
 
 /// What a server answers.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -15,10 +15,27 @@ pub struct Script {
     pub models: BTreeMap<String, Vec<Rule>>,
     /// Models that are listed to Anthropic's clients. All others are to be called as OpenAI's.
     pub anthropic: Vec<String>,
+    /// How able models are, as a gateway lists them. They are listed to clients of their own protocol.
+    pub strengths: BTreeMap<String, i64>,
     /// The only key that is let in, as the only one that a call brings; any call without it.
     pub key: Option<String>,
     /// What is allowed in a minute; above it, calls are refused with 429.
     pub rate_limit: Option<RateLimit>,
+}
+
+impl Script {
+    /// Returns the models that are listed to Anthropic's clients, or to the others.
+    pub(crate) fn listed(&self, protocol: Form) -> Vec<Value> {
+        let anthropic = protocol == Form::Messages;
+        let own = |name: &&String| self.anthropic.contains(name) == anthropic;
+        let bare = self.anthropic.iter().filter(|name| anthropic && !self.strengths.contains_key(*name));
+        let strong = self.strengths.keys().filter(own);
+        let entry = |name: &String| match self.strengths.get(name) {
+            Some(strength) => json!({"id": name, "strength": strength}),
+            None => json!({"id": name}),
+        };
+        bare.chain(strong).map(entry).collect()
+    }
 }
 
 /// One rule.

@@ -182,8 +182,9 @@ async fn answer(
     let Some((form, model, streamed)) = form(uri.path()) else {
         return match (method, uri.path()) {
             (Method::GET, "/v1/models") => {
-                let listed = headers.contains_key("anthropic-version").then(|| state.held().script.anthropic.clone());
-                let models: Vec<_> = listed.into_iter().flatten().map(|id| json!({"id": id})).collect();
+                let anthropic = headers.contains_key("anthropic-version");
+                let protocol = if anthropic { Form::Messages } else { Form::Chat };
+                let models = state.held().script.listed(protocol);
                 json_response(StatusCode::OK, &json!({"object": "list", "data": models}).to_string())
             }
             _ => json_response(StatusCode::NOT_FOUND, r#"{"error":{"message":"no such path"}}"#),

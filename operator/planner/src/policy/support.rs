@@ -1,5 +1,6 @@
 //! Which parts of a specification this version carries out.
 
+use manyworlds_api::labels::AUTOMATIC_MODEL;
 use manyworlds_api::work_order::{Approval, DeliveryMode, TaskMode, WorkOrderSpec};
 
 /// Returns the first part of a specification that this version does not carry out, and what to do about it.
@@ -34,6 +35,15 @@ pub fn without_model(spec: &WorkOrderSpec) -> Option<String> {
     let needs = spec.worker.plugin == CODER && spec.worker.model.is_none();
     let variant = spec.worlds.variants.iter().find(|variant| needs && variant.model.is_none())?;
     Some(format!("the plugin {CODER} needs a model, and the World {} has none; set worker.model", variant.name))
+}
+
+/// Returns what is wrong where an order leaves the choice of a model to a worker that makes none.
+pub fn without_choice(spec: &WorkOrderSpec) -> Option<String> {
+    let left = spec.worker.plugin != CODER && models(spec).contains(&AUTOMATIC_MODEL);
+    left.then(|| {
+        let plugin = &spec.worker.plugin;
+        format!("the model {AUTOMATIC_MODEL:?} is for the plugin {CODER}, and the order's is {plugin}; name a model")
+    })
 }
 
 /// Returns the models that an order's Worlds call or may come to call, each once.

@@ -95,6 +95,15 @@ fn content(worktree: &Path, path: &str) -> Result<String, String> {
     fs::read_to_string(&place).map_err(|_| format!("{path} is no text"))
 }
 
+/// Returns the files of a worktree that git knows or would add.
+///
+/// # Errors
+///
+/// What git says.
+pub(in crate::coder) fn files(worktree: &Path) -> Result<Vec<String>, String> {
+    known(worktree, None)
+}
+
 /// Returns the files that git knows or would add.
 fn known(worktree: &Path, folder: Option<&str>) -> Result<Vec<String>, String> {
     let below = folder.unwrap_or(".");

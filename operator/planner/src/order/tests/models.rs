@@ -71,6 +71,17 @@ fn a_used_up_budget_ends_the_order_where_it_says_so_and_the_best_so_far_wins() {
 }
 
 #[test]
+fn a_choice_of_models_is_left_to_the_coder_alone() {
+    let mut spec = with_model();
+    spec.worlds.variants[0].model = Some("auto".to_owned());
+    let refused = started(spec.clone(), 2);
+    assert_eq!(refused.condition("Succeeded"), truth("False", "InvalidSpecification"));
+    assert!(refused.message().contains("the model \"auto\" is for the plugin coder"), "{}", refused.message());
+    spec.worker.plugin = "coder".to_owned();
+    assert_eq!(started(spec, 2).condition("Admitted"), truth("True", "Admitted"));
+}
+
+#[test]
 fn an_order_whose_model_cannot_be_called_waits_and_says_why() {
     let mut model = Model::new(with_model(), 2);
     let problem = "no Provider in this namespace has the model \"m\"".to_owned();
