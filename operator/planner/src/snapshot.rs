@@ -45,6 +45,8 @@ pub struct ModelUse {
     pub usage: BTreeMap<String, Usage>,
     /// The budget of which nothing is left.
     pub exhausted: Option<Exhausted>,
+    /// The model that is left alone because it keeps failing, in one sentence.
+    pub unavailable: Option<String>,
 }
 
 /// A budget of which nothing is left.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use manyworlds_api::labels::AUTOMATIC_MODEL;
+use manyworlds_api::provider::BreakerState;
 use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
 use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
@@ -64,7 +65,28 @@ impl Models {
         let uid = order.metadata.uid.as_deref().unwrap_or_default();
         let usage = self.ledger.spending_of_order(uid).await?;
         let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
-        Ok(ModelUse { problem, usage, exhausted })
+        let unavailable = self.unavailable(namespace, &wanted, now).await?;
+        Ok(ModelUse { problem, usage, exhausted, unavailable })
+    }
+
+    /// Returns the first of the models that is left alone because it keeps failing.
+    async fn unavailable(
+        &self,
+        namespace: &str,
+        wanted: &[&str],
+        now: Timestamp,
+    ) -> Result<Option<String>, LedgerError> {
+        for found in wanted.iter().filter_map(|model| self.catalogue.model(namespace, model).ok()) {
+            let breakers = self.ledger.breakers(&format!("{namespace}/{}", found.model.provider)).await?;
+            let open = breakers.get(&found.model.model).is_some_and(|breaker| breaker.state(now) == BreakerState::Open);
+            if open {
+                return Ok(Some(format!(
+                    "the model {} of the Provider {} keeps failing and is left alone for a while; the Worlds wait",
+                    found.model.model, found.model.provider
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns why a model that an order names cannot be called.

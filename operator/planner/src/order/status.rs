@@ -86,7 +86,7 @@ pub(super) fn active(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[u
             message: format!("started {} of {} Worlds", starting.len(), steps.len()),
         });
     }
-    let (reason, message) = progress(steps, &status, grant);
+    let (reason, message) = progress(snapshot, steps, &status, grant);
     let stalled = matches!(reason, Reason::NoNodeFits | Reason::Unschedulable | Reason::ImagePullFailed);
     let admitted: Line<'_> = if started {
         (OrderCondition::Admitted, Truth::True, Reason::Admitted, "")
@@ -117,7 +117,7 @@ pub(super) fn active(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[u
 }
 
 /// Returns why an active order is not further, and a sentence on it.
-fn progress(steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> (Reason, String) {
+fn progress(snapshot: &Snapshot, steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> (Reason, String) {
     let counts = &status.worlds;
     let ended = counts.scored + counts.failed + counts.cut;
     let all = steps.len();
@@ -126,6 +126,9 @@ fn progress(steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> 
         return (reason, format!("World {}: {message}", step.variant.name));
     }
     if counts.running > 0 {
+        if let Some(unavailable) = &snapshot.models.unavailable {
+            return (Reason::ProviderUnavailable, unavailable.clone());
+        }
         let queue = grant.place.map_or_else(String::new, |place| {
             format!("; the others wait for room on the nodes, place {place} of {} in the queue", grant.waiting)
         });

@@ -82,6 +82,20 @@ fn a_choice_of_models_is_left_to_the_coder_alone() {
 }
 
 #[test]
+fn a_model_that_keeps_failing_is_shown_on_the_order_until_it_answers() {
+    let mut model = started(with_model(), 2);
+    let said = "the model m of the Provider p keeps failing".to_owned();
+    model.models = ModelUse { unavailable: Some(said.clone()), ..ModelUse::default() };
+    model.settle();
+    let status = model.order.status.clone().unwrap();
+    assert_eq!((status.summary.as_deref(), status.message), (Some("ProviderUnavailable"), Some(said)));
+    assert!(model.deleted_pods.is_empty(), "its Worlds wait");
+    model.models = ModelUse::default();
+    model.settle();
+    assert_eq!(model.order.status.clone().unwrap().summary.as_deref(), Some("Running"));
+}
+
+#[test]
 fn an_order_whose_model_cannot_be_called_waits_and_says_why() {
     let mut model = Model::new(with_model(), 2);
     let problem = "no Provider in this namespace has the model \"m\"".to_owned();
