@@ -6,14 +6,6 @@
 //! **Architecture invariant:** no reconciliation waits for it. The index notes which orders have changed; every few seconds
 //! they are written down, one by one, with a pause between them.
 
-//! The history in the ledger (W10): what runs, tasks, Worlds, checkpoints and worktrees there were.
-//!
-//! Every row is computed from the resources, so that nothing is lost when the operator ends before it has written: the next
-//! one computes it again. Only what was deleted meanwhile cannot be; its run is ended as `Deleted`.
-//!
-//! **Architecture invariant:** no reconciliation waits for it. The index notes which orders have changed; every few seconds
-//! they are written down, one by one, with a pause between them.
-
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
