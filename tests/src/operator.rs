@@ -4,12 +4,17 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::{env, io};
 
 use crate::{LIMIT, Result, eventually, identity};
 
 /// Names the program; without it, the one that cargo built beside the test.
 const BINARY: &str = "MANYWORLDS_OPERATOR_BINARY";
+
+/// The ports of operators: below those that the kernel gives to connections, and so many.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 10_000;
 
 /// What an operator is started with.
 #[derive(Clone, Debug)]
@@ -155,6 +160,21 @@ fn tail(log: &Path) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
+/// Returns an address at which nobody listens.
+///
+/// The port is none of those that the kernel gives to connections: such a one could be taken between this look and the start of
+/// the operator. Tests that run at the same time begin at different places.
 fn free_address() -> io::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or_default();
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST_PORT + begin.wrapping_add(step) % PORTS;
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(listener) => return Ok(listener.local_addr()?.to_string()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
