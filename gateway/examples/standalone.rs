@@ -140,6 +140,10 @@ impl Access for Listed {
         })
     }
 
+    fn fallbacks(&self, _: &Party, _: Protocol) -> Vec<Grant> {
+        Vec::new()
+    }
+
     fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<access::Listed>, Reason> {
         let providers = self.speaking(protocol);
         Ok(providers

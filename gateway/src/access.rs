@@ -75,10 +75,7 @@ pub trait Access: Send + Sync + 'static {
 
     /// Returns the models that may be called in the place of the wanted one while its breaker is open, in the order in which
     /// they are tried.
-    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
-        let _ = (party, protocol);
-        Vec::new()
-    }
+    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant>;
 
     /// Returns the models that a World may call in a protocol.
     ///

@@ -102,8 +102,8 @@ pub(crate) fn models(protocol: Protocol, listed: &[Listed]) -> Value {
     match protocol {
         Protocol::OpenAi => json!({"object": "list", "data": all}),
         Protocol::Anthropic => {
-            let name = |listed: Option<&Listed>| listed.map(|listed| listed.name.clone());
-            json!({"data": all, "has_more": false, "first_id": name(listed.first()), "last_id": name(listed.last())})
+            let (first, last) = (listed.first().map(|first| &first.name), listed.last().map(|last| &last.name));
+            json!({"data": all, "has_more": false, "first_id": first, "last_id": last})
         }
         Protocol::Gemini => json!({"models": all}),
     }

@@ -15,6 +15,7 @@ use crate::access::Grant;
 use crate::answer::{Answer, Body};
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
+use crate::forward::Asked;
 use crate::request::{Prepared, samples, temperature};
 
 /// An answer of more than this share of the cache is not kept: it would drive out too many others.
@@ -30,42 +31,36 @@ const MEANING: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CacheKey([u8; 32]);
 
-/// What a request is named by.
-pub(crate) struct Question<'a> {
-    pub(crate) endpoint: &'a Endpoint,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) query: Option<&'a str>,
-    pub(crate) fields: &'a Fields<'a>,
-    pub(crate) grant: &'a Grant,
-    pub(crate) prepared: &'a Prepared,
-}
-
-impl Question<'_> {
-    /// Returns the name of a request, where its answer may be kept: somebody may have it, and its temperature is 0.
-    pub(crate) fn key(&self) -> Option<CacheKey> {
-        let scope = self.grant.cache_scope.as_deref()?;
-        let set = self.grant.sampling.temperature.or_else(|| temperature(self.endpoint, self.fields));
-        if !samples(self.endpoint) || set != Some(0.0) {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        let mut add = |part: &[u8]| {
-            // Lengths keep parts from running into each other.
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        };
-        add(scope.as_bytes());
-        add(self.grant.provider_key.as_bytes());
-        add(self.endpoint.upstream_path().unwrap_or_default().as_bytes());
-        add(self.query.unwrap_or_default().as_bytes());
-        for name in MEANING {
-            add(self.headers.get(name).map_or(&[][..], HeaderValue::as_bytes));
-        }
-        // The event that the gateway itself asked for is not in the answer that is kept.
-        add(if self.prepared.usage_added { b"stripped" } else { b"as it came" });
-        add(&self.prepared.body);
-        Some(CacheKey(hash.finalize().into()))
+/// Returns the name of a request, where its answer may be kept: somebody may have it, and its temperature is 0.
+pub(crate) fn key(
+    asked: &Asked,
+    endpoint: &Endpoint,
+    fields: &Fields<'_>,
+    grant: &Grant,
+    prepared: &Prepared,
+) -> Option<CacheKey> {
+    let scope = grant.cache_scope.as_deref()?;
+    let set = grant.sampling.temperature.or_else(|| temperature(endpoint, fields));
+    if !samples(endpoint) || set != Some(0.0) {
+        return None;
     }
+    let mut hash = Sha256::new();
+    let mut add = |part: &[u8]| {
+        // Lengths keep parts from running into each other.
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    };
+    add(scope.as_bytes());
+    add(grant.provider_key.as_bytes());
+    add(endpoint.upstream_path().unwrap_or_default().as_bytes());
+    add(asked.query.as_deref().unwrap_or_default().as_bytes());
+    for name in MEANING {
+        add(asked.headers.get(name).map_or(&[][..], HeaderValue::as_bytes));
+    }
+    // The event that the gateway itself asked for is not in the answer that is kept.
+    add(if prepared.usage_added { b"stripped" } else { b"as it came" });
+    add(&prepared.body);
+    Some(CacheKey(hash.finalize().into()))
 }
 
 /// The answers. Clones share them.

@@ -38,28 +38,35 @@ const SHOULD_RETRY: &str = "x-should-retry";
 /// Counts a client's own attempts, as the official clients send it.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 
-/// A request that was understood and granted.
-pub(crate) struct Call {
+/// A request that was understood.
+pub(crate) struct Asked {
     pub(crate) endpoint: Endpoint,
     pub(crate) protocol: Protocol,
     pub(crate) party: Party,
-    pub(crate) grant: Grant,
-    pub(crate) prepared: Prepared,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Option<String>,
+}
+
+/// What a request becomes for the model that it is granted.
+pub(crate) struct Call<'a> {
+    pub(crate) asked: &'a Asked,
+    /// The request's, with the model's name.
+    pub(crate) endpoint: Endpoint,
+    pub(crate) grant: Grant,
+    pub(crate) prepared: Prepared,
     /// What its answer is kept under, where it may be.
     pub(crate) cache_key: Option<CacheKey>,
 }
 
 /// What a request has had so far, whichever models it went to: attempts and time are bounded for all together.
-pub(crate) struct Spent {
+pub(crate) struct Course {
     begun: Timestamp,
     attempts: u32,
 }
 
-impl Spent {
+impl Course {
     /// Returns that of a request that begins now.
-    pub(crate) fn nothing() -> Self {
+    pub(crate) fn begin() -> Self {
         Self { begun: Timestamp::now(), attempts: 0 }
     }
 }
@@ -85,23 +92,23 @@ struct Failed {
 pub(crate) async fn forward<A: Access>(
     shared: &Arc<Shared>,
     access: &A,
-    call: Call,
-    course: &mut Spent,
+    call: Call<'_>,
+    course: &mut Course,
 ) -> Result<Answer, Reason> {
-    let provider = &call.grant.provider;
+    let (asked, provider) = (call.asked, &call.grant.provider);
     let client = shared.clients.get(Duration::from(provider.timeouts.connect)).map_err(|error| {
         tracing::error!(%error, "no client");
         Reason::Unavailable
     })?;
     let url = url(&call)?;
-    let headers = headers::upstream(&call.headers, call.protocol, call.grant.key.as_ref())
+    let headers = headers::upstream(&asked.headers, asked.protocol, call.grant.key.as_ref())
         .map_err(|_| Reason::Request("a header has characters that none may have".to_owned()))?;
-    let made = call.headers.get(RETRY_COUNT).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let made = asked.headers.get(RETRY_COUNT).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     let most = retry::attempts_left(u32::try_from(provider.retries.max_attempts).unwrap_or(1), made);
     let total = later(course.begun, Duration::from(provider.timeouts.total));
     let deadline = later(course.begun, Duration::from(provider.limits.max_wait)).min(total);
     let candidate = Candidate {
-        party: &call.party,
+        party: &asked.party,
         grant: &call.grant,
         estimate: price::estimate(&call.grant.model.prices, call.prepared.request),
         deadline,
@@ -112,7 +119,7 @@ pub(crate) async fn forward<A: Access>(
         let number = course.attempts;
         let chance = open.chance();
         // The stop may have been seen while the ledger was asked.
-        if let Err(reason) = access.standing(&call.party) {
+        if let Err(reason) = access.standing(&asked.party) {
             open.release().await;
             return Err(reason);
         }
@@ -131,10 +138,10 @@ pub(crate) async fn forward<A: Access>(
     }
 }
 
-fn url(call: &Call) -> Result<Url, Reason> {
+fn url(call: &Call<'_>) -> Result<Url, Reason> {
     let path = call.endpoint.upstream_path().ok_or(Reason::Endpoint(crate::endpoint::EndpointError::Unknown))?;
     let base = call.grant.provider.base_url.trim_end_matches('/');
-    let query = call.query.as_deref().and_then(headers::query);
+    let query = call.asked.query.as_deref().and_then(headers::query);
     let text = query.map_or_else(|| format!("{base}{path}"), |query| format!("{base}{path}?{query}"));
     let (url, host) = (Url::parse(&text), Url::parse(base));
     match (url, host) {
@@ -151,7 +158,7 @@ struct Sent<'a> {
     total: Timestamp,
 }
 
-async fn attempt(shared: &Arc<Shared>, call: &Call, mut open: OpenCall, sent: Sent<'_>) -> Attempt {
+async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent: Sent<'_>) -> Attempt {
     let timeouts = &call.grant.provider.timeouts;
     let left = Duration::try_from(sent.total.duration_since(Timestamp::now())).unwrap_or_default();
     let first_byte = Duration::from(timeouts.first_byte).min(left);
@@ -185,7 +192,7 @@ async fn attempt(shared: &Arc<Shared>, call: &Call, mut open: OpenCall, sent: Se
     }
     let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle)).await);
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let failure = Failure::of(call.protocol, status.as_u16(), &value).unwrap_or(Failure::Request);
+    let failure = Failure::of(call.asked.protocol, status.as_u16(), &value).unwrap_or(Failure::Request);
     let wished = limits::not_before(&headers, now);
     let not_before = match failure {
         Failure::RateLimited => wished,
@@ -250,14 +257,14 @@ async fn read(response: Response, idle: Duration) -> Bytes {
 }
 
 /// Lets an answer pass to the client as it comes.
-fn pass(shared: &Shared, call: &Call, mut open: OpenCall, response: Response) -> Answer {
+fn pass(shared: &Shared, call: &Call<'_>, mut open: OpenCall, response: Response) -> Answer {
     let (status, said) = (response.status(), response.headers());
     let kind = said.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let streamed = kind.starts_with("text/event-stream");
     open.reading = if streamed {
-        Reading::Stream(Box::new(Meter::new(call.protocol)))
+        Reading::Stream(Box::new(Meter::new(call.asked.protocol)))
     } else {
-        Reading::Whole(call.protocol, Vec::new())
+        Reading::Whole(call.asked.protocol, Vec::new())
     };
     let headers = headers::downstream(said);
     let strip = (streamed && call.prepared.usage_added).then(Strip::default);

@@ -25,15 +25,14 @@ use tokio::sync::Semaphore;
 
 use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
-use crate::cache::Question;
 use crate::client::Clients;
 use crate::connection::{Opening, protocol_of_path};
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
-use crate::forward::{self, Call, Spent};
+use crate::forward::{self, Asked, Call, Course};
 use crate::refusal::Reason;
 use crate::shared::Shared;
-use crate::{headers, request};
+use crate::{cache, headers, request};
 
 /// The largest request, in bytes: pictures come in it.
 pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
@@ -65,15 +64,6 @@ pub struct Gateway<A> {
     shared: Arc<Shared>,
     access: Arc<A>,
     patience: Patience,
-}
-
-/// A request that was understood.
-struct Asked {
-    endpoint: Endpoint,
-    protocol: Protocol,
-    party: Party,
-    headers: HeaderMap,
-    query: Option<String>,
 }
 
 impl<A> Clone for Gateway<A> {
@@ -207,36 +197,19 @@ impl<A: Access> Gateway<A> {
 
     /// Calls a model; while its breaker is open, the next one that the order allows.
     async fn call(&self, asked: &Asked, fields: &Fields<'_>, wanted: Grant) -> Result<Answer, Reason> {
-        let mut spent = Spent::nothing();
+        let mut course = Course::begin();
         let mut grant = wanted;
         let mut others = None;
         loop {
             let prepared = request::prepare(&asked.endpoint, fields, &grant)?;
             let model = grant.model.model.clone();
             let endpoint = asked.endpoint.clone().with_model(&model);
-            let question = Question {
-                endpoint: &endpoint,
-                headers: &asked.headers,
-                query: asked.query.as_deref(),
-                fields,
-                grant: &grant,
-                prepared: &prepared,
-            };
-            let cache_key = question.key();
+            let cache_key = cache::key(asked, &endpoint, fields, &grant, &prepared);
             if let Some(kept) = cache_key.and_then(|key| self.shared.cache.find(key)) {
                 return Ok(kept);
             }
-            let call = Call {
-                endpoint,
-                protocol: asked.protocol,
-                party: asked.party.clone(),
-                grant,
-                prepared,
-                headers: asked.headers.clone(),
-                query: asked.query.clone(),
-                cache_key,
-            };
-            let refused = match forward::forward(&self.shared, &*self.access, call, &mut spent).await {
+            let call = Call { asked, endpoint, grant, prepared, cache_key };
+            let refused = match forward::forward(&self.shared, &*self.access, call, &mut course).await {
                 Err(reason @ Reason::Breaker { .. }) => reason,
                 Ok(mut answer) if others.is_some() => {
                     answer.say_model(&model);
