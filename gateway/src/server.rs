@@ -205,11 +205,14 @@ impl<A: Access> Gateway<A> {
             let model = grant.model.model.clone();
             let endpoint = asked.endpoint.clone().with_model(&model);
             let cache_key = cache::key(asked, &endpoint, fields, &grant, &prepared);
-            if let Some(kept) = cache_key.and_then(|key| self.shared.cache.find(key)) {
-                return Ok(kept);
-            }
-            let call = Call { asked, endpoint, grant, prepared, cache_key };
-            let refused = match forward::forward(&self.shared, &*self.access, call, &mut course).await {
+            let kept = cache_key.and_then(|key| self.shared.cache.find(key));
+            let answered = if let Some(kept) = kept {
+                Ok(kept)
+            } else {
+                let call = Call { asked, endpoint, grant, prepared, cache_key };
+                forward::forward(&self.shared, &*self.access, call, &mut course).await
+            };
+            let refused = match answered {
                 Err(reason @ Reason::Breaker { .. }) => reason,
                 Ok(mut answer) if others.is_some() => {
                     answer.say_model(&model);

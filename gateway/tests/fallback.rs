@@ -57,6 +57,28 @@ async fn while_a_breaker_is_open_the_next_model_that_the_order_allows_is_called(
 }
 
 #[tokio::test]
+async fn a_kept_answer_of_another_model_says_whose_it_is() {
+    let bench = Bench::start(&script()).await;
+    failing_until_open(&bench, "o").await;
+    bench.rules.change(|rules| {
+        rules.fallbacks = vec!["scripted-third".to_owned()];
+        rules.temperature = Some(0.0);
+        rules.cached = true;
+    });
+    let first = bench.post("o", CHAT, asks("scripted-first")).await;
+    assert_eq!(first.headers()["x-manyworlds-model"], "scripted-third");
+    let first = first.text().await.unwrap();
+    bench.settled("o").await;
+    let kept = bench.post("o", CHAT, asks("scripted-first")).await;
+    assert_eq!(kept.headers()["x-manyworlds-cache"], "hit");
+    assert_eq!(kept.headers()["x-manyworlds-model"], "scripted-third");
+    assert_eq!(kept.text().await.unwrap(), first);
+    let asked_for = bench.post("o", CHAT, asks("scripted-third")).await;
+    assert_eq!(asked_for.headers()["x-manyworlds-cache"], "hit", "the same answer as that of the fallback");
+    assert!(!asked_for.headers().contains_key("x-manyworlds-model"), "it was asked for");
+}
+
+#[tokio::test]
 async fn a_model_that_fails_while_its_breaker_is_closed_is_not_left_for_another() {
     let bench = Bench::start(&script()).await;
     bench.rules.change(|rules| {
