@@ -84,19 +84,13 @@ impl Picture {
 
     /// Returns whether the order is over, however it ended.
     pub fn is_finished(&self) -> bool {
-        is_finished(&self.order)
+        self.order.is_finished()
     }
 
     /// Returns whether the order did what was asked.
     pub fn has_succeeded(&self) -> bool {
         self.truth(OrderCondition::Succeeded) == Truth::True
     }
-}
-
-/// Returns whether an order is over, however it ended.
-pub fn is_finished(order: &WorkOrder) -> bool {
-    let conditions = order.status.as_ref().map(|status| status.conditions.as_slice());
-    truth(conditions.unwrap_or_default(), OrderCondition::Finished.as_str()) == Truth::True
 }
 
 /// Returns the number of a pod's attempt; 0 when the pod does not say.

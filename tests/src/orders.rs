@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use kube::Api;
 use kube::api::PostParams;
 use manyworlds_api::WorkOrder;
-use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::result::{DiffStatistics, GateOutcome, GateResult, StageReport, WorldResult};
 use serde_json::{Value, json};
 
@@ -87,14 +86,4 @@ pub fn full_score() -> StageReport {
 /// Whatever the API server says.
 pub async fn create(orders: &Api<WorkOrder>, order: &WorkOrder) -> Result<WorkOrder> {
     Ok(orders.create(&PostParams::default(), order).await?)
-}
-
-/// Returns whether an order is over.
-pub fn is_finished(order: &WorkOrder) -> bool {
-    holds(order, OrderCondition::Finished) == Truth::True
-}
-
-/// Returns whether a condition of an order holds.
-pub fn holds(order: &WorkOrder, condition: OrderCondition) -> Truth {
-    order.status.as_ref().map_or(Truth::Unknown, |status| truth(&status.conditions, condition.as_str()))
 }

@@ -74,7 +74,7 @@ pub async fn finished(namespace: &Namespace, name: &str) -> Result<WorkOrderStat
     let api: Api<WorkOrder> = namespace.api();
     eventually(&format!("{name} is finished"), LIMIT, || async {
         let order = api.get(name).await?;
-        Ok(if orders::is_finished(&order) { order.status } else { None })
+        Ok(if order.is_finished() { order.status } else { None })
     })
     .await
 }

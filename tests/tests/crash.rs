@@ -92,7 +92,7 @@ impl Stage {
         for order in &self.orders {
             let name = orders::create(&api, order).await?.name_any();
             eventually(&format!("{name} is finished"), LIMIT, || async {
-                Ok(orders::is_finished(&api.get(&name).await?).then_some(()))
+                Ok(api.get(&name).await?.is_finished().then_some(()))
             })
             .await?;
         }

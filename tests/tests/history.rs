@@ -55,8 +55,7 @@ async fn history_audit_and_retention_outlive_a_kill() -> Result {
     reads(&pool, RUNS, "gone none none").await?;
     reads(&pool, SUSPENDED, "1").await?;
     orders::create(&api, &orders::fake("kept", 3)?).await?;
-    eventually("kept is finished", LIMIT, || async { Ok(orders::is_finished(&api.get("kept").await?).then_some(())) })
-        .await?;
+    eventually("kept is finished", LIMIT, || async { Ok(api.get("kept").await?.is_finished().then_some(())) }).await?;
     operator.kill()?;
     api.delete("gone", &DeleteParams::background()).await?;
     let old =

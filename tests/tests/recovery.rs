@@ -32,7 +32,7 @@ fn restart(process: &str) -> Result {
 
 async fn count(api: &Api<WorkOrder>, finished: bool) -> Result<usize> {
     let list = api.list(&ListParams::default()).await?;
-    Ok(list.iter().filter(|order| orders::is_finished(order) == finished).count())
+    Ok(list.iter().filter(|order| order.is_finished() == finished).count())
 }
 
 async fn make_orders(api: &Api<WorkOrder>, from: usize) -> Result {

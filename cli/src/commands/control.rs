@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::{FIELD_MANAGER, Session, watch};
 use crate::arguments::Retry;
 use crate::errors::Failure;
-use crate::picture::is_finished;
 use crate::view::summary::summary_word;
 use crate::view::text::{Line, Tone};
 
@@ -70,7 +69,7 @@ impl Change {
 pub(super) async fn set(session: &mut Session, change: Change, names: &[String]) -> Result<ExitCode, Failure> {
     for name in names {
         let order = session.cluster.order(name).await?;
-        let line = if is_finished(&order) {
+        let line = if order.is_finished() {
             Line::of(Tone::Muted, format!("WorkOrder {name} has finished: {}", summary_word(&order)))
         } else if change.is_made(&order.spec) {
             Line::of(Tone::Muted, format!("WorkOrder {name} {}", change.was_done()))
@@ -89,7 +88,7 @@ pub(super) async fn set(session: &mut Session, change: Change, names: &[String])
 pub(super) async fn retry(session: &mut Session, which: &Retry) -> Result<ExitCode, Failure> {
     let name = &which.order;
     let old = session.cluster.order(name).await?;
-    if !is_finished(&old) {
+    if !old.is_finished() {
         return Err(Failure::Usage(format!(
             "WorkOrder {name} has not finished ({}); 'kubectl worlds cancel {name}' ends it",
             summary_word(&old)

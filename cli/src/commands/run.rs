@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::{FIELD_MANAGER, Session, watch};
 use crate::arguments::Run;
 use crate::errors::Failure;
-use crate::picture::is_finished;
 use crate::view::text::{Line, Tone};
 
 /// Runs the command.
@@ -51,7 +50,7 @@ async fn apply(session: &mut Session, manifest: &Value) -> Result<(String, Strin
         Some(_) => "configured",
     };
     let mut line = Line::of(Tone::Good, format!("WorkOrder {namespace}/{name} {said}"));
-    if is_finished(&applied) {
+    if applied.is_finished() {
         let hint = format!("; it has finished already, and 'kubectl worlds retry {name}' runs it again");
         line = line.and(Tone::Held, hint);
     }

@@ -25,7 +25,7 @@ pub fn summary_tone(picture: &Picture) -> Tone {
 pub fn order_tone(order: &WorkOrder) -> Tone {
     let conditions = order.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let holds = |condition: OrderCondition| truth(conditions, condition.as_str()) == Truth::True;
-    if holds(OrderCondition::Finished) {
+    if order.is_finished() {
         return if holds(OrderCondition::Succeeded) { Tone::Good } else { Tone::Bad };
     }
     let waits = [

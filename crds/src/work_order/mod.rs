@@ -140,3 +140,10 @@ pub struct WorkOrderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<TimeToLive>,
 }
+
+impl WorkOrder {
+    /// Returns whether the order is over, however it ended.
+    pub fn is_finished(&self) -> bool {
+        self.status.as_ref().is_some_and(WorkOrderStatus::is_finished)
+    }
+}

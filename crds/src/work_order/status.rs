@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Money;
+use crate::conditions::{OrderCondition, Truth, truth};
 
 /// How an order stands.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,13 @@ pub struct WorkOrderStatus {
     /// When the order was last resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_time: Option<Time>,
+}
+
+impl WorkOrderStatus {
+    /// Returns whether it is that of an order that is over, however it ended.
+    pub fn is_finished(&self) -> bool {
+        truth(&self.conditions, OrderCondition::Finished.as_str()) == Truth::True
+    }
 }
 
 /// How many Worlds are in which state.

@@ -1,8 +1,5 @@
 //! How many of everything there are, for the metrics.
 
-use manyworlds_api::WorkOrder;
-use manyworlds_api::conditions::{OrderCondition, Truth, truth};
-
 use super::Index;
 
 /// How many of what the operator watches there are.
@@ -25,7 +22,7 @@ impl Index {
     pub(crate) fn census(&self) -> Census {
         let seen = self.lock();
         let orders = || seen.orders.values().filter_map(|entry| entry.order.as_ref());
-        let finished = orders().filter(|order| is_finished(order)).count();
+        let finished = orders().filter(|order| order.is_finished()).count();
         Census {
             active: orders().count() - finished,
             finished,
@@ -34,11 +31,4 @@ impl Index {
             nodes: seen.capacity.ready_nodes(),
         }
     }
-}
-
-fn is_finished(order: &WorkOrder) -> bool {
-    order
-        .status
-        .as_ref()
-        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True)
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::Client;
 use manyworlds_api::artifacts::hexadecimal;
-use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::provider::Protocol;
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
@@ -93,11 +92,7 @@ impl WorldAccess {
 
 /// Returns whether an order may still spend.
 fn goes_on(order: &WorkOrder) -> bool {
-    let finished = order
-        .status
-        .as_ref()
-        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True);
-    order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !finished
+    order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !order.is_finished()
 }
 
 /// Returns whether the attempt of a pod is the present one and not over.

@@ -1,7 +1,7 @@
 //! Tells people: the order's status, events, metrics.
 
 use jiff::Timestamp;
-use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, truth};
+use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, Stage};
@@ -29,7 +29,7 @@ impl Reconciler {
         }
         let summary = status.summary.as_deref();
         tracing::info!(summary, said = status.message.as_deref(), "the order's status has changed");
-        if truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True {
+        if status.is_finished() {
             self.finished(&snapshot.order, status);
         }
         Ok(())
@@ -39,7 +39,7 @@ impl Reconciler {
     pub(super) async fn show(&self, key: &OrderKey, reason: Reason, message: &str) {
         let Some(order) = self.index.order(key) else { return };
         let mut status = order.status.clone().unwrap_or_default();
-        if truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True {
+        if status.is_finished() {
             return;
         }
         let now = Timestamp::now();

@@ -90,7 +90,7 @@ async fn first_line(namespace: &Namespace, name: &str, repository: &str) -> Resu
     })
     .await?;
     eventually(&format!("{name} is finished"), LIMIT, || async {
-        Ok(orders::is_finished(&api.get(name).await?).then_some(()))
+        Ok(api.get(name).await?.is_finished().then_some(()))
     })
     .await?;
     Ok(elapsed.as_secs_f64())

@@ -51,7 +51,7 @@ pub async fn finish_one(namespace: &Namespace, name: &str) -> Result<WorkOrder> 
     let name = orders::create(&api, &orders::fake(name, WORLDS)?).await?.name_any();
     eventually(&format!("{name} is finished"), LIMIT, || async {
         let order = api.get(&name).await?;
-        Ok(orders::is_finished(&order).then_some(order))
+        Ok(order.is_finished().then_some(order))
     })
     .await
 }

@@ -59,7 +59,7 @@ async fn status_and_spec_are_written_apart() -> Result {
     });
     let name = "status";
     let patched = orders_api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-    assert!(orders::is_finished(&patched));
+    assert!(patched.is_finished());
     assert_eq!(patched.spec.priority, 0, "a write to /status does not change the spec");
     assert_eq!(patched.metadata.generation, created.metadata.generation);
     let other = json!({"spec": {"priority": 7}, "status": {"winner": "gamma"}});

@@ -93,7 +93,7 @@ pub(super) fn choose(snapshot: &Snapshot, steps: &[WorldStep<'_>], size: Option<
     if snapshot.order.metadata.deletion_timestamp.is_some() {
         return Course::Leave;
     }
-    if super::is_finished(snapshot) {
+    if snapshot.order.is_finished() {
         return Course::Expire(super::expiry(snapshot));
     }
     let failed = |reason, message| Course::End(End::Failed { reason, message });

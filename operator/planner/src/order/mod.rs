@@ -275,15 +275,6 @@ fn uid(snapshot: &Snapshot) -> String {
     snapshot.order.metadata.uid.clone().unwrap_or_default()
 }
 
-/// Returns whether the order's last written status says that it is over.
-fn is_finished(snapshot: &Snapshot) -> bool {
-    snapshot
-        .order
-        .status
-        .as_ref()
-        .is_some_and(|status| truth(&status.conditions, OrderCondition::Finished.as_str()) == Truth::True)
-}
-
 /// Returns when a finished order is to be deleted.
 fn expiry(snapshot: &Snapshot) -> Option<jiff::Timestamp> {
     let ttl = snapshot.order.spec.ttl.as_ref()?;

@@ -1,7 +1,7 @@
 //! What the order's status says next, and whether that is worth a write now.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened, truth};
+use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened};
 use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, Usage, WorldCounts};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Money, WorkOrderStatus};
@@ -395,7 +395,7 @@ fn is_significant(old: &WorkOrderStatus, new: &WorkOrderStatus) -> bool {
             .map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone()))
             .collect()
     };
-    truth(&new.conditions, OrderCondition::Finished.as_str()) == Truth::True
+    new.is_finished()
         || words(&old.conditions) != words(&new.conditions)
         || old.summary != new.summary
         || old.observed_generation != new.observed_generation
