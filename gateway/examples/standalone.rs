@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::{env, fs};
 
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ use manyworlds_planner::policy::price_table::PriceTable;
 use manyworlds_telemetry::Metrics;
 use mimalloc::MiMalloc;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -61,7 +62,12 @@ struct Config {
 #[serde(deny_unknown_fields)]
 struct KeyedProvider {
     key: Option<String>,
-    spec: ProviderSpec,
+    #[serde(deserialize_with = "shared")]
+    spec: Arc<ProviderSpec>,
+}
+
+fn shared<'a, D: Deserializer<'a>>(source: D) -> Result<Arc<ProviderSpec>, D::Error> {
+    ProviderSpec::deserialize(source).map(Arc::new)
 }
 
 #[derive(Deserialize)]

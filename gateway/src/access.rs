@@ -1,6 +1,7 @@
 //! What the gateway asks others: who calls, and what they may call.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use manyworlds_api::provider::{Protocol, ProviderSpec};
 use manyworlds_ledger::{Holder, Party};
@@ -17,7 +18,7 @@ pub struct Grant {
     /// Names the Provider in the ledger, as `<namespace>/<name>`.
     pub provider_key: String,
     /// The Provider.
-    pub provider: ProviderSpec,
+    pub provider: Arc<ProviderSpec>,
     /// The Provider's key. Without it, calls are sent without a key.
     pub key: Option<SecretString>,
     /// Names the prices that calls are reckoned by.

@@ -16,7 +16,7 @@ fn grant(temperature: Option<f64>) -> Grant {
             strength: None,
         },
         provider_key: "n/p".into(),
-        provider: serde_json::from_value::<ProviderSpec>(provider).unwrap(),
+        provider: serde_json::from_value::<ProviderSpec>(provider).unwrap().into(),
         key: None,
         prices: "t".into(),
         sampling: Sampling { temperature },

@@ -100,7 +100,7 @@ impl Access for Rules {
                 strength: None,
             },
             provider_key: "team/p".into(),
-            provider: serde_json::from_value::<ProviderSpec>(provider).unwrap(),
+            provider: serde_json::from_value::<ProviderSpec>(provider).unwrap().into(),
             key: Some(SecretString::from(KEY)),
             prices: "table".into(),
             sampling: Sampling { temperature: rules.temperature },

@@ -15,7 +15,7 @@ use kube::Client;
 use manyworlds_api::work_order::BudgetExceeded;
 use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
 use manyworlds_planner::policy::holders::{MissingBudget, holders};
-use manyworlds_planner::policy::models::{ModelError, NamedProvider, PricedModel, find};
+use manyworlds_planner::policy::models::{ModelError, NamedProvider, PricedModel, find, is_named, price};
 use manyworlds_planner::policy::period::Bounds;
 use manyworlds_planner::policy::price_table::{PriceTable, PriceTableError};
 use manyworlds_telemetry::Metrics;
@@ -52,6 +52,8 @@ struct Known {
 
 struct HeldProvider {
     provider: Arc<Provider>,
+    /// What it says once more, to be handed to each call without a copy.
+    spec: Arc<ProviderSpec>,
     key: Option<(KeyState, Option<ApiKey>)>,
     traffic: Traffic,
 }
@@ -67,7 +69,7 @@ pub struct CallableModel {
     /// The model, with its prices.
     pub model: PricedModel,
     /// How its Provider is called.
-    pub provider: ProviderSpec,
+    pub provider: Arc<ProviderSpec>,
     /// With which key, where it needs one.
     pub key: Option<ApiKey>,
 }
@@ -157,33 +159,20 @@ impl Catalogue {
     /// [`LookupError`] (class: spec), with a sentence on what to do.
     pub fn model(&self, namespace: &str, wanted: &str) -> Result<CallableModel, LookupError> {
         let known = self.known();
-        let here: Vec<_> = known.providers.iter().filter(|((found, _), _)| found == namespace).collect();
-        let named: Vec<_> =
-            here.iter().map(|((_, name), held)| NamedProvider { name, spec: &held.provider.spec }).collect();
+        let named: Vec<_> = known.providers_of(namespace).map(|(named, _)| named).collect();
         let model = find(&named, &self.0.table, wanted)?;
-        let no_key = |said: String| LookupError::NoKey { provider: model.provider.clone(), said };
-        let held = known.providers.get(&(namespace.to_owned(), model.provider.clone()));
-        match held.and_then(|held| held.key.as_ref().map(|key| (held, key))) {
-            Some((held, (state, key))) => match state.problem() {
-                Some((_, said)) => Err(no_key(said)),
-                None => Ok(CallableModel { provider: held.provider.spec.clone(), key: key.clone(), model }),
-            },
-            None => Err(no_key("its key has not been read yet; try again in a moment".to_owned())),
-        }
+        callable(known.providers.get(&(namespace.to_owned(), model.provider.clone())), model)
     }
 
     /// Returns the models of a namespace among which a worker may choose: those that have a strength and can be called.
     pub fn choices(&self, namespace: &str) -> Vec<CallableModel> {
-        let strong: Vec<_> = {
-            let known = self.known();
-            let here = known.providers.iter().filter(|((found, _), _)| found == namespace);
-            here.flat_map(|((_, name), held)| {
-                let models = held.provider.spec.models.iter().filter(|model| model.strength.is_some());
-                models.map(|model| format!("{name}/{}", model.name)).collect::<Vec<_>>()
-            })
-            .collect()
-        };
-        strong.iter().filter_map(|name| self.model(namespace, name).ok()).collect()
+        self.known().strong(namespace, &self.0.table, |_, _| true).collect()
+    }
+
+    /// Returns the one of them that `<model>` or `<provider>/<model>` names.
+    pub fn choice(&self, namespace: &str, wanted: &str) -> Option<CallableModel> {
+        let means = |provider: &str, model: &str| is_named(wanted, provider, model);
+        self.known().strong(namespace, &self.0.table, means).next()
     }
 
     /// Returns the Budgets that hold an order of a namespace.
@@ -236,6 +225,39 @@ impl Catalogue {
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while it holds the lock, and what is there is whole after each line.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn providers_of(&self, namespace: &str) -> impl Iterator<Item = (NamedProvider<'_>, &HeldProvider)> {
+        let here = self.providers.iter().filter(move |((found, _), _)| found == namespace);
+        here.map(|((_, name), held)| (NamedProvider { name, spec: &held.spec }, held))
+    }
+
+    /// Returns the models of a namespace that have a strength and can be called, of those that the names of Provider and model
+    /// are wanted of.
+    fn strong(
+        &self,
+        namespace: &str,
+        table: &PriceTable,
+        is_wanted: impl Fn(&str, &str) -> bool,
+    ) -> impl Iterator<Item = CallableModel> {
+        self.providers_of(namespace)
+            .flat_map(|(named, held)| named.spec.models.iter().map(move |model| (named, held, model)))
+            .filter(move |(named, _, model)| model.strength.is_some() && is_wanted(named.name, &model.name))
+            .filter_map(|(named, held, model)| callable(Some(held), price(named, model, table).ok()?).ok())
+    }
+}
+
+/// Returns a model with all that is needed to call it, where its Provider has its key.
+fn callable(held: Option<&HeldProvider>, model: PricedModel) -> Result<CallableModel, LookupError> {
+    let no_key = |said: String| LookupError::NoKey { provider: model.provider.clone(), said };
+    match held.and_then(|held| held.key.as_ref().map(|key| (held, key))) {
+        Some((held, (state, key))) => match state.problem() {
+            Some((_, said)) => Err(no_key(said)),
+            None => Ok(CallableModel { provider: held.spec.clone(), key: key.clone(), model }),
+        },
+        None => Err(no_key("its key has not been read yet; try again in a moment".to_owned())),
     }
 }
 

@@ -135,7 +135,8 @@ impl Catalogue {
                     let kept = held.provider.spec.secret_ref == provider.spec.secret_ref;
                     (held.key.filter(|_| kept), held.traffic)
                 });
-                known.providers.insert(key, HeldProvider { provider: Arc::new(provider), key: key_state, traffic });
+                let (spec, provider) = (Arc::new(provider.spec.clone()), Arc::new(provider));
+                known.providers.insert(key, HeldProvider { provider, spec, key: key_state, traffic });
             }
             Change::Gone(key) => drop(known.providers.remove(&key)),
             Change::Listed(listed) => known.providers.retain(|key, _| listed.contains(key)),

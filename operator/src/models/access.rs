@@ -13,6 +13,7 @@ use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_ledger::Party;
 use manyworlds_planner::observation::{ObservedPod, Presence};
+use manyworlds_planner::policy::models::is_named;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -131,18 +132,14 @@ impl Access for WorldAccess {
         let (order, world) = self.order_of(party)?;
         let refused = || Reason::Model(model.to_owned());
         let wanted = world.model().ok_or_else(refused)?;
-        let means = |found: &CallableModel| {
-            let full = format!("{}/{}", found.model.provider, found.model.model);
-            model == found.model.model || model == full
-        };
         let found = if wanted == labels::AUTOMATIC_MODEL {
-            self.models.catalogue.choices(&party.namespace).into_iter().find(means).ok_or_else(refused)?
+            self.models.catalogue.choice(&party.namespace, model).ok_or_else(refused)?
         } else {
             let found = self.models.catalogue.model(&party.namespace, wanted).map_err(|error| {
                 tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
                 refused()
             })?;
-            if model != wanted && !means(&found) {
+            if model != wanted && !is_named(model, &found.model.provider, &found.model.model) {
                 return Err(refused());
             }
             found
@@ -174,7 +171,7 @@ impl Access for WorldAccess {
         };
         if wanted == labels::AUTOMATIC_MODEL {
             let choices = catalogue.choices(&party.namespace).into_iter();
-            let named = choices.map(|found| (format!("{}/{}", found.model.provider, found.model.model), found));
+            let named = choices.map(|found| (found.model.full_name(), found));
             return Ok(named.filter_map(|(name, found)| listed(name, found)).collect());
         }
         let found = catalogue.model(&party.namespace, wanted).ok();

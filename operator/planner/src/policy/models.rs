@@ -30,6 +30,26 @@ pub struct PricedModel {
     pub strength: Option<i32>,
 }
 
+impl PricedModel {
+    /// Returns its name with its Provider's, which means no other model of the namespace.
+    pub fn full_name(&self) -> String {
+        full_name(&self.provider, &self.model)
+    }
+}
+
+/// Returns whether `<model>` or `<provider>/<model>` names a model of a Provider.
+pub fn is_named(name: &str, provider: &str, model: &str) -> bool {
+    name == model || is_full_name(name, provider, model)
+}
+
+fn full_name(provider: &str, model: &str) -> String {
+    format!("{provider}/{model}")
+}
+
+fn is_full_name(name: &str, provider: &str, model: &str) -> bool {
+    name.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')) == Some(model)
+}
+
 /// Why a variant's model cannot be called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
@@ -87,21 +107,20 @@ fn list(names: &[String]) -> String {
 /// [`ModelError`] (class: spec) when no model, or more than one, is meant, or its price is not known.
 pub fn find(providers: &[NamedProvider<'_>], table: &PriceTable, wanted: &str) -> Result<PricedModel, ModelError> {
     let all = || providers.iter().flat_map(|provider| provider.spec.models.iter().map(move |model| (*provider, model)));
-    let full = |(provider, model): &(NamedProvider<'_>, &Model)| format!("{}/{}", provider.name, model.name);
-    if let Some((provider, model)) = all().find(|found| full(found) == wanted) {
+    let full = |(provider, model): (NamedProvider<'_>, &Model)| full_name(provider.name, &model.name);
+    if let Some((provider, model)) = all().find(|(provider, model)| is_full_name(wanted, provider.name, &model.name)) {
         return price(provider, model, table);
     }
     let mut found = all().filter(|(_, model)| model.name == wanted);
     match (found.next(), found.next()) {
         (Some((provider, model)), None) => price(provider, model, table),
         (None, _) => {
-            let mut known: Vec<_> = all().map(|found| full(&found)).collect();
+            let mut known: Vec<_> = all().map(full).collect();
             known.sort_unstable();
             Err(ModelError::Unknown { wanted: wanted.to_owned(), known })
         }
         (Some(_), Some(_)) => {
-            let mut choices: Vec<_> =
-                all().filter(|(_, model)| model.name == wanted).map(|found| full(&found)).collect();
+            let mut choices: Vec<_> = all().filter(|(_, model)| model.name == wanted).map(full).collect();
             choices.sort_unstable();
             Err(ModelError::Ambiguous { wanted: wanted.to_owned(), choices })
         }
@@ -174,6 +193,18 @@ mod tests {
         assert_eq!(found(&providers, "openai/gpt-5"), Ok("gpt-5 of openai".to_owned()));
         assert_eq!(found(&providers, "hub/openai/gpt-5"), Ok("openai/gpt-5 of hub".to_owned()));
         assert_eq!(found(&providers[..1], "openai/gpt-5"), Ok("openai/gpt-5 of hub".to_owned()));
+    }
+
+    #[test]
+    fn a_model_is_named_with_its_provider_or_without() {
+        let spec = spec(&json!([{"name": "openai/gpt-5", "prices": {"input": "1.00", "output": "1.00"}}]));
+        let table = PriceTable::listed().unwrap();
+        let hub = find(&[NamedProvider { name: "hub", spec: &spec }], &table, "openai/gpt-5").unwrap();
+        let full = hub.full_name();
+        assert_eq!(full, "hub/openai/gpt-5");
+        let named = |name| is_named(name, &hub.provider, &hub.model);
+        assert!(named("openai/gpt-5") && named(&full));
+        assert!(!named("gpt-5") && !named("hub/gpt-5") && !named("hubopenai/gpt-5"));
     }
 
     #[test]
