@@ -17,7 +17,7 @@ use manyworlds_planner::policy::models::is_named;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::Models;
+use super::{Models, provider_key};
 use crate::artifacts::{PodIdentity, TokenReviews};
 use crate::catalogue::CallableModel;
 use crate::index::OrderKey;
@@ -186,7 +186,7 @@ impl WorldAccess {
             Reason::Budget(error.to_string())
         })?;
         Ok(Grant {
-            provider_key: format!("{}/{}", party.namespace, found.model.provider),
+            provider_key: provider_key(&party.namespace, &found.model.provider),
             prices: fingerprint(&found.model.prices),
             key: found.key.map(|key| SecretString::from(key.reveal())),
             provider: found.provider,

@@ -7,6 +7,7 @@ mod serving;
 mod tending;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
 use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
 use manyworlds_planner::policy::budget::Allowed;
+use manyworlds_planner::policy::models::PricedModel;
 use manyworlds_planner::policy::support;
 use manyworlds_planner::{Exhausted, ModelUse};
 
@@ -54,51 +56,61 @@ impl Models {
             return Ok(ModelUse::default());
         }
         let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
-        let held = self.held(order, now);
-        let unknown = wanted.iter().find_map(|model| self.missing(namespace, model));
-        let problem = match (unknown, &held) {
-            (Some(missing), _) => Some(missing),
-            (None, Err(error)) => Some(error.to_string()),
-            (None, Ok(_)) => None,
-        };
-        let exhausted = self.exhausted(held.unwrap_or_default()).await?;
+        let (mut callable, mut problem) = (Vec::new(), None);
+        for model in wanted {
+            match self.callable(namespace, model) {
+                Ok(found) => callable.extend(found),
+                Err(said) => problem = problem.or(Some(said)),
+            }
+        }
+        let held = self.held(order, now).unwrap_or_else(|error| {
+            problem.get_or_insert_with(|| error.to_string());
+            Vec::new()
+        });
+        let exhausted = self.exhausted(held).await?;
         let uid = order.metadata.uid.as_deref().unwrap_or_default();
         let usage = self.ledger.spending_of_order(uid).await?;
         let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
-        let unavailable = self.unavailable(namespace, &wanted, now).await?;
+        let unavailable = self.unavailable(namespace, &callable, now).await?;
         Ok(ModelUse { problem, usage, exhausted, unavailable })
     }
 
-    /// Returns the first of the models that is left alone because it keeps failing.
-    async fn unavailable(
-        &self,
-        namespace: &str,
-        wanted: &[&str],
-        now: Timestamp,
-    ) -> Result<Option<String>, LedgerError> {
-        for found in wanted.iter().filter_map(|model| self.catalogue.model(namespace, model).ok()) {
-            let breakers = self.ledger.breakers(&format!("{namespace}/{}", found.model.provider)).await?;
-            let open = breakers.get(&found.model.model).is_some_and(|breaker| breaker.state(now) == BreakerState::Open);
-            if open {
-                return Ok(Some(format!(
-                    "the model {} of the Provider {} keeps failing and is left alone for a while; the Worlds wait",
-                    found.model.model, found.model.provider
-                )));
-            }
+    /// Returns the model that an order names, or why it cannot be called; `None` where the choice is left to the worker.
+    fn callable(&self, namespace: &str, model: &str) -> Result<Option<PricedModel>, String> {
+        if model != AUTOMATIC_MODEL {
+            let found = self.catalogue.model(namespace, model);
+            return found.map(|found| Some(found.model)).map_err(|error| error.to_string());
+        }
+        if self.catalogue.choices(namespace).is_empty() {
+            return Err(format!(
+                "the model {AUTOMATIC_MODEL:?} chooses among the models of this namespace that have a strength, and none that can be called has; set strength at models in spec.models of a Provider"
+            ));
         }
         Ok(None)
     }
 
-    /// Returns why a model that an order names cannot be called.
-    fn missing(&self, namespace: &str, model: &str) -> Option<String> {
-        if model != AUTOMATIC_MODEL {
-            return self.catalogue.model(namespace, model).err().map(|error| error.to_string());
+    /// Says which is the first of the models that is left alone because it keeps failing.
+    async fn unavailable(
+        &self,
+        namespace: &str,
+        models: &[PricedModel],
+        now: Timestamp,
+    ) -> Result<Option<String>, LedgerError> {
+        let mut breakers = BTreeMap::new();
+        for PricedModel { provider, model, .. } in models {
+            let known = match breakers.entry(provider) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    unknown.insert(self.ledger.breakers(&provider_key(namespace, provider)).await?)
+                }
+            };
+            if known.get(model).is_some_and(|breaker| breaker.state(now) == BreakerState::Open) {
+                return Ok(Some(format!(
+                    "the model {model} of the Provider {provider} keeps failing and is left alone for a while; the Worlds wait"
+                )));
+            }
         }
-        self.catalogue.choices(namespace).is_empty().then(|| {
-            format!(
-                "the model {AUTOMATIC_MODEL:?} chooses among the models of this namespace that have a strength, and none that can be called has; set strength at models in spec.models of a Provider"
-            )
-        })
+        Ok(None)
     }
 
     async fn exhausted(&self, all: Vec<Held>) -> Result<Option<Exhausted>, LedgerError> {
@@ -135,6 +147,11 @@ impl Models {
     fn holders(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<Holder>, HolderError> {
         Ok(self.held(order, now)?.into_iter().map(|held| held.holder).collect())
     }
+}
+
+/// Names a Provider in the ledger.
+fn provider_key(namespace: &str, provider: &str) -> String {
+    format!("{namespace}/{provider}")
 }
 
 fn own_holder(order: &WorkOrder) -> Held {

@@ -7,7 +7,7 @@ use manyworlds_api::provider::WindowUse;
 use manyworlds_ledger::LedgerError;
 use tokio::time::MissedTickBehavior;
 
-use super::Models;
+use super::{Models, provider_key};
 use crate::catalogue::{Reach, Spending, Traffic};
 use crate::index::OrderKey;
 use crate::queue::Wakes;
@@ -61,7 +61,7 @@ async fn wake_spenders(models: &Models, wakes: &Wakes, since: Timestamp) -> Resu
 
 async fn show(models: &Models, now: Timestamp) -> Result<(), LedgerError> {
     for (namespace, name) in models.catalogue.providers() {
-        let traffic = traffic(models, &format!("{namespace}/{name}"), now).await?;
+        let traffic = traffic(models, &provider_key(&namespace, &name), now).await?;
         models.catalogue.note_traffic(&namespace, &name, traffic);
     }
     for (namespace, name, holder) in models.catalogue.budgets(now) {
