@@ -15,7 +15,6 @@ pub mod evaluate;
 mod files;
 mod git;
 pub mod layout;
-mod masking;
 mod operator;
 mod order;
 pub mod prepare;

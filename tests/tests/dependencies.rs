@@ -134,6 +134,12 @@ fn telemetry_has_no_other_member() {
 }
 
 #[test]
+fn masking_has_no_other_member_and_does_nothing_but_mask() {
+    assert_eq!(members_used_by(&metadata(), "manyworlds-masking"), BTreeSet::new());
+    assert_never("manyworlds-masking", &["tokio", "tracing", "reqwest", "hyper", "sqlx"]);
+}
+
+#[test]
 fn tests_see_the_operator_only_from_outside() {
     let metadata = metadata();
     for name in ["manyworlds-tests", "manyworlds-bench"] {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::EnvironmentVariable;
+use manyworlds_masking::Filter;
 
 use super::confine::FAILED;
-use crate::masking::Secrets;
 use crate::process::{Limits, Outcome, Supervisor};
 use crate::stage::StageError;
 
@@ -63,7 +63,7 @@ impl Cell<'_> {
             time,
             output_bytes: OUTPUT_BYTES,
             disk: Some((folders, disk_bytes())),
-            secrets: Secrets::default(),
+            secrets: Filter::by_pattern(),
         };
         supervisor.run(command, &limits).map_err(|error| StageError::file(&own, &error))
     }

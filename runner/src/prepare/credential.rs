@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::GitSource;
+use manyworlds_masking::{Filter, SHORTEST};
 
 use crate::git::Git;
 use crate::layout::Layout;
-use crate::masking::Secrets;
 use crate::stage::StageError;
 use crate::text::Journal;
 
@@ -19,7 +19,7 @@ use crate::text::Journal;
 #[derive(Debug, Default)]
 pub(super) struct Credential {
     /// What must not be printed.
-    pub(super) secrets: Secrets,
+    pub(super) secrets: Filter,
     login: Option<Login>,
     ssh: Option<String>,
     authorities: Option<PathBuf>,
@@ -58,14 +58,14 @@ impl Credential {
         }
         if is_ssh {
             let key = field("ssh-privatekey").ok_or_else(|| missing_key(&reference.name, "ssh-privatekey"))?;
-            credential.secrets.add(&key);
+            credential.secrets = credential.secrets.knowing([key.as_str()], SHORTEST);
             credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref(), journal)?);
             return Ok(credential);
         }
         match (field("username"), field("password")) {
             (user, Some(password)) => {
                 let (user, password) = (user.unwrap_or_else(|| "git".to_owned()), password.trim().to_owned());
-                credential.secrets.add(&password);
+                credential.secrets = credential.secrets.knowing([password.as_str()], SHORTEST);
                 credential.login = Some(Login { user: user.trim().to_owned(), password, origin: origin(&source.url) });
             }
             // A Secret may hold nothing but the authority that the server's certificate comes from.

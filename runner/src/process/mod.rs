@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use manyworlds_masking::Filter;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::files::size_of;
 use crate::layout::Layout;
-use crate::masking::Secrets;
 use output::Output;
 pub(crate) use signals::Signals;
 
@@ -47,7 +47,7 @@ pub(crate) struct Limits {
     /// Folders whose size is watched, and the most bytes in them together.
     pub(crate) disk: Option<(Vec<PathBuf>, u64)>,
     /// What must not be seen in its output.
-    pub(crate) secrets: Secrets,
+    pub(crate) secrets: Filter,
 }
 
 /// How a program ended.

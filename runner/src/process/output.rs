@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::masking::Secrets;
+use manyworlds_masking::Filter;
+
 use crate::text::{LONGEST_LINE, clean, say};
 
 /// How long the last lines may take to arrive once everything that could print has been ended.
@@ -58,7 +59,7 @@ pub(super) struct Output {
 
 impl Output {
     /// Reads what a program prints, and shows as much of it as may be kept.
-    pub(super) fn collect(child: &mut Child, most: usize, secrets: &Secrets) -> Self {
+    pub(super) fn collect(child: &mut Child, most: usize, secrets: &Filter) -> Self {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let (sender, done) = channel();
         let streams: Vec<Box<dyn Read + Send>> = [
@@ -94,7 +95,7 @@ impl Output {
     }
 }
 
-fn read_lines(stream: Box<dyn Read + Send>, most: usize, secrets: &Secrets, kept: &Mutex<Kept>, done: &Sender<usize>) {
+fn read_lines(stream: Box<dyn Read + Send>, most: usize, secrets: &Filter, kept: &Mutex<Kept>, done: &Sender<usize>) {
     let mut reader = BufReader::new(stream);
     let mut printed = 0;
     let mut line = Vec::new();

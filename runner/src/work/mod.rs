@@ -15,11 +15,11 @@ use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
+use manyworlds_masking::{Filter, SHORTEST};
 
 use crate::files;
 use crate::git;
 use crate::layout::Layout;
-use crate::masking::Secrets;
 use crate::order::{Identity, disk_bytes, load};
 use crate::process::{Limits, Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
@@ -62,9 +62,9 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         attempt: identity.attempt,
         models: model_access(layout)?,
     };
-    let mut secrets = Secrets::by_pattern();
+    let mut secrets = Filter::by_pattern();
     if let Some(models) = &context.models {
-        secrets.add(&models.token);
+        secrets = secrets.knowing([models.token.as_str()], SHORTEST);
     }
     let limits = Limits {
         time: Duration::from(order.phase_timeout.coding),

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use manyworlds_masking::Filter;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::masking::Secrets;
 use crate::text::clean;
 
 /// How much of the output the model sees: the first and the last part.
@@ -115,7 +115,7 @@ fn shown(output: &mut File) -> std::io::Result<String> {
         let left_out = length - half * 2;
         format!("{}\n[{left_out} bytes were left out]\n{}", read(0, half)?, read(length - half, half)?)
     };
-    Ok(Secrets::by_pattern().masked(&clean(&text)))
+    Ok(Filter::by_pattern().masked(&clean(&text)))
 }
 
 #[cfg(test)]
