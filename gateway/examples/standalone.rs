@@ -8,7 +8,7 @@
 //!  "tokens": {"token-of-a-world": {"workOrder": "order", "world": "order-w1", "temperature": 0.2, "maxCost": "5.00"}}}
 //! ```
 //!
-//! It prints `{"listening": "http://127.0.0.1:<port>"}` and serves until it is ended. A token may call every model of every
+//! It prints `{"listening": "http://127.0.0.1:<port>", "metrics": "http://127.0.0.1:<port>"}` and serves until it is ended. A token may call every model of every
 //! Provider, and every Budget holds it. Everything else is as it is installed: the ledger on disk, limits, budgets, breakers and settlements.
 
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ use mimalloc::MiMalloc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 // As the operator, which the gateway is a part of.
@@ -160,6 +161,19 @@ impl Access for Listed {
     }
 }
 
+/// Gives the metrics to whoever connects, whatever they ask for.
+async fn show(listener: TcpListener, metrics: Metrics) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let text = metrics.encode().unwrap_or_default();
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", text.len());
+        let mut request = [0; 4096];
+        // Who does not ask, or does not listen, gets nothing.
+        if stream.read(&mut request).await.is_ok() {
+            let _ = stream.write_all(&[head.as_bytes(), &text].concat()).await;
+        }
+    }
+}
+
 // One thread, as the operator gives the gateway.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -171,12 +185,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ledger = Ledger::open(&url, "standalone", Timestamp::now()).await?;
     let Config { listen, providers, budgets, tokens: callers, .. } = config;
     let listed = Listed { providers, budgets, callers, prices: PriceTable::listed()? };
-    let gateway = Gateway::new(listed, ledger, Metrics::new("standalone")?, Clients::new(None)?, 0);
+    let metrics = Metrics::new("standalone")?;
+    let gateway = Gateway::new(listed, ledger, metrics.clone(), Clients::new(None)?, 0);
     let listener = TcpListener::bind(listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
+    let scraped = TcpListener::bind("127.0.0.1:0").await?;
     #[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]
     {
-        println!("{}", json!({"listening": format!("http://{}", listener.local_addr()?)}));
+        let [listening, metrics] = [listener.local_addr()?, scraped.local_addr()?].map(|at| format!("http://{at}"));
+        println!("{}", json!({"listening": listening, "metrics": metrics}));
     }
+    tokio::spawn(show(scraped, metrics));
     gateway.serve(listener, std::future::pending()).await;
     Ok(())
 }

@@ -25,6 +25,7 @@ pub mod retry;
 mod server;
 mod shared;
 mod strip;
+mod sums;
 pub mod usage;
 
 pub use answer::{Body, BoxError};

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use manyworlds_api::provider::{Prices, Protocol};
 use manyworlds_ledger::{CallId, Outcome, Settled, Settlement, Spent};
 use manyworlds_planner::policy::price::{self, Sending, Tokens};
-use manyworlds_telemetry::{CallWord, TokenWord};
 use serde_json::Value;
 
 use crate::line::Line;
@@ -20,7 +19,6 @@ const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 const TRIES: u32 = 6;
 /// The wait between two of those.
 const PAUSE: Duration = Duration::from_millis(200);
-const TRILLIONTHS: f64 = 1e12;
 
 /// Reads what an answer has used.
 pub(crate) enum Reading {
@@ -140,7 +138,6 @@ impl OpenCall {
     pub(crate) async fn release(mut self) {
         let Some(call) = self.call.take() else { return };
         self.shared.metrics.llm_running.dec();
-        self.shared.metrics.llm_calls.with_label_values(&[CallWord::Released.as_str()]).inc();
         if let Err(error) = self.shared.ledger.release(call, Timestamp::now()).await {
             tracing::error!(%error, "a reservation could not be given back");
         }
@@ -187,13 +184,7 @@ impl Drop for OpenCall {
 async fn write_down(shared: &Shared, line: &Line, call: CallId, settlement: Settlement) {
     for attempt in 1..=TRIES {
         match shared.ledger.settle(call.clone(), settlement).await {
-            Ok(Settled::Now(cost)) => {
-                #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
-                shared.metrics.llm_cost.inc_by(cost.trillionths() as f64 / TRILLIONTHS);
-                count(shared, &settlement);
-                break;
-            }
-            Ok(Settled::Before) => break,
+            Ok(Settled::Now(_) | Settled::Before) => break,
             Err(error) => {
                 tracing::error!(%error, call = %call, attempt, "a call could not be settled");
                 tokio::time::sleep(PAUSE).await;
@@ -201,24 +192,4 @@ async fn write_down(shared: &Shared, line: &Line, call: CallId, settlement: Sett
         }
     }
     line.ended();
-}
-
-fn count(shared: &Shared, settlement: &Settlement) {
-    let word = match settlement.outcome {
-        Outcome::Answered => CallWord::Answered,
-        Outcome::Outage => CallWord::Outage,
-        Outcome::Refused => CallWord::Refused,
-        Outcome::Faulty => CallWord::Faulty,
-        Outcome::Cut | Outcome::Lost => CallWord::Cut,
-    };
-    shared.metrics.llm_calls.with_label_values(&[word.as_str()]).inc();
-    let (Spent::Said { tokens, .. } | Spent::Unknown(tokens)) = settlement.spent;
-    for (kind, tokens) in [
-        (TokenWord::Input, tokens.input),
-        (TokenWord::Cached, tokens.cached),
-        (TokenWord::CacheWrite, tokens.cache_write_5m.saturating_add(tokens.cache_write_1h)),
-        (TokenWord::Output, tokens.output),
-    ] {
-        shared.metrics.llm_tokens.with_label_values(&[kind.as_str()]).inc_by(tokens);
-    }
 }

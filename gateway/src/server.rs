@@ -32,7 +32,7 @@ use crate::fields::Fields;
 use crate::forward::{self, Asked, Call, Course};
 use crate::refusal::Reason;
 use crate::shared::Shared;
-use crate::{cache, headers, request};
+use crate::{cache, headers, request, sums};
 
 /// The largest request, in bytes: pictures come in it.
 pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
@@ -77,6 +77,8 @@ impl<A: Access> Gateway<A> {
     ///
     /// - **Shape:** answers at temperature 0 are kept in at most `cache_bytes`; in 0, none is.
     pub fn new(access: A, ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize) -> Self {
+        let tally = ledger.tally();
+        metrics.read_calls_from(move || tally.now().map(|totals| sums::of(&totals)));
         let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes));
         Self { shared, access: Arc::new(access), patience: Patience::default() }
     }

@@ -55,6 +55,7 @@ async fn next(place: &Place) -> (Process, Books) {
     let books = Books::read(&place.ledger()).await;
     assert!(books.reserved.is_empty(), "what a dead process had reserved is settled before anybody calls");
     books.agree(&[BUDGET]);
+    books.agree_with(&process.metrics().await);
     (process, books)
 }
 
@@ -71,6 +72,7 @@ async fn survives(place: &Place, upstream: &Upstream, outcomes: &[&str]) {
     let answer = ask(&process.url, 0, "plain").send().await.unwrap();
     assert_eq!(answer.status(), 200, "no place in the window stays taken");
     answer.bytes().await.unwrap();
+    Books::read(&place.ledger()).await.agree_with(&process.metrics().await);
     process.kill().await;
     let (process, again) = next(place).await;
     assert_eq!((again.calls.len(), again.cost()), (books.calls.len() + 1, books.cost() + COST));

@@ -100,6 +100,33 @@ impl Books {
         assert_eq!(total(&reserved), total(&self.reserved), "what the orders and the calls under way have reserved");
     }
 
+    /// Checks that the metrics of a gateway count the same calls: by outcome, their tokens, and what they have cost.
+    pub fn agree_with(&self, metrics: &str) {
+        let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
+        for call in &self.calls {
+            *outcomes.entry(call.outcome.to_lowercase()).or_default() += 1;
+        }
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+        let mut said = BTreeMap::new();
+        let (mut tokens, mut cost) = (0.0, None);
+        for line in metrics.lines() {
+            if let Some(rest) = line.strip_prefix("manyworlds_llm_calls_total{outcome=\"") {
+                said.insert(rest.split('"').next().unwrap().to_owned(), value(line));
+            } else if line.starts_with("manyworlds_token_usage_total{") {
+                tokens += value(line);
+            } else if line.starts_with("manyworlds_llm_cost_dollars_total ") {
+                cost = Some((value(line) * 1e12).round());
+            }
+        }
+        said.retain(|_, count| *count != 0.0);
+        #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
+        let number = |number: i64| number as f64;
+        let outcomes: BTreeMap<_, _> = outcomes.into_iter().map(|(outcome, count)| (outcome, number(count))).collect();
+        assert_eq!(said, outcomes, "the metric and the calls");
+        let all = self.calls.iter().map(|call| call.tokens).sum();
+        assert_eq!((tokens, cost), (number(all), Some(number(self.cost()))), "the metrics and the calls");
+    }
+
     pub fn cost(&self) -> i64 {
         self.calls.iter().map(|call| call.cost).sum()
     }

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::support::client;
+
 /// The Budget that holds every call.
 pub const BUDGET: &str = "budget/team";
 /// How many Worlds may call: `token-<number>` is the token of the World `w<number>`.
@@ -56,16 +58,23 @@ impl Place {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(line) = lines.next_line().await.unwrap() else { panic!("the gateway ended before it listened") };
         let said: Value = serde_json::from_str(&line).unwrap();
-        Process { url: said["listening"].as_str().unwrap().to_owned(), child }
+        let text = |field: &str| said[field].as_str().unwrap().to_owned();
+        Process { url: text("listening"), metrics: text("metrics"), child }
     }
 }
 
 pub struct Process {
     pub url: String,
+    metrics: String,
     child: Child,
 }
 
 impl Process {
+    /// Returns its metrics, as Prometheus gets them.
+    pub async fn metrics(&self) -> String {
+        client().get(&self.metrics).send().await.unwrap().text().await.unwrap()
+    }
+
     /// Ends it as a node that dies ends it: nothing of it runs any more.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

@@ -178,13 +178,13 @@ impl Ledger {
         self.writer.ask(|reply| Asked::EndRuns { ids, outcome, at, reply }).await
     }
 
-    /// Removes calls, audit entries and runs that ended before a time. Sums of budgets stay.
+    /// Removes calls, audit entries and runs that ended before a time. Sums of budgets and of all calls stay.
     ///
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn expire(&self, before: Timestamp) -> Result<u64, LedgerError> {
-        self.writer.ask(|reply| Asked::Expire(before, reply)).await
+    pub async fn expire(&self, before: Timestamp, now: Timestamp) -> Result<u64, LedgerError> {
+        self.writer.ask(|reply| Asked::Expire { before, now, reply }).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `book`: the rules over what is held in memory: pure.
 //! - [`audit`]: what was decided, as rows and as lines of the log.
 //! - `writer`: the one task that writes. It takes what has been asked in the meantime into one transaction.
+//! - `totals`: what all calls came to, for metrics.
 //! - `store`: tables, rows and SQL.
 //!
 //! **Architecture invariant:** whoever gets an answer reads it after its transaction has been committed. A process that
@@ -18,6 +19,7 @@ pub mod history;
 pub mod migrations;
 mod reading;
 mod store;
+mod totals;
 mod transfer;
 mod writer;
 
@@ -29,6 +31,7 @@ use manyworlds_planner::policy::rate_window::Remaining;
 pub use call::{CallId, Claim, Held, Holder, Outcome, Party, Reservation, Reserved, Settled, Settlement, Spent};
 pub use error::LedgerError;
 pub use reading::{CallCount, KnownRun, LastCall, Spending, Touched};
+pub use totals::{Tally, Total, Totals};
 pub use transfer::{Moved, rows, transfer};
 
 use audit::{AuditEntry, AuditLog, Auditor, Stage};
@@ -41,6 +44,7 @@ pub struct Ledger {
     writer: Writer,
     readers: Arc<Database>,
     audit: AuditLog,
+    tally: Tally,
     epoch: i64,
 }
 
@@ -59,9 +63,10 @@ impl Ledger {
         let (connection, epoch) = database.begin_epoch(writer, now).await?;
         let readers = Arc::new(database);
         let (audit, notes) = audit::channel();
-        let writer = Writer::start(connection, epoch, &readers, audit.clone());
+        let tally = Tally::default();
+        let writer = Writer::start(connection, epoch, &readers, audit.clone(), tally.clone());
         tokio::spawn(Auditor::new(notes, writer.downgrade(), epoch).run());
-        let ledger = Self { writer, readers, audit, epoch };
+        let ledger = Self { writer, readers, audit, tally, epoch };
         let left = ledger.recover(now).await?;
         if left > 0 {
             tracing::warn!(calls = left, "settled the calls of processes that died at their upper bound");
@@ -72,6 +77,13 @@ impl Ledger {
     /// Returns the epoch of this process, which its rows carry.
     pub fn epoch(&self) -> i64 {
         self.epoch
+    }
+
+    /// Returns what all calls came to, those of earlier processes and those whose rows were removed included.
+    ///
+    /// - **Guarantees:** costs no query; never becomes smaller. Of other processes on the same PostgreSQL it is ten seconds old.
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Asks for a call: the rate window, the breaker and every holder, in one transaction.

@@ -22,6 +22,7 @@ use crate::history::Record;
 use crate::store::statement::{Existing, Row};
 use crate::store::tables::Table;
 use crate::store::{Backend, Database, WritingConnection};
+use crate::totals::Tally;
 use batch::Batches;
 use checkpoints::Checkpoints;
 
@@ -55,7 +56,11 @@ pub(crate) enum Asked {
         at: Timestamp,
         reply: Reply<()>,
     },
-    Expire(Timestamp, Reply<u64>),
+    Expire {
+        before: Timestamp,
+        now: Timestamp,
+        reply: Reply<u64>,
+    },
     Close(Reply<()>),
 }
 
@@ -65,9 +70,15 @@ pub(crate) struct Writer(mpsc::Sender<Asked>);
 
 impl Writer {
     /// Starts the task.
-    pub(crate) fn start(connection: WritingConnection, epoch: i64, database: &Arc<Database>, audit: AuditLog) -> Self {
+    pub(crate) fn start(
+        connection: WritingConnection,
+        epoch: i64,
+        database: &Arc<Database>,
+        audit: AuditLog,
+        tally: Tally,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let batches = Batches::new(connection, epoch, audit);
+        let batches = Batches::new(connection, epoch, audit, tally);
         tokio::spawn(run(batches, receiver, Checkpoints::new(database)));
         Self(sender)
     }

@@ -10,6 +10,8 @@ mod accounting;
 #[path = "stores/keeping.rs"]
 mod keeping;
 mod support;
+#[path = "stores/totals.rs"]
+mod totals;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -42,6 +44,9 @@ checks![
     keeping::what_an_order_has_spent_can_be_read,
     keeping::any_text_and_any_amount_is_kept,
     keeping::failures_are_in_the_audit_log,
+    totals::totals_are_the_same_in_the_next_life_and_stay_when_rows_go,
+    totals::a_call_whose_process_died_is_in_the_totals_once,
+    totals::totals_of_one_are_seen_by_another,
 ];
 
 async fn run(url: impl Fn(usize) -> String) {

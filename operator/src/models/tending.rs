@@ -17,7 +17,7 @@ const ORDERS: Duration = Duration::from_secs(1);
 /// How many of those looks make one at Providers and Budgets.
 const PROVIDERS_EVERY: u32 = 10;
 /// How many of those looks make one at what is too old.
-const EXPIRY_EVERY: u32 = 3600;
+const EXPIRY_EVERY: u32 = 600;
 
 /// Looks from time to time, for ever.
 pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration) {
@@ -39,7 +39,7 @@ pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration
             tracing::warn!(%error, "what Providers and Budgets have used could not be read");
         }
         if number % EXPIRY_EVERY == 0 {
-            match models.ledger.expire(now - retention).await {
+            match models.ledger.expire(now - retention, now).await {
                 Ok(0) => {}
                 Ok(rows) => tracing::info!(rows, "removed what is older than the ledger's retention"),
                 Err(error) => tracing::warn!(%error, "old rows could not be removed"),

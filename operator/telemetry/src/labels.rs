@@ -124,8 +124,8 @@ labels! {
         Faulty = "faulty",
         /// The client went away, or the answer was cut.
         Cut = "cut",
-        /// It never went out.
-        Released = "released",
+        /// The process that made it died.
+        Lost = "lost",
     }
 }
 labels! {

@@ -3,6 +3,7 @@
 //! **Architecture invariant:** a label value is a word of a closed set, never the name of an object or the text of an
 //! error, so that the number of series is known before anything runs.
 
+mod calls;
 mod labels;
 mod logs;
 mod metrics;
@@ -10,6 +11,7 @@ mod metrics;
 pub use logs::{LogError, LogFormat, start_logs};
 pub use prometheus::IntGauge;
 
+pub use calls::CallSums;
 pub use labels::{
     ApiVerb, ApiWord, BreakerWord, BudgetWord, CacheWord, CallWord, ErrorClass, OrderOutcome, RefusalWord, TokenWord,
     WorldOutcome, Written,

@@ -5,6 +5,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::calls::{CallCounters, CallSums};
+
 /// Content type of the text that [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
@@ -50,9 +52,9 @@ metric_list! {
     EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were not written because too many were waiting.";
     QUEUE = "manyworlds_reconciles_running", [], "Reconciliations under way.";
     POD_START_SECONDS = "manyworlds_pods_created_duration_seconds", [], "Time from seeing a WorkOrder to its first pods created.";
-    LLM_CALLS = "manyworlds_llm_calls_total", ["outcome"], "Calls to models, by outcome; attempts are counted apart.";
-    LLM_TOKENS = "manyworlds_token_usage_total", ["kind"], "Tokens of calls to models, each in one kind; reasoning is a part of output.";
-    LLM_COST = "manyworlds_llm_cost_dollars_total", [], "What calls to models have cost, in dollars.";
+    LLM_CALLS = "manyworlds_llm_calls_total", ["outcome"], "Calls to models, by outcome, as the ledger has them; attempts are counted apart.";
+    LLM_TOKENS = "manyworlds_token_usage_total", ["kind"], "Tokens of these calls, each in one kind; reasoning is a part of output.";
+    LLM_COST = "manyworlds_llm_cost_dollars_total", [], "What these calls have cost, in dollars.";
     LLM_WAITING = "manyworlds_llm_calls_waiting", [], "Calls to models that wait for their turn.";
     LLM_RUNNING = "manyworlds_llm_calls_running", [], "Calls to models that are under way.";
     LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited for its turn.";
@@ -98,9 +100,7 @@ pub struct Metrics {
     pub events_dropped: IntCounter,
     pub reconciles_running: IntGauge,
     pub pods_created_seconds: Histogram,
-    pub llm_calls: IntCounterVec,
-    pub llm_tokens: IntCounterVec,
-    pub llm_cost: Counter,
+    llm_calls: CallCounters,
     pub llm_waiting: IntGauge,
     pub llm_running: IntGauge,
     pub llm_wait_seconds: Histogram,
@@ -145,9 +145,7 @@ impl Metrics {
             events_dropped: counter(&registry, EVENTS_DROPPED)?,
             reconciles_running: gauge(&registry, QUEUE)?,
             pods_created_seconds: histogram(&registry, POD_START_SECONDS, SHORT_SECONDS)?,
-            llm_calls: counters(&registry, LLM_CALLS)?,
-            llm_tokens: counters(&registry, LLM_TOKENS)?,
-            llm_cost: money(&registry, LLM_COST)?,
+            llm_calls: calls(&registry)?,
             llm_waiting: gauge(&registry, LLM_WAITING)?,
             llm_running: gauge(&registry, LLM_RUNNING)?,
             llm_wait_seconds: histogram(&registry, LLM_WAIT_SECONDS, WAIT_SECONDS)?,
@@ -160,6 +158,14 @@ impl Metrics {
             budgets: gauges(&registry, BUDGETS)?,
             registry,
         })
+    }
+
+    /// Says where the sums over calls to models are. They are asked for when the metrics are written; before this was said,
+    /// and while they are not known, there is no such metric.
+    ///
+    /// - **Shape:** the first source stays.
+    pub fn read_calls_from(&self, source: impl Fn() -> Option<CallSums> + Send + Sync + 'static) {
+        self.llm_calls.read_from(source);
     }
 
     /// Writes all metrics as text for Prometheus.
@@ -189,8 +195,10 @@ fn counter(registry: &Registry, description: Description) -> Result<IntCounter, 
     Ok(metric)
 }
 
-fn money(registry: &Registry, description: Description) -> Result<Counter, MetricsError> {
-    let metric = Counter::new(description.name, description.help)?;
+fn calls(registry: &Registry) -> Result<CallCounters, MetricsError> {
+    let labelled = |Description { name, help, labels }| IntCounterVec::new(Opts::new(name, help), labels);
+    let cost = Counter::new(LLM_COST.name, LLM_COST.help)?;
+    let metric = CallCounters::new(labelled(LLM_CALLS)?, labelled(LLM_TOKENS)?, cost);
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -250,7 +258,9 @@ mod tests {
 
     #[test]
     fn every_plain_metric_is_written() {
-        let text = String::from_utf8(Metrics::new("1.2.3").unwrap().encode().unwrap()).unwrap();
+        let metrics = Metrics::new("1.2.3").unwrap();
+        metrics.read_calls_from(|| Some(CallSums::default()));
+        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
         for description in LIST.iter().filter(|description| description.labels.is_empty()) {
             assert!(text.contains(description.name), "{}", description.name);
         }

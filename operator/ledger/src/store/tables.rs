@@ -159,6 +159,22 @@ pub(crate) const LLM_CALLS: Table = Table {
     ],
     sums: &["cost", "input_tokens", "cached_tokens", "output_tokens"],
 };
+pub(crate) const CALL_TOTALS: Table = Table {
+    name: "call_totals",
+    key: &["outcome"],
+    columns: &[
+        Text("outcome"),
+        Number("epoch"),
+        Number("until"),
+        Number("calls"),
+        Number("cost"),
+        Number("input_tokens"),
+        Number("cached_tokens"),
+        Number("cache_write_tokens"),
+        Number("output_tokens"),
+    ],
+    sums: &["calls", "cost", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens"],
+};
 pub(crate) const RESERVATIONS: Table = Table {
     name: "reservations",
     key: &["id"],
@@ -228,7 +244,7 @@ pub(crate) const AUDIT: Table = Table {
 };
 
 /// All of them.
-pub(crate) const ALL: [&Table; 12] = [
+pub(crate) const ALL: [&Table; 13] = [
     &EPOCHS,
     &EXECUTION_RUNS,
     &TASK_EXECUTIONS,
@@ -236,6 +252,7 @@ pub(crate) const ALL: [&Table; 12] = [
     &CHECKPOINTS,
     &WORKTREES,
     &LLM_CALLS,
+    &CALL_TOTALS,
     &RESERVATIONS,
     &BUDGETS,
     &RATE_WINDOWS,

@@ -16,6 +16,7 @@ use crate::store::tables::{
     BREAKER, BUDGETS, EXECUTION_RUNS, RATE_WINDOWS, RESERVATIONS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS,
 };
 use crate::store::{Backend, WritingConnection, account_of_row, held_of_row, parse_state};
+use crate::totals::{self, Tally};
 
 /// More than this is not kept in memory from one transaction to the next.
 const KEPT: usize = 20_000;
@@ -27,6 +28,7 @@ pub(super) struct Batches {
     book: Book,
     whole: WholeTransaction,
     audit: AuditLog,
+    tally: Tally,
 }
 
 /// An answer that is given when the transaction has been committed.
@@ -47,8 +49,8 @@ struct Touched {
 }
 
 impl Batches {
-    pub(super) fn new(connection: WritingConnection, epoch: i64, audit: AuditLog) -> Self {
-        Self { connection, epoch, book: Book::default(), whole: WholeTransaction::new(), audit }
+    pub(super) fn new(connection: WritingConnection, epoch: i64, audit: AuditLog, tally: Tally) -> Self {
+        Self { connection, epoch, book: Book::default(), whole: WholeTransaction::new(), audit, tally }
     }
 
     /// Answers all, in one transaction if that can be, else each in its own.
@@ -80,7 +82,7 @@ impl Batches {
     }
 
     async fn attempt(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
-        let Self { connection, epoch, book, whole, audit } = self;
+        let Self { connection, epoch, book, whole, audit, tally } = self;
         let backend = connection.backend;
         if backend == Backend::Postgres || book.accounts.len() + book.held.len() > KEPT {
             *book = Book::default();
@@ -91,15 +93,25 @@ impl Batches {
         } else {
             in_steps(connection, backend, *epoch, book, asked).await
         };
-        let answers = answers.map(|(answers, changes)| {
-            changes.settled.values().filter_map(failure).for_each(|entry| audit.note(Stage::Call, entry));
-            answers
-        });
-        if answers.is_err() {
-            // What is in memory may not be what is in the store.
-            *book = Book::default();
+        let (answers, changes) = match answers {
+            Ok(answered) => answered,
+            Err(error) => {
+                // What is in memory may not be what is in the store.
+                *book = Book::default();
+                return Err(error);
+            }
+        };
+        changes.settled.values().filter_map(failure).for_each(|entry| audit.note(Stage::Call, entry));
+        // Whoever recovers what others left looks at what they have counted, too.
+        if asked.iter().any(|asked| matches!(asked, Asked::Recover(..))) {
+            match totals::read(connection).await {
+                Ok(totals) => tally.begin(totals),
+                Err(error) => tracing::warn!(%error, "what calls came to could not be read; metrics do not show it"),
+            }
+        } else {
+            tally.count(changes.settled.values());
         }
-        answers
+        Ok(answers)
     }
 }
 
@@ -168,7 +180,9 @@ async fn answer_all(
                 end_runs(connection, ids, outcome, *at).await?;
                 Answer::Done
             }
-            Asked::Expire(before, _) => Answer::Count(expire(connection, *before).await?),
+            Asked::Expire { before, now, reply: _ } => {
+                Answer::Count(totals::expire(connection, epoch, *before, *now).await?)
+            }
             Asked::Close(_) => Answer::Done,
         });
     }
@@ -192,7 +206,7 @@ impl Asked {
                 Answer::Settled(settled) => Some(settled),
                 _ => None,
             }),
-            Self::Recover(_, reply) | Self::Expire(_, reply) => give(reply, answer, |answer| match answer {
+            Self::Recover(_, reply) | Self::Expire { reply, .. } => give(reply, answer, |answer| match answer {
                 Answer::Count(count) => Some(count),
                 _ => None,
             }),
@@ -261,7 +275,7 @@ impl Touched {
             }
             Asked::Settle(call, ..) | Asked::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
             Asked::Said { provider, .. } => drop(self.providers.insert(provider.clone())),
-            Asked::Recover(..) | Asked::Put(..) | Asked::EndRuns { .. } | Asked::Expire(..) | Asked::Close(_) => {}
+            Asked::Recover(..) | Asked::Put(..) | Asked::EndRuns { .. } | Asked::Expire { .. } | Asked::Close(_) => {}
         }
     }
 
@@ -376,16 +390,4 @@ async fn end_runs(
         }
     }
     Ok(())
-}
-
-async fn expire(connection: &mut AnyConnection, before: Timestamp) -> Result<u64, LedgerError> {
-    let mut removed = 0;
-    for sql in [
-        "DELETE FROM llm_calls WHERE settled_at < $1",
-        "DELETE FROM audit WHERE at < $1",
-        "DELETE FROM execution_runs WHERE finished_at < $1",
-    ] {
-        removed += sqlx::query(sql).bind(before.as_millisecond()).execute(&mut *connection).await?.rows_affected();
-    }
-    Ok(removed)
 }

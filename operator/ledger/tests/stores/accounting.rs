@@ -170,7 +170,7 @@ async fn join<T>(futures: Vec<impl Future<Output = Result<T, manyworlds_ledger::
 }
 
 /// Lets the process that holds a ledger die. PostgreSQL would take it for dead after a minute of silence.
-async fn end_epochs(url: &str, ledger: manyworlds_ledger::Ledger) {
+pub async fn end_epochs(url: &str, ledger: manyworlds_ledger::Ledger) {
     let epoch = ledger.epoch();
     drop(ledger);
     if url.starts_with("postgres") {

@@ -134,7 +134,7 @@ pub async fn history_is_kept_with_its_references_and_expires(url: String) {
     assert_eq!(finished(ledger.runs().await.unwrap()), of(&["new", "old"]), "of three");
     ledger.end_runs(vec!["open".into(), "new".into()], "Deleted", now).await.unwrap();
     assert_eq!(finished(ledger.runs().await.unwrap()), of(&["new", "old", "open"]));
-    let removed = ledger.expire(now - SignedDuration::from_hours(24 * 30)).await.unwrap();
+    let removed = ledger.expire(now - SignedDuration::from_hours(24 * 30), now).await.unwrap();
     assert_eq!(removed, 2, "one run, with what belongs to it, and one line of the audit log");
     // A checkpoint of a World that has gone has nothing to refer to.
     let orphan = Record::Checkpoint(Checkpoint {
