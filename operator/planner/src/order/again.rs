@@ -32,7 +32,7 @@ pub(super) fn run_again(snapshot: &Snapshot, steps: &mut [WorldStep<'_>]) -> Opt
     let number = if steps.iter().all(ended) {
         match fallback::next(chain, standing) {
             Next::RunAgain(number) => number,
-            // A fallback was begun for some of the Worlds only.
+            // A World was deleted and opened anew while others ran by a fallback, and has ended after them.
             Next::End if standing.eligible < standing.min => standing.reached,
             Next::End => return None,
         }

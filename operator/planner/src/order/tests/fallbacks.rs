@@ -115,6 +115,25 @@ fn worlds_that_a_crash_left_behind_follow() {
 }
 
 #[test]
+fn a_world_that_was_deleted_meanwhile_and_ends_last_follows_too() {
+    let mut model = started(asking(1, vec![switch("strong")]), 2);
+    model.scores("fix-alpha-1", 10, 1);
+    model.scores("fix-beta-1", 10, 1);
+    model.settle();
+    assert_eq!(pods(&model)[2..], ["fix-alpha-2", "fix-beta-2"]);
+    // Somebody deletes a World, its pods go with it, and it is opened anew as its variant has it.
+    model.worlds.remove("fix-beta");
+    model.pods.retain(|name, _| !name.starts_with("fix-beta"));
+    model.settle();
+    model.scores("fix-alpha-2", 10, 1);
+    model.settle();
+    model.scores("fix-beta-1", 10, 1);
+    model.settle();
+    assert_eq!(runs_with(&model, "fix-beta").0.as_deref(), Some("strong"));
+    assert_eq!(pods(&model)[4..], ["fix-beta-1", "fix-beta-2"]);
+}
+
+#[test]
 fn nothing_runs_again_without_money_or_time() {
     let mut model = started(asking(1, vec![switch("strong")]), 2);
     model.scores("fix-alpha-1", 10, 1);
