@@ -112,8 +112,10 @@ pub fn of_provider(
 
 /// Returns how much of its limits a Provider has used, in percent of the one of which the most was used.
 pub fn percent_used(window: &WindowUse, limits: &Limits) -> i64 {
-    let up = |used: i64, limit: i64| used.max(0).saturating_mul(100).saturating_add(limit - 1) / limit;
-    let percent = |used, limit: i64| up(used, limit.max(1));
+    let percent = |used: i64, limit: i64| {
+        let limit = limit.max(1);
+        used.max(0).saturating_mul(100).saturating_add(limit - 1) / limit
+    };
     percent(window.requests, limits.requests_per_minute).max(percent(window.tokens, limits.tokens_per_minute)).min(100)
 }
 

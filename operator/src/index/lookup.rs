@@ -5,7 +5,7 @@ use std::sync::Arc;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::ObservedPod;
 
-use super::{Index, OrderKey};
+use super::{Entry, Index, OrderKey};
 
 impl Index {
     /// Returns the pod with a name, and its order, for a World that shows its token.
@@ -21,12 +21,7 @@ impl Index {
         namespace: &str,
         name: &str,
     ) -> Option<(OrderKey, Arc<WorkOrder>, Arc<ObservedPod>)> {
-        let seen = self.lock();
-        let namespace: Arc<str> = namespace.into();
-        // The name is that of the order, a dash, and more that may have dashes.
-        name.match_indices('-').find_map(|(end, _)| {
-            let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
-            let entry = seen.orders.get(&key)?;
+        self.of_name(namespace, name, |key, entry| {
             let (order, pod) = (entry.order.clone()?, entry.pods.get(name)?.clone());
             Some((key, order, pod))
         })
@@ -34,12 +29,19 @@ impl Index {
 
     /// Returns the World with a name.
     pub(crate) fn world(&self, namespace: &str, name: &str) -> Option<Arc<World>> {
+        self.of_name(namespace, name, |_, entry| entry.worlds.get(name).cloned())
+    }
+
+    /// Returns the first that is found among the orders that a World or a pod of a name may belong to.
+    ///
+    /// Its name is that of the order, a dash, and more; and both may have dashes of their own.
+    fn of_name<T>(&self, namespace: &str, name: &str, find: impl Fn(OrderKey, &Entry) -> Option<T>) -> Option<T> {
         let seen = self.lock();
         let namespace: Arc<str> = namespace.into();
-        // The name is that of the order, a dash and that of the variant, and both of them may have dashes too.
         name.match_indices('-').find_map(|(end, _)| {
             let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
-            seen.orders.get(&key)?.worlds.get(name).cloned()
+            let entry = seen.orders.get(&key)?;
+            find(key, entry)
         })
     }
 

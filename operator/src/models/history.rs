@@ -133,9 +133,13 @@ impl Historian {
         let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
         if is_kept && !self.done.contains(uid) {
             let mut all = rows(&Course { order, worlds, pods });
-            let known: Known = all.iter().map(|row| (hash(name(row)), hash(row))).collect();
+            let mut known = Known::with_capacity(all.len());
             let before = self.written.get(uid);
-            all.retain(|row| before.and_then(|before| before.get(&hash(name(row)))) != Some(&hash(row)));
+            all.retain(|row| {
+                let (name, content) = (hash(name(row)), hash(row));
+                known.insert(name, content);
+                before.and_then(|before| before.get(&name)) != Some(&content)
+            });
             if !all.is_empty() {
                 self.ledger.record(&all).await?;
                 wrote = Wrote::Rows;

@@ -285,8 +285,7 @@ impl Context<'_> {
         removed_at: Option<Timestamp>,
     ) -> Worktree {
         let variant = &self.world.spec.variant.name;
-        let base = |commit: &Option<String>| commit.clone();
-        let known = self.world.status.as_ref().and_then(|status| base(&status.base_commit));
+        let known = self.world.status.as_ref().and_then(|status| status.base_commit.clone());
         Worktree {
             id: format!("{execution}/tree"),
             world_execution: execution.to_owned(),
@@ -295,7 +294,7 @@ impl Context<'_> {
                 (Some(recorded), _) => recorded.node.clone(),
                 (None, pod) => pod.and_then(|pod| pod.node.as_deref().map(str::to_owned)),
             },
-            base_commit: known.or_else(|| self.order.status.as_ref().and_then(|status| base(&status.base_commit))),
+            base_commit: known.or_else(|| self.order.status.as_ref().and_then(|status| status.base_commit.clone())),
             made_at,
             removed_at,
         }

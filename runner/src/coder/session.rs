@@ -76,7 +76,7 @@ fn connect(settings: &Settings) -> Result<(Gateway, String), CallError> {
     if settings.model != labels::AUTOMATIC_MODEL {
         return Ok((Gateway::connect(url, token_file)?, settings.model.clone()));
     }
-    let files = tools::files(&settings.worktree).unwrap_or_default();
+    let files = tools::files(&settings.worktree, None).unwrap_or_default();
     let size = Size {
         task_bytes: settings.task.len(),
         files: files.len(),

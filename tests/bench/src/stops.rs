@@ -73,12 +73,12 @@ pub async fn measure(bench: &Bench, report: &mut Report) -> Result {
     let upstream = Upstream::start(Script::read(&script.to_string())?).await?;
     let namespace = bench.namespace().await?;
     let operator = bench.operator().await?;
-    let trials: Vec<_> = STOPS.iter().flat_map(|stop| (0..TRIALS).map(|number| (*stop, number))).collect();
+    let trials: Vec<_> = STOPS.iter().flat_map(|stop| [*stop; TRIALS]).collect();
     for provider in 0..trials.len().div_ceil(MODELS) {
         resources::apply(&bench.cluster.client, &provider_of(&namespace, &upstream, provider)).await?;
     }
     let world = World { namespace: &namespace, upstream: &upstream, gateway: operator.gateway().to_owned() };
-    let numbered = trials.iter().enumerate().map(|(number, (stop, _))| world.trial(number, *stop));
+    let numbered = trials.iter().enumerate().map(|(number, stop)| world.trial(number, *stop));
     let outcomes: Vec<Result<Outcome>> = futures::stream::iter(numbered).buffer_unordered(AT_ONCE).collect().await;
     let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let after: u64 = outcomes.iter().map(|outcome| outcome.after).sum();

@@ -21,7 +21,7 @@ const LARGEST: u64 = 2 * 1024 * 1024;
 const LONGEST_LINE: usize = 400;
 
 pub(super) fn list(worktree: &Path, folder: Option<&str>) -> Result<String, String> {
-    let files = known(worktree, folder)?;
+    let files = files(worktree, folder)?;
     let mut text = files.iter().take(LISTED).cloned().collect::<Vec<_>>().join("\n");
     if files.len() > LISTED {
         let _ = write!(text, "\n... and {} more; name a folder", files.len() - LISTED);
@@ -32,7 +32,7 @@ pub(super) fn list(worktree: &Path, folder: Option<&str>) -> Result<String, Stri
 pub(super) fn search(worktree: &Path, pattern: &str, folder: Option<&str>) -> Result<String, String> {
     let pattern = Regex::new(pattern).map_err(|error| format!("the pattern is no regular expression: {error}"))?;
     let mut found = Vec::new();
-    for path in known(worktree, folder)? {
+    for path in files(worktree, folder)? {
         let Ok(text) = content(worktree, &path) else { continue };
         for (number, line) in text.lines().enumerate().filter(|(_, line)| pattern.is_match(line)) {
             if found.len() >= FOUND {
@@ -95,17 +95,12 @@ fn content(worktree: &Path, path: &str) -> Result<String, String> {
     fs::read_to_string(&place).map_err(|_| format!("{path} is no text"))
 }
 
-/// Returns the files of a worktree that git knows or would add.
+/// Returns the files of a worktree, or of a folder in it, that git knows or would add.
 ///
 /// # Errors
 ///
 /// What git says.
-pub(in crate::coder) fn files(worktree: &Path) -> Result<Vec<String>, String> {
-    known(worktree, None)
-}
-
-/// Returns the files that git knows or would add.
-fn known(worktree: &Path, folder: Option<&str>) -> Result<Vec<String>, String> {
+pub(in crate::coder) fn files(worktree: &Path, folder: Option<&str>) -> Result<Vec<String>, String> {
     let below = folder.unwrap_or(".");
     if below != "." {
         inside(worktree, below)?;
