@@ -174,8 +174,12 @@ fn own_holder(order: &WorkOrder) -> Held {
     }
 }
 
+/// Returns a number as the resources hold it.
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 fn shown(spending: Spending) -> Usage {
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     Usage {
         cost: spending.cost,
         input_tokens: count(spending.input_tokens),

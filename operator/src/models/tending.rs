@@ -7,7 +7,7 @@ use manyworlds_api::provider::WindowUse;
 use manyworlds_ledger::LedgerError;
 use tokio::time::MissedTickBehavior;
 
-use super::{Models, provider_key};
+use super::{Models, count, provider_key};
 use crate::catalogue::{Reach, Spending, Traffic};
 use crate::index::OrderKey;
 use crate::queue::Wakes;
@@ -78,7 +78,6 @@ async fn traffic(models: &Models, provider: &str, now: Timestamp) -> Result<Traf
     let breakers = models.ledger.breakers(provider).await?;
     let (requests, tokens) = models.ledger.rate_window(provider).await?.used(now);
     let last = models.ledger.last_call(provider).await?;
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let reach = last.map(|last| match last.outcome.as_str() {
         "Outage" if last.status == 0 => Reach::Failed("the last call had no answer".to_owned()),
         "Outage" => Reach::Failed(format!("the last call was answered with {}", last.status)),

@@ -71,23 +71,8 @@ fn party_values(party: &Party) -> [Value; 6] {
     ]
 }
 
-pub(crate) fn reservation_row(call: &CallId, held: &Held) -> Result<Row, LedgerError> {
-    let mut row = vec![call.as_str().into(), held.epoch.into()];
-    row.extend(party_values(&held.party));
-    row.extend([
-        held.provider.as_str().into(),
-        held.model.as_str().into(),
-        held.prices.as_str().into(),
-        held.at.as_millisecond().into(),
-        money(held.most.cost)?.into(),
-        count(held.most.tokens)?.into(),
-        state(&held.claim)?,
-    ]);
-    Ok(row)
-}
-
-pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Result<Row, LedgerError> {
-    let SettledCall { held, settlement, tokens, cost } = settled;
+/// Returns what the rows of a call begin with, under way or ended.
+fn call_values(call: &CallId, held: &Held, epoch: i64) -> Row {
     let mut row = vec![call.as_str().into(), epoch.into()];
     row.extend(party_values(&held.party));
     row.extend([
@@ -95,6 +80,20 @@ pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Resu
         held.model.as_str().into(),
         held.prices.as_str().into(),
         held.at.as_millisecond().into(),
+    ]);
+    row
+}
+
+pub(crate) fn reservation_row(call: &CallId, held: &Held) -> Result<Row, LedgerError> {
+    let mut row = call_values(call, held, held.epoch);
+    row.extend([money(held.most.cost)?.into(), count(held.most.tokens)?.into(), state(&held.claim)?]);
+    Ok(row)
+}
+
+pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Result<Row, LedgerError> {
+    let SettledCall { held, settlement, tokens, cost } = settled;
+    let mut row = call_values(call, held, epoch);
+    row.extend([
         settlement.at.as_millisecond().into(),
         settlement.outcome.name().into(),
         i64::from(settlement.status).into(),

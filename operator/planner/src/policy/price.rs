@@ -82,17 +82,10 @@ struct Rates {
 
 impl Rates {
     fn of_base(prices: &Prices) -> Self {
-        let Prices { input, output, cached, cache_write_5m, cache_write_1h, reasoning, batch_percent: _, tiers: _ } =
+        let &Prices { input, output, cached, cache_write_5m, cache_write_1h, reasoning, batch_percent: _, tiers: _ } =
             prices;
-        let five_minutes = cache_write_5m.unwrap_or(*input);
-        Self {
-            input: *input,
-            cached: cached.unwrap_or(*input),
-            cache_write_5m: five_minutes,
-            cache_write_1h: cache_write_1h.unwrap_or(five_minutes),
-            output: *output,
-            reasoning: reasoning.unwrap_or(*output),
-        }
+        // Like those of a tier that begins at nothing.
+        Self::of_tier(&PriceTier { above: 0, input, output, cached, cache_write_5m, cache_write_1h, reasoning })
     }
 
     fn of_tier(tier: &PriceTier) -> Self {
