@@ -22,6 +22,7 @@ use crate::answer::{Answer, Body, BoxError};
 use crate::cache::{CacheKey, Recording};
 use crate::endpoint::Endpoint;
 use crate::open::{Ending, Known, OpenCall, Reading};
+use crate::outgoing::Outgoing;
 use crate::refusal::Reason;
 use crate::request::Prepared;
 use crate::retry::{self, Failure};
@@ -162,7 +163,12 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
     let timeouts = &call.grant.provider.timeouts;
     let left = Duration::try_from(sent.total.duration_since(Timestamp::now())).unwrap_or_default();
     let first_byte = Duration::from(timeouts.first_byte).min(left);
-    let request = sent.client.post(sent.url).headers(sent.headers).body(call.prepared.body.clone()).send();
+    let request = sent
+        .client
+        .post(sent.url)
+        .headers(sent.headers)
+        .body(Outgoing::of(call.prepared.body.clone(), open.sent()))
+        .send();
     let response = match tokio::time::timeout(first_byte, request).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -208,8 +214,9 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
     if failure.may_be_tried_again() { Attempt::Again(failed) } else { Attempt::Final(failed) }
 }
 
+/// Upstream may be at work on a call that went out: it then counts at its upper bound, and so does each that is made after it.
 async fn no_answer(open: OpenCall) -> Attempt {
-    let _ = open.settle(Ending::Failed(Outcome::Outage)).await;
+    let _ = open.settle(Ending::Silent).await;
     Attempt::Again(Failed { failure: Failure::Outage, said: None, wished: None })
 }
 

@@ -19,6 +19,7 @@ pub mod headers;
 mod limits;
 mod line;
 mod open;
+mod outgoing;
 pub mod refusal;
 mod request;
 pub mod retry;

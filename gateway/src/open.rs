@@ -1,6 +1,7 @@
 //! A call that went out and has to be settled, whatever happens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -41,15 +42,17 @@ impl Reading {
         }
     }
 
-    fn used(self) -> Used {
-        match self {
-            Self::Nothing => Used::Unknown(Tokens::default()),
+    /// Returns what was read, or nothing where what came whole is no answer that anybody could read.
+    fn used(self) -> Option<Used> {
+        let unknown = Used::Unknown(Tokens::default());
+        Some(match self {
+            Self::Nothing => unknown,
             Self::Stream(meter) => meter.finish(),
             Self::Whole(protocol, body) => {
-                let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-                usage::of_body(protocol, &value).map_or(Used::Unknown(Tokens::default()), Used::Said)
+                let value: Value = serde_json::from_slice(&body).ok()?;
+                usage::of_body(protocol, &value).map_or(unknown, Used::Said)
             }
-        }
+        })
     }
 }
 
@@ -65,6 +68,8 @@ pub(crate) struct OpenCall {
     first_byte: Option<Duration>,
     pub(crate) status: u16,
     pub(crate) reading: Reading,
+    /// Whether the request has gone out: upstream may then make the call, and charge for it, whatever comes back.
+    sent: Arc<AtomicBool>,
 }
 
 /// How an answer ended.
@@ -76,6 +81,8 @@ pub(crate) enum Ending {
     Cut,
     /// It was a failure, which costs nothing.
     Failed(Outcome),
+    /// None came.
+    Silent,
 }
 
 /// What is known of what a call has used.
@@ -99,6 +106,7 @@ impl OpenCall {
             first_byte: None,
             status: 0,
             reading: Reading::Nothing,
+            sent: Arc::default(),
         }
     }
 
@@ -107,6 +115,11 @@ impl OpenCall {
         let digits = self.call.as_ref().map(|call| call.as_str().rsplit('-').next().unwrap_or_default());
         let chance = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
         u32::try_from(chance % 100).unwrap_or_default()
+    }
+
+    /// Returns what has to be set when the request goes out.
+    pub(crate) fn sent(&self) -> Arc<AtomicBool> {
+        self.sent.clone()
     }
 
     /// Notes that the answer begins.
@@ -149,13 +162,18 @@ impl OpenCall {
         self.shared.metrics.llm_running.dec();
         let said = |tokens| Spent::Said { tokens, cost: price::cost(&self.prices, tokens, Sending::Single) };
         let used = std::mem::replace(&mut self.reading, Reading::Nothing).used();
+        let unknown = Spent::Unknown(Tokens::default());
         let (outcome, spent) = match (ending, used) {
             (Ending::Failed(outcome), _) => (outcome, said(Tokens::default())),
-            (Ending::Whole, Used::Unknown(tokens)) => (Outcome::Answered, Spent::Unknown(tokens)),
+            (Ending::Silent, _) | (Ending::Whole, None) => (Outcome::Outage, unknown),
+            (Ending::Cut, None) => (Outcome::Cut, unknown),
+            (Ending::Whole, Some(Used::Unknown(tokens))) => (Outcome::Answered, Spent::Unknown(tokens)),
             // A client that goes away after the last event has had its answer.
-            (Ending::Whole | Ending::Cut, Used::Said(tokens)) => (Outcome::Answered, said(tokens)),
-            (Ending::Cut, Used::Unknown(tokens)) => (Outcome::Cut, Spent::Unknown(tokens)),
+            (Ending::Whole | Ending::Cut, Some(Used::Said(tokens))) => (Outcome::Answered, said(tokens)),
+            (Ending::Cut, Some(Used::Unknown(tokens))) => (Outcome::Cut, Spent::Unknown(tokens)),
         };
+        // What has not gone out cannot be charged for.
+        let spent = if self.sent.load(Ordering::Relaxed) { spent } else { said(Tokens::default()) };
         let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let settlement = Settlement {
             at: Timestamp::now(),

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +25,7 @@ use tokio::sync::Semaphore;
 use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
 use crate::client::Clients;
-use crate::connection::{Opening, protocol_of_path};
+use crate::connection::{Answered, Opening, Turns, protocol_of_path};
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::forward::{self, Asked, Call, Course};
@@ -120,17 +119,19 @@ impl<A: Access> Gateway<A> {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let understood = Arc::new(AtomicBool::new(false));
-        let (gateway, is_request) = (self.clone(), understood.clone());
+        let turns = Turns::default();
+        let (gateway, answers) = (self.clone(), turns.clone());
         let service = service_fn(move |request| {
-            is_request.store(true, Ordering::Relaxed);
-            let gateway = gateway.clone();
-            Box::pin(async move { Ok::<_, Infallible>(gateway.handle(request).await) })
+            let (gateway, turn) = (gateway.clone(), answers.answer());
+            Box::pin(async move {
+                let answer = gateway.handle(request).await;
+                Ok::<_, Infallible>(answer.map(|body| Answered::new(body, turn)))
+            })
         });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience.head)
-            .serve_connection(TokioIo::new(Opening::new(stream, understood)), service);
+            .serve_connection(TokioIo::new(Opening::new(stream, turns)), service);
         let served = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
         let mut opening = connection.into_parts().io.into_inner();
         if let Err(error) = served {

@@ -219,6 +219,43 @@ async fn tricks_with_paths_and_hosts_are_refused() {
     case.nothing_is_spent().await;
 }
 
+/// Answers a probe on a connection that stays open, with what else comes behind the probe at once.
+async fn kept_alive(case: &Case, behind: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(case.bench.address).await.unwrap();
+    stream.write_all(&[b"GET /api/hello HTTP/1.1\r\nhost: g\r\n\r\n", behind].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    stream
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_in_words_behind_a_request_that_was_answered_too() {
+    let case = Case::start().await;
+    for protocol in &PROTOCOLS {
+        let text = String::from_utf8(protocol.request(protocol.path, TOKEN, WHOLE.as_bytes())).unwrap();
+        let trick = text.replacen("host: g", "host : g", 1);
+        let stream = kept_alive(&case, b"").await;
+        case.refused_on(stream, protocol, trick.as_bytes(), (400, REQUEST, "request")).await;
+        let stream = kept_alive(&case, b"").await;
+        case.refused_on(stream, protocol, &text.as_bytes()[..text.len() - WHOLE.len() - 10], (408, SLOW, "slow")).await;
+        // Half a request behind an answered one holds nothing of its answer back, and is understood when it is whole.
+        let (half, rest) = text.split_at(20);
+        let mut stream = kept_alive(&case, half.as_bytes()).await;
+        stream.write_all(rest.replacen("content-length: ", "content-length: a", 1).as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+    }
+    let counted = case.counted("slow");
+    let mut idle = kept_alive(&case, b"").await;
+    assert_eq!(idle.read_to_end(&mut Vec::new()).await.unwrap(), 0, "who asks for nothing more is told nothing more");
+    assert_eq!(case.counted("slow"), counted);
+    case.nothing_is_spent().await;
+}
+
 #[tokio::test]
 async fn a_body_of_100_mebibytes_is_refused_and_the_client_reads_why() {
     let case = Case::start().await;

@@ -6,8 +6,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use manyworlds_api::Money;
 use serde_json::{Value, json};
 use support::{Bench, always, client, dollars, eventually};
+use tokio::net::{TcpSocket, TcpStream};
 
 fn messages() -> Value {
     json!({"model": "scripted", "max_tokens": 5, "messages": []})
@@ -40,6 +42,62 @@ async fn there_are_never_more_attempts_than_configured_the_clients_own_counted()
     again.body(messages().to_string()).send().await.unwrap();
     assert_eq!(bench.upstream.count(), 4, "two of three attempts were the client's");
     assert_eq!(bench.settled("a").await, (dollars("0"), 0));
+}
+
+/// Returns how many calls of the order `a` were outages, and what they have cost; there are no others.
+async fn outages(bench: &Bench) -> (u64, Money) {
+    let (cost, _) = bench.settled("a").await;
+    let outcomes = bench.ledger.outcomes_of_order("uid-a").await.unwrap();
+    let [outages] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert_eq!((outages.outcome.as_str(), outages.cost), ("Outage", cost));
+    (outages.calls, cost)
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_may_have_been_made_and_counts_at_its_upper_bound() {
+    let bench = Bench::start(&always(&json!({"text": "a", "delayMs": 60_000}))).await;
+    bench.rules.change(|rules| rules.provider["timeouts"] = json!({"firstByte": "1s"}));
+    let body = json!({"model": "scripted", "max_tokens": 500, "messages": []});
+    assert_eq!(bench.post("a", "/v1/messages", body).await.status(), 502);
+    assert_eq!(bench.upstream.count(), 3);
+    let (calls, cost) = outages(&bench).await;
+    assert!(calls == 3 && cost >= dollars("0.003"), "upstream may have made all three answers: {cost}");
+    assert_eq!(bench.settled("a").await.1, 3, "calls that a model may have answered");
+    eventually(async || !bench.ledger.audit_entries(Some("uid-a"), 10).await.unwrap().is_empty()).await;
+    let said = bench.ledger.audit_entries(Some("uid-a"), 10).await.unwrap();
+    assert_eq!(said[0].failure_reason.as_deref(), Some("unknown"));
+}
+
+#[tokio::test]
+async fn what_never_went_out_costs_nothing() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    bench.rules.change(|rules| {
+        rules.base_url = "http://127.0.0.1:1".to_owned();
+        rules.provider["breaker"] = json!({"failures": 100});
+    });
+    assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 502, "nobody is there");
+    assert_eq!(outages(&bench).await, (3, Money::default()));
+    // A listener whose queue is full lets nobody connect.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queue.push(stream);
+        assert!(queue.len() < 100, "the queue is never full");
+    }
+    bench.rules.change(|rules| {
+        rules.base_url = format!("http://{address}");
+        rules.provider["timeouts"] = json!({"connect": "30s", "firstByte": "1s"});
+    });
+    assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 502, "nobody was connected in time");
+    assert_eq!(outages(&bench).await, (6, Money::default()));
+    let body = messages().to_string();
+    let leaves =
+        client().post(bench.url("/v1/messages")).bearer_auth("b/w").body(body).timeout(Duration::from_millis(300));
+    assert!(leaves.send().await.is_err());
+    assert_eq!(bench.settled("b").await, (Money::default(), 0), "who goes before pays nothing either");
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ pub struct KnownRun {
 const SUMS: &str = "CAST(COALESCE(SUM(cost), 0) AS BIGINT), \
     CAST(COALESCE(SUM(input_tokens + cache_write_5m_tokens + cache_write_1h_tokens), 0) AS BIGINT), \
     CAST(COALESCE(SUM(cached_tokens), 0) AS BIGINT), CAST(COALESCE(SUM(output_tokens), 0) AS BIGINT), \
-    CAST(COALESCE(SUM(CASE WHEN outcome IN ('Answered', 'Cut', 'Lost') THEN 1 ELSE 0 END), 0) AS BIGINT)";
+    CAST(COALESCE(SUM(CASE WHEN outcome = 'Answered' OR estimated = 1 THEN 1 ELSE 0 END), 0) AS BIGINT)";
 
 impl Ledger {
     /// Returns what each World of an order has spent, by its uid.

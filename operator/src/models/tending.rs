@@ -80,6 +80,7 @@ async fn traffic(models: &Models, provider: &str, now: Timestamp) -> Result<Traf
     let last = models.ledger.last_call(provider).await?;
     let reach = last.map(|last| match last.outcome.as_str() {
         "Outage" if last.status == 0 => Reach::Failed("the last call had no answer".to_owned()),
+        "Outage" if last.status < 300 => Reach::Failed("the last answer could not be read".to_owned()),
         "Outage" => Reach::Failed(format!("the last call was answered with {}", last.status)),
         _ => Reach::Answered,
     });

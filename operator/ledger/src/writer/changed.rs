@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::audit::{AuditEntry, Stage};
 use crate::book::{Book, Changes, SettledCall};
-use crate::call::{Outcome, Settlement};
+use crate::call::{Outcome, Settlement, Spent};
 use crate::error::LedgerError;
 use crate::store::statement::{self, Existing, Row};
 use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, Table};
@@ -76,9 +76,15 @@ pub(super) fn failure(settled: &SettledCall) -> Option<AuditEntry> {
         return None;
     }
     let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
+    let why = match (*status, settlement.spent) {
+        (0, Spent::Said { .. }) => "no answer".to_owned(),
+        // It went out, or may have, and it is not known whether upstream has made it.
+        (0, Spent::Unknown(_)) => "unknown".to_owned(),
+        (status, _) => format!("status {status}"),
+    };
     let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)
         .about(&held.party, &[("provider", &held.provider), ("model", &held.model)])
-        .because(&if *status == 0 { "no answer".to_owned() } else { format!("status {status}") });
+        .because(&why);
     Some(AuditEntry { counts: counts.to_string(), ..entry })
 }
 
