@@ -205,7 +205,7 @@ impl<A: Access> Gateway<A> {
         let mut others = None;
         loop {
             let prepared = request::prepare(&asked.endpoint, fields, &grant)?;
-            let model = grant.model.model.clone();
+            let (provider, model) = (grant.provider_key.clone(), grant.model.model.clone());
             let endpoint = asked.endpoint.clone().with_model(&model);
             let cache_key = cache::key(asked, &endpoint, fields, &grant, &prepared);
             let kept = cache_key.and_then(|key| self.shared.cache.find(key));
@@ -224,9 +224,16 @@ impl<A: Access> Gateway<A> {
                 ended => return ended,
             };
             let others = others.get_or_insert_with(|| self.access.fallbacks(&asked.party, asked.protocol).into_iter());
-            grant = others.find(|other| other.model.model != model).ok_or(refused)?;
-            let (from, to) = (&model, &grant.model.model);
-            tracing::info!(world = asked.party.world, from, to, "a model's breaker is open; the next one is called");
+            let is_another = |other: &Grant| other.provider_key != provider || other.model.model != model;
+            grant = others.find(is_another).ok_or(refused)?;
+            let (from, to, at) = (&model, &grant.model.model, &grant.provider_key);
+            tracing::info!(
+                world = asked.party.world,
+                from,
+                to,
+                at,
+                "a model's breaker is open; the next one is called"
+            );
         }
     }
 

@@ -57,6 +57,25 @@ async fn while_a_breaker_is_open_the_next_model_that_the_order_allows_is_called(
 }
 
 #[tokio::test]
+async fn the_same_model_of_another_provider_is_called_too() {
+    let answers = json!({"reply": {"text": "hello"}});
+    let fails = json!({"times": 2, "reply": {"status": 503}});
+    let bench = Bench::start(&json!({"models": {"*": [fails, answers]}})).await;
+    bench.rules.change(|rules| {
+        rules.provider["retries"] = json!({"maxAttempts": 1});
+        rules.provider["breaker"] = json!({"failures": 2, "openFor": "60s", "successes": 1});
+        rules.fallbacks = ["scripted-first", "other/scripted-first"].map(str::to_owned).to_vec();
+    });
+    for _ in 0..2 {
+        assert_eq!(bench.post("o", CHAT, asks("scripted-first")).await.status(), 503);
+    }
+    let answer = bench.post("o", CHAT, asks("scripted-first")).await;
+    assert_eq!(answer.status(), 200, "its breaker is not that of the wanted one");
+    assert_eq!(answer.headers()["x-manyworlds-model"], "scripted-first");
+    assert_eq!(bench.upstream.count(), 3);
+}
+
+#[tokio::test]
 async fn a_kept_answer_of_another_model_says_whose_it_is() {
     let bench = Bench::start(&script()).await;
     failing_until_open(&bench, "o").await;

@@ -70,6 +70,8 @@ impl Access for Rules {
     }
 
     fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
+        // A model of another Provider is `<provider>/<model>`.
+        let (name, model) = model.split_once('/').unwrap_or(("p", model));
         if !model.starts_with("scripted") {
             return Err(Reason::Model(model.to_owned()));
         }
@@ -92,14 +94,14 @@ impl Access for Rules {
             Holder { key: format!("order/{}", party.order_uid), name: "order".into(), allowed, period_start: None };
         Ok(Grant {
             model: PricedModel {
-                provider: "p".into(),
+                provider: name.to_owned(),
                 model: model.to_owned(),
                 prices,
                 context_window: Some(200_000),
                 max_output_tokens: Some(1_000),
                 strength: None,
             },
-            provider_key: "team/p".into(),
+            provider_key: format!("team/{name}"),
             provider: serde_json::from_value::<ProviderSpec>(provider).unwrap().into(),
             key: Some(SecretString::from(KEY)),
             prices: "table".into(),
