@@ -143,6 +143,7 @@ impl Access for Listed {
             sampling: Sampling { temperature: caller.temperature },
             holders: budgets.chain([order]).collect(),
             cache_scope: None,
+            filter: None,
             priority: caller.priority,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use manyworlds_api::provider::{Protocol, ProviderSpec};
 use manyworlds_ledger::{Holder, Party};
+use manyworlds_masking::Filter;
 use manyworlds_planner::policy::models::PricedModel;
 use secrecy::SecretString;
 
@@ -29,6 +30,8 @@ pub struct Grant {
     pub holders: Vec<Holder>,
     /// Whose answers at temperature 0 the World may have, and who may have its own; without it, none is kept.
     pub cache_scope: Option<String>,
+    /// What must not pass in the calls of our own worker, in either direction. Without it, calls are another client's, and never altered.
+    pub filter: Option<Filter>,
     /// Whose turn comes first where there is not room for all: the greater.
     pub priority: i32,
 }

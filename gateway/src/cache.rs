@@ -59,6 +59,8 @@ pub(crate) fn key(
     }
     // The event that the gateway itself asked for is not in the answer that is kept.
     add(if prepared.usage_added { b"stripped" } else { b"as it came" });
+    // What was let through for others is not looked through.
+    add(if asked.screen.is_some() { b"screened" } else { b"" });
     add(&prepared.body);
     Some(CacheKey(hash.finalize().into()))
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::StreamBody;
-use hyper::body::Frame;
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
 use manyworlds_ledger::{Outcome, Party};
@@ -18,18 +16,17 @@ use serde_json::Value;
 
 use crate::access::{Access, Grant};
 use crate::admission::{self, Candidate};
-use crate::answer::{Answer, Body, BoxError};
-use crate::cache::{CacheKey, Recording};
+use crate::answer::{Answer, Body};
+use crate::cache::CacheKey;
 use crate::endpoint::Endpoint;
-use crate::open::{Ending, Known, OpenCall, Reading};
+use crate::open::{Ending, OpenCall};
 use crate::outgoing::Outgoing;
 use crate::refusal::Reason;
 use crate::request::Prepared;
 use crate::retry::{self, Failure};
+use crate::screen::Screen;
 use crate::shared::Shared;
-use crate::strip::Strip;
-use crate::usage::Meter;
-use crate::{headers, limits};
+use crate::{headers, limits, passing};
 
 /// The largest answer of a failure, in bytes. More of it is cut off.
 const LARGEST_FAILURE: usize = 256 * 1024;
@@ -46,6 +43,8 @@ pub(crate) struct Asked {
     pub(crate) party: Party,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Option<String>,
+    /// Looks through the calls of our own worker.
+    pub(crate) screen: Option<Screen>,
 }
 
 /// What a request becomes for the model that it is granted.
@@ -69,6 +68,11 @@ impl Course {
     /// Returns that of a request that begins now.
     pub(crate) fn begin() -> Self {
         Self { begun: Timestamp::now(), attempts: 0 }
+    }
+
+    /// Returns how often it was tried again, where it was tried.
+    pub(crate) fn retries(&self) -> Option<u32> {
+        self.attempts.checked_sub(1)
     }
 }
 
@@ -115,7 +119,8 @@ pub(crate) async fn forward<A: Access>(
         deadline,
     };
     loop {
-        let open = admission::admit(shared, access, &candidate).await?;
+        let mut open = admission::admit(shared, access, &candidate).await?;
+        open.retries = course.attempts;
         course.attempts += 1;
         let number = course.attempts;
         let chance = open.chance();
@@ -127,12 +132,12 @@ pub(crate) async fn forward<A: Access>(
         let sent = Sent { client: &client, url: url.clone(), headers: headers.clone(), total };
         let failed = match attempt(shared, &call, open, sent).await {
             Attempt::Answered(answer) => return Ok(answer),
-            Attempt::Final(failed) => return refused(failed),
+            Attempt::Final(failed) => return refused(failed, asked.screen.as_ref()),
             Attempt::Again(failed) => failed,
         };
         let wait = retry::wait(number, chance, failed.wished);
         if number >= most || later(Timestamp::now(), wait) >= deadline {
-            return refused(failed);
+            return refused(failed, asked.screen.as_ref());
         }
         tracing::debug!(provider = call.grant.provider_key, number, ?wait, "a call failed and is made again");
         tokio::time::sleep(wait).await;
@@ -189,7 +194,7 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
             let (shared, provider) = (shared.clone(), call.grant.provider_key.clone());
             tokio::spawn(async move { note(&shared, provider, now, scarce, None).await });
         }
-        return Attempt::Answered(pass(shared, call, open, response));
+        return Attempt::Answered(passing::pass(shared, call, open, response));
     }
     if status.is_redirection() {
         // Where it leads to is not where the Provider is.
@@ -241,12 +246,13 @@ async fn note(
 }
 
 /// Gives upstream's own words to the client, and tells it not to try again: that was done here.
-fn refused(failed: Failed) -> Result<Answer, Reason> {
+fn refused(failed: Failed, screen: Option<&Screen>) -> Result<Answer, Reason> {
     let Some((status, said, body)) = failed.said else { return Err(Reason::Upstream) };
     let mut headers = headers::downstream(&said);
     if failed.failure != Failure::RateLimited {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
+    let body = if let Some(screen) = screen { screen.answer(body) } else { body };
     Ok(Answer { status, headers, body: Body::whole(body) })
 }
 
@@ -261,77 +267,6 @@ async fn read(response: Response, idle: Duration) -> Bytes {
         }
     }
     body.into()
-}
-
-/// Lets an answer pass to the client as it comes.
-fn pass(shared: &Shared, call: &Call<'_>, mut open: OpenCall, response: Response) -> Answer {
-    let (status, said) = (response.status(), response.headers());
-    let kind = said.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let streamed = kind.starts_with("text/event-stream");
-    open.reading = if streamed {
-        Reading::Stream(Box::new(Meter::new(call.asked.protocol)))
-    } else {
-        Reading::Whole(call.asked.protocol, Vec::new())
-    };
-    let headers = headers::downstream(said);
-    let strip = (streamed && call.prepared.usage_added).then(Strip::default);
-    let idle = Duration::from(call.grant.provider.timeouts.idle);
-    let recording = call.cache_key.filter(|_| status == StatusCode::OK).map(|key| shared.cache.record(key, &headers));
-    let parts = Parts { inner: Box::pin(response.bytes_stream()), open, strip, recording, idle };
-    Answer { status, headers, body: Body::streamed(StreamBody::new(parts.into_frames())) }
-}
-
-/// An answer that comes in parts.
-struct Parts<S> {
-    inner: S,
-    open: OpenCall,
-    strip: Option<Strip>,
-    recording: Option<Recording>,
-    idle: Duration,
-}
-
-impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> Parts<S> {
-    /// Returns what goes to the client. The call is settled when the last part has come, or when nobody takes them any more.
-    fn into_frames(self) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
-        futures::stream::unfold(Some(self), |state| async {
-            let mut parts = state?;
-            loop {
-                match tokio::time::timeout(parts.idle, parts.inner.next()).await {
-                    Ok(Some(Ok(part))) => {
-                        parts.open.reading.feed(&part);
-                        let passed = match &mut parts.strip {
-                            Some(strip) => strip.feed(&part),
-                            None => part,
-                        };
-                        if let Some(recording) = &mut parts.recording {
-                            recording.feed(&passed);
-                        }
-                        if !passed.is_empty() {
-                            return Some((Ok(Frame::data(passed)), Some(parts)));
-                        }
-                    }
-                    Ok(None) => {
-                        let Parts { open, strip, recording, .. } = parts;
-                        let known = open.settle(Ending::Whole).await;
-                        let rest = strip.map(Strip::finish).unwrap_or_default();
-                        if let Some(mut recording) = recording.filter(|_| known == Known::Exactly) {
-                            recording.feed(&rest);
-                            recording.finish();
-                        }
-                        return (!rest.is_empty()).then(|| (Ok(Frame::data(rest)), None));
-                    }
-                    Ok(Some(Err(error))) => {
-                        let _ = parts.open.settle(Ending::Cut).await;
-                        return Some((Err(Box::new(error.without_url()) as BoxError), None));
-                    }
-                    Err(_) => {
-                        let _ = parts.open.settle(Ending::Cut).await;
-                        return Some((Err("the Provider stopped in the middle of its answer".into()), None));
-                    }
-                }
-            }
-        })
-    }
 }
 
 fn later(now: Timestamp, duration: Duration) -> Timestamp {

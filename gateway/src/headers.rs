@@ -39,6 +39,9 @@ const OF_THE_CALLER: [&str; 14] = [
     "x-real-ip",
 ];
 
+/// Headers by which a World tells the gateway something begin so.
+const OF_OURS: &str = "x-manyworlds-";
+
 /// Headers of an answer that are between the gateway and the Provider.
 const OF_THE_PROVIDER: [&str; 5] =
     ["alt-svc", "openai-organization", "openai-project", "anthropic-organization-id", "set-cookie"];
@@ -71,6 +74,10 @@ pub fn upstream(
     key: Option<&SecretString>,
 ) -> Result<HeaderMap, InvalidHeaderValue> {
     let mut passed = without(headers, &OF_THE_CALLER);
+    let ours: Vec<_> = passed.keys().filter(|name| name.as_str().starts_with(OF_OURS)).cloned().collect();
+    for name in &ours {
+        passed.remove(name);
+    }
     passed.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(key) = key {
         let (name, text) = match protocol {
@@ -172,6 +179,7 @@ mod tests {
             ("anthropic-beta", "a"),
             ("anthropic-beta", "b"),
             ("x-unknown", "kept"),
+            ("x-manyworlds-context-reduced", "before=2"),
         ]);
         let key = SecretString::from("secret");
         for (protocol, name, value) in [

@@ -67,6 +67,8 @@ pub(crate) struct OpenCall {
     begun: Instant,
     first_byte: Option<Duration>,
     pub(crate) status: u16,
+    /// How many attempts of the same request were made before.
+    pub(crate) retries: u32,
     pub(crate) reading: Reading,
     /// Whether the request has gone out: upstream may then make the call, and charge for it, whatever comes back.
     sent: Arc<AtomicBool>,
@@ -105,6 +107,7 @@ impl OpenCall {
             begun: Instant::now(),
             first_byte: None,
             status: 0,
+            retries: 0,
             reading: Reading::Nothing,
             sent: Arc::default(),
         }
@@ -180,6 +183,7 @@ impl OpenCall {
             outcome,
             spent,
             status: self.status,
+            retry_count: self.retries,
             first_byte_ms: self.first_byte.map(milliseconds),
             total_ms: milliseconds(self.begun.elapsed()),
         };

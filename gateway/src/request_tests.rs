@@ -22,6 +22,7 @@ fn grant(temperature: Option<f64>) -> Grant {
         sampling: Sampling { temperature },
         holders: Vec::new(),
         cache_scope: None,
+        filter: None,
         priority: 0,
     }
 }

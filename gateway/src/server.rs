@@ -30,8 +30,9 @@ use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::forward::{self, Asked, Call, Course};
 use crate::refusal::Reason;
+use crate::screen::Screen;
 use crate::shared::Shared;
-use crate::{cache, headers, request, sums};
+use crate::{cache, headers, reduction, request, sums};
 
 /// The largest request, in bytes: pictures come in it.
 pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
@@ -136,7 +137,7 @@ impl<A: Access> Gateway<A> {
         let mut opening = connection.into_parts().io.into_inner();
         if let Err(error) = served {
             if let (Some(reason), Some(protocol)) = (unreadable(&error), opening.misunderstood()) {
-                self.note(&reason, None, "", "");
+                self.note(&reason, &Known::default(), "", "");
                 opening.refuse(&reason, protocol).await;
             } else {
                 tracing::debug!(%error, "a connection ended early");
@@ -146,10 +147,12 @@ impl<A: Access> Gateway<A> {
     }
 
     /// Counts a refusal, logs it and writes it down.
-    fn note(&self, reason: &Reason, whose: Option<&Party>, method: &str, path: &str) {
+    fn note(&self, reason: &Reason, known: &Known, method: &str, path: &str) {
         let label = reason.label().as_str();
         let entry = AuditEntry::new(Stage::Gateway, "Refused", Timestamp::now()).because(label);
-        let entry = if let Some(party) = whose { entry.about(party, &[]) } else { entry };
+        let entry = if let Some(party) = &known.party { entry.about(party, &[]) } else { entry };
+        let retry_count = known.course.as_ref().and_then(Course::retries).map(i64::from);
+        let entry = AuditEntry { retry_count, ..entry };
         self.shared.ledger.audit(Stage::Gateway, entry);
         self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
         tracing::info!(method, path = %path.escape_default(), reason = label, "refused: {reason}");
@@ -162,11 +165,11 @@ impl<A: Access> Gateway<A> {
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         // Who waits to be told to go on is told something else, and has not begun to write.
         let waits = head.headers.contains_key(http::header::EXPECT);
-        let mut whose = None;
-        match self.answer(head, &mut body, &mut whose).await {
+        let mut known = Known::default();
+        match self.answer(head, &mut body, &mut known).await {
             Ok(answer) => answer.into_response(),
             Err(reason) => {
-                self.note(&reason, whose.as_ref(), method.as_str(), &path);
+                self.note(&reason, &known, method.as_str(), &path);
                 if !waits && reason != Reason::Slow {
                     read_rest(&mut body).await;
                 }
@@ -175,8 +178,8 @@ impl<A: Access> Gateway<A> {
         }
     }
 
-    /// Answers a request, and says whose it is as soon as that is known.
-    async fn answer(&self, head: Parts, body: &mut Incoming, whose: &mut Option<Party>) -> Result<Answer, Reason> {
+    /// Answers a request, and says what is known of it as soon as it is.
+    async fn answer(&self, head: Parts, body: &mut Incoming, known: &mut Known) -> Result<Answer, Reason> {
         let endpoint = Endpoint::find(&head.method, head.uri.path()).map_err(Reason::Endpoint)?;
         if head.uri.authority().is_some() {
             return Err(Reason::Request("the request names a host of its own".to_owned()));
@@ -185,22 +188,36 @@ impl<A: Access> Gateway<A> {
             return Ok(Answer::own(http::StatusCode::OK, &json!({"gateway": "manyworlds"})));
         }
         let token = headers::token(&head.headers).ok_or(Reason::Token)?;
-        let party = whose.insert(self.access.party(&token).await?);
+        let party = known.party.insert(self.access.party(&token).await?);
         let Some(protocol) = endpoint.protocol().filter(|_| head.method == Method::POST) else {
             return self.own(&endpoint, spoken(&head.headers), party);
         };
         let body = read(body, self.patience.body).await?;
-        let fields = Fields::read(&body).map_err(|error| Reason::Request(error.to_string()))?;
+        let mut fields = fields_of(&body)?;
         let model = request::model(&endpoint, &fields)?;
         let grant = self.access.grant(party, protocol, &model)?;
+        let screen = grant.filter.clone().map(|filter| Screen::new(&self.shared, party, filter));
+        let masked;
+        if let Some(screen) = &screen {
+            masked = screen.request(body.clone());
+            fields = fields_of(&masked)?;
+            if let Some(entry) = reduction::entry(&head.headers, party) {
+                self.shared.ledger.audit(Stage::Context, entry);
+            }
+        }
         let query = head.uri.query().map(str::to_owned);
-        let asked = Asked { endpoint, protocol, party: party.clone(), headers: head.headers, query };
-        self.call(&asked, &fields, grant).await
+        let asked = Asked { endpoint, protocol, party: party.clone(), headers: head.headers, query, screen };
+        self.call(&asked, &fields, grant, known.course.insert(Course::begin())).await
     }
 
     /// Calls a model; while its breaker is open, the next one that the order allows.
-    async fn call(&self, asked: &Asked, fields: &Fields<'_>, wanted: Grant) -> Result<Answer, Reason> {
-        let mut course = Course::begin();
+    async fn call(
+        &self,
+        asked: &Asked,
+        fields: &Fields<'_>,
+        wanted: Grant,
+        course: &mut Course,
+    ) -> Result<Answer, Reason> {
         let mut grant = wanted;
         let mut others = None;
         loop {
@@ -213,7 +230,7 @@ impl<A: Access> Gateway<A> {
                 Ok(kept)
             } else {
                 let call = Call { asked, endpoint, grant, prepared, cache_key };
-                forward::forward(&self.shared, &*self.access, call, &mut course).await
+                forward::forward(&self.shared, &*self.access, call, course).await
             };
             let refused = match answered {
                 Err(reason @ Reason::Breaker { .. }) => reason,
@@ -251,6 +268,17 @@ impl<A: Access> Gateway<A> {
             _ => Ok(Answer::own(http::StatusCode::OK, &answer::models(protocol, &listed))),
         }
     }
+}
+
+/// What is known of a request, however it ends.
+#[derive(Default)]
+struct Known {
+    party: Option<Party>,
+    course: Option<Course>,
+}
+
+fn fields_of(body: &[u8]) -> Result<Fields<'_>, Reason> {
+    Fields::read(body).map_err(|error| Reason::Request(error.to_string()))
 }
 
 /// Returns why a connection ended of which nothing was understood.

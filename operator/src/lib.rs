@@ -17,6 +17,7 @@ pub mod ledger_command;
 mod models;
 mod queue;
 mod requests;
+mod secrets;
 pub mod settings;
 mod watch;
 mod work_order;
@@ -37,6 +38,7 @@ use health::Readiness;
 use index::Index;
 use models::{Historian, Models};
 use requests::Writer;
+use secrets::KnownSecrets;
 use settings::{GatewaySettings, Settings};
 use work_order::Reconciler;
 
@@ -50,14 +52,24 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// When the API server cannot be reached with the given credential, an address is in use, or the artifact folder
 /// cannot be written.
 pub fn run(settings: Settings) -> Result<(), Failure> {
-    start_logs(&settings.log, settings.log_format)?;
-    // One thread decides and writes: it keeps up with more events than one API server sends, and wakes no other.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(settings))
+    let secrets = KnownSecrets::default();
+    start(settings, &secrets).map_err(|error| secrets.masked(error.as_ref()))
 }
 
-async fn serve(settings: Settings) -> Result<(), Failure> {
+fn start(settings: Settings, secrets: &KnownSecrets) -> Result<(), Failure> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+    if let Some(gateway) = &settings.gateway {
+        secrets.note_address(&gateway.ledger);
+    }
+    start_logs(&settings.log, settings.log_format, secrets.mask(&metrics))?;
+    // What a panic says goes the way of all that is said.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    // One thread decides and writes: it keeps up with more events than one API server sends, and wakes no other.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(settings, metrics, secrets.clone()))
+}
+
+async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> Result<(), Failure> {
     let (stop_sender, stop) = signal_channel::channel(Stop::Run);
     let client = Client::try_default().await?;
     let readiness = Readiness::default();
@@ -77,7 +89,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let told =
         watch::Told { wakes: wakes.clone(), metrics: metrics.clone(), events: events.clone(), writer: writer.clone() };
     let serving = match &settings.gateway {
-        Some(gateway) => Some(start_models(gateway, &settings, &client, &index, &metrics, &stop).await?),
+        Some(gateway) => Some(start_models(gateway, &settings, &client, &index, &metrics, &secrets, &stop).await?),
         None => None,
     };
     let models = serving.as_ref().map(|serving| serving.models.clone());
@@ -120,12 +132,13 @@ async fn start_models(
     client: &Client,
     index: &Arc<Index>,
     metrics: &Metrics,
+    secrets: &KnownSecrets,
     stop: &signal_channel::Receiver<Stop>,
 ) -> Result<models::Serving, Failure> {
     let scope =
         catalogue::Scope { namespace: settings.watch_namespace.clone(), account: settings.service_account.clone() };
     // Its watches go on by themselves, and end with the process.
-    let (catalogue, _) = catalogue::Catalogue::start(client, metrics, scope)?;
+    let (catalogue, _) = catalogue::Catalogue::start(client, metrics, secrets, scope)?;
     models::start(gateway, catalogue, index.clone(), metrics.clone(), stop.clone()).await
 }
 

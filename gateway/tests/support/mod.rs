@@ -14,6 +14,7 @@ use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_gateway::{Clients, Gateway, Patience};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
+use manyworlds_masking::Filter;
 use manyworlds_planner::policy::budget::Allowed;
 use manyworlds_planner::policy::models::PricedModel;
 use manyworlds_telemetry::Metrics;
@@ -42,6 +43,9 @@ pub struct Ruled {
     pub priorities: BTreeMap<String, i32>,
     pub fallbacks: Vec<String>,
     pub cached: bool,
+    pub cache_scope: Option<String>,
+    /// Orders whose worker is our own.
+    pub filters: BTreeMap<String, Filter>,
 }
 
 impl Rules {
@@ -107,7 +111,8 @@ impl Access for Rules {
             prices: "table".into(),
             sampling: Sampling { temperature: rules.temperature },
             holders: vec![holder],
-            cache_scope: rules.cached.then(|| party.order_uid.clone()),
+            cache_scope: rules.cached.then(|| rules.cache_scope.clone().unwrap_or_else(|| party.order_uid.clone())),
+            filter: rules.filters.get(&party.work_order).cloned(),
             priority: rules.priorities.get(&party.work_order).copied().unwrap_or_default(),
         })
     }

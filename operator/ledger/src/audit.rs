@@ -3,7 +3,8 @@
 //! - Who notes something never waits, and nothing fails because of it.
 //! - What is the same within a minute is written once at once, and once more with its number when the minute is over: a
 //!   client that keeps asking for what it may not have fills neither disk nor log.
-//! - **Invariant:** no text of a client, a model or a repository comes in. `details` names resources; all else are closed words.
+//! - **Invariant:** no text of a client, a model or a repository comes in but the few characters around what was masked (S5),
+//!   themselves masked. `details` names resources; all else are closed words.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,10 +36,14 @@ pub const TARGET: &str = "audit";
 pub enum Stage {
     /// The gateway refused a call before it went out.
     Gateway,
-    /// A call that went out was settled as a failure.
+    /// A call that went out was settled as a failure, or was one more attempt.
     Call,
     /// An order came into another state.
     Order,
+    /// Something was masked that must not pass.
+    Filter,
+    /// The worker made a conversation smaller.
+    Context,
 }
 
 impl Stage {
@@ -48,6 +53,8 @@ impl Stage {
             Self::Gateway => "gateway",
             Self::Call => "call",
             Self::Order => "order",
+            Self::Filter => "filter",
+            Self::Context => "context",
         }
     }
 
@@ -55,7 +62,7 @@ impl Stage {
     const fn keeps_each(self) -> bool {
         match self {
             Self::Order => true,
-            Self::Gateway | Self::Call => false,
+            Self::Gateway | Self::Call | Self::Filter | Self::Context => false,
         }
     }
 }
@@ -190,7 +197,7 @@ impl AuditLog {
 }
 
 /// What is the same is counted.
-type Same = (Stage, Option<String>, String, String, Option<String>);
+type Same = (Stage, Option<String>, String, String, Option<String>, Option<i64>);
 
 /// Entries of the last minute, and how many more there were of each.
 #[derive(Default)]
@@ -202,8 +209,8 @@ impl Repeats {
         if stage.keeps_each() {
             return Some(entry);
         }
-        let AuditEntry { order_uid, result, details, failure_reason, .. } = &entry;
-        let same = (stage, order_uid.clone(), result.clone(), details.clone(), failure_reason.clone());
+        let AuditEntry { order_uid, result, details, failure_reason, retry_count, .. } = &entry;
+        let same = (stage, order_uid.clone(), result.clone(), details.clone(), failure_reason.clone(), *retry_count);
         if let Some((_, more)) = self.0.get_mut(&same) {
             *more += 1;
             return None;

@@ -125,6 +125,7 @@ impl Book {
             outcome: Outcome::Lost,
             spent: Spent::Unknown(Tokens::default()),
             status: 0,
+            retry_count: 0,
             first_byte_ms: None,
             total_ms: since.max(0),
         };

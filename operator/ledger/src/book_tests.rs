@@ -52,6 +52,7 @@ fn ended(now: i64, outcome: Outcome, used: Option<u64>) -> Settlement {
         spent: used
             .map_or(Spent::Unknown(tokens(1)), |units| Spent::Said { tokens: tokens(units), cost: amount(units).cost }),
         status: 200,
+        retry_count: 0,
         first_byte_ms: None,
         total_ms: 1,
     }

@@ -216,6 +216,8 @@ pub struct Settlement {
     pub spent: Spent,
     /// The status of upstream's answer; 0 where there was none.
     pub status: u16,
+    /// How many attempts of the same request were made before.
+    pub retry_count: u32,
     /// When the first byte of the answer came, in milliseconds after the call went out.
     pub first_byte_ms: Option<i64>,
     /// How long the call took, in milliseconds.

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use kube::Client;
 use manyworlds_api::work_order::BudgetExceeded;
 use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
+use manyworlds_masking::Filter;
 use manyworlds_planner::policy::holders::{MissingBudget, holders};
 use manyworlds_planner::policy::models::{ModelError, NamedProvider, PricedModel, find, is_named, price};
 use manyworlds_planner::policy::period::Bounds;
@@ -26,6 +27,7 @@ pub use status::{Reach, Spending, Traffic, UnknownZone};
 
 use crate::events::Recorder;
 use crate::requests::Writer;
+use crate::secrets::KnownSecrets;
 
 /// Namespace and name.
 type Key = (String, String);
@@ -39,6 +41,7 @@ struct Inner {
     writer: Writer,
     recorder: Recorder,
     metrics: Metrics,
+    secrets: KnownSecrets,
     table: PriceTable,
     account: String,
     known: Mutex<Known>,
@@ -137,12 +140,18 @@ impl Catalogue {
     /// # Errors
     ///
     /// When the price table is not of its form (class: bug).
-    pub fn start(client: &Client, metrics: &Metrics, scope: Scope) -> Result<(Self, JoinHandle<()>), PriceTableError> {
+    pub fn start(
+        client: &Client,
+        metrics: &Metrics,
+        secrets: &KnownSecrets,
+        scope: Scope,
+    ) -> Result<(Self, JoinHandle<()>), PriceTableError> {
         let writer = Writer::new(client.clone(), metrics.clone());
         let catalogue = Self(Arc::new(Inner {
             client: client.clone(),
             recorder: Recorder::start(writer.clone(), metrics.clone()),
             metrics: metrics.clone(),
+            secrets: secrets.clone(),
             writer,
             table: PriceTable::listed()?,
             account: scope.account,
@@ -192,6 +201,11 @@ impl Catalogue {
         let budgets: BTreeMap<_, _> = here.map(|((_, name), held)| (name.as_str(), &*held.budget)).collect();
         let found = holders(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
         found.into_iter().filter_map(|name| budgets.get(name).map(|budget| holder(name, budget, now))).collect()
+    }
+
+    /// Returns what must not pass in the calls of our own worker.
+    pub(crate) fn filter(&self) -> Filter {
+        self.0.secrets.for_prompts()
     }
 
     /// Returns namespace and name of every Provider.

@@ -204,6 +204,9 @@ impl Catalogue {
     async fn show_provider(&self, key: &Key) {
         let Some(provider) = self.known().providers.get(key).map(|held| held.provider.clone()) else { return };
         let (state, secret) = key::read(&self.0.client, &self.0.account, &provider).await;
+        if let Some(secret) = &secret {
+            self.0.secrets.note(secret.reveal());
+        }
         let traffic = {
             let mut known = self.known();
             let Some(held) = known.providers.get_mut(key) else { return };

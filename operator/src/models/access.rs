@@ -14,6 +14,7 @@ use manyworlds_gateway::refusal::Reason;
 use manyworlds_ledger::Party;
 use manyworlds_planner::observation::{ObservedPod, Presence};
 use manyworlds_planner::policy::models::is_named;
+use manyworlds_planner::policy::support::CODER;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -197,6 +198,7 @@ impl WorldAccess {
                 CacheScope::Order => party.order_uid.clone(),
                 CacheScope::Namespace => format!("namespace/{}", party.namespace),
             }),
+            filter: (order.spec.worker.plugin == CODER).then(|| self.models.catalogue.filter()),
             priority: order.spec.priority,
             model: found.model,
         })

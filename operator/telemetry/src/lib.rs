@@ -8,7 +8,7 @@ mod labels;
 mod logs;
 mod metrics;
 
-pub use logs::{LogError, LogFormat, start_logs};
+pub use logs::{LogError, LogFormat, Mask, start_logs};
 pub use prometheus::IntGauge;
 
 pub use calls::CallSums;

@@ -1,7 +1,11 @@
-//! Logs: JSON lines on the standard output, or text for people.
+//! Logs: JSON lines on the standard output, or text for people, masked line by line.
+
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -15,6 +19,31 @@ pub enum LogFormat {
     Json,
     /// Text.
     Text,
+}
+
+/// Masks what is written: returns it without what must not be in it, or nothing where it may stay as it is.
+pub type Mask = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Writes masked lines.
+#[derive(Clone)]
+struct MaskedWriter<W> {
+    mask: Mask,
+    to: W,
+}
+
+impl<W: Write> Write for MaskedWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Lines come whole: nothing is divided between two calls.
+        match (self.mask)(&String::from_utf8_lossy(bytes)) {
+            Some(masked) => self.to.write_all(masked.as_bytes())?,
+            None => self.to.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Why the logs could not be started.
@@ -36,22 +65,37 @@ pub enum LogError {
 
 /// Starts the logs of this process.
 ///
-/// - **Guarantees:** lines of the audit log are written whatever the level, unless the filter itself names their target.
+/// - **Guarantees:** every line goes through `mask`; lines of the audit log are written whatever the level, unless the filter itself names their target.
 ///
 /// # Errors
 ///
 /// [`LogError`] (class: spec) when the filter cannot be read, or (class: bug) when the logs were started before.
-pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
+pub fn start_logs(filter: &str, format: LogFormat, mask: Mask) -> Result<(), LogError> {
     let parsed = EnvFilter::try_new(with_audit(filter))
         .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_span_events(FmtSpan::NONE);
+    let writer = move || MaskedWriter { mask: mask.clone(), to: io::stdout() };
     let started = match format {
-        LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
-        }
-        LogFormat::Text => builder.with_ansi(false).finish().try_init(),
+        LogFormat::Json => json(parsed, writer).try_init(),
+        LogFormat::Text => text(parsed, writer).try_init(),
     };
     started.map_err(LogError::Started)
+}
+
+fn json<W>(filter: EnvFilter, writer: W) -> impl SubscriberInitExt
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE);
+    let builder = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
+    builder.with_writer(writer).finish()
+}
+
+fn text<W>(filter: EnvFilter, writer: W) -> impl SubscriberInitExt
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE);
+    builder.with_ansi(false).with_writer(writer).finish()
 }
 
 fn with_audit(filter: &str) -> String {
@@ -61,6 +105,8 @@ fn with_audit(filter: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -69,5 +115,41 @@ mod tests {
         assert_eq!(with_audit("warn,audit=off"), "warn,audit=off");
         assert!(EnvFilter::try_new(with_audit("info,kube=debug")).is_ok());
         assert!(EnvFilter::try_new(with_audit("")).is_ok());
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_line_is_masked_in_either_form_fields_and_spans_included() {
+        let mask: Mask = Arc::new(|line| line.contains("canary").then(|| line.replace("canary", "***")));
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let mask = mask.clone();
+            let lines = Lines::default();
+            let to = lines.clone();
+            let writer = move || MaskedWriter { mask: mask.clone(), to: to.clone() };
+            let filter = EnvFilter::new("info");
+            let _started = match format {
+                LogFormat::Json => json(filter, writer).set_default(),
+                LogFormat::Text => text(filter, writer).set_default(),
+            };
+            let span = tracing::info_span!("order", name = "of canary").entered();
+            tracing::info!(key = "a canary", "said canary");
+            tracing::info!("nothing");
+            drop(span);
+            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(written.lines().count(), 2, "{written}");
+            assert!(!written.contains("canary") && written.contains("said ***") && written.contains("nothing"));
+        }
     }
 }

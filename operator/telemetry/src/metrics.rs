@@ -60,6 +60,7 @@ metric_list! {
     LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited for its turn.";
     LLM_FIRST_BYTE_SECONDS = "manyworlds_llm_first_byte_duration_seconds", [], "Time from sending a call to a model until its answer begins.";
     GATEWAY_REFUSALS = "manyworlds_gateway_refusals_total", ["reason"], "Requests that the gateway refused, by reason.";
+    SECRETS_MASKED = "manyworlds_secrets_masked_total", ["pattern_id"], "Secrets that were masked in calls of the worker coder and in the operator's logs, by pattern.";
     LLM_CACHE = "manyworlds_llm_cache_total", ["result"], "Calls at temperature 0 whose answer was looked for among those kept: hit or miss.";
     LLM_CACHE_BYTES = "manyworlds_llm_cache_bytes", [], "Bytes of answers that are kept.";
     LLM_WINDOW_USED = "manyworlds_llm_window_used_percent", [], "How much of its limits the busiest Provider has used in the last minute.";
@@ -106,6 +107,7 @@ pub struct Metrics {
     pub llm_wait_seconds: Histogram,
     pub llm_first_byte_seconds: Histogram,
     pub gateway_refusals: IntCounterVec,
+    pub secrets_masked: IntCounterVec,
     pub llm_cache: IntCounterVec,
     pub llm_cache_bytes: IntGauge,
     pub llm_window_used: IntGauge,
@@ -151,6 +153,7 @@ impl Metrics {
             llm_wait_seconds: histogram(&registry, LLM_WAIT_SECONDS, WAIT_SECONDS)?,
             llm_first_byte_seconds: histogram(&registry, LLM_FIRST_BYTE_SECONDS, WAIT_SECONDS)?,
             gateway_refusals: counters(&registry, GATEWAY_REFUSALS)?,
+            secrets_masked: counters(&registry, SECRETS_MASKED)?,
             llm_cache: counters(&registry, LLM_CACHE)?,
             llm_cache_bytes: gauge(&registry, LLM_CACHE_BYTES)?,
             llm_window_used: gauge(&registry, LLM_WINDOW_USED)?,

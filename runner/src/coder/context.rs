@@ -20,6 +20,12 @@ pub(super) struct Reduction {
 }
 
 impl Reduction {
+    /// Returns what the gateway is told for its audit log.
+    pub(super) fn header(&self) -> String {
+        let Self { before, after, summary_applied, strategy } = self;
+        format!("before={before}; after={after}; summary={summary_applied}; strategy={strategy}")
+    }
+
     /// Returns the line of the log, in the words of S4.
     pub(super) fn line(&self) -> String {
         let Self { before, after, summary_applied, strategy } = self;

@@ -9,6 +9,7 @@ use reqwest::blocking::Client;
 use serde_json::Value;
 
 use super::complexity::{self, Choice};
+use super::context::Reduction;
 use super::protocol::{Answer, Protocol, Request, Turn};
 use crate::text::say;
 
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_mins(20);
 const LONGEST_WAIT: u64 = 120;
 /// How often the gateway is asked again that is away, or a model that is. The supervisor's time-out ends it in any case.
 const ATTEMPTS: u32 = 30;
+
+/// Tells the gateway how a conversation was made smaller.
+const REDUCED: &str = "x-manyworlds-context-reduced";
 
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +88,23 @@ impl Gateway {
     }
 
     /// Asks for the next turn.
-    pub(super) fn ask(&self, request: &Request<'_>, turns: &[Turn]) -> Result<Answer, CallError> {
+    ///
+    /// - **Shape:** `reduction` says how the turns were made smaller, where they were.
+    pub(super) fn ask(
+        &self,
+        request: &Request<'_>,
+        turns: &[Turn],
+        reduction: Option<&Reduction>,
+    ) -> Result<Answer, CallError> {
         let body = self.protocol.body(request, turns).to_string();
         let path = self.protocol.path();
         let value = self.send(|client, url, token| {
             let call =
                 client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.clone());
+            let call = match reduction {
+                Some(reduction) => call.header(REDUCED, reduction.header()),
+                None => call,
+            };
             self.protocol.identify(call, token)
         })?;
         self.protocol.answer(&value).map_err(|said| CallError::Request { status: 200, said })

@@ -107,7 +107,7 @@ impl Session<'_> {
         let bounds = Bounds { turns: self.settings.turns, tokens: self.settings.tokens };
         loop {
             let (sent, reduction) = reduced(&self.turns, self.settings.context_bytes);
-            if let Some(reduction) = reduction {
+            if let Some(reduction) = &reduction {
                 say(&format!("coder: {}", reduction.line()));
                 self.transcript.noted("context", &reduction.line());
             }
@@ -118,7 +118,7 @@ impl Session<'_> {
                 tools: &described,
                 most_output: MOST_OUTPUT,
             };
-            let answer = self.gateway.ask(&request, &sent)?;
+            let answer = self.gateway.ask(&request, &sent, reduction.as_ref())?;
             let acts = if answer.calls.is_empty() { Acts::OnlyTalks } else { Acts::Calls };
             let early = self.conduct.answered(answer.tokens, acts, bounds);
             self.transcript.answered(self.conduct.turns(), &answer);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
-use super::changed::{ChangedRows, WholeTransaction, failure};
+use super::changed::{ChangedRows, WholeTransaction, noteworthy};
 use super::{Asked, Reply};
 use crate::audit::{AuditLog, Stage};
 use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
@@ -101,7 +101,7 @@ impl Batches {
                 return Err(error);
             }
         };
-        changes.settled.values().filter_map(failure).for_each(|entry| audit.note(Stage::Call, entry));
+        changes.settled.values().filter_map(noteworthy).for_each(|entry| audit.note(Stage::Call, entry));
         // Whoever recovers what others left looks at what they have counted, too.
         if asked.iter().any(|asked| matches!(asked, Asked::Recover(..))) {
             match totals::read(connection).await {

@@ -68,11 +68,11 @@ impl ChangedRows {
     }
 }
 
-/// Returns what the audit log says of a call that was settled as a failure.
-pub(super) fn failure(settled: &SettledCall) -> Option<AuditEntry> {
+/// Returns what the audit log says of a call that was settled as a failure, or that was one more attempt.
+pub(super) fn noteworthy(settled: &SettledCall) -> Option<AuditEntry> {
     let SettledCall { held, settlement, tokens, cost } = settled;
-    let Settlement { outcome, status, at, .. } = settlement;
-    if *outcome == Outcome::Answered {
+    let Settlement { outcome, status, at, retry_count, .. } = settlement;
+    if *outcome == Outcome::Answered && *retry_count == 0 {
         return None;
     }
     let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
@@ -83,9 +83,9 @@ pub(super) fn failure(settled: &SettledCall) -> Option<AuditEntry> {
         (status, _) => format!("status {status}"),
     };
     let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)
-        .about(&held.party, &[("provider", &held.provider), ("model", &held.model)])
-        .because(&why);
-    Some(AuditEntry { counts: counts.to_string(), ..entry })
+        .about(&held.party, &[("provider", &held.provider), ("model", &held.model)]);
+    let failure_reason = (*outcome != Outcome::Answered).then_some(why);
+    Some(AuditEntry { counts: counts.to_string(), retry_count: Some(i64::from(*retry_count)), failure_reason, ..entry })
 }
 
 /// A whole transaction as one query, for SQLite.

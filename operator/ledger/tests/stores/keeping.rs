@@ -7,7 +7,9 @@ use manyworlds_api::Money;
 use manyworlds_api::provider::Limits;
 use manyworlds_ledger::audit::{AuditEntry, Stage};
 use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution};
-use manyworlds_ledger::{KnownRun, LedgerError, Outcome, Reservation, Reserved, Settled, migrations, transfer};
+use manyworlds_ledger::{
+    KnownRun, LedgerError, Outcome, Reservation, Reserved, Settled, Settlement, migrations, transfer,
+};
 use manyworlds_planner::policy::rate_window::RateLimits;
 
 use super::support::{answered, call, cost_of, dollars, holder, nothing, open, party};
@@ -211,9 +213,14 @@ pub async fn failures_are_in_the_audit_log(url: String) {
         ledger.reserve(one.clone()).await.unwrap();
         ledger.settle(one.call, nothing(now, outcome, status)).await.unwrap();
     }
-    let one = call(now, "failing", vec![]);
-    ledger.reserve(one.clone()).await.unwrap();
-    ledger.settle(one.call, answered(now, "0.01")).await.unwrap();
+    for retry_count in [0, 2] {
+        let one = call(now, "failing", vec![]);
+        ledger.reserve(one.clone()).await.unwrap();
+        ledger.settle(one.call, Settlement { retry_count, ..answered(now, "0.01") }).await.unwrap();
+    }
+    let masked = AuditEntry::new(Stage::Filter, "Masked", now).about(&party("masked", "w"), &[("pattern_id", "x")]);
+    let masked = AuditEntry { size_before: Some(9), size_after: Some(7), ..masked };
+    ledger.audit(Stage::Filter, masked.clone());
     ledger.audit(Stage::Order, AuditEntry::new(Stage::Order, "Failed", now));
     ledger.close().await.unwrap();
     let ledger = open(&url).await;
@@ -222,19 +229,23 @@ pub async fn failures_are_in_the_audit_log(url: String) {
         .await
         .unwrap()
         .into_iter()
-        .map(|entry| (entry.result, entry.failure_reason.unwrap(), entry.counts))
+        .map(|entry| (entry.result, entry.failure_reason.unwrap_or_default(), entry.counts, entry.retry_count))
         .collect();
     said.sort();
     let text = |text: &str| text.to_owned();
     let nothing = || text(r#"{"cost":"0.00","inputTokens":0,"outputTokens":0}"#);
+    let answered = text(r#"{"cost":"0.01","inputTokens":100,"outputTokens":20}"#);
     let expected = [
-        (text("Faulty"), text("no answer"), nothing()),
-        (text("Outage"), text("status 503"), nothing()),
-        (text("Outage"), text("status 503"), text(r#"{"times":2}"#)),
+        (text("Answered"), text(""), answered, Some(2)),
+        (text("Faulty"), text("no answer"), nothing(), Some(0)),
+        (text("Outage"), text("status 503"), nothing(), Some(0)),
+        (text("Outage"), text("status 503"), text(r#"{"times":2}"#), Some(0)),
     ];
-    assert_eq!(said, expected, "an answer is no failure");
+    assert_eq!(said, expected, "an answer at once is neither a failure nor one more attempt");
     let all = ledger.audit_entries(None, 10).await.unwrap();
-    assert_eq!(all.len(), 4, "and the order's");
+    assert_eq!(all.len(), 6, "and the order's, and what was masked");
+    let kept = all.iter().find(|entry| entry.stage == "filter").unwrap();
+    assert_eq!((kept.size_before, kept.size_after, &kept.details), (Some(9), Some(7), &masked.details));
     let details: serde_json::Value = all
         .iter()
         .find(|entry| entry.stage == "call")

@@ -70,7 +70,7 @@ pub fn answered(now: Timestamp, cost: &str) -> Settlement {
 }
 
 pub fn ended(now: Timestamp, outcome: Outcome, status: u16, spent: Spent) -> Settlement {
-    Settlement { at: now, outcome, spent, status, first_byte_ms: Some(3), total_ms: 9 }
+    Settlement { at: now, outcome, spent, status, retry_count: 0, first_byte_ms: Some(3), total_ms: 9 }
 }
 
 pub fn nothing(now: Timestamp, outcome: Outcome, status: u16) -> Settlement {

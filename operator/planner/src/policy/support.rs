@@ -27,8 +27,8 @@ pub fn unsupported(spec: &WorkOrderSpec) -> Option<String> {
     Some(format!("this version does not carry out {field}; {advice}"))
 }
 
-/// The plugin that cannot work without a model.
-const CODER: &str = "coder";
+/// The plugin that cannot work without a model, and whose prompts are our own.
+pub const CODER: &str = "coder";
 
 /// Returns what is missing where the order's worker needs a model and a World has none.
 pub fn without_model(spec: &WorkOrderSpec) -> Option<String> {

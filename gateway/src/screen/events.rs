@@ -1,0 +1,216 @@
+//! A stream of events, masked text by text: a secret that is divided between events does not pass.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use manyworlds_api::provider::Protocol;
+use manyworlds_masking::{Carry, Filter, Findings};
+use serde_json::Value;
+
+use super::TooLarge;
+use super::channels::{Growth, Reading, Step, event_like};
+use super::json::{self, Place};
+use super::texts::{document, text};
+
+/// The largest event, in bytes.
+const LARGEST_EVENT: usize = 16 * 1024 * 1024;
+/// The most texts that grow at a time.
+const MOST_CHANNELS: usize = 1024;
+
+/// A text that grows.
+struct Channel {
+    carry: Carry,
+    /// The last event that had a part of it, and where.
+    event: Value,
+    name: Option<String>,
+    path: Vec<Step>,
+}
+
+/// Masks a stream.
+pub(super) struct Events {
+    protocol: Protocol,
+    filter: Filter,
+    begun: BytesMut,
+    /// Up to where it is known that no line ends that is empty.
+    looked: usize,
+    channels: BTreeMap<String, Channel>,
+    findings: Findings,
+}
+
+impl Events {
+    pub(super) fn new(protocol: Protocol, filter: Filter) -> Self {
+        let (channels, findings) = (BTreeMap::new(), Findings::default());
+        Self { protocol, filter, begun: BytesMut::new(), looked: 0, channels, findings }
+    }
+
+    /// Takes the next part and returns what may pass. An event that has begun waits for its end.
+    pub(super) fn feed(&mut self, part: &[u8]) -> Result<Bytes, TooLarge> {
+        self.begun.extend_from_slice(part);
+        let mut passed = String::new();
+        while let Some(end) = self.end_of_event() {
+            let event = self.begun.split_to(end);
+            self.looked = 0;
+            self.event(&String::from_utf8_lossy(&event), &mut passed);
+        }
+        if self.begun.len() > LARGEST_EVENT { Err(TooLarge) } else { Ok(passed.into()) }
+    }
+
+    /// Returns what is left at the end of the stream.
+    pub(super) fn finish(&mut self) -> Bytes {
+        let mut passed = String::new();
+        let rest = self.begun.split();
+        if !rest.is_empty() {
+            self.event(&String::from_utf8_lossy(&rest), &mut passed);
+        }
+        let mut held = String::new();
+        self.release(|_| true, &mut held);
+        if !held.is_empty() && !passed.is_empty() && !passed.ends_with("\n\n") {
+            passed.push_str("\n\n");
+        }
+        passed.push_str(&held);
+        passed.into()
+    }
+
+    pub(super) fn take_findings(&mut self) -> Findings {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// Returns where the first event ends: behind its empty line.
+    fn end_of_event(&mut self) -> Option<usize> {
+        let mut line = self.looked;
+        while let Some(length) = self.begun[line..].iter().position(|byte| *byte == b'\n') {
+            let end = line + length + 1;
+            if matches!(&self.begun[line..end], b"\n" | b"\r\n") {
+                return Some(end);
+            }
+            line = end;
+        }
+        self.looked = line;
+        None
+    }
+
+    fn event(&mut self, written: &str, passed: &mut String) {
+        let data: Vec<&str> = written.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).collect();
+        let data = data.join(" ");
+        if data == "[DONE]" {
+            self.release(|_| true, passed);
+        }
+        let Ok(event) = serde_json::from_str::<Value>(&data) else {
+            passed.push_str(&text(&self.filter, written, &mut self.findings));
+            return;
+        };
+        let reading = Reading::of(self.protocol, &event);
+        let has_more = |channel: &str| reading.growths.iter().any(|growth| growth.channel == channel);
+        self.release(|channel| reading.ends(channel) && !has_more(channel), passed);
+        let name = written.lines().find_map(|line| line.strip_prefix("event:")).map(|name| name.trim().to_owned());
+        let grown = self.grow(&reading, &event, name.as_deref());
+        match self.replaced(&data, &reading.growths, &grown) {
+            None => passed.push_str(written),
+            Some(data) => write_event(written, &data, passed),
+        }
+        if self.channels.len() > MOST_CHANNELS {
+            self.release(|_| true, passed);
+        }
+    }
+
+    /// Adds each part to its text, and returns what of it may pass.
+    fn grow(&mut self, reading: &Reading, event: &Value, name: Option<&str>) -> Vec<String> {
+        let mut grown = Vec::new();
+        for (number, Growth { path, channel }) in reading.growths.iter().enumerate() {
+            let held = self.channels.entry(channel.clone()).or_insert_with(|| Channel {
+                carry: self.filter.carry(),
+                event: Value::Null,
+                name: None,
+                path: Vec::new(),
+            });
+            let mut passed = held.carry.feed(text_at(event, path));
+            let more = reading.growths[number + 1..].iter().any(|later| later.channel == *channel);
+            if reading.ends(channel) && !more {
+                passed.push_str(&held.carry.finish());
+            }
+            self.findings.add(held.carry.take_findings());
+            if held.carry.holds() {
+                // What is held back comes in an event like this one.
+                (held.event, held.name) = (event.clone(), name.map(str::to_owned));
+                held.path.clone_from(path);
+            }
+            if reading.ends(channel) && !more {
+                self.channels.remove(channel);
+            }
+            grown.push(passed);
+        }
+        grown
+    }
+
+    /// Returns the data of an event with its texts masked, or nothing where it stays as it is.
+    fn replaced(&mut self, data: &str, growths: &[Growth], grown: &[String]) -> Option<String> {
+        if growths.is_empty() {
+            return document(&self.filter, data, &mut self.findings);
+        }
+        let (filter, findings) = (&self.filter, &mut self.findings);
+        json::rewritten(data, |place, text| {
+            if let Place::Value(path) = place
+                && let Some(number) = growths.iter().position(|growth| same(&growth.path, path))
+            {
+                return (text != grown[number]).then(|| grown[number].clone());
+            }
+            let (masked, found) = filter.mask(&text);
+            (!found.is_empty()).then(|| {
+                findings.add(found);
+                masked.into_owned()
+            })
+        })
+    }
+
+    /// Lets pass what is held back of some texts, each in an event of its own: they have ended.
+    fn release(&mut self, which: impl Fn(&str) -> bool, passed: &mut String) {
+        for (_, mut channel) in self.channels.extract_if(.., |name, _| which(name)) {
+            let held = channel.carry.finish();
+            self.findings.add(channel.carry.take_findings());
+            if held.is_empty() {
+                continue;
+            }
+            let event = event_like(&channel.event, &channel.path, &held).to_string();
+            let event = document(&self.filter, &event, &mut self.findings).unwrap_or(event);
+            if let Some(name) = &channel.name {
+                passed.extend(["event: ", name, "\n"]);
+            }
+            passed.extend(["data: ", &event, "\n\n"]);
+        }
+    }
+}
+
+fn text_at<'a>(event: &'a Value, path: &[Step]) -> &'a str {
+    let found = path.iter().try_fold(event, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Element(number) => value.get(number),
+    });
+    found.and_then(Value::as_str).unwrap_or_default()
+}
+
+fn same(path: &[Step], other: &[json::Step<'_>]) -> bool {
+    path.len() == other.len()
+        && path.iter().zip(other).all(|(one, other)| match (one, other) {
+            (Step::Field(one), json::Step::Field(other)) => one == other,
+            (Step::Element(one), json::Step::Element(other)) => one == other,
+            _ => false,
+        })
+}
+
+/// Writes an event with other data, and all else of it as it was.
+fn write_event(written: &str, data: &str, passed: &mut String) {
+    let mut said = false;
+    for line in written.split_inclusive('\n') {
+        if !line.starts_with("data:") {
+            passed.push_str(line);
+        } else if !said {
+            said = true;
+            let end = line.trim_end_matches(['\r', '\n']).len();
+            passed.extend(["data: ", data, &line[end..]]);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

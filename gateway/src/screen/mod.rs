@@ -1,0 +1,163 @@
+//! The filter of our own worker's calls (S5): what looks like a secret, or is known as one, goes neither to a Provider nor to a World.
+//!
+//! - `texts`: requests and answers that are there as a whole. `json`: their texts, one by one.
+//! - `events`: streams, by the texts that grow in them. `channels`: which those are in each protocol.
+//!
+//! **Architecture invariant:** calls of other clients do not come here.
+
+mod channels;
+mod events;
+mod json;
+mod texts;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use manyworlds_api::provider::Protocol;
+use manyworlds_ledger::Party;
+use manyworlds_ledger::audit::{AuditEntry, Stage};
+use manyworlds_masking::{Filter, Findings};
+use serde_json::json;
+
+use crate::shared::Shared;
+use events::Events;
+
+/// The largest answer that is not streamed, in bytes.
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+
+/// An answer is too large to be looked through.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is too large to be looked through for secrets")]
+pub(crate) struct TooLarge;
+
+/// Which way something goes.
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Request,
+    Answer,
+}
+
+/// Whose call is looked through, and for what.
+#[derive(Clone)]
+pub(crate) struct Screen {
+    shared: Arc<Shared>,
+    party: Party,
+    filter: Filter,
+}
+
+impl Screen {
+    pub(crate) fn new(shared: &Arc<Shared>, party: &Party, filter: Filter) -> Self {
+        Self { shared: shared.clone(), party: party.clone(), filter }
+    }
+
+    /// Returns a request without what must not go out.
+    pub(crate) fn request(&self, body: Bytes) -> Bytes {
+        self.whole(body, Direction::Request)
+    }
+
+    /// Returns an answer that is there without what must not come in.
+    pub(crate) fn answer(&self, body: Bytes) -> Bytes {
+        self.whole(body, Direction::Answer)
+    }
+
+    /// Begins to look through a stream of events.
+    pub(crate) fn events(&self, protocol: Protocol) -> Screening {
+        Screening::new(self, Form::Events(Box::new(Events::new(protocol, self.filter.clone()))))
+    }
+
+    /// Begins to look through an answer that comes in parts and is one document.
+    pub(crate) fn document(&self) -> Screening {
+        Screening::new(self, Form::Document(Vec::new()))
+    }
+
+    fn whole(&self, body: Bytes, direction: Direction) -> Bytes {
+        let mut findings = Findings::default();
+        let Some(masked) = texts::body(&self.filter, &body, &mut findings) else { return body };
+        let masked = Bytes::from(masked);
+        self.note(direction, &findings, body.len(), masked.len());
+        masked
+    }
+
+    /// Writes down and counts what was masked.
+    fn note(&self, direction: Direction, findings: &Findings, before: usize, after: usize) {
+        let direction = match direction {
+            Direction::Request => "request",
+            Direction::Answer => "answer",
+        };
+        let size = |bytes: usize| Some(i64::try_from(bytes).unwrap_or(i64::MAX));
+        for finding in findings.iter() {
+            let (id, snippet) = (finding.pattern_id, finding.masked_snippet.as_str());
+            let further = [("direction", direction), ("pattern_id", id), ("masked_snippet", snippet)];
+            let entry = AuditEntry::new(Stage::Filter, "Masked", Timestamp::now()).about(&self.party, &further);
+            let counts = json!({"count": finding.count}).to_string();
+            let entry = AuditEntry { counts, size_before: size(before), size_after: size(after), ..entry };
+            self.shared.ledger.audit(Stage::Filter, entry);
+            self.shared.metrics.secrets_masked.with_label_values(&[id]).inc_by(finding.count);
+        }
+    }
+}
+
+enum Form {
+    Document(Vec<u8>),
+    Events(Box<Events>),
+}
+
+/// An answer that is looked through as it comes.
+///
+/// - **Guarantees:** what was masked is written down also where nobody waits for the rest.
+pub(crate) struct Screening {
+    screen: Screen,
+    form: Form,
+    findings: Findings,
+    before: usize,
+    after: usize,
+}
+
+impl Screening {
+    fn new(screen: &Screen, form: Form) -> Self {
+        Self { screen: screen.clone(), form, findings: Findings::default(), before: 0, after: 0 }
+    }
+
+    /// Takes the next part and returns what may pass.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`]: nothing more may pass.
+    pub(crate) fn feed(&mut self, part: &[u8]) -> Result<Bytes, TooLarge> {
+        self.before += part.len();
+        let passed = match &mut self.form {
+            Form::Events(events) => events.feed(part)?,
+            Form::Document(body) if body.len() + part.len() > LARGEST_ANSWER => return Err(TooLarge),
+            Form::Document(body) => {
+                body.extend_from_slice(part);
+                Bytes::new()
+            }
+        };
+        self.after += passed.len();
+        Ok(passed)
+    }
+
+    /// Returns what was held back: nothing more comes.
+    pub(crate) fn finish(&mut self) -> Bytes {
+        let rest = match &mut self.form {
+            Form::Events(events) => events.finish(),
+            Form::Document(body) => {
+                let body = std::mem::take(body);
+                let masked = texts::body(&self.screen.filter, &body, &mut self.findings);
+                masked.map_or_else(|| body.into(), Bytes::from)
+            }
+        };
+        self.after += rest.len();
+        rest
+    }
+}
+
+impl Drop for Screening {
+    fn drop(&mut self) {
+        if let Form::Events(events) = &mut self.form {
+            self.findings.add(events.take_findings());
+        }
+        self.screen.note(Direction::Answer, &self.findings, self.before, self.after);
+    }
+}

@@ -1,0 +1,35 @@
+//! What is there as a whole, masked.
+
+use std::borrow::Cow;
+
+use manyworlds_masking::{Filter, Findings};
+
+use super::json;
+
+/// Masks a text that has no form.
+pub(super) fn text<'a>(filter: &Filter, text: &'a str, findings: &mut Findings) -> Cow<'a, str> {
+    let (masked, found) = filter.mask(text);
+    findings.add(found);
+    masked
+}
+
+/// Masks every text of a JSON document that is valid, and returns nothing where it stays as it is.
+pub(super) fn document(filter: &Filter, document: &str, findings: &mut Findings) -> Option<String> {
+    json::rewritten(document, |_, text| {
+        let (masked, found) = filter.mask(&text);
+        (!found.is_empty()).then(|| {
+            findings.add(found);
+            masked.into_owned()
+        })
+    })
+}
+
+/// Masks a body: as JSON where it is JSON, otherwise as a text. Nothing where it stays as it is.
+pub(super) fn body(filter: &Filter, body: &[u8], findings: &mut Findings) -> Option<String> {
+    let read = String::from_utf8_lossy(body);
+    if serde_json::from_str::<serde::de::IgnoredAny>(&read).is_ok() {
+        return document(filter, &read, findings);
+    }
+    let masked = text(filter, &read, findings);
+    (*masked != *read).then(|| masked.into_owned())
+}
