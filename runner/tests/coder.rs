@@ -52,10 +52,15 @@ fn pod(model: &Model, prompt: &str) -> Pod {
 }
 
 fn pod_with(model: &Model, name: &str, prompt: &str) -> Pod {
+    pod_in(model, name, prompt, &json!([]))
+}
+
+/// Returns a pod whose worker has variables of its own.
+fn pod_in(model: &Model, name: &str, prompt: &str, environment: &Value) -> Pod {
     let changes = json!({
         "task": {"title": "Fix the sum", "body": "It takes away instead of adding."},
         "worlds": {"variants": [{"name": "alpha", "model": name, "temperature": 0.25, "prompt": prompt}]},
-        "worker": {"plugin": "coder", "command": []},
+        "worker": {"plugin": "coder", "command": [], "env": environment},
         "evaluation": {"gates": [
             {"name": "test", "kind": "Test", "command": ["sh", "tests/check.sh"], "points": 100}]},
     });
@@ -180,4 +185,29 @@ fn commands_of_the_model_see_no_token_and_what_looks_like_a_key_is_masked() {
     assert!(seen.contains("***") && !seen.contains(key), "{seen}");
     let transcript = pod.artifact("transcript");
     assert!(!transcript.contains(TOKEN) && !transcript.contains(key));
+}
+
+#[test]
+fn the_gateway_is_told_how_a_conversation_was_made_smaller() {
+    let flood = call("run", &json!({"command": "seq 1000"}));
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let done = call("finish", &json!({"summary": "done"}));
+    let mut rules: Vec<_> = (0..6).map(|turn| json!({"turn": turn, "reply": flood})).collect();
+    for (turn, rule) in rules.iter_mut().enumerate() {
+        // The same again and again would end the session.
+        rule["reply"]["toolCalls"][0]["arguments"]["command"] = json!(format!("seq {turn} 1000"));
+    }
+    rules.extend([json!({"turn": 6, "reply": edit}), json!({"reply": done})]);
+    let model = Model::start(&json!({"models": {"scripted": rules}}));
+    let environment = json!([{"name": "MANYWORLDS_CODER_CONTEXT_BYTES", "value": "20000"}]);
+    pod_in(&model, "scripted", "careful", &environment).result();
+    let calls = model.upstream.as_ref().unwrap().calls();
+    let told: Vec<_> = calls
+        .iter()
+        .filter(|call| call.path.ends_with("completions"))
+        .map(|call| call.headers.get("x-manyworlds-context-reduced").map(|told| told.to_str().unwrap().to_owned()))
+        .collect();
+    assert!(told[..4].iter().all(Option::is_none), "{told:?}");
+    let last = told.last().unwrap().as_deref().unwrap();
+    assert!(last.starts_with("before=2") && last.contains("; summary=") && last.contains("; strategy="), "{told:?}");
 }
