@@ -93,7 +93,11 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> P
         futures::stream::unfold(State::Coming(Box::new(self)), |state| async {
             match state {
                 State::Coming(parts) => parts.next().await,
-                State::Broken(error) => Some((Err(error), State::Over)),
+                State::Broken(error) => {
+                    // What was held back has to be on its way, or the error would overtake it.
+                    tokio::task::yield_now().await;
+                    Some((Err(error), State::Over))
+                }
                 State::Over => None,
             }
         })

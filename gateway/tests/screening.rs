@@ -228,3 +228,21 @@ async fn a_request_that_is_refused_in_the_end_says_how_often_it_was_tried() {
     let entries = audited(&bench, "gateway", 1).await;
     assert_eq!((entries[0].retry_count, entries[0].failure_reason.as_deref()), (Some(2), Some("upstream")));
 }
+
+#[tokio::test]
+async fn what_is_held_back_when_an_answer_is_cut_still_comes() {
+    for cut_after in 4..14 {
+        let script = always(&json!({"text": "see sk-learn", "parts": 12, "cutAfter": cut_after}));
+        let bench = bench(&script).await;
+        let mut came = Vec::new();
+        for order in ["own", "other"] {
+            let mut answer = bench.post(order, CHAT, asks(CHAT, &json!(true))).await;
+            let mut all = Vec::new();
+            while let Ok(Some(part)) = answer.chunk().await {
+                all.extend_from_slice(&part);
+            }
+            came.push(text_of(&String::from_utf8(all).unwrap()));
+        }
+        assert_eq!(came[0], came[1], "cut after {cut_after}");
+    }
+}
