@@ -189,6 +189,11 @@ impl Index {
                 return Vec::new();
             }
         }
+        // History has a checkpoint for each stage that ended, and no other use for what becomes of a pod.
+        let before = seen.orders.get(key).and_then(|entry| entry.pods.get(&pod.name));
+        if before.map(|before| before.stages.ended()) != Some(pod.stages.ended()) {
+            seen.changed(key);
+        }
         let mut touched = vec![key.clone()];
         if pod.phase.is_terminal() || pod.presence == Presence::Gone {
             if seen.capacity.released(&pod.uid) {

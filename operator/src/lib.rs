@@ -122,7 +122,7 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
 
 fn historian(settings: &Settings, models: Option<&Models>) -> Option<Historian> {
     let (gateway, models) = (settings.gateway.as_ref()?, models?);
-    Some(Historian::new(models.ledger.clone(), models.index.clone(), gateway.retention))
+    Some(Historian::new(models.ledger.clone(), models.index.clone(), gateway.retention, gateway.checkpoints))
 }
 
 /// Starts to watch Providers and Budgets, and the gateway.

@@ -91,6 +91,9 @@ pub struct Arguments {
     /// How many days calls, runs and audit lines are kept
     #[arg(long, env = "MANYWORLDS_LEDGER_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=90))]
     ledger_retention_days: u16,
+    /// How often it is written down in the ledger where Worlds stand
+    #[arg(long, env = "MANYWORLDS_CHECKPOINT_INTERVAL", default_value = "5m")]
+    checkpoint_interval: String,
     /// How many MiB of answers at temperature 0 are kept; 0 keeps none
     #[arg(long, env = "MANYWORLDS_CACHE_MEBIBYTES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(0..=4096))]
     cache_mebibytes: u16,
@@ -151,6 +154,8 @@ pub struct GatewaySettings {
     pub ledger: String,
     /// How long calls, runs and audit lines are kept.
     pub retention: SignedDuration,
+    /// How often it is written down where Worlds stand.
+    pub checkpoints: SignedDuration,
     /// How many bytes of answers at temperature 0 are kept.
     pub cache_bytes: usize,
     /// Whose a World may have.
@@ -213,6 +218,9 @@ pub enum SettingsError {
     /// The start time-out is no length of time.
     #[error("MANYWORLDS_START_TIMEOUT cannot be read")]
     StartTimeout(#[source] DurationError),
+    /// The interval of checkpoints is no length of time.
+    #[error("MANYWORLDS_CHECKPOINT_INTERVAL cannot be read")]
+    CheckpointInterval(#[source] DurationError),
 }
 
 impl Arguments {
@@ -222,11 +230,15 @@ impl Arguments {
     ///
     /// [`SettingsError`] (class: spec) that names the setting.
     pub fn resolve(self) -> Result<Settings, SettingsError> {
+        let checkpoints: Duration = self.checkpoint_interval.parse().map_err(SettingsError::CheckpointInterval)?;
+        let checkpoints =
+            SignedDuration::try_from(std::time::Duration::from(checkpoints)).unwrap_or(SignedDuration::MAX);
         let gateway = (self.gateway == GatewayArgument::Enabled).then(|| GatewaySettings {
             url: self.gateway_url,
             address: self.gateway_address,
             ledger: self.ledger,
             retention: SignedDuration::from_hours(24 * i64::from(self.ledger_retention_days)),
+            checkpoints,
             cache_bytes: usize::from(self.cache_mebibytes) * 1024 * 1024,
             cache_scope: self.cache_scope,
             certificates: self.provider_certificates,

@@ -25,7 +25,10 @@ const RUNS: &str = "SELECT COALESCE(GROUP_CONCAT(run, '; '), '') FROM (SELECT wo
 const WORLDS: &str = "SELECT COALESCE(GROUP_CONCAT(world, '; '), '') FROM (SELECT world || ' ' || \
     COALESCE(outcome, 'none') || ' ' || COALESCE(score, -1) AS world FROM world_executions ORDER BY world)";
 const CHECKPOINTS: &str = "SELECT COALESCE(GROUP_CONCAT(checkpoint, '; '), '') FROM (SELECT stage || ' ' || COUNT(*) \
-    AS checkpoint FROM checkpoints GROUP BY stage ORDER BY stage)";
+    AS checkpoint FROM checkpoints WHERE id NOT LIKE '%/%/%/%' GROUP BY stage ORDER BY stage)";
+/// Those that are written from time to time are named after their interval.
+const STANDS: &str =
+    "SELECT CAST(COUNT(*) > 0 AS TEXT) FROM checkpoints WHERE id LIKE '%/%/%/%' AND details LIKE '{%}'";
 const SUSPENDED: &str = "SELECT CAST(COUNT(*) AS TEXT) FROM audit WHERE stage = 'order' AND result = 'Suspended'";
 const OLD: &str = "SELECT CAST(COUNT(*) AS TEXT) FROM audit WHERE at < 1000";
 
@@ -41,7 +44,7 @@ async fn history_audit_and_retention_outlive_a_kill() -> Result {
         kubeconfig: identity.kubeconfig.clone(),
         folder: folder.clone(),
         watch_namespace: namespace.name.clone(),
-        environment: Vec::new(),
+        environment: vec![("MANYWORLDS_CHECKPOINT_INTERVAL".to_owned(), "1s".to_owned())],
     };
     let api: Api<WorkOrder> = namespace.api();
     let mut operator = OperatorProcess::start(&settings)?;
@@ -73,5 +76,11 @@ async fn history_audit_and_retention_outlive_a_kill() -> Result {
     let line = log.lines().find(|line| line.contains(r#""target":"audit""#)).unwrap_or_default();
     let line: serde_json::Value = serde_json::from_str(line)?;
     assert_eq!((&line["stage"], &line["result"]), (&"order".into(), &"Suspended".into()), "{}", operator.log_tail());
+    // One whose pod goes on: where it stands is written again and again.
+    let mut runs = orders::fake("runs", 1)?;
+    let template = runs.spec.worker.pod_template.get_or_insert_default();
+    template.annotations.insert("fake/runs".to_owned(), "true".to_owned());
+    orders::create(&api, &runs).await?;
+    reads(&pool, STANDS, "1").await?;
     Ok(std::fs::remove_dir_all(folder)?)
 }

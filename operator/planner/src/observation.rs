@@ -96,6 +96,11 @@ impl Stages {
         }
     }
 
+    /// Returns how many stages have ended.
+    pub fn ended(&self) -> usize {
+        self.in_order().iter().filter(|(_, stage)| matches!(stage, StageState::Ended { .. })).count()
+    }
+
     /// Returns the stages with their containers' names, in the order in which they run.
     pub fn in_order(&self) -> [(&'static str, &StageState); 3] {
         [(labels::PREPARE, &self.prepare), (labels::WORK, &self.work), (labels::EVALUATE, &self.evaluate)]

@@ -58,6 +58,11 @@ impl Index {
         self.lock().orders.get(key)?.whole(Standing::Present)
     }
 
+    /// Returns the names of all orders.
+    pub(crate) fn order_keys(&self) -> Vec<OrderKey> {
+        self.lock().orders.keys().cloned().collect()
+    }
+
     /// Returns whether there is an order with a uid.
     pub(crate) fn has_order(&self, uid: &str) -> bool {
         self.lock().uids.contains_key(uid)

@@ -18,6 +18,7 @@ use manyworlds_ledger::{Ledger, LedgerError};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::history_progress::progress;
 use super::history_rows::{Course, finished, rows, uid};
 use crate::index::{ChangedOrder, Index, Standing};
 use crate::{Stop, stopped};
@@ -46,6 +47,10 @@ pub(crate) struct Historian {
     /// Orders that have finished and whose rows are there.
     done: HashSet<String>,
     waiting: VecDeque<ChangedOrder>,
+    /// How often it is written down where attempts stand.
+    interval: SignedDuration,
+    /// The number of the interval in which that was last done.
+    done_in: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +61,12 @@ enum Wrote {
 
 impl Historian {
     /// Begins to note what changes.
-    pub(crate) fn new(ledger: Ledger, index: Arc<Index>, retention: SignedDuration) -> Self {
+    ///
+    /// - **Shape:** every `interval` it is written down where attempts stand that are under way.
+    pub(crate) fn new(ledger: Ledger, index: Arc<Index>, retention: SignedDuration, interval: SignedDuration) -> Self {
         index.note_changes();
-        let (written, done, waiting) = Default::default();
-        Self { ledger, index, retention, written, done, waiting }
+        let (written, done, waiting, done_in) = Default::default();
+        Self { ledger, index, retention, written, done, waiting, interval, done_in }
     }
 
     /// Writes until the operator ends, once everything that exists has been seen.
@@ -91,6 +98,7 @@ impl Historian {
             }
             if has_begun {
                 told(self.write(now).await);
+                told(self.checkpoint(now).await);
             }
         }
     }
@@ -122,6 +130,32 @@ impl Historian {
                 Err(error) => self.not_written(changed, &error).await?,
             }
         }
+        Ok(())
+    }
+
+    /// Writes down, once in each interval, where the attempts stand that are under way (W11).
+    ///
+    /// - **Guarantees:** one row for each; a process that begins in the middle of an interval writes no second one.
+    pub(super) async fn checkpoint(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let milliseconds = i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX);
+        let number = now.as_millisecond().div_euclid(milliseconds.max(1));
+        if self.done_in == Some(number) {
+            return Ok(());
+        }
+        for key in self.index.order_keys() {
+            let Some(ChangedOrder { order, worlds, pods, .. }) = self.index.whole(&key) else { continue };
+            // Of what has not been written down yet there is nothing that a checkpoint could belong to.
+            let Some(written) = self.written.get(uid(&order)) else { continue };
+            let all = progress(&Course { order: &order, worlds: &worlds, pods: &pods }, number, now);
+            let all = all.into_iter().filter(|one| written.contains_key(&hash(one.world_execution.as_str())));
+            let all: Vec<_> = all.map(Record::Checkpoint).collect();
+            if !all.is_empty() {
+                let begun = Instant::now();
+                self.ledger.record(&all).await?;
+                tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSES)).await;
+            }
+        }
+        self.done_in = Some(number);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use manyworlds_api::result::FailureClass;
 use manyworlds_api::world::{Attempt, WorldStage};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution};
-use manyworlds_planner::observation::ObservedPod;
+use manyworlds_planner::observation::{ObservedPod, StageState};
 
 /// The most bytes of a prompt that a row names; a longer one is a text and not a name.
 const LONGEST_PROMPT: usize = 256;
@@ -129,6 +129,9 @@ enum Shown {
 fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>> {
     let status = world.status.as_ref();
     let recorded = status.map_or(0, |status| status.attempt_count);
+    let world_uid = world.metadata.uid.as_deref().unwrap_or_default();
+    let pod =
+        |number: i32| pods.iter().find(|pod| pod.world_uid == world_uid && pod.attempt == number).map(Arc::as_ref);
     let stage = status.and_then(|status| status.stage);
     let mut all: Vec<_> = status
         .map(|status| status.attempts.as_slice())
@@ -137,12 +140,11 @@ fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>
         .map(|attempt| {
             let is_shown = attempt.number == recorded && stage == Some(WorldStage::Scored);
             let shown = if is_shown { Shown::Now } else { Shown::NotAnyMore };
-            Known { number: attempt.number, recorded: Some(attempt), pod: None, shown }
+            Known { number: attempt.number, recorded: Some(attempt), pod: pod(attempt.number), shown }
         })
         .collect();
-    let world_uid = world.metadata.uid.as_deref().unwrap_or_default();
     let next = recorded + 1;
-    let pod = pods.iter().find(|pod| pod.world_uid == world_uid && pod.attempt == next).map(Arc::as_ref);
+    let pod = pod(next);
     // A World is made together with its first pod.
     let has_next = pod.is_some() || recorded == 0;
     let is_over = matches!(stage, Some(WorldStage::Scored | WorldStage::Failed));
@@ -181,24 +183,30 @@ impl Context<'_> {
         if let Some(started_at) = started_at {
             reached("WorldsSpawned", started_at, None);
         }
+        let status = self.world.status.as_ref().filter(|_| attempt.shown == Shown::Now);
+        let commit = status.and_then(|status| status.commit.as_ref());
+        let base = status.and_then(|status| status.base_commit.as_ref());
+        let stages = attempt.pod.map(|pod| &pod.stages);
+        for (kind, stage, commit, seen) in [
+            (WorldCondition::Prepared, "WorktreeCreated", base, stages.map(|stages| &stages.prepare)),
+            (WorldCondition::Worked, "WorldCompleted", commit, stages.map(|stages| &stages.work)),
+            (WorldCondition::Evaluated, "EvaluationDone", commit, stages.map(|stages| &stages.evaluate)),
+        ] {
+            let shown = status.and_then(|status| holds(&status.conditions, kind.as_str()));
+            // What fails later is not shown any more, and what is quick never was: the pod says it too.
+            let at = shown.map(|condition| condition.last_transition_time.0).or(seen.and_then(ended_well));
+            if let Some(at) = at {
+                reached(stage, at, commit.filter(|_| shown.is_some()));
+            }
+        }
         if attempt.shown == Shown::NotAnyMore {
             return;
-        }
-        let Some(status) = &self.world.status else { return };
-        for (kind, stage, commit) in [
-            (WorldCondition::Prepared, "WorktreeCreated", status.base_commit.as_ref()),
-            (WorldCondition::Worked, "WorldCompleted", status.commit.as_ref()),
-            (WorldCondition::Evaluated, "EvaluationDone", status.commit.as_ref()),
-        ] {
-            if let Some(condition) = holds(&status.conditions, kind.as_str()) {
-                reached(stage, condition.last_transition_time.0, commit);
-            }
         }
         let won = self.order.status.as_ref().and_then(|status| status.winner.as_deref());
         if won == Some(self.world.spec.variant.name.as_str())
             && let Some(finished) = finished(self.order)
         {
-            reached("MergeReady", finished, status.commit.as_ref());
+            reached("MergeReady", finished, commit);
         }
     }
 
@@ -298,6 +306,14 @@ impl Context<'_> {
             made_at,
             removed_at,
         }
+    }
+}
+
+/// Returns when a stage ended, where it did and did what it was for.
+fn ended_well(stage: &StageState) -> Option<Timestamp> {
+    match stage {
+        StageState::Ended { exit_code: 0, finished, .. } => *finished,
+        _ => None,
     }
 }
 

@@ -1,11 +1,14 @@
 use jiff::ToSpan;
 use manyworlds_api::{WorkOrder, World};
+use manyworlds_planner::observation::{ObservedPod, PodPhase, Presence, StageState, Stages};
+use manyworlds_planner::policy::capacity::Resources;
 use serde_json::Value;
 use sqlx::Row;
 use tempfile::TempDir;
 
 use super::super::history_rows::tests::{again, cut, order, running, scored, won, world};
 use super::*;
+use crate::index::OrderKey;
 
 /// A ledger and what one life of an operator sees.
 struct Life {
@@ -26,7 +29,7 @@ impl Life {
             }
         };
         let index = Arc::new(Index::default());
-        let mut historian = Historian::new(ledger, index.clone(), SignedDuration::from_hours(24 * 30));
+        let mut historian = Historian::new(ledger, index.clone(), SignedDuration::from_hours(24 * 30), FIVE_MINUTES);
         for order in orders {
             index.order_seen(order);
         }
@@ -60,6 +63,8 @@ impl Life {
         .await
     }
 }
+
+const FIVE_MINUTES: SignedDuration = SignedDuration::from_mins(5);
 
 /// Two months after the order of the fixtures was made would be too late.
 fn now() -> Timestamp {
@@ -155,4 +160,95 @@ async fn what_a_ledger_that_is_away_does_not_take_is_kept() {
     index.order_seen(order(running()));
     assert!(historian.write(now()).await.is_err());
     assert_eq!(historian.waiting.len(), 1, "it is written once the ledger is back");
+}
+
+/// The first attempt of the World alpha, prepared and at work.
+fn at_work() -> ObservedPod {
+    let since = "2026-01-01T00:00:05Z".parse().ok();
+    let prepare = StageState::Ended {
+        exit_code: 0,
+        reason: "Completed".to_owned(),
+        message: String::new(),
+        started: since,
+        finished: since,
+    };
+    ObservedPod {
+        name: "fix-alpha-1".to_owned(),
+        uid: "p1".to_owned(),
+        resource_version: 1,
+        world_uid: "w-alpha".to_owned(),
+        variant: "alpha".to_owned(),
+        attempt: 1,
+        presence: Presence::Present,
+        node: None,
+        unschedulable: None,
+        created: "2026-01-01T00:00:02Z".parse().ok(),
+        phase: PodPhase::Running,
+        reason: None,
+        message: None,
+        conditions: vec![],
+        stages: Stages { prepare, work: StageState::Running { since }, evaluate: StageState::Pending },
+        requests: Resources::default(),
+    }
+}
+
+#[tokio::test]
+async fn where_attempts_stand_is_written_once_in_each_interval_by_whichever_life() {
+    const CHECKPOINTS: &str = "SELECT id || ' ' || made_at FROM checkpoints ORDER BY made_at, id";
+    const NUMBER: i64 = 1_767_225_720_000 / 300_000;
+    let folder = tempfile::tempdir().unwrap();
+    let key = OrderKey { namespace: "team".into(), name: "fix".into() };
+    let status = serde_json::json!({ "stage": "Working", "usage": {
+        "cost": "0.25", "inputTokens": 7, "outputTokens": 5, "cachedTokens": 0, "calls": 3,
+    }});
+    let seen = || (vec![order(running())], vec![world("alpha", 0, status.clone()), world("beta", 1, Value::Null)]);
+    let (orders, worlds) = seen();
+    let mut life = Life::begin(&folder, orders, worlds).await;
+    life.historian.checkpoint(now()).await.unwrap();
+    let spawned = ["w-alpha/1/WorldsSpawned", "w-beta/1/WorldsSpawned"].map(|id| format!("{id} 1767225601000"));
+    assert_eq!(life.read(CHECKPOINTS).await, spawned, "nothing is under way without a pod");
+    life.index.pod_seen(&key, at_work());
+    life.historian.write(now()).await.unwrap();
+    life.historian.checkpoint(now()).await.unwrap();
+    assert_eq!(life.read(CHECKPOINTS).await.len(), 3, "not again in the same interval");
+    life.end().await;
+    // The next life in the same interval, twice, and in the next one.
+    let (orders, worlds) = seen();
+    let mut life = Life::begin(&folder, orders, worlds).await;
+    life.index.pod_seen(&key, at_work());
+    life.historian.write(now()).await.unwrap();
+    for minutes in [0, 1, 5, 6] {
+        life.historian.checkpoint(now() + minutes.minutes()).await.unwrap();
+    }
+    let found = life.read(CHECKPOINTS).await;
+    let later = |number, at| format!("w-alpha/1/WorktreeCreated/{number} {at}");
+    assert_eq!(
+        found[1..],
+        [
+            "w-alpha/1/WorldsSpawned 1767225602000".to_owned(),
+            "w-alpha/1/WorktreeCreated 1767225605000".to_owned(),
+            later(NUMBER, 1_767_225_720_000_i64),
+            later(NUMBER + 1, 1_767_226_020_000),
+        ]
+    );
+    let details = life.read("SELECT details FROM checkpoints WHERE id LIKE '%Created/%' ORDER BY id").await;
+    let details: Value = serde_json::from_str(&details[0]).unwrap();
+    let expected = serde_json::json!({
+        "world": "alpha", "attempt": 1, "since": "2026-01-01T00:00:05Z", "stage": "Working",
+        "cost": "0.25", "calls": 3, "inputTokens": 7, "outputTokens": 5,
+    });
+    assert_eq!(details, expected);
+    // It failed: what was seen of it stays.
+    let mut failed = scored();
+    let attempts = failed["attempts"].as_array().unwrap()[..1].to_vec();
+    (failed["attempts"], failed["attemptCount"], failed["stage"]) = (attempts.into(), 1.into(), "Failed".into());
+    failed.as_object_mut().unwrap().remove("conditions");
+    let mut failed = world("alpha", 0, failed);
+    failed.metadata.resource_version = Some("2".to_owned());
+    life.index.world_seen(failed);
+    life.historian.write(now()).await.unwrap();
+    life.historian.checkpoint(now() + 20.minutes()).await.unwrap();
+    assert_eq!(life.read(CHECKPOINTS).await.len(), found.len(), "and nothing is under way any more");
+    let outcomes = life.read(OUTCOMES).await;
+    assert_eq!(outcomes, ["w-alpha/1 Worker", "w-beta/1 none"]);
 }

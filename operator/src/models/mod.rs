@@ -2,6 +2,7 @@
 
 mod access;
 mod history;
+mod history_progress;
 mod history_rows;
 mod serving;
 mod tending;
