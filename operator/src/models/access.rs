@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use manyworlds_api::artifacts::hexadecimal;
 use manyworlds_api::provider::Protocol;
+use manyworlds_api::work_order::Worker;
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
@@ -90,6 +91,11 @@ impl WorldAccess {
             && pod.world_uid == party.world_uid;
         if same && goes_on(&order) && works(&world, &pod) { Ok((order, world)) } else { Err(Reason::Stopped) }
     }
+}
+
+/// Returns whether a worker's prompts are our own, so that they may be altered.
+fn is_ours(worker: &Worker) -> bool {
+    worker.plugin == CODER
 }
 
 /// Returns whether an order may still spend.
@@ -198,7 +204,7 @@ impl WorldAccess {
                 CacheScope::Order => party.order_uid.clone(),
                 CacheScope::Namespace => format!("namespace/{}", party.namespace),
             }),
-            filter: (order.spec.worker.plugin == CODER).then(|| self.models.catalogue.filter()),
+            filter: is_ours(&order.spec.worker).then(|| self.models.catalogue.filter()),
             priority: order.spec.priority,
             model: found.model,
         })
@@ -210,4 +216,16 @@ fn fingerprint(prices: &manyworlds_api::provider::Prices) -> String {
     let text = serde_json::to_vec(prices).unwrap_or_default();
     let digest = Sha256::digest(&text);
     hexadecimal(&digest[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_coders_prompts_are_our_own() {
+        for (plugin, ours) in [("coder", true), ("command", false), ("echo", false), ("coder-of-others", false)] {
+            assert_eq!(is_ours(&Worker { plugin: plugin.to_owned(), ..Worker::default() }), ours, "{plugin}");
+        }
+    }
 }
