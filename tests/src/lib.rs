@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod real;
 pub mod recorder;
 pub mod resources;
+pub mod story;
 
 pub use cluster::Cluster;
 pub use eventually::{LIMIT, eventually};

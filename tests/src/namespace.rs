@@ -1,8 +1,9 @@
 //! Namespaces of tests.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::api::core::v1::{Namespace as NamespaceResource, ServiceAccount};
 use kube::api::{DeleteParams, PostParams};
@@ -10,6 +11,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::story::story;
 use crate::{Cluster, LIMIT, Result, eventually};
 
 /// A namespace of one test, deleted with everything in it when the guard goes, after a failure too.
@@ -47,6 +49,27 @@ impl Namespace {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Waits as [`eventually`] does; in vain, it also tells how the namespace's pods stand.
+    ///
+    /// # Errors
+    ///
+    /// When `limit` is over.
+    pub async fn eventually<T, C, F>(&self, what: &str, limit: Duration, condition: C) -> Result<T>
+    where
+        C: FnMut() -> F,
+        F: Future<Output = Result<Option<T>>>,
+    {
+        match eventually(what, limit, condition).await {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                let story = story(&self.client, &self.name).await.unwrap_or_else(|error| error.to_string());
+                // Printed, because the error itself is shown on one line.
+                eprintln!("{error}; the namespace {}:\n{story}", self.name);
+                Err(error)
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus};
 use serde_json::{Value, json};
 
-use crate::{Cluster, Namespace, Result, eventually, orders};
+use crate::{Cluster, Namespace, Result, orders};
 
 /// The repository that `make install` serves in the cluster.
 const REPOSITORY: &str = "http://git.manyworlds-demo.svc/xmltodict.git";
@@ -72,11 +72,12 @@ pub async fn create(namespace: &Namespace, order: &Value) -> Result<WorkOrder> {
 /// When that takes longer than [`LIMIT`].
 pub async fn finished(namespace: &Namespace, name: &str) -> Result<WorkOrderStatus> {
     let api: Api<WorkOrder> = namespace.api();
-    eventually(&format!("{name} is finished"), LIMIT, || async {
-        let order = api.get(name).await?;
-        Ok(if order.is_finished() { order.status } else { None })
-    })
-    .await
+    namespace
+        .eventually(&format!("{name} is finished"), LIMIT, || async {
+            let order = api.get(name).await?;
+            Ok(if order.is_finished() { order.status } else { None })
+        })
+        .await
 }
 
 /// Waits until the worker of a World's pod runs.
@@ -86,12 +87,13 @@ pub async fn finished(namespace: &Namespace, name: &str) -> Result<WorkOrderStat
 /// When that takes longer than [`LIMIT`].
 pub async fn works(namespace: &Namespace, pod: &str) -> Result {
     let pods: Api<Pod> = namespace.api();
-    eventually(&format!("the worker of {pod} runs"), LIMIT, || async {
-        let statuses = pods.get(pod).await?.status.and_then(|status| status.init_container_statuses);
-        let works = |status: &ContainerStatus| status.name == "work" && status.started == Some(true);
-        Ok(statuses.is_some_and(|statuses| statuses.iter().any(works)).then_some(()))
-    })
-    .await
+    namespace
+        .eventually(&format!("the worker of {pod} runs"), LIMIT, || async {
+            let statuses = pods.get(pod).await?.status.and_then(|status| status.init_container_statuses);
+            let works = |status: &ContainerStatus| status.name == "work" && status.started == Some(true);
+            Ok(statuses.is_some_and(|statuses| statuses.iter().any(works)).then_some(()))
+        })
+        .await
 }
 
 /// Returns the status of a World.

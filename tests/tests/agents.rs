@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use manyworlds_api::Money;
 use manyworlds_tests::models::{CANARY, provider};
 use manyworlds_tests::real::{LIMIT, create, finished, restricted, world};
-use manyworlds_tests::{Cluster, Namespace, Result, eventually, resources};
+use manyworlds_tests::{Cluster, Namespace, Result, resources};
 use serde_json::{Value, json};
 
 /// Where a World's worktree is, but for the order's name.
@@ -39,11 +39,12 @@ async fn scripted_model(cluster: &Cluster, namespace: &Namespace) -> Result {
     for object in sample(namespace, "scripted-model.yaml")? {
         resources::apply(&cluster.client, &object).await?;
     }
-    eventually("the scripted model is up", LIMIT, || async {
-        let status = namespace.api::<Deployment>().get("scripted-model").await?.status;
-        Ok((status.and_then(|status| status.available_replicas) == Some(1)).then_some(()))
-    })
-    .await
+    namespace
+        .eventually("the scripted model is up", LIMIT, || async {
+            let status = namespace.api::<Deployment>().get("scripted-model").await?.status;
+            Ok((status.and_then(|status| status.available_replicas) == Some(1)).then_some(()))
+        })
+        .await
 }
 
 /// Makes a Provider for each of the three protocols, all with one key.
