@@ -99,7 +99,7 @@ clusterDNS: ["$dns_address"]
 clusterDomain: cluster.local
 podLogsDir: $directory/pod-logs
 imageGCHighThresholdPercent: 100
-evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
+evictionHard: {memory.available: 100Mi, nodefs.available: 200Mi, imagefs.available: 200Mi}
 volumePluginDir: $directory/volume-plugins
 maxPods: 250
 registryPullQPS: 0
