@@ -65,7 +65,7 @@ async fn wait<A: Access>(
         let pause = place.pause(now);
         if let Some(pause) = pause {
             (until, next) = (pause, pause);
-        } else if place.is_head() {
+        } else if place.has_turn(now) {
             let ends = place.ends();
             let asked = reservation(candidate, now);
             let call = asked.call.clone();
@@ -84,7 +84,7 @@ async fn wait<A: Access>(
                     place.limited(now);
                     (until, next) = (at, at);
                 }
-                Reserved::AfterAnother => place.step_aside(ends),
+                Reserved::AfterAnother => place.step_aside(ends, now),
             }
         }
         if now >= candidate.deadline {

@@ -3,6 +3,9 @@
 //! Priority comes first, then the order that was given the least, then its World that was, then who came first. Who has
 //! been away has no claim on what it did not ask for meanwhile.
 //!
+//! While there is room for all, nobody waits for anybody: the ledger answers those that ask at the same time together. Once
+//! one was refused, they ask one after the other.
+//!
 //! A limit that was used up comes back as it was used: who was quick when there was room would be quick again a minute later,
 //! every minute, because its next call is there before the others'. So where a limit was reached and several orders wait, calls
 //! go out with pauses between them, which leave the others time to come back.
@@ -16,8 +19,8 @@ use tokio::sync::Notify;
 
 /// Of so many orders and Worlds it is remembered what they were given.
 const REMEMBERED: usize = 4096;
-/// For so long after a limit was reached, calls go out with pauses: as long as what used it up counts.
-const PACED: SignedDuration = SignedDuration::from_secs(60);
+/// For so long after a limit was reached, calls go out in order and with pauses: as long as what used it up counts.
+const REMEMBERED_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// Those that wait for one Provider.
 #[derive(Default)]
@@ -47,6 +50,8 @@ struct Waiting {
     /// How many calls have ended.
     ends: u64,
     given: HashMap<String, u64>,
+    /// Until when they ask one after the other.
+    ordered_until: Timestamp,
     /// Until when calls go out with pauses.
     paced_until: Timestamp,
     /// When the pause after the last call ends.
@@ -88,8 +93,9 @@ impl Line {
 
 impl Place {
     /// Returns whether it is this one's turn to ask.
-    pub(crate) fn is_head(&self) -> bool {
-        self.line.waiting().head().is_some_and(|head| head.number == self.number)
+    pub(crate) fn has_turn(&self, now: Timestamp) -> bool {
+        let waiting = self.line.waiting();
+        now >= waiting.ordered_until || waiting.head().is_some_and(|head| head.number == self.number)
     }
 
     /// Returns how many calls have ended so far, for [`Place::step_aside`].
@@ -101,8 +107,9 @@ impl Place {
     ///
     /// - **Guarantees:** whoever was refused for the sake of a call that has ended meanwhile asks again at once: `ends` is
     ///   what was counted before it asked.
-    pub(crate) fn step_aside(&self, ends: u64) {
+    pub(crate) fn step_aside(&self, ends: u64, now: Timestamp) {
         let mut waiting = self.line.waiting();
+        waiting.keep_order(now);
         if waiting.ends != ends {
             self.wake.notify_one();
         } else if let Some(waiter) = waiting.waiters.iter_mut().find(|waiter| waiter.number == self.number) {
@@ -121,7 +128,9 @@ impl Place {
 
     /// Notes that the limit was reached.
     pub(crate) fn limited(&self, now: Timestamp) {
-        self.line.waiting().paced_until = now.saturating_add(PACED).unwrap_or(now);
+        let mut waiting = self.line.waiting();
+        waiting.keep_order(now);
+        waiting.paced_until = waiting.ordered_until;
     }
 
     /// Returns when the pause ends that this one has to make for the sake of other orders that wait.
@@ -171,6 +180,10 @@ impl Waiting {
         })
     }
 
+    fn keep_order(&mut self, now: Timestamp) {
+        self.ordered_until = now.saturating_add(REMEMBERED_LIMIT).unwrap_or(now);
+    }
+
     fn wake_head(&self) {
         if let Some(head) = self.head() {
             head.wake.notify_one();
@@ -197,6 +210,15 @@ impl Waiting {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// A line in which a limit was reached.
+    fn ordered() -> Arc<Line> {
+        let line = Arc::new(Line::default());
+        line.waiting().keep_order(NOW);
+        line
+    }
+
     fn who(order: &str, world: &str, priority: i32) -> Who {
         Who { order: order.into(), world: format!("{order}-{world}"), priority }
     }
@@ -205,9 +227,9 @@ mod tests {
     fn serve(line: &Arc<Line>, mut places: Vec<(Who, Place)>, times: usize) -> HashMap<String, usize> {
         let mut served = HashMap::new();
         for _ in 0..times {
-            let head = places.iter().position(|(_, place)| place.is_head()).unwrap();
+            let head = places.iter().position(|(_, place)| place.has_turn(NOW)).unwrap();
             let (who, place) = places.remove(head);
-            place.given(100, Timestamp::UNIX_EPOCH, SignedDuration::ZERO);
+            place.given(100, NOW, SignedDuration::ZERO);
             drop(place);
             *served.entry(who.world.clone()).or_default() += 1;
             places.push((who.clone(), line.join(who)));
@@ -220,8 +242,19 @@ mod tests {
     }
 
     #[test]
-    fn orders_share_evenly_however_many_worlds_they_have() {
+    fn they_ask_together_until_one_is_refused() {
         let line = Arc::new(Line::default());
+        let waits = joined(&line, vec![who("a", "w", 0), who("b", "w", 0)]);
+        assert!(waits.iter().all(|(_, place)| place.has_turn(NOW)));
+        waits[1].1.limited(NOW);
+        assert!(waits[0].1.has_turn(NOW) && !waits[1].1.has_turn(NOW), "the first one is next");
+        let later = NOW + REMEMBERED_LIMIT;
+        assert!(waits[1].1.has_turn(later), "nothing of what filled the limit counts any more");
+    }
+
+    #[test]
+    fn orders_share_evenly_however_many_worlds_they_have() {
+        let line = ordered();
         let mut all: Vec<_> = (0..4).map(|world| who("large", &world.to_string(), 0)).collect();
         all.push(who("small", "a", 0));
         let places = joined(&line, all);
@@ -232,14 +265,14 @@ mod tests {
 
     #[test]
     fn priority_comes_first() {
-        let line = Arc::new(Line::default());
+        let line = ordered();
         let places = joined(&line, vec![who("a", "w", 0), who("b", "w", 5)]);
         assert_eq!(serve(&line, places, 10), HashMap::from([("b-w".to_owned(), 10)]));
     }
 
     #[test]
     fn who_was_away_does_not_catch_up() {
-        let line = Arc::new(Line::default());
+        let line = ordered();
         serve(&line, joined(&line, vec![who("a", "w", 0)]), 1000);
         let served = serve(&line, joined(&line, vec![who("a", "w", 0), who("b", "w", 0)]), 100);
         assert_eq!(served["a-w"], 50, "{served:?}");
@@ -268,15 +301,15 @@ mod tests {
     fn who_steps_aside_lets_others_go_and_is_back_when_a_call_has_ended() {
         let line = Arc::new(Line::default());
         let (first, second) = (line.join(who("a", "w", 0)), line.join(who("b", "w", 0)));
-        assert!(first.is_head());
-        first.step_aside(first.ends());
-        assert!(second.is_head());
+        assert!(first.has_turn(NOW));
+        first.step_aside(first.ends(), NOW);
+        assert!(second.has_turn(NOW));
         let before = first.ends();
         line.ended();
-        assert!(first.is_head());
-        first.step_aside(before);
-        assert!(first.is_head(), "a call has ended since it asked");
+        assert!(first.has_turn(NOW));
+        first.step_aside(before, NOW);
+        assert!(first.has_turn(NOW), "a call has ended since it asked");
         drop(first);
-        assert!(second.is_head());
+        assert!(second.has_turn(NOW));
     }
 }
