@@ -64,7 +64,7 @@ impl Ledger {
         let readers = Arc::new(database);
         let (audit, notes) = audit::channel();
         let tally = Tally::default();
-        let writer = Writer::start(connection, epoch, &readers, audit.clone(), tally.clone());
+        let writer = Writer::start(connection, epoch, &readers, audit.clone(), tally.clone()).await?;
         tokio::spawn(Auditor::new(notes, writer.downgrade(), epoch).run());
         let ledger = Self { writer, readers, audit, tally, epoch };
         let left = ledger.recover(now).await?;

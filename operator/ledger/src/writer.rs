@@ -6,6 +6,7 @@
 mod batch;
 mod changed;
 mod checkpoints;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,17 +71,17 @@ pub(crate) struct Writer(mpsc::Sender<Asked>);
 
 impl Writer {
     /// Starts the task.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         connection: WritingConnection,
         epoch: i64,
         database: &Arc<Database>,
         audit: AuditLog,
         tally: Tally,
-    ) -> Self {
+    ) -> Result<Self, LedgerError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let batches = Batches::new(connection, epoch, audit, tally);
+        let batches = Batches::new(connection, epoch, audit, tally).await?;
         tokio::spawn(run(batches, receiver, Checkpoints::new(database)));
-        Self(sender)
+        Ok(Self(sender))
     }
 
     /// Asks and waits for the answer.

@@ -152,13 +152,12 @@ fn insertion(table: &Table, existing: Existing, rows: usize) -> String {
     sql
 }
 
-/// Returns the text that puts rows which come as a JSON array of arrays into a table, for SQLite.
-pub(crate) fn insertion_of_json(table: &Table, existing: Existing, parameter: usize) -> String {
+/// Returns the text that puts the row of a trigger into a table, for SQLite: its columns have the table's name before them.
+pub(crate) fn insertion_of_new(table: &Table, existing: Existing) -> String {
     let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
-    let values: Vec<_> = (0..names.len()).map(|place| format!("value ->> {place}")).collect();
-    // Without a condition, SQLite takes ON for a part of the FROM.
+    let values: Vec<_> = names.iter().map(|name| format!("NEW.{}_{name}", table.name)).collect();
     format!(
-        "INSERT INTO {} ({}) SELECT {} FROM json_each(${parameter}) WHERE true{}",
+        "INSERT INTO {} ({}) VALUES ({}){}",
         table.name,
         names.join(", "),
         values.join(", "),
@@ -182,7 +181,8 @@ fn places(count: usize) -> String {
     (1..=count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
-fn bind<'q>(query: Query<'q, Any, AnyArguments>, value: &Value) -> Query<'q, Any, AnyArguments> {
+/// Binds the next value.
+pub(crate) fn bind<'q>(query: Query<'q, Any, AnyArguments>, value: &Value) -> Query<'q, Any, AnyArguments> {
     match value {
         Value::Number(number) => query.bind(*number),
         Value::Text(text) => query.bind(text.clone()),

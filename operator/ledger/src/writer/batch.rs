@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
-use super::changed::{ChangedRows, WholeTransaction, noteworthy};
+use super::changed::{ChangedRows, noteworthy};
+use super::whole::WholeTransaction;
 use super::{Asked, Reply};
 use crate::audit::{AuditLog, Stage};
 use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
@@ -26,7 +27,8 @@ pub(super) struct Batches {
     epoch: i64,
     /// What the rows say. On PostgreSQL others write too, so it holds for one transaction only.
     book: Book,
-    whole: WholeTransaction,
+    /// On SQLite.
+    whole: Option<WholeTransaction>,
     audit: AuditLog,
     tally: Tally,
 }
@@ -49,8 +51,17 @@ struct Touched {
 }
 
 impl Batches {
-    pub(super) fn new(connection: WritingConnection, epoch: i64, audit: AuditLog, tally: Tally) -> Self {
-        Self { connection, epoch, book: Book::default(), whole: WholeTransaction::new(), audit, tally }
+    pub(super) async fn new(
+        mut connection: WritingConnection,
+        epoch: i64,
+        audit: AuditLog,
+        tally: Tally,
+    ) -> Result<Self, LedgerError> {
+        let whole = match connection.backend {
+            Backend::Sqlite => Some(WholeTransaction::prepare(&mut connection.connection).await?),
+            Backend::Postgres => None,
+        };
+        Ok(Self { connection, epoch, book: Book::default(), whole, audit, tally })
     }
 
     /// Answers all, in one transaction if that can be, else each in its own.
@@ -88,10 +99,11 @@ impl Batches {
             *book = Book::default();
         }
         let connection = &mut connection.connection;
-        let answers = if backend == Backend::Sqlite && asked.iter().all(Asked::is_of_calls) {
-            at_once(connection, whole, *epoch, book, asked).await
-        } else {
-            in_steps(connection, backend, *epoch, book, asked).await
+        let answers = match whole {
+            Some(whole) if asked.iter().all(Asked::is_of_calls) => {
+                at_once(connection, whole, *epoch, book, asked).await
+            }
+            _ => in_steps(connection, backend, *epoch, book, asked).await,
         };
         let (answers, changes) = match answers {
             Ok(answered) => answered,

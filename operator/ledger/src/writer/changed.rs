@@ -1,10 +1,7 @@
-//! What a batch has changed, as rows, and two ways to write them.
-
-use std::fmt::Write;
-use std::sync::Arc;
+//! What a batch has changed, as rows.
 
 use serde_json::json;
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::AnyConnection;
 
 use crate::audit::{AuditEntry, Stage};
 use crate::book::{Book, Changes, SettledCall};
@@ -15,7 +12,7 @@ use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIO
 use crate::store::{account_row, breaker_row, call_row, reservation_row, window_row};
 
 /// The tables that calls change, and what becomes of rows that are there.
-const TABLES: [(&Table, Existing); 5] = [
+pub(super) const TABLES: [(&Table, Existing); 5] = [
     (&RESERVATIONS, Existing::Kept),
     (&LLM_CALLS, Existing::Kept),
     (&BUDGETS, Existing::Replaced),
@@ -26,9 +23,9 @@ const TABLES: [(&Table, Existing); 5] = [
 /// Rows that have to be written.
 pub(super) struct ChangedRows {
     /// In the order of [`TABLES`].
-    put: [Vec<Row>; 5],
+    pub(super) put: [Vec<Row>; 5],
     /// Reservations that have ended.
-    removed: Vec<String>,
+    pub(super) removed: Vec<String>,
 }
 
 impl ChangedRows {
@@ -62,10 +59,6 @@ impl ChangedRows {
         }
         Ok(())
     }
-
-    fn are_none(&self) -> bool {
-        self.removed.is_empty() && self.put.iter().all(Vec::is_empty)
-    }
 }
 
 /// Returns what the audit log says of a call that was settled as a failure, or that was one more attempt.
@@ -86,41 +79,4 @@ pub(super) fn noteworthy(settled: &SettledCall) -> Option<AuditEntry> {
         .about(&held.party, &[("provider", &held.provider), ("model", &held.model)]);
     let failure_reason = (*outcome != Outcome::Answered).then_some(why);
     Some(AuditEntry { counts: counts.to_string(), retry_count: Some(i64::from(*retry_count)), failure_reason, ..entry })
-}
-
-/// A whole transaction as one query, for SQLite.
-///
-/// A query goes to SQLite's thread and back, which costs more than what it does there. Rows come as JSON, so that the text
-/// is the same however many there are, and stays prepared.
-pub(super) struct WholeTransaction(Arc<str>);
-
-impl WholeTransaction {
-    pub(super) fn new() -> Self {
-        let mut sql =
-            "BEGIN IMMEDIATE; DELETE FROM reservations WHERE id IN (SELECT value FROM json_each($1));".to_owned();
-        for (number, (table, existing)) in TABLES.iter().enumerate() {
-            // Writing to a text cannot fail.
-            let _ = write!(sql, " {};", statement::insertion_of_json(table, *existing, number + 2));
-        }
-        sql.push_str(" COMMIT");
-        Self(sql.into())
-    }
-
-    /// Writes rows and commits them.
-    pub(super) async fn commit(&self, connection: &mut AnyConnection, rows: &ChangedRows) -> Result<(), LedgerError> {
-        if rows.are_none() {
-            return Ok(());
-        }
-        let text = |value: serde_json::Result<String>| value.map_err(|error| LedgerError::Database(error.to_string()));
-        let mut query = sqlx::query(AssertSqlSafe(self.0.clone())).bind(text(serde_json::to_string(&rows.removed))?);
-        for rows in &rows.put {
-            query = query.bind(text(serde_json::to_string(rows))?);
-        }
-        if let Err(error) = query.execute(&mut *connection).await {
-            // Where it failed before it began there is nothing to roll back.
-            let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
-            return Err(error.into());
-        }
-        Ok(())
-    }
 }

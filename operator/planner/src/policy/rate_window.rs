@@ -135,12 +135,26 @@ pub struct RateWindow {
     hints: [Option<Hint>; 4],
 }
 
+/// Written down as four numbers without names, because a window has up to 121 of them and is written with every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(i64, u64, u64, u64)", into = "(i64, u64, u64, u64)")]
 struct Slot {
     at: i64,
     calls: u64,
     input: u64,
     output: u64,
+}
+
+impl From<(i64, u64, u64, u64)> for Slot {
+    fn from((at, calls, input, output): (i64, u64, u64, u64)) -> Self {
+        Self { at, calls, input, output }
+    }
+}
+
+impl From<Slot> for (i64, u64, u64, u64) {
+    fn from(Slot { at, calls, input, output }: Slot) -> Self {
+        (at, calls, input, output)
+    }
 }
 
 impl Slot {
