@@ -146,15 +146,14 @@ pub(crate) async fn forward<A: Access>(
 
 fn url(call: &Call<'_>) -> Result<Url, Reason> {
     let path = call.endpoint.upstream_path().ok_or(Reason::Endpoint(crate::endpoint::EndpointError::Unknown))?;
-    let base = call.grant.provider.base_url.trim_end_matches('/');
     let query = call.asked.query.as_deref().and_then(headers::query);
-    let text = query.map_or_else(|| format!("{base}{path}"), |query| format!("{base}{path}?{query}"));
-    let (url, host) = (Url::parse(&text), Url::parse(base));
-    match (url, host) {
-        // Nothing of the request may lead elsewhere than the Provider's own address.
-        (Ok(url), Ok(host)) if url.origin() == host.origin() && url.username().is_empty() => Ok(url),
-        _ => Err(Reason::Request("the request does not lead to the Provider".to_owned())),
-    }
+    let base = call.grant.provider.base_url.trim_end_matches('/');
+    let base = Url::parse(base).map_err(|_| Reason::Request("the Provider's baseUrl is no URL".to_owned()))?;
+    let mut url = base.clone();
+    // Setting a path and a query cannot lead elsewhere than the Provider's own address.
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url.set_query(query.as_deref());
+    Ok(url)
 }
 
 struct Sent<'a> {

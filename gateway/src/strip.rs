@@ -6,6 +6,11 @@
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
+use crate::usage::names_object;
+
+/// The field that tells what was used.
+const USAGE: &str = "\"usage\"";
+
 /// Lets a stream pass without that event.
 #[derive(Debug, Default)]
 pub(crate) struct Strip {
@@ -24,12 +29,12 @@ struct Event {
 impl Strip {
     /// Takes the next part and returns what may pass. A line that has begun waits for its end.
     pub(crate) fn feed(&mut self, part: &Bytes) -> Bytes {
-        if self.begun.is_empty() && !self.after_event && part.ends_with(b"\n") && !mentions_usage(part) {
+        if self.begun.is_empty() && !self.after_event && part.ends_with(b"\n") && !names_object(part, USAGE) {
             return part.clone();
         }
         self.begun.extend_from_slice(part);
         let mut passed = BytesMut::new();
-        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', &self.begun) {
             let line = self.begun.split_to(end + 1);
             let empty = line.trim_ascii().is_empty();
             if is_usage_event(&line) {
@@ -50,13 +55,9 @@ impl Strip {
     }
 }
 
-fn mentions_usage(part: &[u8]) -> bool {
-    part.windows(9).any(|window| window == b"\"usage\":{" || window == b"\"usage\": ")
-}
-
 fn is_usage_event(line: &[u8]) -> bool {
     let Some(data) = line.strip_prefix(b"data:") else { return false };
-    mentions_usage(data)
+    names_object(data, USAGE)
         && serde_json::from_slice::<Event>(data).is_ok_and(|event| event.choices.is_empty() && event.usage.is_some())
 }
 

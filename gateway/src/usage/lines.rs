@@ -16,9 +16,15 @@ impl Lines {
     /// Takes the next part of the stream and hands each line that it completes to `seen`, without its end.
     pub fn feed(&mut self, part: &[u8], mut seen: impl FnMut(&[u8])) {
         let mut rest = part;
-        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
-            self.take(&rest[..end]);
-            self.finish(&mut seen);
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
+            let line = &rest[..end];
+            if self.begun.is_empty() && !self.too_long && (1..=LONGEST_LINE).contains(&end) {
+                // Nothing has to be put together.
+                seen(line);
+            } else {
+                self.take(line);
+                self.finish(&mut seen);
+            }
             rest = &rest[end + 1..];
         }
         self.take(rest);

@@ -7,6 +7,7 @@ mod lines;
 
 use manyworlds_api::provider::Protocol;
 use manyworlds_planner::policy::price::Tokens;
+use memchr::memmem;
 use serde_json::Value;
 
 use lines::Lines;
@@ -58,12 +59,12 @@ impl Meter {
             return;
         }
         // Most events hold nothing but text: they are not worth reading.
-        let marks: &[&[u8]] = match self.protocol {
-            Protocol::OpenAi => &[b"\"usage\""],
-            Protocol::Anthropic => &[b"\"usage\"", b"\"message_stop\""],
-            Protocol::Gemini => &[b"\"usageMetadata\"", b"\"finishReason\""],
+        let marked = match self.protocol {
+            Protocol::OpenAi => names_object(data, "\"usage\""),
+            Protocol::Anthropic => names_object(data, "\"usage\"") || contains(data, "\"message_stop\""),
+            Protocol::Gemini => names_object(data, "\"usageMetadata\"") || contains(data, "\"finishReason\""),
         };
-        if !marks.iter().any(|mark| contains(data, mark)) {
+        if !marked {
             return;
         }
         if let Ok(event) = serde_json::from_slice::<Value>(data) {
@@ -183,8 +184,17 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+/// Returns whether a JSON text names a field, given with its quotes, whose value is an object. OpenAI says `"usage":null` in
+/// every event but one.
+pub(crate) fn names_object(text: &[u8], field: &str) -> bool {
+    memmem::find_iter(text, field).any(|place| {
+        let behind = text[place + field.len()..].trim_ascii_start();
+        behind.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"{"))
+    })
+}
+
+fn contains(text: &[u8], part: &str) -> bool {
+    memmem::find(text, part.as_bytes()).is_some()
 }
 
 #[cfg(test)]
