@@ -23,7 +23,7 @@ use manyworlds_api::Money;
 use manyworlds_api::provider::{Protocol, ProviderSpec};
 use manyworlds_gateway::access::{self, Access, Grant, Sampling};
 use manyworlds_gateway::refusal::Reason;
-use manyworlds_gateway::{Clients, Gateway};
+use manyworlds_gateway::{Clients, Gateway, WaitList};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
 use manyworlds_planner::policy::budget::Allowed;
 use manyworlds_planner::policy::models::{self, NamedProvider};
@@ -187,7 +187,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let Config { listen, providers, budgets, tokens: callers, .. } = config;
     let listed = Listed { providers, budgets, callers, prices: PriceTable::listed()? };
     let metrics = Metrics::new("standalone")?;
-    let gateway = Gateway::new(listed, ledger, metrics.clone(), Clients::new(None)?, 0);
+    let gateway = Gateway::new(listed, ledger, metrics.clone(), Clients::new(None)?, 0, WaitList::default());
     let listener = TcpListener::bind(listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
     let scraped = TcpListener::bind("127.0.0.1:0").await?;
     #[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]

@@ -50,6 +50,15 @@ pub(crate) async fn admit<A: Access>(
     admitted
 }
 
+/// What a call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    /// Room within the Provider's limits.
+    Room,
+    /// Money that another call of its order holds.
+    Money,
+}
+
 async fn wait<A: Access>(
     shared: &Arc<Shared>,
     access: &A,
@@ -58,11 +67,15 @@ async fn wait<A: Access>(
     place: &Place,
 ) -> Result<OpenCall, Reason> {
     let mut next = candidate.deadline;
+    let begun = Timestamp::now();
+    // Most calls need no room in the list of those that wait.
+    let mut waiter = None;
     loop {
         access.standing(candidate.party)?;
         let now = Timestamp::now();
         let mut until = candidate.deadline;
         let pause = place.pause(now);
+        let mut lacks = Lacks::Room;
         if let Some(pause) = pause {
             (until, next) = (pause, pause);
         } else if place.has_turn(now) {
@@ -84,12 +97,23 @@ async fn wait<A: Access>(
                     place.limited(now);
                     (until, next) = (at, at);
                 }
-                Reserved::AfterAnother => place.step_aside(ends, now),
+                Reserved::Full => place.step_aside(ends, now),
+                Reserved::AfterAnother => {
+                    lacks = Lacks::Money;
+                    place.step_aside(ends, now);
+                }
             }
         }
         if now >= candidate.deadline {
             return Err(Reason::Limit { retry_after_seconds: seconds(now, next) });
         }
+        waiter = match lacks {
+            Lacks::Room => {
+                let waits = || shared.waits.begin(candidate.party, &candidate.grant.provider_key, begun);
+                Some(waiter.unwrap_or_else(waits))
+            }
+            Lacks::Money => None,
+        };
         let pause = duration(now, until.min(candidate.deadline)).min(LOOK);
         tokio::select! {
             () = tokio::time::sleep(pause) => place.step_back(),

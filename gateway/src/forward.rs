@@ -210,6 +210,9 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
         _ => None,
     };
     let _ = open.settle(Ending::Failed(outcome(failure))).await;
+    if let (Failure::RateLimited, Some(until)) = (failure, not_before) {
+        shared.waits.pauses(&call.asked.party, &call.grant.provider_key, now, until);
+    }
     if not_before.is_some() || !remaining.is_empty() {
         note(shared, call.grant.provider_key.clone(), now, remaining, not_before).await;
     }

@@ -31,7 +31,9 @@ mod shared;
 mod strip;
 mod sums;
 pub mod usage;
+mod waits;
 
 pub use answer::{Body, BoxError};
 pub use client::{ClientError, Clients};
 pub use server::{Gateway, LARGEST_REQUEST, Patience};
+pub use waits::WaitList;

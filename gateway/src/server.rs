@@ -32,6 +32,7 @@ use crate::forward::{self, Asked, Call, Course};
 use crate::refusal::Reason;
 use crate::screen::Screen;
 use crate::shared::Shared;
+use crate::waits::WaitList;
 use crate::{cache, headers, reduction, request, sums};
 
 /// The largest request, in bytes: pictures come in it.
@@ -75,11 +76,19 @@ impl<A> Clone for Gateway<A> {
 impl<A: Access> Gateway<A> {
     /// Returns a gateway in front of the Providers that `access` grants.
     ///
-    /// - **Shape:** answers at temperature 0 are kept in at most `cache_bytes`; in 0, none is.
-    pub fn new(access: A, ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize) -> Self {
+    /// - **Shape:** answers at temperature 0 are kept in at most `cache_bytes`; in 0, none is. What waits for room is put into
+    ///   `waits`.
+    pub fn new(
+        access: A,
+        ledger: Ledger,
+        metrics: Metrics,
+        clients: Clients,
+        cache_bytes: usize,
+        waits: WaitList,
+    ) -> Self {
         let tally = ledger.tally();
         metrics.read_calls_from(move || tally.now().map(|totals| sums::of(&totals)));
-        let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes));
+        let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes, waits));
         Self { shared, access: Arc::new(access), patience: Patience::default() }
     }
 

@@ -9,6 +9,7 @@ use manyworlds_telemetry::Metrics;
 use crate::cache::Cache;
 use crate::client::Clients;
 use crate::line::Line;
+use crate::waits::WaitList;
 
 /// The most Providers whose lines are remembered when nobody stands in them.
 const LINES: usize = 1024;
@@ -18,13 +19,14 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) clients: Clients,
     pub(crate) cache: Cache,
+    pub(crate) waits: WaitList,
     lines: Mutex<HashMap<String, Arc<Line>>>,
 }
 
 impl Shared {
-    pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize) -> Self {
+    pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize, waits: WaitList) -> Self {
         let cache = Cache::new(cache_bytes, metrics.clone());
-        Self { ledger, metrics, clients, cache, lines: Mutex::default() }
+        Self { ledger, metrics, clients, cache, waits, lines: Mutex::default() }
     }
 
     /// Returns the line in front of a Provider.

@@ -12,7 +12,7 @@ use manyworlds_api::Money;
 use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
 use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
-use manyworlds_gateway::{Clients, Gateway, Patience};
+use manyworlds_gateway::{Clients, Gateway, Patience, WaitList};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
 use manyworlds_masking::Filter;
 use manyworlds_planner::policy::budget::Allowed;
@@ -133,6 +133,7 @@ pub struct Bench {
     pub upstream: Upstream,
     pub ledger: Ledger,
     pub metrics: Metrics,
+    pub waits: WaitList,
     pub address: SocketAddr,
     folder: TempDir,
 }
@@ -157,12 +158,12 @@ impl Bench {
             rules.provider = json!({"limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000}});
         });
         let clients = Clients::new(None).unwrap();
-        let gateway =
-            Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), clients, CACHE_BYTES).with_patience(patience);
+        let waits = WaitList::default();
+        let gateway = Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), clients, CACHE_BYTES, waits.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(gateway.serve(listener, std::future::pending()));
-        Self { rules, upstream, ledger, metrics, address, folder }
+        tokio::spawn(gateway.with_patience(patience).serve(listener, std::future::pending()));
+        Self { rules, upstream, ledger, metrics, waits, address, folder }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -73,7 +73,7 @@ impl Book {
         }
         match window.turn(asked.at, &asked.limits, asked.demand) {
             Turn::At(at) => return Reserved::Wait(at),
-            Turn::AfterAnother => return Reserved::AfterAnother,
+            Turn::AfterAnother => return Reserved::Full,
             Turn::Now => {}
         }
         let place = window.take(asked.at, &asked.limits, asked.demand);

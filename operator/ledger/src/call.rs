@@ -102,7 +102,9 @@ pub enum Reserved {
     Granted,
     /// The window has no room before then.
     Wait(Timestamp),
-    /// Another call that is under way has to end first.
+    /// As many calls are under way as the Provider takes at once.
+    Full,
+    /// Another call that is under way has to end first, of which it is not known yet how much money it leaves.
     AfterAnother,
     /// The breaker of the model is open until then.
     BreakerOpen(Timestamp),

@@ -10,6 +10,7 @@ use manyworlds_api::{Duration, WorkOrder, World};
 use crate::observation::ObservedPod;
 use crate::policy::capacity::Resources;
 use crate::policy::placement::Misfits;
+use crate::policy::waits::Waits;
 
 /// Everything that one decision about one order is based on.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct ModelUse {
     pub exhausted: Option<Exhausted>,
     /// The model that is left alone because it keeps failing, in one sentence.
     pub unavailable: Option<String>,
+    /// How its calls wait for room within the limits of each Provider, by the Provider's name.
+    pub waits: BTreeMap<String, Waits>,
 }
 
 /// A budget of which nothing is left.

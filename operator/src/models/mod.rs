@@ -16,6 +16,7 @@ use manyworlds_api::labels::AUTOMATIC_MODEL;
 use manyworlds_api::provider::BreakerState;
 use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
+use manyworlds_gateway::WaitList;
 use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
 use manyworlds_planner::policy::budget::Allowed;
 use manyworlds_planner::policy::models::PricedModel;
@@ -35,6 +36,8 @@ pub(crate) struct Models {
     pub(crate) catalogue: Catalogue,
     pub(crate) ledger: Ledger,
     pub(crate) index: Arc<Index>,
+    /// Whose calls wait for room within limits.
+    pub(crate) waits: WaitList,
 }
 
 /// A budget that holds an order, and what becomes of the order when it is used up.
@@ -73,7 +76,10 @@ impl Models {
         let usage = self.ledger.spending_of_order(uid).await?;
         let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
         let unavailable = self.unavailable(namespace, &callable, now).await?;
-        Ok(ModelUse { problem, usage, exhausted, unavailable })
+        // An order's Providers are of its own namespace.
+        let named = |(key, waits): (String, _)| (key.rsplit('/').next().unwrap_or_default().to_owned(), waits);
+        let waits = self.waits.of_order(uid).into_iter().map(named).collect();
+        Ok(ModelUse { problem, usage, exhausted, unavailable, waits })
     }
 
     /// Returns the model that an order names, or why it cannot be called; `None` where the choice is left to the worker.

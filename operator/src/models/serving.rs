@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::Client;
-use manyworlds_gateway::{Clients, Gateway};
+use manyworlds_gateway::{Clients, Gateway, WaitList};
 use manyworlds_ledger::{Ledger, migrations};
 use manyworlds_telemetry::{IntGauge, Metrics};
 use tokio::net::TcpListener;
@@ -56,20 +56,27 @@ pub(crate) async fn start(
     stop: watch::Receiver<Stop>,
 ) -> Result<Serving, Failure> {
     migrations::up(&settings.ledger).await?;
+    let waits = WaitList::default();
     let (opened, ledger) = oneshot::channel();
     let settings = settings.clone();
     let thread = thread::Builder::new().name("gateway".to_owned()).spawn({
-        let (catalogue, index) = (catalogue.clone(), index.clone());
-        move || run(&settings, catalogue, index, metrics, stop, opened)
+        let known = Known { catalogue: catalogue.clone(), index: index.clone(), waits: waits.clone() };
+        move || run(&settings, known, metrics, stop, opened)
     })?;
     let ledger = ledger.await??;
-    Ok(Serving { models: Models { catalogue, ledger, index }, thread })
+    Ok(Serving { models: Models { catalogue, ledger, index, waits }, thread })
+}
+
+/// What is known before the ledger is open.
+struct Known {
+    catalogue: Catalogue,
+    index: Arc<Index>,
+    waits: WaitList,
 }
 
 fn run(
     settings: &GatewaySettings,
-    catalogue: Catalogue,
-    index: Arc<Index>,
+    known: Known,
     metrics: Metrics,
     stop: watch::Receiver<Stop>,
     opened: oneshot::Sender<Result<Ledger, Failure>>,
@@ -80,7 +87,7 @@ fn run(
     };
     runtime.block_on(async move {
         let running = metrics.llm_running.clone();
-        let prepared = prepare(settings, catalogue, index, metrics).await;
+        let prepared = prepare(settings, known, metrics).await;
         match prepared {
             Ok((ledger, gateway, listener)) => {
                 // Who asked may have given up, and then the process ends.
@@ -106,8 +113,7 @@ async fn drained(running: &IntGauge) {
 
 async fn prepare(
     settings: &GatewaySettings,
-    catalogue: Catalogue,
-    index: Arc<Index>,
+    known: Known,
     metrics: Metrics,
 ) -> Result<(Ledger, Gateway<WorldAccess>, TcpListener), Failure> {
     let certificates = settings.certificates.as_ref().map(std::fs::read).transpose()?;
@@ -115,8 +121,9 @@ async fn prepare(
     let client = Client::try_default().await?;
     let listener = TcpListener::bind(settings.address).await?;
     let ledger = Ledger::open(&settings.ledger, &settings.writer, Timestamp::now()).await?;
-    let models = Models { catalogue, ledger: ledger.clone(), index };
+    let Known { catalogue, index, waits } = known;
+    let models = Models { catalogue, ledger: ledger.clone(), index, waits: waits.clone() };
     let access = WorldAccess::new(models, client, settings.cache_scope);
-    let gateway = Gateway::new(access, ledger.clone(), metrics, clients, settings.cache_bytes);
+    let gateway = Gateway::new(access, ledger.clone(), metrics, clients, settings.cache_bytes, waits);
     Ok((ledger, gateway, listener))
 }

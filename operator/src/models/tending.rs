@@ -1,10 +1,11 @@
 //! What has to be looked at from time to time: orders that have spent, what Providers and Budgets show, what is too old.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::provider::WindowUse;
-use manyworlds_ledger::LedgerError;
+use manyworlds_ledger::{LedgerError, Touched};
 use tokio::time::MissedTickBehavior;
 
 use super::{Models, count, provider_key};
@@ -25,6 +26,7 @@ pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What was settled before this process began is shown too.
     let mut since = Timestamp::UNIX_EPOCH;
+    let mut limited = HashSet::new();
     for number in 0_u32.. {
         tick.tick().await;
         let now = Timestamp::now();
@@ -33,6 +35,7 @@ pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration
             Ok(()) => since = now - SignedDuration::from_secs(2),
             Err(error) => tracing::warn!(%error, "the ledger could not be read"),
         }
+        limited = wake_limited(&models, &wakes, &limited, now);
         if number % PROVIDERS_EVERY == 0
             && let Err(error) = show(&models, now).await
         {
@@ -50,13 +53,26 @@ pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration
 
 async fn wake_spenders(models: &Models, wakes: &Wakes, since: Timestamp) -> Result<(), LedgerError> {
     for touched in models.ledger.touched_since(since).await? {
-        let key = OrderKey { namespace: touched.namespace.as_str().into(), name: touched.work_order.as_str().into() };
-        let known = models.index.order(&key);
-        if known.is_some_and(|order| order.metadata.uid.as_deref() == Some(touched.order_uid.as_str())) {
-            wakes.now(key);
-        }
+        wake(models, wakes, &touched);
     }
     Ok(())
+}
+
+/// Wakes the orders whose calls have had too little room since a moment ago. Returns all of those that have.
+fn wake_limited(models: &Models, wakes: &Wakes, before: &HashSet<String>, now: Timestamp) -> HashSet<String> {
+    let limited = models.waits.limited(now);
+    for order in limited.iter().filter(|order| !before.contains(&order.order_uid)) {
+        wake(models, wakes, order);
+    }
+    limited.into_iter().map(|order| order.order_uid).collect()
+}
+
+fn wake(models: &Models, wakes: &Wakes, order: &Touched) {
+    let key = OrderKey { namespace: order.namespace.as_str().into(), name: order.work_order.as_str().into() };
+    let known = models.index.order(&key);
+    if known.is_some_and(|known| known.metadata.uid.as_deref() == Some(order.order_uid.as_str())) {
+        wakes.now(key);
+    }
 }
 
 async fn show(models: &Models, now: Timestamp) -> Result<(), LedgerError> {

@@ -6,6 +6,7 @@
 
 mod again;
 mod course;
+mod progress;
 mod start;
 mod status;
 
@@ -20,6 +21,7 @@ use crate::observation::{Placement, Presence, StageState};
 use crate::plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
 use crate::policy::capacity::{Request, Resources};
 use crate::policy::deadlines::signed;
+use crate::policy::waits::longest;
 use crate::snapshot::{Grant, Snapshot};
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldStep};
@@ -214,6 +216,11 @@ impl Survey<'_> {
         let starting = start::start(self.snapshot, &self.steps, &startable, grant, plan);
         status::active(self.snapshot, &self.steps, &starting, grant, plan);
         course::note_deadlines(self.snapshot, &self.steps, earliest);
+        let models = &self.snapshot.models;
+        if models.unavailable.is_some() || longest(&models.waits, self.snapshot.now).is_some() {
+            // Nobody tells when that is over.
+            earliest.note(self.snapshot.now + signed(MODEL_INTERVAL));
+        }
     }
 
     /// Lets Worlds whose status would only show how far they are wait for their turn.

@@ -8,6 +8,7 @@ use manyworlds_api::{Money, WorkOrderStatus};
 
 use super::again;
 use super::course::End;
+use super::progress::progress;
 use crate::plan::{Event, EventKind, Plan};
 use crate::policy::deadlines::{active_seconds, is_held, signed};
 use crate::policy::fallback::{self, Conclusion, Standing};
@@ -17,6 +18,8 @@ use crate::world::{Phase, WorldStep};
 
 /// The most bytes of a message that joins what many Worlds say.
 const LONGEST_MESSAGE: usize = 2048;
+/// The most bytes of an Event's message that the API server takes, and some to spare.
+const LONGEST_EVENT: usize = 1000;
 
 type Line<'a> = (OrderCondition, Truth, Reason, &'a str);
 
@@ -111,58 +114,15 @@ pub(super) fn active(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[u
         lines.push((OrderCondition::Stalled, Truth::False, Reason::InProgress, ""));
     }
     set_all(&mut status, snapshot, &lines);
+    if matches!(reason, Reason::RateLimited | Reason::ProviderUnavailable)
+        && status.summary.as_deref() != Some(reason.as_str())
+    {
+        let message = shortened(&message, LONGEST_EVENT);
+        plan.events.push(Event { kind: EventKind::Warning, reason, action: "Wait", message });
+    }
     status.summary = Some(if reason == Reason::InProgress { "Running".to_owned() } else { reason.as_str().to_owned() });
     status.message = Some(message);
     publish(snapshot, status, plan);
-}
-
-/// Returns why an active order is not further, and a sentence on it.
-fn progress(snapshot: &Snapshot, steps: &[WorldStep<'_>], status: &WorkOrderStatus, grant: Grant) -> (Reason, String) {
-    let counts = &status.worlds;
-    let ended = counts.scored + counts.failed + counts.cut;
-    let all = steps.len();
-    if let Some((step, reason)) = steps.iter().find_map(|step| Some((step, trouble(step)?))) {
-        let message = step.status.message.as_deref().unwrap_or_default();
-        return (reason, format!("World {}: {message}", step.variant.name));
-    }
-    if counts.running > 0 {
-        if let Some(unavailable) = &snapshot.models.unavailable {
-            return (Reason::ProviderUnavailable, unavailable.clone());
-        }
-        let queue = grant.place.map_or_else(String::new, |place| {
-            format!("; the others wait for room on the nodes, place {place} of {} in the queue", grant.waiting)
-        });
-        return (Reason::InProgress, format!("{ended} of {all} Worlds have ended, {} run{queue}", counts.running));
-    }
-    if let Some(place) = grant.place {
-        let message = format!(
-            "waits for room on the nodes: place {place} of {} in the queue; the nodes hold {} Worlds of this size",
-            grant.waiting, grant.total
-        );
-        return (Reason::AwaitingCapacity, message);
-    }
-    if let Some(misfits) = grant.misfits {
-        return (Reason::NoNodeFits, misfits.to_string());
-    }
-    let retrying = steps.iter().find(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) }));
-    if let Some(step) = retrying {
-        let why = step.status.message.as_deref().unwrap_or("it waits for its next attempt");
-        let message = format!("{ended} of {all} Worlds have ended; World {}: {why}", step.variant.name);
-        return (Reason::AwaitingRetry, message);
-    }
-    (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
-}
-
-/// Returns what keeps a World's pod from starting.
-fn trouble(step: &WorldStep<'_>) -> Option<Reason> {
-    if step.phase != Phase::Active || step.status.message.is_none() {
-        return None;
-    }
-    let kind = manyworlds_api::conditions::WorldCondition::Succeeded.as_str();
-    let condition = step.status.conditions.iter().find(|condition| condition.type_ == kind)?;
-    [Reason::Unschedulable, Reason::ImagePullFailed, Reason::ContainerCreationFailed]
-        .into_iter()
-        .find(|reason| reason.as_str() == condition.reason)
 }
 
 /// The status of an order that has ended.
@@ -202,7 +162,7 @@ pub(super) fn ended(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, pla
         kind: if succeeded == Truth::True { EventKind::Normal } else { EventKind::Warning },
         reason,
         action: "Finish",
-        message: shortened(&message, 1000),
+        message: shortened(&message, LONGEST_EVENT),
     });
     status.message = Some(message);
     publish(snapshot, status, plan);

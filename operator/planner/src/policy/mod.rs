@@ -17,3 +17,4 @@ pub mod rate_window;
 pub mod retry;
 pub mod score;
 pub mod support;
+pub mod waits;

@@ -1,13 +1,19 @@
 //! Orders whose Worlds call models (W16): budgets that pause and stop, models that cannot be called, what is shown of cost.
 
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use manyworlds_api::conditions::Reason;
 use manyworlds_api::work_order::{BudgetExceeded, Usage, WorkOrderSpec};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Duration, WorkOrder, labels};
 
 use super::model::{Model, specification};
 use super::{pods, started, truth};
+use crate::observation::{PodPhase, StageState};
 use crate::policy::capacity::Resources;
 use crate::policy::support::models;
+use crate::policy::waits::Waits;
 use crate::resources::{pod, world};
 use crate::{Exhausted, ModelUse, Settings};
 
@@ -47,7 +53,7 @@ fn a_used_up_budget_pauses_the_order_which_goes_on_by_itself() {
 fn a_world_that_is_being_judged_is_not_paused() {
     let mut model = started(with_model(), 2);
     let pod = model.pods.get_mut("fix-alpha-1").unwrap();
-    pod.stages.evaluate = crate::observation::StageState::Running { since: None };
+    pod.stages.evaluate = StageState::Running { since: None };
     model.models = exhausted(BudgetExceeded::Pause);
     model.settle();
     assert_eq!(model.deleted_pods, ["fix-beta-1"]);
@@ -86,13 +92,80 @@ fn a_model_that_keeps_failing_is_shown_on_the_order_until_it_answers() {
     let mut model = started(with_model(), 2);
     let said = "the model m of the Provider p keeps failing".to_owned();
     model.models = ModelUse { unavailable: Some(said.clone()), ..ModelUse::default() };
-    model.settle();
+    assert!(model.settle().is_some(), "nobody tells when it may be tried again");
+    assert_eq!(warned(&model, Reason::ProviderUnavailable), 1);
     let status = model.order.status.clone().unwrap();
     assert_eq!((status.summary.as_deref(), status.message), (Some("ProviderUnavailable"), Some(said)));
     assert!(model.deleted_pods.is_empty(), "its Worlds wait");
     model.models = ModelUse::default();
     model.settle();
     assert_eq!(model.order.status.clone().unwrap().summary.as_deref(), Some("Running"));
+}
+
+fn warned(model: &Model, reason: Reason) -> usize {
+    model.events.iter().filter(|event| event.reason == reason).count()
+}
+
+/// W9, R12: no room within a Provider's limits is said on the order, with the Provider, since when and what to do.
+#[test]
+fn an_order_says_that_its_calls_wait_for_room_within_a_providers_limits() {
+    let mut model = started(with_model(), 2);
+    let begun = model.now;
+    let mut waits = Waits::default();
+    waits.begins(begun);
+    let waiting = |waits: &Waits| {
+        let all = BTreeMap::from([("openai".to_owned(), waits.clone())]);
+        ModelUse { waits: all, ..ModelUse::default() }
+    };
+    model.models = waiting(&waits);
+    model.settle();
+    assert_eq!(model.order.status.clone().unwrap().summary.as_deref(), Some("Running"), "it is but a moment");
+    model.now = begun + SignedDuration::from_secs(5);
+    assert!(model.settle().is_some(), "nobody tells when there is room again");
+    assert_eq!(model.condition("Succeeded"), truth("Unknown", "RateLimited"));
+    let status = model.order.status.clone().unwrap();
+    assert_eq!(status.summary.as_deref(), Some("RateLimited"));
+    let said = status.message.unwrap();
+    for part in ["the Provider openai", "since 1970-01-12T13:46:", "spec.limits", "worlds.parallelism"] {
+        assert!(said.contains(part), "{part} is missing in: {said}");
+    }
+    assert!(model.deleted_pods.is_empty(), "its Worlds wait");
+    model.models.unavailable = Some("the model keeps failing".to_owned());
+    model.settle();
+    assert_eq!(model.order.status.clone().unwrap().summary.as_deref(), Some("ProviderUnavailable"), "the worse one");
+    waits.ends(begun, model.now);
+    model.models = waiting(&waits);
+    model.now += SignedDuration::from_secs(31);
+    model.settle();
+    assert_eq!(model.condition("Succeeded"), truth("Unknown", "InProgress"));
+    assert_eq!(model.order.status.clone().unwrap().summary.as_deref(), Some("Running"));
+}
+
+/// A call waits for most of the time, for ten minutes: what is said, and so written, stays what it is.
+#[test]
+fn an_order_that_waits_again_and_again_is_written_once() {
+    let mut model = started(with_model(), 2);
+    for pod in model.pods.values_mut() {
+        pod.phase = PodPhase::Running;
+        pod.stages.work = StageState::Running { since: Some(model.now) };
+    }
+    let mut waits = Waits::default();
+    let mut writes = None;
+    for second in 0..600 {
+        match second % 20 {
+            0 => waits.begins(model.now),
+            19 => waits.ends(model.now - SignedDuration::from_secs(19), model.now),
+            _ => {}
+        }
+        model.models.waits = BTreeMap::from([("openai".to_owned(), waits.clone())]);
+        model.settle();
+        model.now += SignedDuration::from_secs(1);
+        if second == 10 {
+            writes = Some(model.writes);
+        }
+    }
+    assert_eq!(Some(model.writes), writes);
+    assert_eq!(warned(&model, Reason::RateLimited), 1);
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! Why an order that goes on is not further, in a word and a sentence.
+
+use jiff::Timestamp;
+use manyworlds_api::WorkOrderStatus;
+use manyworlds_api::conditions::Reason;
+
+use crate::policy::waits;
+use crate::snapshot::{Grant, Snapshot};
+use crate::world::{Phase, WorldStep};
+
+/// Returns why an active order is not further, and a sentence on it.
+pub(super) fn progress(
+    snapshot: &Snapshot,
+    steps: &[WorldStep<'_>],
+    status: &WorkOrderStatus,
+    grant: Grant,
+) -> (Reason, String) {
+    let counts = &status.worlds;
+    let ended = counts.scored + counts.failed + counts.cut;
+    let all = steps.len();
+    if let Some((step, reason)) = steps.iter().find_map(|step| Some((step, trouble(step)?))) {
+        let message = step.status.message.as_deref().unwrap_or_default();
+        return (reason, format!("World {}: {message}", step.variant.name));
+    }
+    if counts.running > 0 {
+        if let Some(unavailable) = &snapshot.models.unavailable {
+            return (Reason::ProviderUnavailable, unavailable.clone());
+        }
+        if let Some((provider, since)) = waits::longest(&snapshot.models.waits, snapshot.now) {
+            return (Reason::RateLimited, rate_limited(provider, since));
+        }
+        let queue = grant.place.map_or_else(String::new, |place| {
+            format!("; the others wait for room on the nodes, place {place} of {} in the queue", grant.waiting)
+        });
+        return (Reason::InProgress, format!("{ended} of {all} Worlds have ended, {} run{queue}", counts.running));
+    }
+    if let Some(place) = grant.place {
+        let message = format!(
+            "waits for room on the nodes: place {place} of {} in the queue; the nodes hold {} Worlds of this size",
+            grant.waiting, grant.total
+        );
+        return (Reason::AwaitingCapacity, message);
+    }
+    if let Some(misfits) = grant.misfits {
+        return (Reason::NoNodeFits, misfits.to_string());
+    }
+    let retrying = steps.iter().find(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) }));
+    if let Some(step) = retrying {
+        let why = step.status.message.as_deref().unwrap_or("it waits for its next attempt");
+        let message = format!("{ended} of {all} Worlds have ended; World {}: {why}", step.variant.name);
+        return (Reason::AwaitingRetry, message);
+    }
+    (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
+}
+
+/// Says who has no room for an order's calls. It is the same sentence for as long as that lasts.
+fn rate_limited(provider: &str, since: Timestamp) -> String {
+    format!(
+        "calls wait for room within the limits of the Provider {provider} since {}; the Worlds go on by themselves. To wait less, raise spec.limits of the Provider as far as its API allows, or lower worlds.parallelism",
+        since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
+}
+
+/// Returns what keeps a World's pod from starting.
+fn trouble(step: &WorldStep<'_>) -> Option<Reason> {
+    if step.phase != Phase::Active || step.status.message.is_none() {
+        return None;
+    }
+    let kind = manyworlds_api::conditions::WorldCondition::Succeeded.as_str();
+    let condition = step.status.conditions.iter().find(|condition| condition.type_ == kind)?;
+    [Reason::Unschedulable, Reason::ImagePullFailed, Reason::ContainerCreationFailed]
+        .into_iter()
+        .find(|reason| reason.as_str() == condition.reason)
+}

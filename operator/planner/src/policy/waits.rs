@@ -1,0 +1,161 @@
+//! Whether an order's calls wait for room within a Provider's limits for so long that people should know (W9, R12).
+//!
+//! A wait of some seconds is what limits are for. One that is longer is said, and taken back only when calls have flowed for a
+//! while, so that an order that waits again and again does not say something else each time.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// What waits for less is not worth a word.
+const LONG: SignedDuration = SignedDuration::from_secs(5);
+/// For so long nothing may have waited for long before it is taken back.
+const CALM: SignedDuration = SignedDuration::from_secs(30);
+
+/// How an order's calls to one Provider wait, and have waited lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// When those that wait now have begun, and how many did then.
+    begun: BTreeMap<Timestamp, u32>,
+    /// The last time in which some waited for long, again and again.
+    last: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Span {
+    fn is_long(self) -> bool {
+        self.until.duration_since(self.since) >= LONG
+    }
+
+    fn calm_at(self) -> Timestamp {
+        self.until.saturating_add(CALM).unwrap_or(self.until)
+    }
+}
+
+impl Waits {
+    /// Notes that a call begins to wait.
+    pub fn begins(&mut self, at: Timestamp) {
+        *self.begun.entry(at).or_default() += 1;
+    }
+
+    /// Notes that a call that began to wait at a time waits no more.
+    pub fn ends(&mut self, begun: Timestamp, now: Timestamp) {
+        if let Some(count) = self.begun.get_mut(&begun) {
+            *count -= 1;
+            if *count == 0 {
+                self.begun.remove(&begun);
+            }
+        }
+        self.last = self.joined(Span { since: begun, until: now });
+    }
+
+    /// Notes that upstream wants no call before a time.
+    pub fn pauses(&mut self, now: Timestamp, until: Timestamp) {
+        self.last = self.joined(Span { since: now, until });
+    }
+
+    /// Returns since when the calls have had too little room; `None` where they have enough.
+    pub fn limited_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let known = match self.begun.keys().next() {
+            Some(first) => self.joined(Span { since: *first, until: now }),
+            None => self.last,
+        };
+        known.filter(|span| now < span.calm_at()).map(|span| span.since)
+    }
+
+    /// Returns whether nothing of it matters any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.begun.is_empty() && self.limited_since(now).is_none()
+    }
+
+    /// Returns the last time of long waits, one more wait counted.
+    fn joined(&self, wait: Span) -> Option<Span> {
+        match self.last {
+            last if !wait.is_long() => last,
+            Some(last) if wait.since <= last.calm_at() => {
+                Some(Span { since: last.since.min(wait.since), until: last.until.max(wait.until) })
+            }
+            _ => Some(wait),
+        }
+    }
+}
+
+/// Returns the Provider that an order has waited for the longest, by name, and since when.
+pub fn longest(waits: &BTreeMap<String, Waits>, now: Timestamp) -> Option<(&str, Timestamp)> {
+    let limited = waits.iter().filter_map(|(name, waits)| Some((waits.limited_since(now)?, name.as_str())));
+    limited.min().map(|(since, name)| (name, since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn a_wait_is_said_when_it_is_long_and_until_calls_have_flowed_for_a_while() {
+        let mut waits = Waits::default();
+        waits.begins(at(0));
+        waits.begins(at(1));
+        assert_eq!(waits.limited_since(at(4)), None);
+        assert_eq!(waits.limited_since(at(5)), Some(at(0)));
+        waits.ends(at(0), at(6));
+        assert_eq!(waits.limited_since(at(6)), Some(at(0)));
+        waits.ends(at(1), at(7));
+        assert_eq!(waits.limited_since(at(36)), Some(at(0)));
+        assert!(!waits.is_over(at(36)));
+        assert_eq!(waits.limited_since(at(37)), None);
+        assert!(waits.is_over(at(37)));
+    }
+
+    #[test]
+    fn short_waits_are_never_said_however_many_there_are() {
+        let mut waits = Waits::default();
+        for second in 0..600 {
+            waits.begins(at(second * 5));
+            assert_eq!(waits.limited_since(at(second * 5 + 4)), None);
+            waits.ends(at(second * 5), at(second * 5 + 4));
+        }
+    }
+
+    /// What is said changes a few times a minute at most, whatever calls do.
+    #[test]
+    fn one_that_waits_again_and_again_says_one_thing_all_the_time() {
+        let mut waits = Waits::default();
+        for round in 0..100 {
+            waits.begins(at(round * 10));
+            waits.ends(at(round * 10), at(round * 10 + 6));
+            assert_eq!(waits.limited_since(at(round * 10 + 9)), Some(at(0)), "since the first of them");
+        }
+        waits.begins(at(2000));
+        assert_eq!(waits.limited_since(at(2006)), Some(at(2000)), "after a while with none it begins anew");
+    }
+
+    #[test]
+    fn a_pause_that_upstream_asks_for_is_said_at_once_if_it_is_long() {
+        let mut waits = Waits::default();
+        waits.pauses(at(0), at(4));
+        assert_eq!(waits.limited_since(at(0)), None);
+        waits.pauses(at(10), at(70));
+        assert_eq!(waits.limited_since(at(10)), Some(at(10)));
+        assert_eq!(waits.limited_since(at(99)), Some(at(10)));
+        assert_eq!(waits.limited_since(at(100)), None);
+    }
+
+    #[test]
+    fn of_several_providers_the_one_is_named_that_has_had_no_room_for_the_longest() {
+        let (mut early, mut late) = (Waits::default(), Waits::default());
+        early.begins(at(0));
+        late.begins(at(1));
+        let all = BTreeMap::from([("a".to_owned(), late), ("b".to_owned(), early), ("c".to_owned(), Waits::default())]);
+        assert_eq!(longest(&all, at(10)), Some(("b", at(0))));
+        assert_eq!(longest(&BTreeMap::new(), at(10)), None);
+    }
+}
