@@ -16,6 +16,7 @@ pub mod models;
 pub mod namespace;
 pub mod operator;
 pub mod orders;
+pub mod played;
 pub mod proxy;
 pub mod real;
 pub mod recorder;

@@ -83,6 +83,16 @@ impl OperatorProcess {
         &self.gateway
     }
 
+    /// Returns its metrics, in the text format of Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        let client = kube::Client::try_from(kube::Config::new(format!("http://{}", self.metrics).parse()?))?;
+        Ok(client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?)
+    }
+
     /// Waits until the operator says that it is ready.
     ///
     /// # Errors

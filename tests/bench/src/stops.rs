@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use manyworlds_api::{WorkOrder, labels};
+use manyworlds_tests::played::{RUNS, runs, token};
 use manyworlds_tests::{LIMIT, Namespace, Result, eventually, orders, resources};
 use manyworlds_upstream::{Script, Upstream};
 use serde_json::{Value, json};
@@ -44,8 +44,6 @@ const AT_ONCE: usize = 16;
 const CONNECTIONS: usize = 2;
 /// Models of one Provider.
 const MODELS: usize = 50;
-/// With this annotation a fake pod does not end by itself.
-const RUNS: &str = "fake/runs";
 /// Some seven calls of 140 millionths of a dollar.
 const BUDGET: &str = "0.001";
 /// How long callers go on after the stop was seen.
@@ -126,7 +124,7 @@ impl World<'_> {
         let name = format!("stop-{number}");
         self.create(&name, number, stop).await?;
         let pod = labels::pod_name(&name, "w1", 1);
-        let token = self.token(&pod).await?;
+        let token = token(self.namespace, &runs(self.namespace, &pod).await?, labels::GATEWAY_AUDIENCE).await?;
         let server = Server { address: self.gateway.clone(), key: token };
         let ends = Arc::new(AtomicBool::new(false));
         let callers: Vec<_> =
@@ -159,33 +157,6 @@ impl World<'_> {
             order["spec"]["budget"] = json!({"maxCost": BUDGET});
         }
         orders::create(&self.namespace.api(), &serde_json::from_value(order)?).await.map(drop)
-    }
-
-    /// Returns a token as the World's pod would have it.
-    async fn token(&self, pod: &str) -> Result<String> {
-        let pods: Api<Pod> = self.namespace.api();
-        let pod = eventually(&format!("{pod} runs"), LIMIT, async || {
-            let found = pods.get_opt(pod).await?;
-            let runs = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-            Ok(found.filter(runs))
-        })
-        .await?;
-        let bound = BoundObjectReference {
-            kind: Some("Pod".to_owned()),
-            api_version: Some("v1".to_owned()),
-            name: pod.metadata.name.clone(),
-            uid: pod.metadata.uid.clone(),
-        };
-        let spec = TokenRequestSpec {
-            audiences: vec![labels::GATEWAY_AUDIENCE.to_owned()],
-            bound_object_ref: Some(bound),
-            ..TokenRequestSpec::default()
-        };
-        let account = pod.spec.and_then(|spec| spec.service_account_name).unwrap_or_else(|| "default".to_owned());
-        let accounts: Api<ServiceAccount> = self.namespace.api();
-        let request = TokenRequest { spec, ..TokenRequest::default() };
-        let answer = accounts.create_token_request(&account, &PostParams::default(), &request).await?;
-        Ok(answer.status.ok_or("a token request without an answer")?.token)
     }
 
     async fn stop(&self, name: &str, stop: Stop) -> Result {
