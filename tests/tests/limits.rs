@@ -2,8 +2,6 @@
 //!
 //! The Worlds are on fake nodes and played by the test; the operator, its gateway and its ledger are the real ones.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
-
 use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};

@@ -130,7 +130,7 @@ async fn no_secret(cluster: &Cluster, namespace: &Namespace) -> Result {
         }
     }
     let operator: Api<Pod> = Api::namespaced(cluster.client.clone(), "manyworlds-system");
-    for pod in operator.list(&all).await?.items {
+    for pod in operator.list(&ListParams::default().labels("app.kubernetes.io/name=manyworlds")).await?.items {
         seen.push(operator.logs(&pod.name_any(), &LogParams::default()).await?);
     }
     assert!(seen.iter().all(|text| !text.contains(CANARY)), "the key was seen");
