@@ -17,7 +17,8 @@ use kube::{Api, ResourceExt};
 use manyworlds_tests::{Cluster, Namespace, Result, definitions, resources};
 use serde_json::Value;
 
-const DEFINITIONS: [&str; 2] = ["workorders.manyworlds.dev", "worlds.manyworlds.dev"];
+const DEFINITIONS: [&str; 4] =
+    ["workorders.manyworlds.dev", "worlds.manyworlds.dev", "providers.manyworlds.dev", "budgets.manyworlds.dev"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
