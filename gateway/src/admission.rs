@@ -67,7 +67,6 @@ async fn wait<A: Access>(
     place: &Place,
 ) -> Result<OpenCall, Reason> {
     let mut next = candidate.deadline;
-    let begun = Timestamp::now();
     // Most calls need no room in the list of those that wait.
     let mut waiter = None;
     loop {
@@ -109,7 +108,7 @@ async fn wait<A: Access>(
         }
         waiter = match lacks {
             Lacks::Room => {
-                let waits = || shared.waits.begin(candidate.party, &candidate.grant.provider_key, begun);
+                let waits = || shared.waits.begin(candidate.party, &candidate.grant.provider_key, now);
                 Some(waiter.unwrap_or_else(waits))
             }
             Lacks::Money => None,

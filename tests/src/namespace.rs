@@ -51,7 +51,7 @@ impl Namespace {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// Waits as [`eventually`] does; in vain, it also tells how the namespace's pods stand.
+    /// Waits as [`eventually()`] does; in vain, it also tells how the namespace's pods stand.
     ///
     /// # Errors
     ///
