@@ -5,7 +5,12 @@
 
 mod census;
 mod changes;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod lookup;
+mod noting;
+#[cfg(test)]
+mod noting_tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -81,6 +86,7 @@ struct Seen {
     uids: HashMap<String, OrderKey>,
     capacity: Capacity,
     changes: Option<changes::Changes>,
+    watched: noting::Watched,
 }
 
 /// What has been seen of the cluster.
@@ -94,142 +100,6 @@ impl Index {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         // A panic while the lock was held leaves plain data behind, and the next watch event puts it right.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes note of an order.
-    pub(crate) fn order_seen(&self, order: WorkOrder) -> Touched {
-        let Some(key) = OrderKey::of_order(&order.metadata) else { return Vec::new() };
-        let mut seen = self.lock();
-        let known = seen.orders.get(&key).and_then(|entry| entry.order.clone());
-        match known {
-            Some(known) if !is_newer(&order.metadata, &known.metadata) => return Vec::new(),
-            Some(known) if known.metadata.uid != order.metadata.uid => seen.goes(&key),
-            Some(_) | None => {}
-        }
-        seen.changed(&key);
-        let entry = seen.orders.entry(key.clone()).or_default();
-        let uid = order.metadata.uid.clone().unwrap_or_default();
-        let before = entry.order.replace(Arc::new(order)).and_then(|known| known.metadata.uid.clone());
-        if before.as_ref() != Some(&uid) {
-            entry.seen = Some(Instant::now());
-            entry.status_written = None;
-            entry.failures = 0;
-            if let Some(before) = before {
-                seen.uids.remove(&before);
-                seen.capacity.withdrawn(&before);
-            }
-            seen.uids.insert(uid, key.clone());
-        }
-        vec![key]
-    }
-
-    /// Takes note that an order is gone.
-    pub(crate) fn order_gone(&self, metadata: &ObjectMeta) -> Touched {
-        let Some(key) = OrderKey::of_order(metadata) else { return Vec::new() };
-        let mut seen = self.lock();
-        let uid = metadata.uid.as_deref().unwrap_or_default();
-        if seen.uids.remove(uid).is_some() {
-            seen.capacity.withdrawn(uid);
-            seen.capacity.settled(uid);
-        }
-        if let Some(entry) = seen.orders.get(&key)
-            && entry.order.as_ref().is_some_and(|order| order.metadata.uid == metadata.uid)
-        {
-            seen.goes(&key);
-            if let Some(entry) = seen.orders.get_mut(&key) {
-                entry.order = None;
-            }
-        }
-        seen.forget_if_empty(&key);
-        seen.next_in_queue()
-    }
-
-    /// Takes note of a World.
-    pub(crate) fn world_seen(&self, world: World) -> Touched {
-        let (Some(key), Some(name)) = (OrderKey::of_label(&world.metadata), world.metadata.name.clone()) else {
-            return Vec::new();
-        };
-        let mut seen = self.lock();
-        let entry = seen.orders.entry(key.clone()).or_default();
-        if entry.worlds.get(&name).is_some_and(|known| !is_newer(&world.metadata, &known.metadata)) {
-            return Vec::new();
-        }
-        entry.worlds.insert(name, Arc::new(world));
-        seen.changed(&key);
-        vec![key]
-    }
-
-    /// Takes note that a World is gone.
-    pub(crate) fn world_gone(&self, metadata: &ObjectMeta) -> Touched {
-        let (Some(key), Some(name)) = (OrderKey::of_label(metadata), metadata.name.as_ref()) else { return Vec::new() };
-        let mut seen = self.lock();
-        seen.world_goes(&key);
-        if let Some(entry) = seen.orders.get_mut(&key)
-            && entry.worlds.get(name).is_some_and(|known| known.metadata.uid == metadata.uid)
-        {
-            entry.worlds.remove(name);
-        }
-        seen.forget_if_empty(&key);
-        vec![key]
-    }
-
-    /// Takes note of a pod.
-    pub(crate) fn pod_seen(&self, key: &OrderKey, pod: ObservedPod) -> Touched {
-        let mut seen = self.lock();
-        let entry = seen.orders.entry(key.clone()).or_default();
-        if let Some(known) = entry.pods.get(&pod.name) {
-            if known.uid == pod.uid && known.resource_version >= pod.resource_version {
-                return Vec::new();
-            }
-            let unchanged = **known == ObservedPod { resource_version: known.resource_version, ..pod.clone() };
-            if known.uid != pod.uid {
-                let uid = known.uid.clone();
-                seen.capacity.released(&uid);
-            } else if unchanged {
-                return Vec::new();
-            }
-        }
-        // History has a checkpoint for each stage that ended, and no other use for what becomes of a pod.
-        let before = seen.orders.get(key).and_then(|entry| entry.pods.get(&pod.name));
-        if before.map(|before| before.stages.ended()) != Some(pod.stages.ended()) {
-            seen.changed(key);
-        }
-        let mut touched = vec![key.clone()];
-        if pod.phase.is_terminal() || pod.presence == Presence::Gone {
-            if seen.capacity.released(&pod.uid) {
-                touched.extend(seen.next_in_queue());
-            }
-        } else {
-            seen.capacity.held(&pod.uid, pod.node.clone(), pod.requests);
-        }
-        if let Some(entry) = seen.orders.get_mut(key) {
-            entry.pods.insert(pod.name.clone(), Arc::new(pod));
-        }
-        touched
-    }
-
-    /// Takes note that a pod is gone. Its last state is kept until its World's status records how it ended.
-    pub(crate) fn pod_gone(&self, key: &OrderKey, name: &str, uid: &str) -> Touched {
-        let mut seen = self.lock();
-        let freed = seen.capacity.released(uid);
-        let Some(entry) = seen.orders.get_mut(key) else { return Vec::new() };
-        let Some(known) = entry.pods.get(name).filter(|known| known.uid == uid).cloned() else { return Vec::new() };
-        let awaited = entry.worlds.values().any(|world| {
-            let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
-            world.metadata.uid.as_deref() == Some(known.world_uid.as_str()) && known.attempt > recorded
-        });
-        if awaited && entry.order.is_some() {
-            let gone = ObservedPod { presence: Presence::Gone, ..(*known).clone() };
-            entry.pods.insert(name.to_owned(), Arc::new(gone));
-        } else {
-            entry.pods.remove(name);
-        }
-        seen.forget_if_empty(key);
-        let mut touched = vec![key.clone()];
-        if freed {
-            touched.extend(seen.next_in_queue());
-        }
-        touched
     }
 
     /// Forgets pods whose end has been recorded and that are gone.
@@ -361,11 +231,6 @@ impl Seen {
             .map(|(key, _)| key.clone())
             .collect()
     }
-}
-
-/// Returns whether the first of two observations of an object is the newer one.
-fn is_newer(candidate: &ObjectMeta, known: &ObjectMeta) -> bool {
-    candidate.uid != known.uid || version(candidate) > version(known)
 }
 
 /// Returns the version of an object; versions of one kind can be compared since Kubernetes says so (KEP-5504).

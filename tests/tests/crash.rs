@@ -91,10 +91,10 @@ impl Stage {
         let api: Api<WorkOrder> = namespace.api();
         for order in &self.orders {
             let name = orders::create(&api, order).await?.name_any();
-            eventually(&format!("{name} is finished"), LIMIT, || async {
-                Ok(api.get(&name).await?.is_finished().then_some(()))
-            })
-            .await?;
+            let what = format!("{name} is finished");
+            namespace
+                .eventually(&what, LIMIT, || async { Ok(api.get(&name).await?.is_finished().then_some(())) })
+                .await?;
         }
         Ok(())
     }

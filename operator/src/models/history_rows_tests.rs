@@ -1,41 +1,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::index::fixtures::{order, world};
 
 const MADE: &str = "2026-01-01T00:00:00Z";
-
-pub(crate) fn order(status: Value) -> WorkOrder {
-    let mut order = json!({
-        "apiVersion": "manyworlds.dev/v1alpha1", "kind": "WorkOrder",
-        "metadata": {
-            "name": "fix", "namespace": "team", "uid": "o", "resourceVersion": "1", "creationTimestamp": MADE,
-        },
-        "spec": {
-            "source": { "git": { "url": "https://forge.example/a", "revision": "main" } },
-            "task": { "title": "Fix it" },
-        },
-    });
-    order["status"] = status;
-    serde_json::from_value(order).unwrap()
-}
-
-pub(crate) fn world(variant: &str, index: i32, status: Value) -> World {
-    let mut world = json!({
-        "apiVersion": "manyworlds.dev/v1alpha1", "kind": "World",
-        "metadata": {
-            "name": format!("fix-{variant}"), "namespace": "team", "uid": format!("w-{variant}"),
-            "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:01Z",
-            "labels": { labels::WORK_ORDER: "fix" },
-        },
-        "spec": {
-            "order": { "name": "fix", "uid": "o" },
-            "variant": { "name": variant, "index": index, "model": "m", "temperature": 0.2, "prompt": "careful" },
-            "blueprint": { "plugin": "coder", "image": "i", "resources": {} },
-        },
-    });
-    world["status"] = status;
-    serde_json::from_value(world).unwrap()
-}
 
 fn conditions(true_ones: &[(&str, &str, &str)]) -> Value {
     let condition = |(kind, reason, at): &(&str, &str, &str)| json!({ "type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": at });

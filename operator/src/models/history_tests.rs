@@ -1,14 +1,13 @@
 use jiff::ToSpan;
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::observation::{ObservedPod, PodPhase, Presence, StageState, Stages};
-use manyworlds_planner::policy::capacity::Resources;
 use serde_json::Value;
 use sqlx::Row;
 use tempfile::TempDir;
 
-use super::super::history_rows::tests::{again, cut, order, running, scored, won, world};
+use super::super::history_rows::tests::{again, cut, running, scored, won};
 use super::*;
 use crate::index::OrderKey;
+use crate::index::fixtures::{at_work, order, world};
 
 /// A ledger and what one life of an operator sees.
 struct Life {
@@ -160,36 +159,6 @@ async fn what_a_ledger_that_is_away_does_not_take_is_kept() {
     index.order_seen(order(running()));
     assert!(historian.write(now()).await.is_err());
     assert_eq!(historian.waiting.len(), 1, "it is written once the ledger is back");
-}
-
-/// The first attempt of the World alpha, prepared and at work.
-fn at_work() -> ObservedPod {
-    let since = "2026-01-01T00:00:05Z".parse().ok();
-    let prepare = StageState::Ended {
-        exit_code: 0,
-        reason: "Completed".to_owned(),
-        message: String::new(),
-        started: since,
-        finished: since,
-    };
-    ObservedPod {
-        name: "fix-alpha-1".to_owned(),
-        uid: "p1".to_owned(),
-        resource_version: 1,
-        world_uid: "w-alpha".to_owned(),
-        variant: "alpha".to_owned(),
-        attempt: 1,
-        presence: Presence::Present,
-        node: None,
-        unschedulable: None,
-        created: "2026-01-01T00:00:02Z".parse().ok(),
-        phase: PodPhase::Running,
-        reason: None,
-        message: None,
-        conditions: vec![],
-        stages: Stages { prepare, work: StageState::Running { since }, evaluate: StageState::Pending },
-        requests: Resources::default(),
-    }
 }
 
 #[tokio::test]

@@ -261,7 +261,7 @@ impl Observer for Pods {
     }
 
     fn gone(&self, object: &Known) -> Touched {
-        object.order().map_or_else(Vec::new, |key| self.0.pod_gone(&key, &object.name, &object.uid))
+        object.order().map_or_else(Vec::new, |key| self.0.pod_gone(&key, &object.name, &object.uid, object.version))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::core::ObjectMeta;
 use manyworlds_api::labels;
 
-use crate::index::OrderKey;
+use crate::index::{OrderKey, version};
 
 /// Which object, and which order it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(super) struct Known {
     pub(super) namespace: Option<Arc<str>>,
     pub(super) name: Arc<str>,
     pub(super) uid: Arc<str>,
+    pub(super) version: u64,
     pub(super) work_order: Option<Arc<str>>,
 }
 
@@ -24,6 +25,7 @@ impl Known {
             namespace: metadata.namespace.as_deref().map(Into::into),
             name: metadata.name.as_deref().unwrap_or_default().into(),
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            version: version(metadata),
             work_order: label.map(|label| label.as_str().into()),
         }
     }
@@ -38,6 +40,7 @@ impl Known {
             namespace: self.namespace.as_deref().map(str::to_owned),
             name: Some(self.name.to_string()),
             uid: Some(self.uid.to_string()),
+            resource_version: Some(self.version.to_string()),
             labels: Some(BTreeMap::from_iter(label)),
             ..ObjectMeta::default()
         }

@@ -79,7 +79,7 @@ impl Reconciler {
         let before = known.and_then(|world| world.status.as_ref());
         let body = status_patch(uid, resource_version, &to_json(before)?, &to_json(Some(status))?);
         let written = self.writer.world_status_patch(&key.namespace, name, &body).await?;
-        self.index.world_seen(written);
+        self.index.world_written(written);
         self.index.pods_recorded(key, recorded_pods);
         self.count(before.and_then(|status| status.stage), status);
         tracing::info!(
@@ -118,7 +118,7 @@ impl Reconciler {
         let uid = match self.writer.world_create(&key.namespace, world).await {
             Ok(made) => {
                 let uid = made.metadata.uid.clone();
-                self.index.world_seen(made);
+                self.index.world_written(made);
                 uid
             }
             Err(error) if already_exists(&error) => {
@@ -142,7 +142,7 @@ impl Reconciler {
         match self.writer.pod_create(&key.namespace, pod).await {
             Ok(made) => {
                 if let Some((key, pod)) = made.into_observed() {
-                    self.index.pod_seen(&key, pod);
+                    self.index.pod_written(&key, pod);
                 }
                 self.metrics.attempts.inc();
                 tracing::info!(pod = name, "an attempt has started");

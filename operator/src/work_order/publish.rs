@@ -68,7 +68,7 @@ impl Reconciler {
         let version = order.metadata.resource_version.as_deref().unwrap_or_default();
         let patch = status_patch(uid, version, &before, &to_json(Some(status))?);
         let written = self.writer.order_status_patch(&key.namespace, &key.name, &patch).await?;
-        self.index.order_seen(written);
+        self.index.order_written(written);
         self.index.status_written(key, Timestamp::now());
         if let Some(models) = &self.models
             && order.status.as_ref().and_then(|before| before.summary.as_ref()) != status.summary.as_ref()
