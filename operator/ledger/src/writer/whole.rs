@@ -5,6 +5,7 @@
 //! every table, or of those that the row names. It is the connection's own and goes with it.
 
 use std::iter;
+use std::ops::Range;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
@@ -45,30 +46,28 @@ impl WholeTransaction {
         let [.., largest] = SIZES;
         match count {
             0 => Ok(()),
-            _ if count <= largest => self.insert(connection, rows, 0).await,
+            _ if count <= largest => self.insert(connection, rows, 0..count).await,
             _ => {
                 let mut transaction = connection.begin().await?;
                 for first in (0..count).step_by(largest) {
-                    self.insert(&mut transaction, rows, first).await?;
+                    self.insert(&mut transaction, rows, first..count.min(first + largest)).await?;
                 }
                 Ok(transaction.commit().await?)
             }
         }
     }
 
-    /// Writes the first rows of each table from a place on, as many as the largest statement has.
+    /// Writes some rows of each table, no more than the largest statement has.
     async fn insert(
         &self,
         connection: &mut AnyConnection,
         rows: &ChangedRows,
-        first: usize,
+        numbers: Range<usize>,
     ) -> Result<(), LedgerError> {
-        let longest = rows.put.iter().map(Vec::len).chain([rows.removed.len()]).max().unwrap_or_default();
-        let mut sizes = SIZES.iter().zip(&self.statements);
-        let fitting = sizes.clone().find(|(size, _)| longest - first <= **size);
-        let Some((size, sql)) = fitting.or_else(|| sizes.next_back()) else { return Ok(()) };
+        let fitting = SIZES.iter().zip(&self.statements).find(|(size, _)| numbers.len() <= **size);
+        let (size, sql) = fitting.ok_or(LedgerError::Range("a transaction's statement"))?;
         let mut query = sqlx::query(AssertSqlSafe(sql.as_str()));
-        for number in first..first + size {
+        for number in numbers.start..numbers.start + size {
             query = query.bind(rows.removed.get(number).cloned());
             for ((table, _), rows) in TABLES.iter().zip(&rows.put) {
                 query = match rows.get(number) {
@@ -97,11 +96,8 @@ fn trigger(name: &str, needed: &str, action: &str) -> String {
     )
 }
 
-/// Returns the places of so many rows.
+/// Returns the places of so many rows. They have no numbers: SQLite looks a numbered one up among all others when it is bound.
 fn places(width: usize, rows: usize) -> String {
-    let row = |row: usize| {
-        let numbered: Vec<_> = (1..=width).map(|place| format!("${}", row * width + place)).collect();
-        format!("({})", numbered.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    let row = format!("({})", vec!["?"; width].join(", "));
+    vec![row; rows].join(", ")
 }
