@@ -141,7 +141,7 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, mut chec
             return;
         }
         batches.run(std::mem::take(&mut taken)).await;
-        checkpoints.wrote();
+        checkpoints.wrote(batches.connection()).await;
     }
 }
 

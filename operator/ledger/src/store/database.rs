@@ -174,7 +174,7 @@ async fn set_up(connection: &mut AnyConnection, backend: Backend) -> Result<(), 
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = NORMAL",
             "PRAGMA foreign_keys = ON",
-            // Checkpoints are made beside the writer. Where they never catch up, the writer makes one of what is left at 64 MiB.
+            // Checkpoints are made beside the writer (writer/checkpoints.rs). Where those fail, it makes one at 64 MiB.
             "PRAGMA wal_autocheckpoint = 16000",
         ] {
             sqlx::query(pragma).execute(&mut *connection).await?;

@@ -82,6 +82,10 @@ impl Batches {
         }
     }
 
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.connection.connection
+    }
+
     pub(super) async fn show_life(&mut self, now: Timestamp) {
         if let Err(error) = self.connection.show_life(self.epoch, now).await {
             tracing::warn!(%error, "the ledger could not be told that this process lives");
