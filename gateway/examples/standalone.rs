@@ -154,11 +154,14 @@ impl Access for Listed {
 
     fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<access::Listed>, Reason> {
         let providers = self.speaking(protocol);
-        Ok(providers
-            .iter()
-            .flat_map(|provider| &provider.spec.models)
-            .map(|model| access::Listed { name: model.name.clone(), strength: model.strength })
-            .collect())
+        let all = providers.iter().flat_map(|provider| provider.spec.models.iter().map(|model| (*provider, model)));
+        let listed = all.map(|(provider, model)| access::Listed {
+            name: model.name.clone(),
+            strength: model.strength,
+            prices: models::price(provider, model, &self.prices).ok().map(|priced| priced.prices),
+            cost_share: None,
+        });
+        Ok(listed.collect())
     }
 }
 

@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use manyworlds_api::provider::{Protocol, ProviderSpec};
+use manyworlds_api::Money;
+use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
 use manyworlds_ledger::{Holder, Party};
 use manyworlds_masking::Filter;
 use manyworlds_planner::policy::models::PricedModel;
@@ -50,6 +51,10 @@ pub struct Listed {
     pub name: String,
     /// How able it is, from 1 to 100, where its Provider says so.
     pub strength: Option<i32>,
+    /// What its tokens cost, where that is known.
+    pub prices: Option<Prices>,
+    /// The World's even share of what its order may cost, where that is bounded.
+    pub cost_share: Option<Money>,
 }
 
 /// Tells whose a token is and what a World may call.

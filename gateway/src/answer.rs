@@ -111,7 +111,7 @@ pub(crate) fn models(protocol: Protocol, listed: &[Listed]) -> Value {
 
 /// Returns one model as the clients of a protocol expect it.
 ///
-/// - **Shape:** `strength` beside the protocol's own fields where it is known; clients pass over what they do not know.
+/// - **Shape:** `strength`, `prices` and `costShare` beside the protocol's own fields where they are known; clients pass over what they do not know.
 pub(crate) fn model(protocol: Protocol, listed: &Listed) -> Value {
     let name = &listed.name;
     let mut model = match protocol {
@@ -128,5 +128,40 @@ pub(crate) fn model(protocol: Protocol, listed: &Listed) -> Value {
     if let Some(strength) = listed.strength {
         model["strength"] = json!(strength);
     }
+    if let Some(prices) = &listed.prices {
+        model["prices"] = json!(prices);
+    }
+    if let Some(share) = listed.cost_share {
+        model["costShare"] = json!(share);
+    }
     model
+}
+
+#[cfg(test)]
+mod tests {
+    use manyworlds_api::provider::Prices;
+
+    use super::*;
+
+    #[test]
+    fn a_model_is_listed_with_its_money_where_that_is_known() {
+        let bare = Listed { name: "m".to_owned(), strength: None, prices: None, cost_share: None };
+        let money = |text: &str| text.parse().unwrap();
+        let prices = Prices {
+            input: money("3.00"),
+            output: money("15.00"),
+            cached: Some(money("0.30")),
+            cache_write_5m: Some(money("3.75")),
+            ..Prices::default()
+        };
+        let known = Listed { prices: Some(prices), cost_share: Some(money("1.25")), ..bare.clone() };
+        for protocol in [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini] {
+            let model = model(protocol, &known);
+            assert_eq!(model["costShare"], "1.25");
+            let prices = ["input", "output", "cached", "cacheWrite5m"].map(|name| &model["prices"][name]);
+            assert_eq!(prices, ["3.00", "15.00", "0.30", "3.75"]);
+            let model = super::model(protocol, &bare);
+            assert!(model.get("prices").is_none() && model.get("costShare").is_none(), "{model}");
+        }
+    }
 }

@@ -159,6 +159,40 @@ fn what_is_done_so_far_is_judged_when_it_repeats_itself() {
     assert!(summary.contains("ended early: it repeats itself: read_file"), "{summary}");
 }
 
+/// Two of ten turns at 0.015 dollars each are on the way to 0.15.
+#[test]
+fn a_world_on_the_way_to_more_than_three_shares_of_the_money_is_ended() {
+    let prices = json!({"input": "10.00", "cached": "1.00", "output": "50.00"});
+    let usage = json!({"input": 950, "cached": 500, "output": 100});
+    let environment = json!([{"name": "MANYWORLDS_CODER_MAX_TURNS", "value": "10"}]);
+    let hit = json!({"x-manyworlds-cache": "hit"});
+    for (share, headers, cut) in
+        [("0.04", json!({}), true), ("0.05", json!({}), false), ("0.04", hit, false), ("unknown", json!({}), false)]
+    {
+        let replies = [
+            call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"})),
+            call("read_file", &json!({"path": "sum.txt"})),
+            call("finish", &json!({"summary": "done"})),
+        ];
+        let rules = replies.into_iter().enumerate().map(|(turn, mut reply)| {
+            reply["usage"] = usage.clone();
+            reply["headers"] = headers.clone();
+            json!({"turn": turn, "reply": reply})
+        });
+        let terms = json!({"prices": prices, "costShare": share});
+        let models = json!({"scripted": rules.collect::<Vec<_>>()});
+        let script = json!({"models": models, "strengths": {"scripted": 50}, "terms": {"scripted": terms}});
+        let model = Model::start(&script);
+        let pod = pod_in(&model, "scripted", "careful", &environment);
+        assert_eq!(pod.result().score(), 100, "what is done so far is judged");
+        let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
+        let summary = report["worker"]["summary"].as_str().unwrap();
+        let said = "spends faster than forecast: 0.03 dollars after 2 turns, so 0.15 in all, and its share of the order's budget is 0.04";
+        assert_eq!(summary.contains(said), cut, "{share}: {summary}");
+        assert_eq!(summary.starts_with("done (3 turns"), !cut, "{share}: {summary}");
+    }
+}
+
 #[test]
 fn a_world_whose_money_is_used_up_ends_and_says_so() {
     let refusal = json!({"status": 402, "body": "{\"error\":{\"message\":\"the budget b is used up\"}}"});

@@ -123,7 +123,8 @@ impl Access for Rules {
     }
 
     fn models(&self, party: &Party, _: Protocol) -> Result<Vec<Listed>, Reason> {
-        self.standing(party).map(|()| vec![Listed { name: "scripted".to_owned(), strength: Some(50) }])
+        self.standing(party)
+            .map(|()| vec![Listed { name: "scripted".to_owned(), strength: Some(50), prices: None, cost_share: None }])
     }
 }
 

@@ -9,12 +9,12 @@ use kube::Client;
 use manyworlds_api::artifacts::hexadecimal;
 use manyworlds_api::provider::Protocol;
 use manyworlds_api::work_order::Worker;
-use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_api::{Money, WorkOrder, World, labels};
 use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_ledger::Party;
 use manyworlds_planner::observation::{ObservedPod, Presence};
-use manyworlds_planner::policy::models::is_named;
+use manyworlds_planner::policy::models::{PricedModel, is_named};
 use manyworlds_planner::policy::support::CODER;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -98,6 +98,13 @@ fn is_ours(worker: &Worker) -> bool {
     worker.plugin == CODER
 }
 
+/// Returns what each World of an order may cost if all cost the same, where its money is bounded.
+fn cost_share(order: &WorkOrder) -> Option<Money> {
+    let worlds = u128::try_from(order.spec.worlds.variants.len()).ok()?;
+    let most = order.spec.budget.as_ref()?.max_cost;
+    most.trillionths().checked_div(worlds).map(Money::from_trillionths)
+}
+
 /// Returns whether an order may still spend.
 fn goes_on(order: &WorkOrder) -> bool {
     order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !order.is_finished()
@@ -170,11 +177,14 @@ impl Access for WorldAccess {
     }
 
     fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<Listed>, Reason> {
-        let (_, world) = self.order_of(party)?;
+        let (order, world) = self.order_of(party)?;
         let Some(wanted) = world.model() else { return Ok(Vec::new()) };
         let catalogue = &self.models.catalogue;
+        let cost_share = cost_share(&order);
         let listed = |name: String, found: CallableModel| {
-            (found.provider.protocol == protocol).then_some(Listed { name, strength: found.model.strength })
+            let PricedModel { strength, prices, .. } = found.model;
+            let listed = Listed { name, strength, prices: Some(prices), cost_share };
+            (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {
             let choices = catalogue.choices(&party.namespace).into_iter();
@@ -220,7 +230,20 @@ fn fingerprint(prices: &manyworlds_api::provider::Prices) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::index::fixtures::order;
+
+    #[test]
+    fn a_worlds_share_of_the_orders_money_is_even() {
+        let mut order = order(json!({}));
+        assert_eq!(cost_share(&order), None, "an order without a budget has no bound");
+        order.spec.budget = serde_json::from_value(json!({"maxCost": "5.00"})).unwrap();
+        assert_eq!(cost_share(&order), Some("1.00".parse().unwrap()), "five Worlds are the default");
+        order.spec.worlds.variants.truncate(3);
+        assert_eq!(cost_share(&order), Some("1.666666666666".parse().unwrap()));
+    }
 
     #[test]
     fn only_the_coders_prompts_are_our_own() {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::terms::Terms;
+
 /// What is looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Size {
@@ -30,6 +32,8 @@ pub(super) struct Choice {
     pub(super) name: String,
     /// How able it is, from 1 to 100, as its Provider says.
     pub(super) strength: i64,
+    /// What its calls cost, where that is known. No matter for the choice.
+    pub(super) terms: Option<Terms>,
 }
 
 /// Points that every task has.
@@ -89,7 +93,7 @@ mod tests {
     use super::*;
 
     fn choice(name: &str, strength: i64) -> Choice {
-        Choice { name: name.to_owned(), strength }
+        Choice { name: name.to_owned(), strength, terms: None }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use manyworlds_api::Money;
 use serde_json::Value;
 
 /// The same call with the same result so often ends the session; one fewer is pointed out to the model.
@@ -13,10 +14,12 @@ const REPEATS: u32 = 4;
 const SAME_FAILURES: u32 = 3;
 /// Answers without a tool so often in a row end it.
 const IDLE_ANSWERS: u32 = 3;
-/// From this share of the turns on, in percent, it is looked whether the tokens will last.
+/// From this share of the turns on, in percent, it is looked whether the tokens and the money will last.
 const FORECAST_FROM: u64 = 20;
-/// How many times as many tokens as there are a session may be on the way to use.
-const FORECAST_FACTOR: u64 = 3;
+/// How many times as many tokens as there are, or as much money, a session may be on the way to use.
+const FORECAST_FACTOR: u128 = 3;
+/// In reasons, money is rounded up to a millionth of a dollar.
+const TRILLIONTHS_SHOWN: u128 = 1_000_000;
 
 /// Why a session ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +36,10 @@ pub(super) enum Early {
     Tokens(u64),
     #[error("it spends faster than forecast: {used} of {most} tokens after {turns} turns")]
     SpendsTooFast { used: u64, most: u64, turns: u32 },
+    #[error(
+        "it spends faster than forecast: {spent} dollars after {turns} turns, so {forecast} in all, and its share of the order's budget is {share}"
+    )]
+    CostsTooMuch { spent: Money, forecast: Money, share: Money, turns: u32 },
 }
 
 /// What a session may use.
@@ -40,6 +47,16 @@ pub(super) enum Early {
 pub(super) struct Bounds {
     pub(super) turns: u32,
     pub(super) tokens: u64,
+    /// The World's share of the order's budget, where it is known what calls cost.
+    pub(super) share: Option<Money>,
+}
+
+/// What an answer has used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Used {
+    pub(super) tokens: u64,
+    /// Nothing where it is not known.
+    pub(super) cost: Money,
 }
 
 /// What a session has done.
@@ -51,13 +68,16 @@ pub(super) struct Conduct {
     idle: u32,
     turns: u32,
     tokens: u64,
+    /// Trillionths of a dollar.
+    spent: u128,
 }
 
 impl Conduct {
     /// Notes an answer of the model, and returns why no other is asked for.
-    pub(super) fn answered(&mut self, tokens: u64, acts: Acts, bounds: Bounds) -> Option<Early> {
+    pub(super) fn answered(&mut self, used: Used, acts: Acts, bounds: Bounds) -> Option<Early> {
         self.turns += 1;
-        self.tokens = self.tokens.saturating_add(tokens);
+        self.tokens = self.tokens.saturating_add(used.tokens);
+        self.spent = self.spent.saturating_add(used.cost.trillionths());
         self.idle = match acts {
             Acts::Calls => 0,
             Acts::OnlyTalks => self.idle + 1,
@@ -72,11 +92,24 @@ impl Conduct {
             return Some(Early::Turns(bounds.turns));
         }
         let begun = u64::from(self.turns) * 100 >= u64::from(bounds.turns) * FORECAST_FROM;
-        let forecast = u128::from(self.tokens) * u128::from(bounds.turns) / u128::from(self.turns.max(1));
-        (begun && forecast > u128::from(bounds.tokens) * u128::from(FORECAST_FACTOR)).then_some(Early::SpendsTooFast {
-            used: self.tokens,
-            most: bounds.tokens,
-            turns: self.turns,
+        if begun { self.spends_too_fast(bounds) } else { None }
+    }
+
+    /// Returns why what is there will not last, if all turns use as much as those so far.
+    fn spends_too_fast(&self, bounds: Bounds) -> Option<Early> {
+        let turns = self.turns;
+        let forecast = |used: u128| used.saturating_mul(u128::from(bounds.turns)) / u128::from(turns.max(1));
+        let too_much = |forecast: u128, most: u128| forecast > most.saturating_mul(FORECAST_FACTOR);
+        if too_much(forecast(self.tokens.into()), bounds.tokens.into()) {
+            return Some(Early::SpendsTooFast { used: self.tokens, most: bounds.tokens, turns });
+        }
+        let share = bounds.share?.trillionths();
+        let cost = forecast(self.spent);
+        too_much(cost, share).then(|| Early::CostsTooMuch {
+            spent: shown(self.spent),
+            forecast: shown(cost),
+            share: shown(share),
+            turns,
         })
     }
 
@@ -125,6 +158,10 @@ pub(super) enum Acts {
     OnlyTalks,
 }
 
+fn shown(trillionths: u128) -> Money {
+    Money::from_trillionths(trillionths.div_ceil(TRILLIONTHS_SHOWN).saturating_mul(TRILLIONTHS_SHOWN))
+}
+
 fn fingerprint(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -137,7 +174,24 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { turns: 50, tokens: 100_000 };
+    const BOUNDS: Bounds = Bounds { turns: 50, tokens: 100_000, share: None };
+
+    fn tokens(tokens: u64) -> Used {
+        Used { tokens, ..Used::default() }
+    }
+
+    fn money(text: &str) -> Money {
+        text.parse().unwrap()
+    }
+
+    /// Returns how a session ends whose turns cost so much each, and after how many.
+    fn ends(cost: &str, share: Option<&str>) -> (Option<Early>, u32) {
+        let mut conduct = Conduct::default();
+        let bounds = Bounds { share: share.map(money), ..BOUNDS };
+        let used = Used { tokens: 10, cost: money(cost) };
+        let ended = (0..50).find_map(|_| conduct.answered(used, Acts::Calls, bounds));
+        (ended, conduct.turns())
+    }
 
     #[test]
     fn the_fourth_time_the_same_is_the_last() {
@@ -173,24 +227,43 @@ mod tests {
     #[test]
     fn turns_and_tokens_end_and_a_forecast_ends_it_before() {
         let mut conduct = Conduct::default();
-        let ends = (0..50).find_map(|_| conduct.answered(10, Acts::Calls, BOUNDS));
+        let ends = (0..50).find_map(|_| conduct.answered(tokens(10), Acts::Calls, BOUNDS));
         assert_eq!((ends, conduct.turns()), (Some(Early::Turns(50)), 50));
         let mut conduct = Conduct::default();
-        assert_eq!(conduct.answered(100_000, Acts::Calls, BOUNDS), Some(Early::Tokens(100_000)));
+        assert_eq!(conduct.answered(tokens(100_000), Acts::Calls, BOUNDS), Some(Early::Tokens(100_000)));
         let mut conduct = Conduct::default();
-        let ends = (0..50).find_map(|_| conduct.answered(8_000, Acts::Calls, BOUNDS));
+        let ends = (0..50).find_map(|_| conduct.answered(tokens(8_000), Acts::Calls, BOUNDS));
         assert_eq!(ends, Some(Early::SpendsTooFast { used: 80_000, most: 100_000, turns: 10 }));
         let mut conduct = Conduct::default();
-        let ends = (0..50).find_map(|_| conduct.answered(1_900, Acts::Calls, BOUNDS));
+        let ends = (0..50).find_map(|_| conduct.answered(tokens(1_900), Acts::Calls, BOUNDS));
         assert_eq!(ends, Some(Early::Turns(50)), "95,000 of 100,000 is as forecast");
+    }
+
+    #[test]
+    fn a_forecast_of_three_shares_of_the_money_ends_it_with_the_amounts() {
+        let (spent, forecast, share) = (money("0.70"), money("3.50"), money("1.00"));
+        let (ended, turns) = ends("0.07", Some("1.00"));
+        assert_eq!((&ended, turns), (&Some(Early::CostsTooMuch { spent, forecast, share, turns: 10 }), 10));
+        assert_eq!(
+            ended.unwrap().to_string(),
+            "it spends faster than forecast: 0.70 dollars after 10 turns, so 3.50 in all, and its share of the order's budget is 1.00"
+        );
+        let (ended, _) = ends("0.07", Some("0.333333333333"));
+        assert!(ended.unwrap().to_string().ends_with("is 0.333334"), "no more digits than are read");
+    }
+
+    #[test]
+    fn who_may_spend_three_shares_or_has_none_goes_on() {
+        assert_eq!(ends("0.06", Some("1.00")), (Some(Early::Turns(50)), 50));
+        assert_eq!(ends("0.07", None), (Some(Early::Turns(50)), 50));
     }
 
     #[test]
     fn who_only_talks_is_ended() {
         let mut conduct = Conduct::default();
-        assert_eq!(conduct.answered(1, Acts::OnlyTalks, BOUNDS), None);
-        assert_eq!(conduct.answered(1, Acts::Calls, BOUNDS), None);
-        let ends: Vec<_> = (0..3).map(|_| conduct.answered(1, Acts::OnlyTalks, BOUNDS)).collect();
+        assert_eq!(conduct.answered(tokens(1), Acts::OnlyTalks, BOUNDS), None);
+        assert_eq!(conduct.answered(tokens(1), Acts::Calls, BOUNDS), None);
+        let ends: Vec<_> = (0..3).map(|_| conduct.answered(tokens(1), Acts::OnlyTalks, BOUNDS)).collect();
         assert_eq!(ends, [None, None, Some(Early::Idle)]);
     }
 }

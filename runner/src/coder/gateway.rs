@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
+use manyworlds_planner::policy::price::Tokens;
 use reqwest::blocking::Client;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::complexity::{self, Choice};
 use super::context::Reduction;
 use super::protocol::{Answer, Protocol, Request, Turn};
+use super::terms::Terms;
 use crate::text::say;
 
 /// How long an answer may take: the gateway waits for a turn and for a slow model.
@@ -22,6 +25,9 @@ const ATTEMPTS: u32 = 30;
 
 /// Tells the gateway how a conversation was made smaller.
 const REDUCED: &str = "x-manyworlds-context-reduced";
+/// The gateway says with these that it had the answer from before, which costs nothing, or that another model gave it, whose
+/// prices are not known here.
+const NOT_AS_LISTED: [&str; 2] = ["x-manyworlds-cache", "x-manyworlds-model"];
 
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
@@ -46,27 +52,31 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Finds out which protocol the World's model speaks.
-    pub(super) fn connect(url: &str, token_file: PathBuf) -> Result<Self, CallError> {
+    /// Finds out which protocol the World's model speaks, and what its calls cost.
+    pub(super) fn connect(url: &str, token_file: PathBuf, model: &str) -> Result<(Self, Choice), CallError> {
         let mut found = Self::new(url, token_file)?;
         // The gateway lists the World's model to clients of its own protocol only.
-        if !found.listed(Protocol::Anthropic)?.is_empty() {
+        let mut listed = found.listed(Protocol::Anthropic)?;
+        if listed.is_empty() {
+            listed = found.listed(Protocol::OpenAi)?;
+        } else {
             found.protocol = Protocol::Anthropic;
         }
-        Ok(found)
+        let own = listed.into_iter().find(|listed| listed.name == model);
+        Ok((found, own.unwrap_or_else(|| Choice { name: model.to_owned(), strength: 0, terms: None })))
     }
 
     /// Chooses among the models that the World may call.
     ///
     /// - **Shape:** `needed` is the strength that the task asks for.
-    pub(super) fn choose(url: &str, token_file: PathBuf, needed: i64) -> Result<(Self, String), CallError> {
+    pub(super) fn choose(url: &str, token_file: PathBuf, needed: i64) -> Result<(Self, Choice), CallError> {
         let mut found = Self::new(url, token_file)?;
         let (openai, anthropic) = (found.listed(Protocol::OpenAi)?, found.listed(Protocol::Anthropic)?);
         let all: Vec<_> = openai.iter().chain(&anthropic).cloned().collect();
         let chosen = complexity::choose(&all, needed)
             .ok_or_else(|| CallError::Refused("no model that the World may call has a strength".to_owned()))?;
         found.protocol = if anthropic.contains(chosen) { Protocol::Anthropic } else { Protocol::OpenAi };
-        Ok((found, chosen.name.clone()))
+        Ok((found, chosen.clone()))
     }
 
     fn new(url: &str, token_file: PathBuf) -> Result<Self, CallError> {
@@ -78,11 +88,12 @@ impl Gateway {
 
     /// Returns the models that the World may call in a protocol.
     fn listed(&self, protocol: Protocol) -> Result<Vec<Choice>, CallError> {
-        let listed =
+        let (listed, _) =
             self.send(|client, url, token| protocol.identify(client.get(format!("{url}/v1/models")), token))?;
         let choice = |model: &Value| Choice {
             name: model["id"].as_str().unwrap_or_default().to_owned(),
             strength: model["strength"].as_i64().unwrap_or_default(),
+            terms: Terms::read(model),
         };
         Ok(listed["data"].as_array().into_iter().flatten().map(choice).collect())
     }
@@ -98,7 +109,7 @@ impl Gateway {
     ) -> Result<Answer, CallError> {
         let body = self.protocol.body(request, turns).to_string();
         let path = self.protocol.path();
-        let value = self.send(|client, url, token| {
+        let (value, headers) = self.send(|client, url, token| {
             let call =
                 client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.clone());
             let call = match reduction {
@@ -107,13 +118,17 @@ impl Gateway {
             };
             self.protocol.identify(call, token)
         })?;
-        self.protocol.answer(&value).map_err(|said| CallError::Request { status: 200, said })
+        let mut answer = self.protocol.answer(&value).map_err(|said| CallError::Request { status: 200, said })?;
+        if NOT_AS_LISTED.iter().any(|name| headers.contains_key(*name)) {
+            answer.charged = Tokens::default();
+        }
+        Ok(answer)
     }
 
     fn send(
         &self,
         call: impl Fn(&Client, &str, &str) -> reqwest::blocking::RequestBuilder,
-    ) -> Result<Value, CallError> {
+    ) -> Result<(Value, HeaderMap), CallError> {
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {
             // The kubelet writes the token anew before it ends.
@@ -124,10 +139,12 @@ impl Gateway {
                     let status = response.status().as_u16();
                     let after =
                         response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                    let headers = response.headers().clone();
                     let text = response.text().unwrap_or_default();
                     match status {
                         200..=299 => {
                             return serde_json::from_str(&text)
+                                .map(|value| (value, headers))
                                 .map_err(|error| CallError::Request { status, said: error.to_string() });
                         }
                         402 | 403 => return Err(CallError::Refused(message(&text))),

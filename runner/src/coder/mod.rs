@@ -5,6 +5,7 @@
 //! - `tools`: what the model may do. Nothing leads out of the worktree.
 //! - `context`: what of a conversation is sent when it has grown too large (S4): pure.
 //! - `complexity`: how hard a task looks, and which model is tried on it (W16): pure.
+//! - `terms`: what calls cost, and what the World may have: pure.
 //! - `conduct`: when it is over although nobody said so: pure.
 //!
 //! **Architecture invariant:** it is a worker like any other: it runs under the supervisor, without a credential but the
@@ -19,6 +20,7 @@ mod prompt;
 mod protocol;
 mod session;
 mod settings;
+mod terms;
 mod tools;
 mod transcript;
 

@@ -1,5 +1,6 @@
 //! One conversation in two wire forms: OpenAI's chat completions and Anthropic's messages.
 
+use manyworlds_planner::policy::price::Tokens;
 use reqwest::blocking::RequestBuilder;
 use serde_json::{Map, Value, json};
 
@@ -43,6 +44,14 @@ pub(super) struct Answer {
     pub(super) calls: Vec<Call>,
     /// Tokens of input and output.
     pub(super) tokens: u64,
+    /// Those of them that cost what the list says.
+    pub(super) charged: Tokens,
+}
+
+impl Answer {
+    fn new(text: String, calls: Vec<Call>, used: Tokens) -> Self {
+        Self { text, calls, tokens: used.all_input().saturating_add(used.output), charged: used }
+    }
 }
 
 /// What a tool is called and takes.
@@ -189,8 +198,14 @@ fn openai_answer(body: &Value) -> Result<Answer, String> {
             .unwrap_or_else(|_| Value::Object(Map::new())),
     });
     let usage = &body["usage"];
-    let tokens = number(&usage["prompt_tokens"]).saturating_add(number(&usage["completion_tokens"]));
-    Ok(Answer { text: text(&message["content"]), calls: calls.collect(), tokens })
+    // The prompt counts what was read from the cache and what was written to it, too.
+    let (all, output) = (number(&usage["prompt_tokens"]), number(&usage["completion_tokens"]));
+    let cached = number(&usage["prompt_tokens_details"]["cached_tokens"]).min(all);
+    let written = number(&usage["prompt_tokens_details"]["cache_write_tokens"]).min(all - cached);
+    let reasoning = number(&usage["completion_tokens_details"]["reasoning_tokens"]).min(output);
+    let input = all - cached - written;
+    let used = Tokens { input, cached, cache_write_5m: written, cache_write_1h: 0, output, reasoning };
+    Ok(Answer::new(text(&message["content"]), calls.collect(), used))
 }
 
 fn anthropic_answer(body: &Value) -> Result<Answer, String> {
@@ -205,9 +220,15 @@ fn anthropic_answer(body: &Value) -> Result<Answer, String> {
         arguments: block["input"].clone(),
     });
     let usage = &body["usage"];
-    let names = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"];
-    let tokens = names.iter().map(|name| number(&usage[name])).fold(0, u64::saturating_add);
-    Ok(Answer { text: said.join("\n"), calls: calls.collect(), tokens })
+    let used = Tokens {
+        input: number(&usage["input_tokens"]),
+        cached: number(&usage["cache_read_input_tokens"]),
+        // What is asked for is kept for five minutes.
+        cache_write_5m: number(&usage["cache_creation_input_tokens"]),
+        output: number(&usage["output_tokens"]),
+        ..Tokens::default()
+    };
+    Ok(Answer::new(said.join("\n"), calls.collect(), used))
 }
 
 fn text(value: &Value) -> String {
@@ -257,7 +278,7 @@ mod tests {
         let openai = json!({
             "choices": [{"message": {"content": "hm", "tool_calls": [
                 {"id": "c", "function": {"name": "read_file", "arguments": arguments}}]}}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}},
         });
         let anthropic = json!({
             "content": [{"type": "text", "text": "hm"},
@@ -268,6 +289,7 @@ mod tests {
             text: "hm".into(),
             calls: vec![Call { id: "c".into(), name: "read_file".into(), arguments: json!({"path": "a"}) }],
             tokens: 15,
+            charged: Tokens { input: 4, cached: 6, output: 5, ..Tokens::default() },
         };
         assert_eq!(Protocol::OpenAi.answer(&openai).unwrap(), expected);
         assert_eq!(Protocol::Anthropic.answer(&anthropic).unwrap(), expected);

@@ -6,12 +6,13 @@ use manyworlds_api::labels;
 use serde_json::json;
 
 use super::checkpoint::checkpoint;
-use super::complexity::{self, Size};
-use super::conduct::{Acts, Bounds, Conduct, Early};
+use super::complexity::{self, Choice, Size};
+use super::conduct::{Acts, Bounds, Conduct, Early, Used};
 use super::context::reduced;
 use super::gateway::{CallError, Gateway};
 use super::protocol::{Call, Outcome, Request, Turn};
 use super::settings::{Check, Settings};
+use super::terms::Terms;
 use super::tools::{self, Done, FINISH, Tools, run_program};
 use super::transcript::Transcript;
 use crate::text::say;
@@ -34,7 +35,7 @@ pub(super) enum Ended {
 
 struct Session<'a> {
     settings: &'a Settings,
-    model: String,
+    model: Choice,
     gateway: Gateway,
     tools: Tools,
     conduct: Conduct,
@@ -71,10 +72,10 @@ pub(super) fn run(settings: &Settings) -> Result<Ended, String> {
 }
 
 /// Returns the way to the model, and the model: the World's, or the one that the task asks for.
-fn connect(settings: &Settings) -> Result<(Gateway, String), CallError> {
+fn connect(settings: &Settings) -> Result<(Gateway, Choice), CallError> {
     let (url, token_file) = (&settings.gateway, settings.token_file.clone());
     if settings.model != labels::AUTOMATIC_MODEL {
-        return Ok((Gateway::connect(url, token_file)?, settings.model.clone()));
+        return Gateway::connect(url, token_file, &settings.model);
     }
     let files = tools::files(&settings.worktree, None).unwrap_or_default();
     let size = Size {
@@ -85,7 +86,7 @@ fn connect(settings: &Settings) -> Result<(Gateway, String), CallError> {
     };
     let needed = complexity::needed(size);
     let (gateway, model) = Gateway::choose(url, token_file, needed)?;
-    say(&format!("coder: the task asks for a strength of {needed} ({size}); the model is {model}"));
+    say(&format!("coder: the task asks for a strength of {needed} ({size}); the model is {}", model.name));
     Ok((gateway, model))
 }
 
@@ -103,8 +104,9 @@ impl Session<'_> {
     fn talk(&mut self) -> Result<Ended, CallError> {
         let system = format!("{RULES}\n\n{}", self.settings.prompt.trim());
         let described = tools::described();
-        self.transcript.began(&self.model, &system, &self.settings.task);
-        let bounds = Bounds { turns: self.settings.turns, tokens: self.settings.tokens };
+        self.transcript.began(&self.model.name, &system, &self.settings.task);
+        let share = self.model.terms.as_ref().map(Terms::share);
+        let bounds = Bounds { turns: self.settings.turns, tokens: self.settings.tokens, share };
         loop {
             let (sent, reduction) = reduced(&self.turns, self.settings.context_bytes);
             if let Some(reduction) = &reduction {
@@ -112,7 +114,7 @@ impl Session<'_> {
                 self.transcript.noted("context", &reduction.line());
             }
             let request = Request {
-                model: &self.model,
+                model: &self.model.name,
                 temperature: self.settings.temperature,
                 system: &system,
                 tools: &described,
@@ -120,7 +122,9 @@ impl Session<'_> {
             };
             let answer = self.gateway.ask(&request, &sent, reduction.as_ref())?;
             let acts = if answer.calls.is_empty() { Acts::OnlyTalks } else { Acts::Calls };
-            let early = self.conduct.answered(answer.tokens, acts, bounds);
+            let cost = self.model.terms.as_ref().map(|terms| terms.cost(answer.charged));
+            let used = Used { tokens: answer.tokens, cost: cost.unwrap_or_default() };
+            let early = self.conduct.answered(used, acts, bounds);
             self.transcript.answered(self.conduct.turns(), &answer);
             self.turns.push(Turn::Model { text: answer.text, calls: answer.calls.clone() });
             let ended = self.act(&answer.calls);

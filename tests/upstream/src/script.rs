@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::conversation::{Conversation, Form};
 
@@ -17,6 +17,8 @@ pub struct Script {
     pub anthropic: Vec<String>,
     /// How able models are, as a gateway lists them. They are listed to clients of their own protocol.
     pub strengths: BTreeMap<String, i64>,
+    /// What a gateway lists of models beside that, such as prices.
+    pub terms: BTreeMap<String, Map<String, Value>>,
     /// The only key that is let in, as the only one that a call brings; any call without it.
     pub key: Option<String>,
     /// What is allowed in a minute; above it, calls are refused with 429.
@@ -30,9 +32,11 @@ impl Script {
         let own = |name: &&String| self.anthropic.contains(name) == anthropic;
         let bare = self.anthropic.iter().filter(|name| anthropic && !self.strengths.contains_key(*name));
         let strong = self.strengths.keys().filter(own);
-        let entry = |name: &String| match self.strengths.get(name) {
-            Some(strength) => json!({"id": name, "strength": strength}),
-            None => json!({"id": name}),
+        let entry = |name: &String| {
+            let mut entry = self.terms.get(name).cloned().unwrap_or_default();
+            entry.insert("id".to_owned(), json!(name));
+            entry.extend(self.strengths.get(name).map(|strength| ("strength".to_owned(), json!(strength))));
+            Value::Object(entry)
         };
         bare.chain(strong).map(entry).collect()
     }

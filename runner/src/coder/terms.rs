@@ -1,0 +1,62 @@
+//! What a session's calls cost, and what the World may have of its order's budget.
+//!
+//! **Architecture invariant:** pure. What is reckoned here only ends a session early; what counts is the gateway's ledger.
+
+use manyworlds_api::Money;
+use manyworlds_api::provider::Prices;
+use manyworlds_planner::policy::price::{self, Sending, Tokens};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What the gateway's list says of the money of a model's calls.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Terms {
+    prices: Prices,
+    /// The World's even share of what its order may cost.
+    cost_share: Money,
+}
+
+impl Terms {
+    /// Reads them from a model of the list, where both are there.
+    pub(super) fn read(listed: &Value) -> Option<Self> {
+        Self::deserialize(listed).ok()
+    }
+
+    pub(super) fn share(&self) -> Money {
+        self.cost_share
+    }
+
+    pub(super) fn cost(&self, tokens: Tokens) -> Money {
+        price::cost(&self.prices, tokens, Sending::Single)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn calls_cost_what_the_list_says() {
+        let prices = json!({"input": "3.00", "output": "15.00", "cached": "0.30", "cacheWrite5m": "3.75"});
+        let terms = Terms::read(&json!({"id": "m", "prices": prices, "costShare": "1.25"})).unwrap();
+        assert_eq!(terms.share(), "1.25".parse().unwrap());
+        let used = Tokens { input: 1000, cached: 1000, cache_write_5m: 1000, output: 1000, ..Tokens::default() };
+        assert_eq!(terms.cost(used), "0.02205".parse().unwrap());
+    }
+
+    #[test]
+    fn without_prices_or_a_share_there_are_none() {
+        let prices = json!({"input": "3.00", "output": "15.00"});
+        for listed in [
+            json!({"id": "m", "strength": 50}),
+            json!({"id": "m", "prices": prices}),
+            json!({"id": "m", "costShare": "1.25"}),
+            json!({"id": "m", "prices": {"input": 3}, "costShare": "1.25"}),
+        ] {
+            assert_eq!(Terms::read(&listed), None, "{listed}");
+        }
+    }
+}
