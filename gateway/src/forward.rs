@@ -147,11 +147,15 @@ pub(crate) async fn forward<A: Access>(
 fn url(call: &Call<'_>) -> Result<Url, Reason> {
     let path = call.endpoint.upstream_path().ok_or(Reason::Endpoint(crate::endpoint::EndpointError::Unknown))?;
     let query = call.asked.query.as_deref().and_then(headers::query);
-    let base = call.grant.provider.base_url.trim_end_matches('/');
-    let base = Url::parse(base).map_err(|_| Reason::Request("the Provider's baseUrl is no URL".to_owned()))?;
-    let mut url = base.clone();
+    let base = Url::parse(&call.grant.provider.base_url);
+    // A name or password in it would go out as a header besides the Provider's own key.
+    let mut url =
+        base.ok().filter(|base| base.username().is_empty() && base.password().is_none()).ok_or_else(|| {
+            Reason::Request("the Provider's baseUrl is no URL, or one with a name or password in it".to_owned())
+        })?;
+    let path = format!("{}{path}", url.path().trim_end_matches('/'));
     // Setting a path and a query cannot lead elsewhere than the Provider's own address.
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url.set_path(&path);
     url.set_query(query.as_deref());
     Ok(url)
 }

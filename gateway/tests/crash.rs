@@ -16,9 +16,9 @@ use futures::future::join_all;
 use manyworlds_upstream::{Script, Upstream};
 use process::{BUDGET, Place, Process, WORLDS};
 use serde_json::{Value, json};
-use support::{always, client, eventually};
+use support::{FullQueue, always, client, eventually};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 /// What a call costs that upstream says has used 100 and 20 tokens, in trillionths.
 const COST: i64 = 140_000_000;
@@ -103,17 +103,9 @@ async fn killed_before_it_has_the_whole_request_it_has_counted_nothing() {
 
 #[tokio::test]
 async fn killed_between_the_reservation_and_upstream_it_has_spent_the_upper_bound() {
-    // A listener whose queue is full does not answer: the call is reserved and never gets there.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queue = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
-        queue.push(stream);
-        assert!(queue.len() < 100, "the queue is never full");
-    }
-    let place = Place::new(&format!("http://{address}"), &one_by_one());
+    // The call is reserved and never gets there.
+    let nobody = FullQueue::start().await;
+    let place = Place::new(&format!("http://{}", nobody.address), &one_by_one());
     let process = place.start().await;
     let asked = tokio::spawn(ask(&process.url, 1, "plain").send());
     eventually(async || Books::read(&place.ledger()).await.reserved.len() == 1).await;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use manyworlds_api::Money;
 use serde_json::{Value, json};
-use support::{Bench, always, client, dollars, eventually};
-use tokio::net::{TcpSocket, TcpStream};
+use support::{Bench, FullQueue, always, client, dollars, eventually};
 
 fn messages() -> Value {
     json!({"model": "scripted", "max_tokens": 5, "messages": []})
@@ -17,6 +16,20 @@ fn messages() -> Value {
 
 fn faults(rules: &Value) -> Value {
     json!({"models": {"*": rules}})
+}
+
+#[tokio::test]
+async fn an_address_with_a_name_or_a_password_in_it_is_refused() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    let address = bench.upstream.url();
+    for credential in ["name@", "name:password@", ":password@"] {
+        let base_url = address.replace("://", &format!("://{credential}"));
+        bench.rules.change(|rules| rules.base_url = base_url);
+        let answer = bench.post("a", "/v1/messages", messages()).await;
+        assert_eq!(answer.status(), 400, "{credential}");
+        assert!(answer.text().await.unwrap().contains("baseUrl"), "{credential}");
+    }
+    assert_eq!((bench.upstream.count(), bench.settled("a").await), (0, (Money::default(), 0)));
 }
 
 #[tokio::test]
@@ -77,18 +90,9 @@ async fn what_never_went_out_costs_nothing() {
     });
     assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 502, "nobody is there");
     assert_eq!(outages(&bench).await, (3, Money::default()));
-    // A listener whose queue is full lets nobody connect.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queue = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
-        queue.push(stream);
-        assert!(queue.len() < 100, "the queue is never full");
-    }
+    let nobody = FullQueue::start().await;
     bench.rules.change(|rules| {
-        rules.base_url = format!("http://{address}");
+        rules.base_url = format!("http://{}", nobody.address);
         rules.provider["timeouts"] = json!({"connect": "30s", "firstByte": "1s"});
     });
     assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 502, "nobody was connected in time");

@@ -22,12 +22,34 @@ use manyworlds_upstream::{Script, Upstream};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The Provider's key, which no World and no client may ever see.
 pub const KEY: &str = "sk-canary-of-the-provider";
 
 const CACHE_BYTES: usize = 1024 * 1024;
+
+/// An address where nobody is ever connected: its queue is full.
+pub struct FullQueue {
+    pub address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl FullQueue {
+    pub async fn start() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            waiting.push(stream);
+            assert!(waiting.len() < 100, "the queue is never full");
+        }
+        Self { address, _listener: listener, _waiting: waiting }
+    }
+}
 
 /// Who may do what, changed by a test as it goes.
 #[derive(Clone, Default)]
