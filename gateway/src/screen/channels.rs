@@ -3,6 +3,8 @@
 use manyworlds_api::provider::Protocol;
 use serde_json::{Map, Value, json};
 
+use super::json::Step;
+
 /// Names of fields that a stream adds to, in the protocols' own events.
 const GROWING: [&str; 10] = [
     "arguments",
@@ -17,20 +19,14 @@ const GROWING: [&str; 10] = [
     "thinking",
 ];
 
-/// One step to a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// By its name.
-    Field(String),
-    /// By its number.
-    Element(usize),
-}
+/// Where a text is in an event, apart from the event's own text.
+pub(super) type Path = Vec<Step<'static>>;
 
 /// A part of a text that grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Growth {
     /// Where it is in the event.
-    pub(super) path: Vec<Step>,
+    pub(super) path: Path,
     /// Names the text that it belongs to.
     pub(super) channel: String,
 }
@@ -64,10 +60,10 @@ impl Reading {
     fn chat(&mut self, event: &Value) {
         for (number, choice) in event["choices"].as_array().into_iter().flatten().enumerate() {
             let name = format!("choice/{}/", index(choice, number));
-            let path = vec![Step::Field("choices".to_owned()), Step::Element(number)];
+            let path = vec![Step::Field("choices".into()), Step::Element(number)];
             for field in ["delta", "text"] {
                 let mut to = path.clone();
-                to.push(Step::Field(field.to_owned()));
+                to.push(Step::Field(field.into()));
                 self.grow(&choice[field], &mut to, &format!("{name}{field}"), field);
             }
             if choice["finish_reason"].is_string() {
@@ -83,7 +79,7 @@ impl Reading {
         if what == "delta" && event["delta"].is_string() {
             let place = format!("{}/{}/{}", event["item_id"], event["content_index"], event["summary_index"]);
             let channel = format!("{}{kind}/{place}", output.unwrap_or_default());
-            self.growths.push(Growth { path: vec![Step::Field("delta".to_owned())], channel });
+            self.growths.push(Growth { path: vec![Step::Field("delta".into())], channel });
         } else if what == "done" {
             self.ended.extend(output);
         } else if matches!(kind, "response.completed" | "response.incomplete" | "response.failed" | "error") {
@@ -95,7 +91,7 @@ impl Reading {
         let block = format!("block/{}/", event["index"]);
         match event["type"].as_str() {
             Some("content_block_delta") => {
-                self.grow(&event["delta"], &mut vec![Step::Field("delta".to_owned())], &block, "delta");
+                self.grow(&event["delta"], &mut vec![Step::Field("delta".into())], &block, "delta");
             }
             Some("content_block_stop") => self.ended.push(block),
             Some("message_delta" | "message_stop" | "error") => self.ended.push(String::new()),
@@ -108,10 +104,10 @@ impl Reading {
             let name = format!("candidate/{}/", index(candidate, number));
             for (part, content) in candidate["content"]["parts"].as_array().into_iter().flatten().enumerate() {
                 if content["text"].is_string() {
-                    let fields = ["content", "parts"].map(|field| Step::Field(field.to_owned()));
-                    let mut path = vec![Step::Field("candidates".to_owned()), Step::Element(number)];
+                    let fields = ["content", "parts"].map(|field| Step::Field(field.into()));
+                    let mut path = vec![Step::Field("candidates".into()), Step::Element(number)];
                     path.extend(fields);
-                    path.extend([Step::Element(part), Step::Field("text".to_owned())]);
+                    path.extend([Step::Element(part), Step::Field("text".into())]);
                     self.growths.push(Growth { path, channel: format!("{name}{}", content["thought"]) });
                 }
             }
@@ -122,7 +118,7 @@ impl Reading {
     }
 
     /// Finds every text within a value that grows.
-    fn grow(&mut self, value: &Value, path: &mut Vec<Step>, name: &str, field: &str) {
+    fn grow(&mut self, value: &Value, path: &mut Path, name: &str, field: &str) {
         match value {
             Value::String(text) if GROWING.contains(&field) && !text.is_empty() => {
                 self.growths.push(Growth { path: path.clone(), channel: name.to_owned() });
@@ -136,7 +132,7 @@ impl Reading {
             }
             Value::Object(fields) => {
                 for (field, value) in fields {
-                    path.push(Step::Field(field.clone()));
+                    path.push(Step::Field(field.clone().into()));
                     self.grow(value, path, &format!("{name}/{field}"), field);
                     path.pop();
                 }
@@ -154,7 +150,7 @@ fn index(element: &Value, number: usize) -> u64 {
 /// Returns an event like another that adds to one text and says nothing else.
 ///
 /// - **Shape:** of what is around the text only what says where it belongs stays: clients add up all else that they get.
-pub(super) fn event_like(event: &Value, path: &[Step], text: &str) -> Value {
+pub(super) fn event_like(event: &Value, path: &[Step<'_>], text: &str) -> Value {
     let mut made = around(event, path, text);
     if let (Value::Object(made), Value::Object(event)) = (&mut made, event) {
         let plain = event.iter().filter(|(_, value)| !value.is_object() && !value.is_array());
@@ -165,7 +161,7 @@ pub(super) fn event_like(event: &Value, path: &[Step], text: &str) -> Value {
     made
 }
 
-fn around(value: &Value, path: &[Step], text: &str) -> Value {
+fn around(value: &Value, path: &[Step<'_>], text: &str) -> Value {
     match path.split_first() {
         None => Value::from(text),
         Some((Step::Element(number), rest)) => {
@@ -181,7 +177,7 @@ fn around(value: &Value, path: &[Step], text: &str) -> Value {
             if value.get("finish_reason").is_some() {
                 made.insert("finish_reason".to_owned(), Value::Null);
             }
-            made.insert(name.clone(), around(&value[name], rest, text));
+            made.insert(name.to_string(), around(&value[&**name], rest, text));
             Value::Object(made)
         }
     }

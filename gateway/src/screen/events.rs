@@ -8,9 +8,9 @@ use manyworlds_masking::{Carry, Filter, Findings};
 use serde_json::Value;
 
 use super::TooLarge;
-use super::channels::{Growth, Reading, Step, event_like};
-use super::json::{self, Place};
-use super::texts::{document, text};
+use super::channels::{Growth, Path, Reading, event_like};
+use super::json::{self, Place, Step};
+use super::texts::{document, replacement, text};
 
 /// The largest event, in bytes.
 const LARGEST_EVENT: usize = 16 * 1024 * 1024;
@@ -23,7 +23,7 @@ struct Channel {
     /// The last event that had a part of it, and where.
     event: Value,
     name: Option<String>,
-    path: Vec<Step>,
+    path: Path,
 }
 
 /// Masks a stream.
@@ -124,8 +124,9 @@ impl Events {
                 path: Vec::new(),
             });
             let mut passed = held.carry.feed(text_at(event, path));
-            let more = reading.growths[number + 1..].iter().any(|later| later.channel == *channel);
-            if reading.ends(channel) && !more {
+            let has_ended =
+                reading.ends(channel) && reading.growths[number + 1..].iter().all(|later| later.channel != *channel);
+            if has_ended {
                 passed.push_str(&held.carry.finish());
             }
             self.findings.add(held.carry.take_findings());
@@ -134,7 +135,7 @@ impl Events {
                 (held.event, held.name) = (event.clone(), name.map(str::to_owned));
                 held.path.clone_from(path);
             }
-            if reading.ends(channel) && !more {
+            if has_ended {
                 self.channels.remove(channel);
             }
             grown.push(passed);
@@ -150,15 +151,11 @@ impl Events {
         let (filter, findings) = (&self.filter, &mut self.findings);
         json::rewritten(data, |place, text| {
             if let Place::Value(path) = place
-                && let Some(number) = growths.iter().position(|growth| same(&growth.path, path))
+                && let Some(number) = growths.iter().position(|growth| growth.path == path)
             {
                 return (text != grown[number]).then(|| grown[number].clone());
             }
-            let (masked, found) = filter.mask(&text);
-            (!found.is_empty()).then(|| {
-                findings.add(found);
-                masked.into_owned()
-            })
+            replacement(filter, &text, findings)
         })
     }
 
@@ -180,21 +177,12 @@ impl Events {
     }
 }
 
-fn text_at<'a>(event: &'a Value, path: &[Step]) -> &'a str {
+fn text_at<'a>(event: &'a Value, path: &[Step<'_>]) -> &'a str {
     let found = path.iter().try_fold(event, |value, step| match step {
-        Step::Field(name) => value.get(name),
+        Step::Field(name) => value.get(&**name),
         Step::Element(number) => value.get(number),
     });
     found.and_then(Value::as_str).unwrap_or_default()
-}
-
-fn same(path: &[Step], other: &[json::Step<'_>]) -> bool {
-    path.len() == other.len()
-        && path.iter().zip(other).all(|(one, other)| match (one, other) {
-            (Step::Field(one), json::Step::Field(other)) => one == other,
-            (Step::Element(one), json::Step::Element(other)) => one == other,
-            _ => false,
-        })
 }
 
 /// Writes an event with other data, and all else of it as it was.

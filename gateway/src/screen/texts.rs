@@ -15,12 +15,15 @@ pub(super) fn text<'a>(filter: &Filter, text: &'a str, findings: &mut Findings) 
 
 /// Masks every text of a JSON document that is valid, and returns nothing where it stays as it is.
 pub(super) fn document(filter: &Filter, document: &str, findings: &mut Findings) -> Option<String> {
-    json::rewritten(document, |_, text| {
-        let (masked, found) = filter.mask(&text);
-        (!found.is_empty()).then(|| {
-            findings.add(found);
-            masked.into_owned()
-        })
+    json::rewritten(document, |_, text| replacement(filter, &text, findings))
+}
+
+/// Returns what a text is replaced by, or nothing where it stays as it is.
+pub(super) fn replacement(filter: &Filter, text: &str, findings: &mut Findings) -> Option<String> {
+    let (masked, found) = filter.mask(text);
+    (!found.is_empty()).then(|| {
+        findings.add(found);
+        masked.into_owned()
     })
 }
 
@@ -30,6 +33,5 @@ pub(super) fn body(filter: &Filter, body: &[u8], findings: &mut Findings) -> Opt
     if serde_json::from_str::<serde::de::IgnoredAny>(&read).is_ok() {
         return document(filter, &read, findings);
     }
-    let masked = text(filter, &read, findings);
-    (*masked != *read).then(|| masked.into_owned())
+    replacement(filter, &read, findings)
 }
