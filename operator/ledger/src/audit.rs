@@ -320,9 +320,6 @@ impl Auditor {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::Mutex;
-
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -358,28 +355,14 @@ mod tests {
         }
     }
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn a_line_of_the_log_is_json_with_the_fields_of_the_format() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber =
-            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let lines = tempfile::NamedTempFile::new().unwrap();
+        let writer = lines.reopen().unwrap();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(writer).finish();
         let entry = AuditEntry { retry_count: Some(2), size_before: Some(10), size_after: Some(4), ..refusal("o", 7) };
         tracing::subscriber::with_default(subscriber, || entry.log());
-        let line: Value = serde_json::from_slice(&lines.0.lock().unwrap()).unwrap();
+        let line: Value = serde_json::from_reader(&lines).unwrap();
         assert!(line["timestamp"].is_string(), "{line}");
         let fields = json!({
             "target": "audit", "at": "1970-01-01T00:00:07Z", "stage": "gateway", "result": "Refused",

@@ -105,8 +105,6 @@ fn with_audit(filter: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]
@@ -117,26 +115,13 @@ mod tests {
         assert!(EnvFilter::try_new(with_audit("")).is_ok());
     }
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn every_line_is_masked_in_either_form_fields_and_spans_included() {
         let mask: Mask = Arc::new(|line| line.contains("canary").then(|| line.replace("canary", "***")));
         for format in [LogFormat::Json, LogFormat::Text] {
             let mask = mask.clone();
-            let lines = Lines::default();
-            let to = lines.clone();
+            let lines = tempfile::NamedTempFile::new().unwrap();
+            let to = Arc::new(lines.reopen().unwrap());
             let writer = move || MaskedWriter { mask: mask.clone(), to: to.clone() };
             let filter = EnvFilter::new("info");
             let _started = match format {
@@ -147,7 +132,7 @@ mod tests {
             tracing::info!(key = "a canary", "said canary");
             tracing::info!("nothing");
             drop(span);
-            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            let written = io::read_to_string(&lines).unwrap();
             assert_eq!(written.lines().count(), 2, "{written}");
             assert!(!written.contains("canary") && written.contains("said ***") && written.contains("nothing"));
         }
