@@ -25,8 +25,10 @@ rootfs() {
     folder=$(mktemp -d "$cache/images/rootfs.XXXXXX")
     log "making the base image of $target from Debian packages (about a minute)"
     debootstrap --variant=minbase --cache-dir="$cache/images/packages" --include="${packages// /,}" \
-      "$rootfs_suite" "$folder" >"$cache/images/debootstrap-$target.log" 2>&1 ||
+      "$rootfs_suite" "$folder" >"$cache/images/debootstrap-$target.log" 2>&1 || {
+      rm -rf "$folder"
       fail "debootstrap failed: $(tail -n 3 "$cache/images/debootstrap-$target.log")"
+    }
     slim "$folder" "$target"
     tar --sort=name --mtime=@0 --numeric-owner --exclude=./dev/* -C "$folder" -cf "$tar.part" .
     rm -rf "$folder"
