@@ -12,6 +12,8 @@ const URL: &str = "http://scripted-model.manyworlds-demo.svc/v1";
 const RECORD: &str = "/api/v1/namespaces/manyworlds-demo/services/scripted-model:http/proxy/_calls";
 /// The operator's ServiceAccount, as `make install` makes it.
 const OPERATOR: (&str, &str) = ("manyworlds-system", "manyworlds");
+/// Name of the Secret with a Provider's key.
+pub const KEY: &str = "model-key";
 /// A key that must be seen nowhere.
 pub const CANARY: &str = "sk-canary-0123456789-never-to-be-seen";
 
@@ -23,31 +25,43 @@ pub const CANARY: &str = "sk-canary-0123456789-never-to-be-seen";
 ///
 /// Whatever the API server says.
 pub async fn provider(cluster: &Cluster, namespace: &Namespace, models: &[&str], more: &Value) -> Result {
-    let secret = json!({"metadata": {"name": "model-key"}, "stringData": {"apiKey": CANARY}});
-    namespace.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    key(cluster, namespace, OPERATOR).await?;
     let models: Vec<_> =
         models.iter().map(|name| json!({"name": name, "prices": {"input": "1.00", "output": "2.00"}})).collect();
     let mut spec = json!({
         "protocol": "OpenAI",
         "baseUrl": URL,
-        "secretRef": {"name": "model-key"},
+        "secretRef": {"name": KEY},
         "models": models,
         "limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000},
     });
     for (name, value) in more.as_object().into_iter().flatten() {
         spec[name] = value.clone();
     }
-    let (account_namespace, account) = OPERATOR;
-    let rights =
-        json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["model-key"], "verbs": ["get"]}]);
-    let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "model-key"});
+    let metadata = json!({"name": "scripted", "namespace": namespace.name});
+    let object =
+        json!({"apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider", "metadata": metadata, "spec": spec});
+    resources::apply(&cluster.client, &object).await.map(drop)
+}
+
+/// Makes the Secret [`KEY`] with the key [`CANARY`], and lets an operator, by the namespace and name of its ServiceAccount, read
+/// it.
+///
+/// # Errors
+///
+/// Whatever the API server says.
+pub async fn key(cluster: &Cluster, namespace: &Namespace, operator: (&str, &str)) -> Result {
+    let secret = json!({"metadata": {"name": KEY}, "stringData": {"apiKey": CANARY}});
+    namespace.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    let (account_namespace, account) = operator;
+    let rights = json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [KEY], "verbs": ["get"]}]);
+    let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": KEY});
     let subjects = json!([{"kind": "ServiceAccount", "name": account, "namespace": account_namespace}]);
-    let metadata = |name: &str| json!({"name": name, "namespace": namespace.name});
+    let metadata = json!({"name": KEY, "namespace": namespace.name});
     let rbac = "rbac.authorization.k8s.io/v1";
     for object in [
-        json!({"apiVersion": rbac, "kind": "Role", "metadata": metadata("model-key"), "rules": rights}),
-        json!({"apiVersion": rbac, "kind": "RoleBinding", "metadata": metadata("model-key"), "roleRef": reference, "subjects": subjects}),
-        json!({"apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider", "metadata": metadata("scripted"), "spec": spec}),
+        json!({"apiVersion": rbac, "kind": "Role", "metadata": metadata, "rules": rights}),
+        json!({"apiVersion": rbac, "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": subjects}),
     ] {
         resources::apply(&cluster.client, &object).await?;
     }

@@ -15,9 +15,10 @@ use kube::{Api, Client, Config};
 use manyworlds_api::{WorkOrder, labels};
 use serde_json::{Value, json};
 
+use crate::identity::OPERATOR_NAMESPACE;
 use crate::{
     Cluster, LIMIT, Namespace, OperatorIdentity, OperatorProcess, OperatorSettings, Result, definitions, eventually,
-    namespace, orders, resources,
+    models, namespace, orders, resources,
 };
 
 /// With this annotation a fake pod does not end by itself.
@@ -32,7 +33,7 @@ pub struct Stage {
     /// What it is started with. Its log is `operator.log` in the folder.
     pub settings: OperatorSettings,
     // Its rights end with it.
-    _identity: OperatorIdentity,
+    identity: OperatorIdentity,
 }
 
 impl Stage {
@@ -53,7 +54,7 @@ impl Stage {
             watch_namespace: namespace.name.clone(),
             environment: Vec::new(),
         };
-        Ok(Self { cluster, namespace, settings, _identity: identity })
+        Ok(Self { cluster, namespace, settings, identity })
     }
 
     /// Starts the operator and waits until it is ready.
@@ -65,6 +66,15 @@ impl Stage {
         let mut operator = OperatorProcess::start(&self.settings)?;
         operator.ready().await?;
         Ok(operator)
+    }
+
+    /// Makes a Provider's key that the operator may read, to be named as `secretRef` by [`models::KEY`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever the API server says.
+    pub async fn key(&self) -> Result {
+        models::key(&self.cluster, &self.namespace, (OPERATOR_NAMESPACE, &self.identity.account)).await
     }
 
     /// Makes a Provider of one model that needs no key. `more` is put over the rest of its spec.
@@ -94,8 +104,19 @@ impl Stage {
     ///
     /// Whatever the API server says, or when the pod does not run.
     pub async fn order(&self, name: &str, model: &str) -> Result<WorkOrder> {
+        self.order_of(name, json!({"model": model})).await
+    }
+
+    /// Makes an order as [`Stage::order`] does, of such a worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::order`].
+    pub async fn order_of(&self, name: &str, worker: Value) -> Result<WorkOrder> {
         let mut order = serde_json::to_value(orders::fake(name, 1)?)?;
-        order["spec"]["worker"]["model"] = json!(model);
+        for (field, value) in worker.as_object().into_iter().flatten() {
+            order["spec"]["worker"][field] = value.clone();
+        }
         order["spec"]["worker"]["podTemplate"]["annotations"][RUNS] = json!("true");
         let made = orders::create(&self.namespace.api(), &serde_json::from_value(order)?).await?;
         runs(&self.namespace, &labels::pod_name(name, "w1", 1)).await?;
