@@ -6,6 +6,7 @@
 mod batch;
 mod changed;
 mod checkpoints;
+mod filling;
 mod whole;
 
 use std::sync::Arc;

@@ -133,8 +133,8 @@ pub(crate) fn held_of_row(row: Row) -> Result<(CallId, Held), LedgerError> {
     Ok((call, Held { epoch, party, provider, model, prices, at, most, claim }))
 }
 
-pub(crate) fn account_of_row(row: &Row) -> Option<((String, i64), Account)> {
-    let [holder, period, _, spent_cost, spent_tokens, reserved_cost, reserved_tokens] = row.as_slice() else {
+pub(crate) fn account_of_row(row: &[Value]) -> Option<((String, i64), Account)> {
+    let [holder, period, _, spent_cost, spent_tokens, reserved_cost, reserved_tokens] = row else {
         return None;
     };
     let number = |value: &Value| match value {

@@ -1,22 +1,19 @@
 //! One transaction for all that was asked.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
 use super::changed::{ChangedRows, noteworthy};
+use super::filling::{fill, fill_held};
 use super::whole::WholeTransaction;
 use super::{Asked, Reply};
 use crate::audit::{AuditLog, Stage};
-use crate::book::{AccountKey, Book, BreakerKey, Changes, account_key};
-use crate::call::{CallId, Held, Reserved, Settled};
+use crate::book::{Book, Changes};
+use crate::call::{CallId, Reserved, Settled};
 use crate::error::LedgerError;
-use crate::store::statement::{self, Row, Value};
-use crate::store::tables::{
-    BREAKER, BUDGETS, EXECUTION_RUNS, RATE_WINDOWS, RESERVATIONS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS,
-};
-use crate::store::{Backend, WritingConnection, account_of_row, held_of_row, parse_state};
+use crate::store::statement;
+use crate::store::tables::{EXECUTION_RUNS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS};
+use crate::store::{Backend, WritingConnection};
 use crate::totals::{self, Tally};
 
 /// More than this is not kept in memory from one transaction to the next.
@@ -39,15 +36,6 @@ enum Answer {
     Settled(Settled),
     Count(u64),
     Done,
-}
-
-/// The rows that a batch touches.
-#[derive(Default)]
-struct Touched {
-    calls: BTreeSet<String>,
-    providers: BTreeSet<String>,
-    breakers: BTreeSet<BreakerKey>,
-    accounts: BTreeSet<AccountKey>,
 }
 
 impl Batches {
@@ -235,148 +223,6 @@ impl Asked {
 
 fn give<T>(reply: Reply<T>, answer: Result<Answer, LedgerError>, take: impl FnOnce(Answer) -> Option<T>) {
     let _ = reply.send(answer.and_then(|answer| take(answer).ok_or(LedgerError::Closed)));
-}
-
-/// Reads every reservation. There are as many as calls are under way.
-async fn fill_held(connection: &mut AnyConnection, book: &mut Book) -> Result<(), LedgerError> {
-    for row in sqlx::query(AssertSqlSafe(statement::all(&RESERVATIONS))).fetch_all(connection).await? {
-        let (call, held) = held_of_row(statement::read(&RESERVATIONS, &row)?)?;
-        book.held.insert(call, held);
-    }
-    book.complete = true;
-    Ok(())
-}
-
-/// Reads the rows that are touched and are not in memory yet.
-async fn fill(
-    connection: &mut AnyConnection,
-    book: &mut Book,
-    asked: &[Asked],
-    lost: &[CallId],
-) -> Result<(), LedgerError> {
-    let mut touched = Touched::default();
-    touched.calls.extend(lost.iter().map(|call| call.as_str().to_owned()));
-    for one in asked {
-        touched.note(one);
-    }
-    if book.complete {
-        touched.calls.clear();
-    }
-    for row in select(connection, &RESERVATIONS, &touched.calls).await? {
-        let (call, held) = held_of_row(row)?;
-        book.held.insert(call, held);
-    }
-    let ending = asked.iter().filter_map(|one| match one {
-        Asked::Settle(call, ..) | Asked::Release(call, ..) => Some(call),
-        _ => None,
-    });
-    for call in ending.chain(lost) {
-        if let Some(held) = book.held.get(call) {
-            touched.note_held(held);
-        }
-    }
-    fill_windows(connection, book, touched.providers).await?;
-    fill_breakers(connection, book, touched.breakers).await?;
-    fill_accounts(connection, book, touched.accounts).await
-}
-
-impl Touched {
-    fn note(&mut self, asked: &Asked) {
-        match asked {
-            Asked::Reserve(reservation, _) => {
-                self.calls.insert(reservation.call.as_str().to_owned());
-                self.providers.insert(reservation.provider.clone());
-                self.breakers.insert((reservation.provider.clone(), reservation.model.clone()));
-                self.accounts.extend(reservation.holders.iter().map(account_key));
-            }
-            Asked::Settle(call, ..) | Asked::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
-            Asked::Said { provider, .. } => drop(self.providers.insert(provider.clone())),
-            Asked::Recover(..) | Asked::Put(..) | Asked::EndRuns { .. } | Asked::Expire { .. } | Asked::Close(_) => {}
-        }
-    }
-
-    fn note_held(&mut self, held: &Held) {
-        self.providers.insert(held.provider.clone());
-        self.breakers.insert((held.provider.clone(), held.model.clone()));
-        self.accounts.extend(held.claim.holders.iter().cloned());
-    }
-}
-
-async fn fill_windows(
-    connection: &mut AnyConnection,
-    book: &mut Book,
-    mut wanted: BTreeSet<String>,
-) -> Result<(), LedgerError> {
-    wanted.retain(|provider| !book.windows.contains_key(provider));
-    for row in select(connection, &RATE_WINDOWS, &wanted).await? {
-        if let [Value::Text(Some(provider)), _, Value::Text(Some(state))] = row.as_slice() {
-            book.windows.insert(provider.clone(), parse_state(&RATE_WINDOWS, state)?);
-        }
-    }
-    for provider in wanted {
-        book.windows.entry(provider).or_default();
-    }
-    Ok(())
-}
-
-async fn fill_breakers(
-    connection: &mut AnyConnection,
-    book: &mut Book,
-    mut wanted: BTreeSet<BreakerKey>,
-) -> Result<(), LedgerError> {
-    wanted.retain(|key| !book.breakers.contains_key(key));
-    let providers = wanted.iter().map(|(provider, _)| provider.clone()).collect();
-    for row in select(connection, &BREAKER, &providers).await? {
-        if let [Value::Text(Some(provider)), Value::Text(Some(model)), _, Value::Text(Some(state))] = row.as_slice() {
-            let key = (provider.clone(), model.clone());
-            if wanted.contains(&key) {
-                book.breakers.insert(key, parse_state(&BREAKER, state)?);
-            }
-        }
-    }
-    for key in wanted {
-        book.breakers.entry(key).or_default();
-    }
-    Ok(())
-}
-
-async fn fill_accounts(
-    connection: &mut AnyConnection,
-    book: &mut Book,
-    mut wanted: BTreeSet<AccountKey>,
-) -> Result<(), LedgerError> {
-    wanted.retain(|key| !book.accounts.contains_key(key));
-    let holders = wanted.iter().map(|(holder, _)| holder.clone()).collect();
-    for row in select(connection, &BUDGETS, &holders).await? {
-        if let Some((key, account)) = account_of_row(&row)
-            && wanted.contains(&key)
-        {
-            book.accounts.insert(key, account);
-        }
-    }
-    for key in wanted {
-        book.accounts.entry(key).or_default();
-    }
-    Ok(())
-}
-
-async fn select(
-    connection: &mut AnyConnection,
-    table: &'static Table,
-    keys: &BTreeSet<String>,
-) -> Result<Vec<Row>, LedgerError> {
-    let keys: Vec<_> = keys.iter().cloned().collect();
-    let mut rows = Vec::new();
-    for chunk in statement::chunks(&keys) {
-        let mut query = sqlx::query(AssertSqlSafe(statement::selection(table, chunk.len())));
-        for key in chunk {
-            query = query.bind(key.clone());
-        }
-        for row in query.fetch_all(&mut *connection).await? {
-            rows.push(statement::read(table, &row)?);
-        }
-    }
-    Ok(rows)
 }
 
 async fn lost_calls(connection: &mut AnyConnection) -> Result<Vec<CallId>, LedgerError> {
