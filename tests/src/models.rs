@@ -26,19 +26,35 @@ pub const CANARY: &str = "sk-canary-0123456789-never-to-be-seen";
 /// Whatever the API server says.
 pub async fn provider(cluster: &Cluster, namespace: &Namespace, models: &[&str], more: &Value) -> Result {
     key(cluster, namespace, OPERATOR).await?;
+    let mut spec = json!({"secretRef": {"name": KEY}});
+    resources::overlay(&mut spec, more);
+    provider_at(cluster, namespace, ("scripted", URL), models, &spec).await
+}
+
+/// Makes a Provider of a name at a base URL that needs no key.
+///
+/// - **Shape:** as [`provider`].
+///
+/// # Errors
+///
+/// Whatever the API server says.
+pub async fn provider_at(
+    cluster: &Cluster,
+    namespace: &Namespace,
+    (name, base_url): (&str, &str),
+    models: &[&str],
+    more: &Value,
+) -> Result {
     let models: Vec<_> =
         models.iter().map(|name| json!({"name": name, "prices": {"input": "1.00", "output": "2.00"}})).collect();
     let mut spec = json!({
         "protocol": "OpenAI",
-        "baseUrl": URL,
-        "secretRef": {"name": KEY},
+        "baseUrl": base_url,
         "models": models,
         "limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000},
     });
-    for (name, value) in more.as_object().into_iter().flatten() {
-        spec[name] = value.clone();
-    }
-    let metadata = json!({"name": "scripted", "namespace": namespace.name});
+    resources::overlay(&mut spec, more);
+    let metadata = json!({"name": name, "namespace": namespace.name});
     let object =
         json!({"apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider", "metadata": metadata, "spec": spec});
     resources::apply(&cluster.client, &object).await.map(drop)

@@ -83,19 +83,7 @@ impl Stage {
     ///
     /// Whatever the API server says.
     pub async fn provider(&self, name: &str, base_url: &str, model: &str, more: &Value) -> Result {
-        let mut spec = json!({
-            "protocol": "OpenAI",
-            "baseUrl": base_url,
-            "models": [{"name": model, "prices": {"input": "1.00", "output": "2.00"}}],
-            "limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000},
-        });
-        for (name, value) in more.as_object().into_iter().flatten() {
-            spec[name] = value.clone();
-        }
-        let metadata = json!({"name": name, "namespace": self.namespace.name});
-        let object =
-            json!({"apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider", "metadata": metadata, "spec": spec});
-        resources::apply(&self.cluster.client, &object).await.map(drop)
+        models::provider_at(&self.cluster, &self.namespace, (name, base_url), &[model], more).await
     }
 
     /// Makes an order of one World, `w1`, which calls `model` and goes on until it is ended, and waits until its pod runs.
@@ -104,7 +92,7 @@ impl Stage {
     ///
     /// Whatever the API server says, or when the pod does not run.
     pub async fn order(&self, name: &str, model: &str) -> Result<WorkOrder> {
-        self.order_of(name, json!({"model": model})).await
+        self.order_of(name, &json!({"model": model})).await
     }
 
     /// Makes an order as [`Stage::order`] does, of such a worker.
@@ -112,11 +100,9 @@ impl Stage {
     /// # Errors
     ///
     /// As [`Stage::order`].
-    pub async fn order_of(&self, name: &str, worker: Value) -> Result<WorkOrder> {
+    pub async fn order_of(&self, name: &str, worker: &Value) -> Result<WorkOrder> {
         let mut order = serde_json::to_value(orders::fake(name, 1)?)?;
-        for (field, value) in worker.as_object().into_iter().flatten() {
-            order["spec"]["worker"][field] = value.clone();
-        }
+        resources::overlay(&mut order["spec"]["worker"], worker);
         order["spec"]["worker"]["podTemplate"]["annotations"][RUNS] = json!("true");
         let made = orders::create(&self.namespace.api(), &serde_json::from_value(order)?).await?;
         runs(&self.namespace, &labels::pod_name(name, "w1", 1)).await?;

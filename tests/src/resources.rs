@@ -21,6 +21,13 @@ pub fn documents(text: &str) -> Result<Vec<Value>> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
+/// Puts the fields of one object over those of another.
+pub fn overlay(object: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().into_iter().flatten() {
+        object[name] = value.clone();
+    }
+}
+
 /// Applies an object as the tests' own.
 ///
 /// # Errors

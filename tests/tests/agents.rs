@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use manyworlds_api::Money;
-use manyworlds_tests::models::{CANARY, provider};
+use manyworlds_tests::models::{CANARY, KEY, provider};
 use manyworlds_tests::real::{LIMIT, create, finished, restricted, world};
 use manyworlds_tests::{Cluster, Namespace, Result, resources};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn providers(cluster: &Cluster, namespace: &Namespace) -> Result {
         let spec = json!({
             "protocol": protocol,
             "baseUrl": url,
-            "secretRef": {"name": "model-key"},
+            "secretRef": {"name": KEY},
             "models": [{"name": model, "prices": {"input": "1.00", "output": "2.00"}}],
             "limits": {"requestsPerMinute": 100_000, "tokensPerMinute": 100_000_000},
         });

@@ -24,7 +24,7 @@ async fn a_secret_in_a_prompt_of_the_coder_reaches_no_model_and_none_comes_back(
     stage.provider("keyed", &format!("{}/v1", upstream.url()), "m", &with_key).await?;
     let operator = stage.operator().await?;
     for (order, worker) in [("ours", "coder"), ("theirs", "echo")] {
-        stage.order_of(order, json!({"plugin": worker, "model": "m"})).await?;
+        stage.order_of(order, &json!({"plugin": worker, "model": "m"})).await?;
         let world = stage.world(order, &operator).await?;
         let heard = eventually("the model answers", LIMIT, || async {
             let (status, heard) = world.ask("m", &secrets).await?;
