@@ -40,8 +40,14 @@ async fn a_secret_in_a_prompt_of_the_coder_reaches_no_model_and_none_comes_back(
             assert_eq!(seen, [worker != "coder"; 2], "{order}: {text}");
         }
     }
-    let log = std::fs::read_to_string(stage.settings.folder.join("operator.log"))?;
-    assert!(log.contains(r#""target":"audit""#) && log.contains(r#""stage":"filter""#), "what was masked is audited");
+    // The audit log is written beside the calls, which never wait for it.
+    let log = eventually("what was masked is audited", LIMIT, || async {
+        let log = std::fs::read_to_string(stage.settings.folder.join("operator.log"))?;
+        let mut lines = log.lines();
+        let audited = lines.any(|line| line.contains(r#""target":"audit""#) && line.contains(r#""stage":"filter""#));
+        Ok(audited.then_some(log))
+    })
+    .await?;
     assert!(![CANARY, LOOKS].iter().any(|secret| log.contains(secret)));
     Ok(operator.kill()?)
 }
