@@ -154,7 +154,7 @@ pub enum Record {
 impl Ledger {
     /// Writes records down, all or none.
     ///
-    /// - **Guarantees:** in their order, so that one may refer to those before it.
+    /// - **Guarantees:** one may refer to any other, before or behind it; of two with one name the later one stays.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Ledger {
         self.writer.record(records, self.epoch()).await
     }
 
-    /// Ends what has not ended of runs: themselves, their tasks, attempts and worktrees.
+    /// Ends what has not ended of runs: themselves at `at`, and their tasks, attempts and worktrees when the run ended.
     ///
     /// - **Guarantees:** what has ended stays as it is.
     ///

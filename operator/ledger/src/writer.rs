@@ -6,6 +6,7 @@
 mod batch;
 mod changed;
 mod checkpoints;
+mod ending;
 mod filling;
 mod whole;
 
@@ -22,7 +23,7 @@ use crate::call::{CallId, Reservation, Reserved, Settled, Settlement};
 use crate::error::LedgerError;
 use crate::history::Record;
 use crate::store::statement::{Existing, Row};
-use crate::store::tables::Table;
+use crate::store::tables::{self, Table};
 use crate::store::{Backend, Database, WritingConnection};
 use crate::totals::Tally;
 use batch::Batches;
@@ -94,7 +95,8 @@ impl Writer {
 
     /// Writes records down, all or none.
     pub(crate) async fn record(&self, records: &[Record], epoch: i64) -> Result<(), LedgerError> {
-        let rows = records.iter().map(|record| record.row(epoch)).collect();
+        let mut rows: Vec<_> = records.iter().map(|record| record.row(epoch)).collect();
+        rows.sort_by_key(|(table, ..)| tables::place(table));
         self.ask(|reply| Asked::Put(rows, reply)).await
     }
 

@@ -4,7 +4,7 @@
 //! one computes it again. Only what was deleted meanwhile cannot be; its run is ended as `Deleted`.
 //!
 //! **Architecture invariant:** no reconciliation waits for it. The index notes which orders have changed; every few seconds
-//! they are written down, one by one, with a pause between them.
+//! they are written down, a few in one transaction, with a pause between them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
@@ -25,9 +25,11 @@ use crate::{Stop, stopped};
 
 /// How often what has changed is written down. Most orders change several times within it.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// The least pause after each order, which leaves the ledger to calls and the thread to reconciliations.
+/// How many orders are written at once: their rows share statements, and a call that meets them waits a few milliseconds.
+const TOGETHER: usize = 8;
+/// The least pause after that, which leaves the ledger to calls and the thread to reconciliations.
 const PAUSE: Duration = Duration::from_millis(2);
-/// The pause in times of what writing the order took, so that history takes a fifth of the ledger's time at most.
+/// The pause in times of what writing took, so that history takes a fifth of the ledger's time at most.
 const PAUSES: u32 = 4;
 /// How an attempt ended that was under way when its order was over.
 const CUT: &str = "Cut";
@@ -122,12 +124,13 @@ impl Historian {
         let (keys, gone) = self.index.take_changes();
         self.waiting.extend(gone);
         self.waiting.extend(keys.iter().filter_map(|key| self.index.whole(key)));
-        while let Some(changed) = self.waiting.pop_front() {
+        while !self.waiting.is_empty() {
             let begun = Instant::now();
-            match self.write_order(&changed, now).await {
+            let together: Vec<_> = self.waiting.drain(..self.waiting.len().min(TOGETHER)).collect();
+            match self.write_orders(&together, now).await {
                 Ok(Wrote::Rows) => tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSES)).await,
                 Ok(Wrote::Nothing) => {}
-                Err(error) => self.not_written(changed, &error).await?,
+                Err(_) => self.write_each(together, now).await?,
             }
         }
         Ok(())
@@ -159,54 +162,71 @@ impl Historian {
         Ok(())
     }
 
-    async fn write_order(&mut self, changed: &ChangedOrder, now: Timestamp) -> Result<Wrote, LedgerError> {
-        let ChangedOrder { order, worlds, pods, standing } = changed;
-        let (uid, finished) = (uid(order), finished(order));
-        let mut wrote = Wrote::Nothing;
-        // What is older than the ledger keeps would be removed again at once.
-        let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
-        if is_kept && !self.done.contains(uid) {
-            let mut all = rows(&Course { order, worlds, pods });
-            let mut known = Known::with_capacity(all.len());
-            let before = self.written.get(uid);
-            all.retain(|row| {
-                let (name, content) = (hash(name(row)), hash(row));
-                known.insert(name, content);
-                before.and_then(|before| before.get(&name)) != Some(&content)
-            });
-            if !all.is_empty() {
-                self.ledger.record(&all).await?;
-                wrote = Wrote::Rows;
+    /// Writes orders down in one transaction: all of them or none.
+    async fn write_orders(&mut self, orders: &[ChangedOrder], now: Timestamp) -> Result<Wrote, LedgerError> {
+        let (mut all, mut written, mut cut, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for ChangedOrder { order, worlds, pods, standing } in orders {
+            let (uid, finished) = (uid(order), finished(order));
+            // What is older than the ledger keeps would be removed again at once.
+            let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
+            if !is_kept || self.done.contains(uid) {
+                continue;
             }
+            let (changed, known) = self.changed(uid, rows(&Course { order, worlds, pods }));
+            all.extend(changed);
             match (finished, standing) {
-                (None, Standing::Present) => drop(self.written.insert(uid.to_owned(), known)),
-                (Some(finished), _) => self.end(uid, CUT, finished).await?,
-                (None, Standing::Gone) => self.end(uid, DELETED, now).await?,
+                (None, Standing::Present) => written.push((uid, known)),
+                (Some(_), _) => cut.push(uid.to_owned()),
+                (None, Standing::Gone) => gone.push(uid.to_owned()),
             }
         }
-        if *standing == Standing::Gone {
-            self.done.remove(uid);
+        let ended = [cut.clone(), gone.clone()].concat();
+        let wrote = if all.is_empty() && ended.is_empty() { Wrote::Nothing } else { Wrote::Rows };
+        // Asked at once, they come into one transaction. Attempts of a run that has finished end with it.
+        tokio::try_join!(
+            async { if all.is_empty() { Ok(()) } else { self.ledger.record(&all).await } },
+            self.ledger.end_runs(cut, CUT, now),
+            self.ledger.end_runs(gone, DELETED, now),
+        )?;
+        self.written.extend(written.into_iter().map(|(uid, known)| (uid.to_owned(), known)));
+        for uid in ended {
+            self.written.remove(&uid);
+            self.done.insert(uid);
+        }
+        for ChangedOrder { order, .. } in orders.iter().filter(|changed| changed.standing == Standing::Gone) {
+            self.done.remove(uid(order));
         }
         Ok(wrote)
     }
 
-    async fn end(&mut self, uid: &str, outcome: &str, at: Timestamp) -> Result<(), LedgerError> {
-        self.ledger.end_runs(vec![uid.to_owned()], outcome, at).await?;
-        self.written.remove(uid);
-        self.done.insert(uid.to_owned());
-        Ok(())
+    /// Returns the rows of an order that are not as they were last written, and what all of them are now.
+    fn changed(&self, uid: &str, mut all: Vec<Record>) -> (Vec<Record>, Known) {
+        let mut known = Known::with_capacity(all.len());
+        let before = self.written.get(uid);
+        all.retain(|row| {
+            let (name, content) = (hash(name(row)), hash(row));
+            known.insert(name, content);
+            before.and_then(|before| before.get(&name)) != Some(&content)
+        });
+        (all, known)
     }
 
-    /// Keeps what was not written for later where the ledger takes nothing at all; one order that it does not take must not keep
-    /// the others from being written.
-    async fn not_written(&mut self, changed: ChangedOrder, error: &LedgerError) -> Result<(), LedgerError> {
-        if let Err(error) = self.ledger.record(&[]).await {
-            self.waiting.push_front(changed);
-            return Err(error);
+    /// Writes orders down one by one: one that the ledger does not take must not keep the others from being written. Where it
+    /// takes nothing at all, they are kept for later.
+    async fn write_each(&mut self, orders: Vec<ChangedOrder>, now: Timestamp) -> Result<(), LedgerError> {
+        let mut orders = VecDeque::from(orders);
+        while let Some(changed) = orders.pop_front() {
+            let Err(error) = self.write_orders(std::slice::from_ref(&changed), now).await else { continue };
+            if let Err(error) = self.ledger.record(&[]).await {
+                orders.push_front(changed);
+                orders.append(&mut self.waiting);
+                self.waiting = orders;
+                return Err(error);
+            }
+            self.written.remove(uid(&changed.order));
+            let order = changed.order.metadata.name.as_deref().unwrap_or_default();
+            tracing::warn!(work_order = order, %error, "the history of an order cannot be written down");
         }
-        self.written.remove(uid(&changed.order));
-        let order = changed.order.metadata.name.as_deref().unwrap_or_default();
-        tracing::warn!(work_order = order, %error, "the history of an order cannot be written down");
         Ok(())
     }
 }

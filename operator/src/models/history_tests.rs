@@ -97,6 +97,28 @@ async fn what_is_seen_is_written_once_and_again_by_the_next_life_alike() {
     assert_eq!(life.read(RUNS).await, ["o HighestScore"]);
     assert_eq!(life.read(OUTCOMES).await, ["w-alpha/1 Worker", "w-alpha/2 Completed", "w-beta/1 Cut"]);
     assert!(life.historian.written.is_empty(), "nothing is remembered of orders that are over but that they are");
+    let with_run = "SELECT attempt.id FROM execution_runs AS run JOIN world_executions AS attempt ON attempt.run_id = run.id \
+        WHERE attempt.finished_at = run.finished_at";
+    assert_eq!(life.read(with_run).await, ["w-beta/1"], "what was under way ends with the run");
+}
+
+#[tokio::test]
+async fn orders_are_written_together_and_one_that_is_not_taken_keeps_none_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(&folder, vec![], vec![]).await;
+    let refusal = "CREATE TRIGGER refuses BEFORE INSERT ON execution_runs WHEN NEW.id = 'o-3' \
+        BEGIN SELECT RAISE(ABORT, 'not this one'); END";
+    life.read(refusal).await;
+    for number in 0..TOGETHER + 2 {
+        let mut one = order(running());
+        (one.metadata.uid, one.metadata.name) = (Some(format!("o-{number}")), Some(format!("fix-{number}")));
+        life.index.order_seen(one);
+    }
+    life.historian.write(now()).await.unwrap();
+    let expected: Vec<_> =
+        (0..TOGETHER + 2).filter(|number| *number != 3).map(|number| format!("o-{number} none")).collect();
+    assert_eq!(life.read(RUNS).await, expected);
+    assert_eq!((life.historian.written.len(), life.historian.waiting.len()), (TOGETHER + 1, 0));
 }
 
 #[tokio::test]
@@ -133,11 +155,19 @@ async fn an_order_that_was_deleted_while_nobody_looked_is_ended_by_the_next_life
     let folder = tempfile::tempdir().unwrap();
     let mut other = order(running());
     (other.metadata.uid, other.metadata.name) = (Some("p".to_owned()), Some("other".to_owned()));
-    let life = Life::begin(&folder, vec![order(running()), other.clone()], vec![world("alpha", 0, Value::Null)]).await;
+    let prepared = serde_json::json!({
+        "type": "Prepared", "status": "True", "reason": "Prepared", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:05Z",
+    });
+    let worlds = vec![world("alpha", 0, serde_json::json!({ "stage": "Working", "conditions": [prepared] }))];
+    let life = Life::begin(&folder, vec![order(running()), other.clone()], worlds).await;
+    let there = "SELECT world_execution_id || ' ' || COALESCE(removed_at, 'there') FROM worktrees";
+    assert_eq!(life.read(there).await, ["w-alpha/1 there"]);
     life.end().await;
     let life = Life::begin(&folder, vec![other], vec![]).await;
     assert_eq!(life.read(RUNS).await, ["o Deleted", "p none"]);
     assert_eq!(life.read(OUTCOMES).await, ["w-alpha/1 Deleted"]);
+    assert_eq!(life.read(there).await, [format!("w-alpha/1 {}", now().as_millisecond())]);
 }
 
 #[tokio::test]

@@ -69,8 +69,9 @@ pub(crate) async fn put(
     existing: Existing,
     rows: &[impl Borrow<Row>],
 ) -> Result<(), LedgerError> {
+    let place = Place::of(connection);
     for chunk in chunks(rows) {
-        let sql = insertion(table, existing, chunk.len());
+        let sql = insertion(table, existing, chunk.len(), place);
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for value in chunk.iter().flat_map(Borrow::borrow) {
             query = bind(query, value);
@@ -81,7 +82,7 @@ pub(crate) async fn put(
 }
 
 /// Puts rows into their tables, in their order. Neighbours of one table go together, unless they have the same name: a
-/// statement may not write a row twice.
+/// statement may not write a row twice. So who sorts them by their tables has few statements.
 pub(crate) async fn put_all(
     connection: &mut AnyConnection,
     rows: &[(&'static Table, Existing, Row)],
@@ -138,16 +139,37 @@ pub(crate) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-fn insertion(table: &Table, existing: Existing, rows: usize) -> String {
+/// How the places for values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// With their numbers, as PostgreSQL has them.
+    Numbered,
+    /// Without, for SQLite: it looks a numbered one up among all others when it is bound.
+    Plain,
+}
+
+impl Place {
+    fn of(connection: &AnyConnection) -> Self {
+        if connection.backend_name() == "SQLite" { Self::Plain } else { Self::Numbered }
+    }
+}
+
+fn insertion(table: &Table, existing: Existing, rows: usize, place: Place) -> String {
     let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
     let mut sql = format!("INSERT INTO {} ({}) VALUES ", table.name, names.join(", "));
-    for row in 0..rows {
-        let first = row * names.len() + 1;
-        let numbered: Vec<_> = (first..first + names.len()).map(|place| format!("${place}")).collect();
-        let comma = if row == 0 { "" } else { ", " };
+    for number in 0..rows * names.len() {
+        let before = match (number, number % names.len()) {
+            (0, _) => "(",
+            (_, 0) => "), (",
+            _ => ", ",
+        };
         // Writing to a text cannot fail.
-        let _ = write!(sql, "{comma}({})", numbered.join(", "));
+        let _ = match place {
+            Place::Numbered => write!(sql, "{before}${}", number + 1),
+            Place::Plain => write!(sql, "{before}?"),
+        };
     }
+    sql.push(')');
     sql.push_str(&on_conflict(table, existing));
     sql
 }
@@ -177,7 +199,8 @@ fn on_conflict(table: &Table, existing: Existing) -> String {
     format!(" ON CONFLICT ({}) {then}", table.key.join(", "))
 }
 
-fn places(count: usize) -> String {
+/// Returns the numbered places of so many values, from the first on.
+pub(crate) fn places(count: usize) -> String {
     (1..=count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -226,9 +249,14 @@ mod tests {
     #[test]
     fn an_insertion_names_each_value_once() {
         assert_eq!(
-            insertion(&BREAKER, Existing::Replaced, 2),
+            insertion(&BREAKER, Existing::Replaced, 2, Place::Numbered),
             "INSERT INTO breaker (provider, model, epoch, state) VALUES ($1, $2, $3, $4), ($5, $6, $7, $8) \
              ON CONFLICT (provider, model) DO UPDATE SET epoch = excluded.epoch, state = excluded.state"
+        );
+        assert_eq!(
+            insertion(&BREAKER, Existing::Kept, 2, Place::Plain),
+            "INSERT INTO breaker (provider, model, epoch, state) VALUES (?, ?, ?, ?), (?, ?, ?, ?) \
+             ON CONFLICT (provider, model) DO NOTHING"
         );
     }
 }

@@ -243,6 +243,11 @@ pub(crate) const AUDIT: Table = Table {
     sums: &[],
 };
 
+/// Returns a table's place among [`ALL`].
+pub(crate) fn place(table: &Table) -> usize {
+    ALL.iter().take_while(|other| other.name != table.name).count()
+}
+
 /// All of them.
 pub(crate) const ALL: [&Table; 13] = [
     &EPOCHS,

@@ -1,9 +1,10 @@
 //! One transaction for all that was asked.
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
+use sqlx::{AnyConnection, Connection, Row as _};
 
 use super::changed::{ChangedRows, noteworthy};
+use super::ending::end_runs;
 use super::filling::{fill, fill_held};
 use super::whole::WholeTransaction;
 use super::{Asked, Reply};
@@ -12,7 +13,6 @@ use crate::book::{Book, Changes};
 use crate::call::{CallId, Reserved, Settled};
 use crate::error::LedgerError;
 use crate::store::statement;
-use crate::store::tables::{EXECUTION_RUNS, TASK_EXECUTIONS, Table, WORLD_EXECUTIONS};
 use crate::store::{Backend, WritingConnection};
 use crate::totals::{self, Tally};
 
@@ -229,27 +229,4 @@ async fn lost_calls(connection: &mut AnyConnection) -> Result<Vec<CallId>, Ledge
     let sql = "SELECT id FROM reservations WHERE epoch IN (SELECT epoch FROM epochs WHERE ended_at IS NOT NULL)";
     let rows = sqlx::query(sql).fetch_all(connection).await?;
     rows.iter().map(|row| Ok(CallId::of_row(row.try_get::<String, _>(0)?))).collect()
-}
-
-async fn end_runs(
-    connection: &mut AnyConnection,
-    ids: &[String],
-    outcome: &str,
-    at: Timestamp,
-) -> Result<(), LedgerError> {
-    let of_run = "removed_at IS NULL AND world_execution_id IN (SELECT id FROM world_executions WHERE run_id = $2)";
-    let worktrees = format!("UPDATE worktrees SET removed_at = $1 WHERE {of_run}");
-    let others = [(&WORLD_EXECUTIONS, "run_id"), (&TASK_EXECUTIONS, "run_id"), (&EXECUTION_RUNS, "id")].map(
-        |(Table { name, .. }, run)| {
-            format!("UPDATE {name} SET finished_at = $1, outcome = $3 WHERE finished_at IS NULL AND {run} = $2")
-        },
-    );
-    for id in ids {
-        let update = |sql: &str| sqlx::query(AssertSqlSafe(sql.to_owned())).bind(at.as_millisecond()).bind(id.clone());
-        update(&worktrees).execute(&mut *connection).await?;
-        for sql in &others {
-            update(sql).bind(outcome.to_owned()).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
 }

@@ -123,12 +123,15 @@ pub async fn history_is_kept_with_its_references_and_expires(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
     let old = now - SignedDuration::from_hours(24 * 40);
     ledger.record(&run("old", old)).await.unwrap();
-    ledger.record(&run("new", now)).await.unwrap();
-    ledger.record(&run("new", now)).await.unwrap();
+    let mut new = run("new", now);
+    ledger.record(&new).await.unwrap();
+    new.reverse();
+    ledger.record(&new).await.unwrap();
     let mut open = run("open", now);
     if let Some(Record::Run(run)) = open.first_mut() {
         run.finished_at = None;
     }
+    open.reverse();
     ledger.record(&open).await.unwrap();
     let finished =
         |runs: Vec<KnownRun>| runs.into_iter().filter(|run| run.is_finished).map(|run| run.id).collect::<BTreeSet<_>>();
