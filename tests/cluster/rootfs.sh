@@ -22,19 +22,26 @@ rootfs() {
     [ "$(id -u)" = 0 ] || fail "a base image without a registry needs root (debootstrap)"
     need_packages debootstrap=debootstrap
     mkdir -p "$cache/images/packages"
-    folder=$(mktemp -d "$cache/images/rootfs.XXXXXX")
     log "making the base image of $target from Debian packages (about a minute)"
-    debootstrap --variant=minbase --cache-dir="$cache/images/packages" --include="${packages// /,}" \
-      "$rootfs_suite" "$folder" >"$cache/images/debootstrap-$target.log" 2>&1 || {
-      rm -rf "$folder"
-      fail "debootstrap failed: $(tail -n 3 "$cache/images/debootstrap-$target.log")"
-    }
-    slim "$folder" "$target"
-    tar --sort=name --mtime=@0 --numeric-owner --exclude=./dev/* -C "$folder" -cf "$tar.part" .
-    rm -rf "$folder"
+    folder=$(mktemp -d "$cache/images/rootfs.XXXXXX")
+    # In a shell of its own, whose end removes the folder however it comes.
+    (
+      trap 'rm -rf "$folder"' EXIT
+      make_rootfs "$folder" "$target" "$packages" "$tar.part"
+    ) || exit
     mv "$tar.part" "$tar"
   fi
   echo "$tar"
+}
+
+# make_rootfs FOLDER TARGET PACKAGES TAR: fills FOLDER and writes TAR of it.
+make_rootfs() {
+  local folder=$1 target=$2 packages=$3 tar=$4 said=$cache/images/debootstrap-$2.log
+  debootstrap --variant=minbase --cache-dir="$cache/images/packages" --include="${packages// /,}" \
+    "$rootfs_suite" "$folder" >"$said" 2>&1 || fail "debootstrap failed: $(tail -n 3 "$said")"
+  slim "$folder" "$target"
+  tar --sort=name --mtime=@0 --numeric-owner --exclude=./dev/* -C "$folder" -cf "$tar" . ||
+    fail "the base image of $target cannot be written to $tar"
 }
 
 # What a container never reads: documentation, translations, package lists, and what differs from one run to the next.
