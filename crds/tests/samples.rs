@@ -1,10 +1,12 @@
-//! The samples in `manifests/samples` are read whole: no field of theirs is one that no kind has.
+//! The samples in `manifests/samples`, and the manifests that the texts show, are read whole: no field of theirs is one that
+//! no kind has, and none has a value that the API server refuses.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use manyworlds_api::generate::files;
 use manyworlds_api::{Budget, Provider, WorkOrder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,25 +33,84 @@ fn dropped(written: &Value, read: &Value, path: &str) -> Vec<String> {
     }
 }
 
+/// Returns the kind of a manifest that was read whole, or nothing where it is none of ours.
+fn checked(written: &Value, place: &str) -> Option<String> {
+    let kind = written["kind"].as_str()?;
+    let (read, file) = match kind {
+        "WorkOrder" => (read::<WorkOrder>(written), "manyworlds.dev_workorders.yaml"),
+        "Provider" => (read::<Provider>(written), "manyworlds.dev_providers.yaml"),
+        "Budget" => (read::<Budget>(written), "manyworlds.dev_budgets.yaml"),
+        _ => return None,
+    };
+    assert_eq!(dropped(written, &read, ""), [""; 0], "{place}");
+    let schema = schema(file);
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let complaints: Vec<_> =
+        validator.iter_errors(written).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(complaints.is_empty(), "{place}: {complaints:#?}");
+    let reserved = reserved_prefix(&schema);
+    let names: Vec<_> = environments(written).into_iter().filter(|name| name.starts_with(&reserved)).collect();
+    assert_eq!(names, [""; 0], "{place}: the API server refuses these names of variables");
+    Some(kind.to_owned())
+}
+
+fn schema(file: &str) -> Value {
+    let content = files().unwrap().into_iter().find(|found| found.path == file).unwrap().content;
+    let definition: Value = serde_saphyr::from_str(&content).unwrap();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// Returns the names of the variables that an order sets for its worker and its variants.
+fn environments(order: &Value) -> Vec<String> {
+    let variants = order.pointer("/spec/worlds/variants").and_then(Value::as_array).into_iter().flatten();
+    let workers = variants.map(|variant| &variant["worker"]).chain(order.pointer("/spec/worker"));
+    let variables = workers.flat_map(|worker| worker["env"].as_array().into_iter().flatten());
+    variables.filter_map(|variable| variable["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Returns with what no variable's name may start, as the rule of the schema says it.
+///
+/// Where it has no such rule, that is a NUL, which starts none.
+fn reserved_prefix(schema: &Value) -> String {
+    let items = schema.pointer("/properties/spec/properties/worker/properties/env/items");
+    let rule = items.and_then(|items| items["x-kubernetes-validations"][0]["rule"].as_str());
+    let prefix = rule.and_then(|rule| rule.strip_prefix("!self.name.startsWith('")?.strip_suffix("')"));
+    prefix.unwrap_or("\0").to_owned()
+}
+
+fn manifests(text: &str) -> impl Iterator<Item = Value> {
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap())
+}
+
 #[test]
 fn the_samples_are_read_whole() {
     let mut kinds = Vec::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/samples")).unwrap() {
+    for entry in fs::read_dir(root().join("manifests/samples")).unwrap() {
         let file = entry.unwrap().path();
-        for document in fs::read_to_string(&file).unwrap().split("\n---\n") {
-            let written: Value = serde_saphyr::from_str(document).unwrap();
-            let kind = written["kind"].as_str().unwrap().to_owned();
-            let read = match kind.as_str() {
-                "WorkOrder" => read::<WorkOrder>(&written),
-                "Provider" => read::<Provider>(&written),
-                "Budget" => read::<Budget>(&written),
-                _ => continue,
-            };
-            assert_eq!(dropped(&written, &read, ""), [""; 0], "{}", file.display());
-            kinds.push(kind);
-        }
+        let text = fs::read_to_string(&file).unwrap();
+        kinds.extend(manifests(&text).filter_map(|written| checked(&written, &file.display().to_string())));
     }
     kinds.sort_unstable();
     kinds.dedup();
     assert_eq!(kinds, ["Budget", "Provider", "WorkOrder"]);
+}
+
+#[test]
+fn the_orders_that_the_texts_show_are_read_whole() {
+    for file in ["README.md", "docs/coder.md"] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let blocks = text.split("\n```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```"));
+        let whole = blocks.map(|(block, _)| block).filter(|block| block.starts_with("apiVersion:"));
+        let kinds: Vec<_> = whole.flat_map(manifests).filter_map(|written| checked(&written, file)).collect();
+        assert_eq!(kinds, ["WorkOrder"], "{file}");
+    }
+}
+
+#[test]
+fn the_schema_says_which_names_of_variables_are_reserved() {
+    assert_eq!(reserved_prefix(&schema("manyworlds.dev_workorders.yaml")), "MANYWORLDS_");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -147,6 +147,17 @@ fn it_waits_by_itself_where_it_is_told_to() {
 }
 
 #[test]
+fn a_prompt_of_the_folder_that_the_order_names_is_the_one_that_the_model_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("minimal.md"), "Keep to the book of the house.").unwrap();
+    let model = Model::start(&steps(&[]));
+    let environment = json!([{"name": "CODER_PROMPTS_DIR", "value": folder.path()}]);
+    assert_eq!(pod_in(&model, "scripted", "minimal", &environment).result().score(), 100);
+    let first = model.bodies()[0].to_string();
+    assert!(first.contains("Keep to the book of the house.") && !first.contains("at most ten lines"), "{first}");
+}
+
+#[test]
 fn what_is_done_so_far_is_judged_when_it_repeats_itself() {
     let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
     let again = call("read_file", &json!({"path": "sum.txt"}));
@@ -164,7 +175,7 @@ fn what_is_done_so_far_is_judged_when_it_repeats_itself() {
 fn a_world_on_the_way_to_more_than_three_shares_of_the_money_is_ended() {
     let prices = json!({"input": "10.00", "cached": "1.00", "output": "50.00"});
     let usage = json!({"input": 950, "cached": 500, "output": 100});
-    let environment = json!([{"name": "MANYWORLDS_CODER_MAX_TURNS", "value": "10"}]);
+    let environment = json!([{"name": "CODER_MAX_TURNS", "value": "10"}]);
     let hit = json!({"x-manyworlds-cache": "hit"});
     for (share, headers, cut) in
         [("0.04", json!({}), true), ("0.05", json!({}), false), ("0.04", hit, false), ("unknown", json!({}), false)]
@@ -233,7 +244,7 @@ fn the_gateway_is_told_how_a_conversation_was_made_smaller() {
     }
     rules.extend([json!({"turn": 6, "reply": edit}), json!({"reply": done})]);
     let model = Model::start(&json!({"models": {"scripted": rules}}));
-    let environment = json!([{"name": "MANYWORLDS_CODER_CONTEXT_BYTES", "value": "20000"}]);
+    let environment = json!([{"name": "CODER_CONTEXT_BYTES", "value": "20000"}]);
     pod_in(&model, "scripted", "careful", &environment).result();
     let calls = model.upstream.as_ref().unwrap().calls();
     let told: Vec<_> = calls

@@ -1,4 +1,4 @@
-//! Install, upgrade and uninstall with Helm on a real API server, and the order that the README shows.
+//! Install, upgrade and uninstall with Helm on a real API server, and the orders that the texts show.
 //!
 //! Needs Helm, on the `PATH` or named in `MANYWORLDS_HELM`. No pod has to run: the operator that `make install` leaves in
 //! the cluster is waited for there.
@@ -65,17 +65,25 @@ fn environment(deployment: &Deployment, name: &str) -> Option<String> {
     pod.containers[0].env.as_ref()?.iter().find(|variable| variable.name == name)?.value.clone()
 }
 
+/// Returns the WorkOrder of the first block of YAML in a text, in the namespace `default`.
+fn shown_order(file: &str) -> Value {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let mut manifests = block.split("\n---\n").map(|manifest| serde_saphyr::from_str::<Value>(manifest).unwrap());
+    let mut order = manifests.find(|manifest| manifest["kind"] == "WorkOrder").unwrap();
+    order["metadata"]["namespace"] = "default".into();
+    order
+}
+
 #[tokio::test]
-async fn the_order_in_the_readme_is_accepted() {
+async fn the_orders_in_the_readme_and_the_page_of_the_coder_are_accepted() {
     let cluster = Cluster::any().await.unwrap();
     definitions::install(&cluster.client).await.unwrap();
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("```yaml\n").unwrap();
-    let (order, _) = rest.split_once("```").unwrap();
-    let order: Value = serde_saphyr::from_str(order).unwrap();
-    assert_eq!(order["kind"], "WorkOrder");
-    // Applying refuses a field that the schema does not have, rather than dropping it.
-    resources::dry_run(&cluster.client, &order).await.unwrap();
+    for file in ["README.md", "docs/coder.md"] {
+        // Applying refuses a field that the schema does not have, rather than dropping it.
+        resources::dry_run(&cluster.client, &shown_order(file)).await.unwrap();
+    }
 }
 
 /// One test and not several: the definitions are one for the whole cluster. Other tests see them all the time.

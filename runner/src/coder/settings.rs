@@ -18,6 +18,15 @@ const TOKENS: u64 = 2_000_000;
 /// Bytes of a conversation that are sent: some 60,000 tokens.
 const CONTEXT_BYTES: usize = 240_000;
 
+/// Folder with prompts of one's own.
+///
+/// Like those below it is set in `worker.env`, where the API takes no name that starts with `MANYWORLDS_`.
+const PROMPTS: &str = "CODER_PROMPTS_DIR";
+/// Other bounds than the usual ones.
+const MAX_TURNS: &str = "CODER_MAX_TURNS";
+const MAX_TOKENS: &str = "CODER_MAX_TOKENS";
+const MAX_CONTEXT_BYTES: &str = "CODER_CONTEXT_BYTES";
+
 /// A command that the change has to pass.
 #[derive(Clone, Debug)]
 pub(super) struct Check {
@@ -63,12 +72,12 @@ impl Settings {
             token_file: needed(ENV_GATEWAY_TOKEN_FILE)?.into(),
             model,
             temperature: text("MANYWORLDS_TEMPERATURE").and_then(|value| value.parse().ok()),
-            prompt: prompt::find(text("MANYWORLDS_PROMPT").as_deref(), text("MANYWORLDS_PROMPTS_DIR").as_deref())?,
+            prompt: prompt::find(text("MANYWORLDS_PROMPT").as_deref(), text(PROMPTS).as_deref())?,
             task: task(&order),
             checks: checks(&order),
-            turns: number("MANYWORLDS_CODER_MAX_TURNS").and_then(|turns| u32::try_from(turns).ok()).unwrap_or(TURNS),
-            tokens: number("MANYWORLDS_CODER_MAX_TOKENS").unwrap_or(TOKENS),
-            context_bytes: number("MANYWORLDS_CODER_CONTEXT_BYTES")
+            turns: number(MAX_TURNS).and_then(|turns| u32::try_from(turns).ok()).unwrap_or(TURNS),
+            tokens: number(MAX_TOKENS).unwrap_or(TOKENS),
+            context_bytes: number(MAX_CONTEXT_BYTES)
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(CONTEXT_BYTES),
         })
@@ -100,4 +109,18 @@ fn checks(order: &OrderDocument) -> Vec<Check> {
             timeout: Duration::from(gate.timeout),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_set_in_an_order_is_documented_under_names_that_the_api_takes() {
+        let document = include_str!("../../../docs/coder.md");
+        for name in [PROMPTS, MAX_TURNS, MAX_TOKENS, MAX_CONTEXT_BYTES] {
+            assert!(document.contains(&format!("{{name: {name}, value: ")), "{name} is missing in docs/coder.md");
+            assert!(!name.starts_with("MANYWORLDS_"), "{name} is reserved");
+        }
+    }
 }
