@@ -26,6 +26,7 @@ use std::error::Error;
 use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use manyworlds_telemetry::{Metrics, start_logs};
@@ -41,6 +42,9 @@ use requests::Writer;
 use secrets::KnownSecrets;
 use settings::{GatewaySettings, Settings};
 use work_order::Reconciler;
+
+/// How long orders wait for Providers and Budgets to be listed.
+const CATALOGUE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every part of the operator may fail with.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -103,7 +107,8 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     if let Some(historian) = historian {
         tokio::spawn(historian.keep(watches.synced(), settings.watch_namespace.clone(), stop.clone()));
     }
-    let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, watches.synced(), stop.clone()));
+    let synced = synced(watches.synced(), serving.as_ref().map(|serving| serving.models.catalogue.until_listed()));
+    let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, synced, stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
 
     tokio::select! {
@@ -118,6 +123,16 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
         tokio::task::spawn_blocking(move || serving.join()).await?;
     }
     Ok(())
+}
+
+/// Resolves when all is seen that exists. Who may not list Providers or Budgets has no models, and orders that need none go on.
+async fn synced(watches: impl Future<Output = ()>, catalogue: Option<impl Future<Output = ()>>) {
+    watches.await;
+    if let Some(catalogue) = catalogue
+        && tokio::time::timeout(CATALOGUE_PATIENCE, catalogue).await.is_err()
+    {
+        tracing::error!("Providers and Budgets cannot be listed; until they are, no World calls a model");
+    }
 }
 
 fn historian(settings: &Settings, models: Option<&Models>) -> Option<Historian> {

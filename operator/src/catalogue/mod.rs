@@ -6,12 +6,15 @@
 mod key;
 mod status;
 mod watching;
+#[cfg(test)]
+mod watching_tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::Client;
+use manyworlds_api::budget::Selector;
 use manyworlds_api::work_order::BudgetExceeded;
 use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
 use manyworlds_masking::Filter;
@@ -20,6 +23,7 @@ use manyworlds_planner::policy::models::{ModelError, NamedProvider, PricedModel,
 use manyworlds_planner::policy::period::Bounds;
 use manyworlds_planner::policy::price_table::{PriceTable, PriceTableError};
 use manyworlds_telemetry::Metrics;
+use tokio::sync::watch as state;
 use tokio::task::JoinHandle;
 
 pub use key::{ApiKey, KeyState};
@@ -45,12 +49,28 @@ struct Inner {
     table: PriceTable,
     account: String,
     known: Mutex<Known>,
+    listed: state::Sender<Listed>,
 }
 
 #[derive(Default)]
 struct Known {
     providers: BTreeMap<Key, HeldProvider>,
     budgets: BTreeMap<Key, HeldBudget>,
+    /// Budgets that this version cannot read, with their selectors where at least those can be.
+    unreadable_budgets: BTreeMap<Key, Option<Selector>>,
+}
+
+/// Which kinds have been listed once.
+#[derive(Debug, Default)]
+struct Listed {
+    providers: bool,
+    budgets: bool,
+}
+
+impl Listed {
+    const fn is_all(&self) -> bool {
+        self.providers && self.budgets
+    }
 }
 
 struct HeldProvider {
@@ -77,9 +97,22 @@ pub struct CallableModel {
     pub key: Option<ApiKey>,
 }
 
+/// It is not known yet what Providers and Budgets there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Providers and Budgets have not been listed yet; try again in a moment, and where this lasts, look in the operator's log whether it may list them"
+)]
+pub struct NotListed;
+
 /// Why a model cannot be called.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
+    /// Nobody knows yet.
+    #[error(transparent)]
+    NotListed(#[from] NotListed),
+    /// Its Provider's key is still to be read.
+    #[error("the key of the Provider {0:?} has not been read yet; try again in a moment")]
+    KeyNotRead(String),
     /// No model is meant, or more than one, or its price is not known.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -91,6 +124,13 @@ pub enum LookupError {
         /// What is wrong, and what to do.
         said: String,
     },
+}
+
+impl LookupError {
+    /// Returns whether it passes by itself.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::NotListed(_) | Self::KeyNotRead(_))
+    }
 }
 
 /// A Budget that holds an order.
@@ -111,6 +151,12 @@ pub struct Holder {
 /// Why it is not known which Budgets hold an order.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HolderError {
+    /// Nobody knows yet.
+    #[error(transparent)]
+    NotListed(#[from] NotListed),
+    /// One that may hold it cannot be read.
+    #[error("the Budget {0:?} may hold the order and cannot be read by this version of the operator; see its Events")]
+    Unreadable(String),
     /// The order names one that is not there.
     #[error(transparent)]
     Missing(#[from] MissingBudget),
@@ -156,17 +202,35 @@ impl Catalogue {
             table: PriceTable::listed()?,
             account: scope.account,
             known: Mutex::default(),
+            listed: state::Sender::default(),
         }));
         let task = tokio::spawn(watching::run(catalogue.clone(), scope.namespace));
         Ok((catalogue, task))
+    }
+
+    /// Resolves when Providers and Budgets have been listed once.
+    pub(crate) fn until_listed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut listed = self.0.listed.subscribe();
+        // An error means that the catalogue is gone, and nobody is left who waits.
+        async move { drop(listed.wait_for(Listed::is_all).await) }
+    }
+
+    /// Refuses as long as Providers and Budgets have not been listed once.
+    ///
+    /// # Errors
+    ///
+    /// [`NotListed`] (class: transient).
+    pub fn listed(&self) -> Result<(), NotListed> {
+        if self.0.listed.borrow().is_all() { Ok(()) } else { Err(NotListed) }
     }
 
     /// Finds the model that a variant names, among the Providers of the order's namespace.
     ///
     /// # Errors
     ///
-    /// [`LookupError`] (class: spec), with a sentence on what to do.
+    /// [`LookupError`] (class: spec, or transient where it passes), with a sentence on what to do.
     pub fn model(&self, namespace: &str, wanted: &str) -> Result<CallableModel, LookupError> {
+        self.listed()?;
         let known = self.known();
         let named: Vec<_> = known.providers_of(namespace).map(|(named, _)| named).collect();
         let model = find(&named, &self.0.table, wanted)?;
@@ -175,20 +239,33 @@ impl Catalogue {
 
     /// Returns the models of a namespace among which a worker may choose: those that have a strength and can be called.
     pub fn choices(&self, namespace: &str) -> Vec<CallableModel> {
-        self.known().strong(namespace, &self.0.table, |_, _| true).collect()
+        self.known().strong(namespace, &self.0.table, |_, _| true).filter_map(Result::ok).collect()
     }
 
-    /// Returns the one of them that `<model>` or `<provider>/<model>` names.
-    pub fn choice(&self, namespace: &str, wanted: &str) -> Option<CallableModel> {
+    /// Returns the one of them that `<model>` or `<provider>/<model>` names, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] that passes by itself.
+    pub fn choice(&self, namespace: &str, wanted: &str) -> Result<Option<CallableModel>, LookupError> {
+        self.listed()?;
         let means = |provider: &str, model: &str| is_named(wanted, provider, model);
-        self.known().strong(namespace, &self.0.table, means).next()
+        let mut passing = None;
+        for found in self.known().strong(namespace, &self.0.table, means) {
+            match found {
+                Ok(found) => return Ok(Some(found)),
+                Err(error) if error.passes() => passing = Some(error),
+                Err(_) => {}
+            }
+        }
+        passing.map_or(Ok(None), Err)
     }
 
     /// Returns the Budgets that hold an order of a namespace.
     ///
     /// # Errors
     ///
-    /// [`HolderError`] (class: spec): an order that cannot be held cannot spend.
+    /// [`HolderError`] (class: spec, or transient where nothing has been listed yet): an order that cannot be held cannot spend.
     pub fn holders(
         &self,
         namespace: &str,
@@ -196,7 +273,11 @@ impl Catalogue {
         named: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Holder>, HolderError> {
+        self.listed()?;
         let known = self.known();
+        if let Some(name) = known.unreadable_holder(namespace, labels, named) {
+            return Err(HolderError::Unreadable(name.to_owned()));
+        }
         let here = known.budgets.iter().filter(|((found, _), _)| found == namespace);
         let budgets: BTreeMap<_, _> = here.map(|((_, name), held)| (name.as_str(), &*held.budget)).collect();
         let found = holders(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
@@ -248,18 +329,32 @@ impl Known {
         here.map(|((_, name), held)| (NamedProvider { name, spec: &held.spec }, held))
     }
 
-    /// Returns the models of a namespace that have a strength and can be called, of those that the names of Provider and model
-    /// are wanted of.
+    /// Returns a Budget that cannot be read and may hold an order: its selector cannot be read either, or selects the order.
+    fn unreadable_holder(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        named: Option<&str>,
+    ) -> Option<&str> {
+        let mut here = self.unreadable_budgets.iter().filter(|((found, _), _)| found == namespace);
+        let holds = |name: &str, selector: &Option<Selector>| {
+            named == Some(name) || selector.as_ref().is_none_or(|selector| selector.selects(labels))
+        };
+        here.find(|((_, name), selector)| holds(name, selector)).map(|((_, name), _)| name.as_str())
+    }
+
+    /// Returns the models of a namespace that have a strength, of those that the names of Provider and model are wanted of; each
+    /// as it can be called, or why it cannot.
     fn strong(
         &self,
         namespace: &str,
         table: &PriceTable,
         is_wanted: impl Fn(&str, &str) -> bool,
-    ) -> impl Iterator<Item = CallableModel> {
+    ) -> impl Iterator<Item = Result<CallableModel, LookupError>> {
         self.providers_of(namespace)
             .flat_map(|(named, held)| named.spec.models.iter().map(move |model| (named, held, model)))
             .filter(move |(named, _, model)| model.strength.is_some() && is_wanted(named.name, &model.name))
-            .filter_map(|(named, held, model)| callable(Some(held), price(named, model, table).ok()?).ok())
+            .filter_map(|(named, held, model)| Some(callable(Some(held), price(named, model, table).ok()?)))
     }
 }
 
@@ -271,7 +366,7 @@ fn callable(held: Option<&HeldProvider>, model: PricedModel) -> Result<CallableM
             Some((_, said)) => Err(no_key(said)),
             None => Ok(CallableModel { provider: held.spec.clone(), key: key.clone(), model }),
         },
-        None => Err(no_key("its key has not been read yet; try again in a moment".to_owned())),
+        None => Err(LookupError::KeyNotRead(model.provider)),
     }
 }
 

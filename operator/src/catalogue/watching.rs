@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use kube::api::Api;
 use kube::core::NamespaceResourceScope;
@@ -16,12 +17,14 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::provider::BreakerState;
 use manyworlds_api::{Budget, Provider};
 use manyworlds_planner::{Event, EventKind};
-use manyworlds_telemetry::{BreakerWord, BudgetWord, Written};
+use manyworlds_telemetry::{BreakerWord, BudgetWord, Metrics, Written};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::{Catalogue, HeldBudget, HeldProvider, Key, key, status};
+use super::{Catalogue, HeldBudget, HeldProvider, Inner, Key, key, status};
 use crate::errors::{ReconcileError, chain};
+use crate::watch::{Guarded, Reporter, Unreadable};
 use crate::work_order::{status_patch, to_json};
 
 /// How often keys are read again and statuses looked at: a key that was replaced is used after this long at most.
@@ -29,20 +32,40 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// Runs until the process ends.
 pub(super) async fn run(catalogue: Catalogue, namespace: Option<String>) {
+    let (looks, wanted) = mpsc::unbounded_channel();
+    // Keys and statuses are requests to the API server, for which what is seen must not wait.
+    tokio::join!(see(&catalogue, namespace.as_deref(), &looks), show(&catalogue, wanted));
+}
+
+/// Takes over what the watches see, for ever.
+async fn see(catalogue: &Catalogue, namespace: Option<&str>, looks: &mpsc::UnboundedSender<Look>) {
     let client = &catalogue.0.client;
-    let mut providers = watch::<Provider>(client, namespace.as_deref());
-    let mut budgets = watch::<Budget>(client, namespace.as_deref());
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut listed_providers, mut listed_budgets) = (BTreeSet::new(), BTreeSet::new());
+    let mut providers = watch::<Provider>(client, namespace);
+    let mut budgets = watch::<Budget>(client, namespace);
+    let mut of_providers = Seeing::new(catalogue, Written::Provider);
+    let mut of_budgets = Seeing::new(catalogue, Written::Budget);
     loop {
-        let result = tokio::select! {
-            Some(event) = providers.next() => note(event, &mut listed_providers, |change| catalogue.provider_changed(change)),
-            Some(event) = budgets.next() => note(event, &mut listed_budgets, |change| catalogue.budget_changed(change)),
-            _ = look.tick() => Look::All,
+        let look = tokio::select! {
+            Some(event) = providers.next() => of_providers.note(event, |change| catalogue.provider_changed(change)).await,
+            Some(event) = budgets.next() => of_budgets.note(event, |change| catalogue.budget_changed(change)).await,
         };
-        match result {
-            Look::Nothing => {}
+        if let Some(look) = look {
+            // Who looks ends together with this.
+            let _ = looks.send(look);
+        }
+    }
+}
+
+/// Looks at what has changed, and from time to time at all, for ever.
+async fn show(catalogue: &Catalogue, mut wanted: mpsc::UnboundedReceiver<Look>) {
+    let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let look = tokio::select! {
+            Some(look) = wanted.recv() => look,
+            _ = tick.tick() => Look::All,
+        };
+        match look {
             Look::At(key) => {
                 catalogue.show_provider(&key).await;
                 catalogue.show_budget(&key).await;
@@ -54,7 +77,6 @@ pub(super) async fn run(catalogue: Catalogue, namespace: Option<String>) {
 
 /// What is to be looked at after an event.
 enum Look {
-    Nothing,
     At(Key),
     All,
 }
@@ -62,57 +84,90 @@ enum Look {
 /// What happened to a resource.
 enum Change<K> {
     Seen(K),
+    /// It is there, and this version cannot read it.
+    Unreadable(Key, Box<Unreadable>),
     Gone(Key),
     /// Only these are left.
     Listed(BTreeSet<Key>),
 }
 
-fn watch<K>(
-    client: &Client,
-    namespace: Option<&str>,
-) -> futures::stream::BoxStream<'static, Result<watcher::Event<K>, Error>>
+fn watch<K>(client: &Client, namespace: Option<&str>) -> BoxStream<'static, Result<watcher::Event<Guarded<K>>, Error>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
+    // They are few, so that each is read in the way that nothing unreadable breaks.
     let api = match namespace {
-        Some(namespace) => Api::<K>::namespaced(client.clone(), namespace),
+        Some(namespace) => Api::<Guarded<K>>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    stream(watcher(api, Config::default()).default_backoff())
-}
-
-fn stream<T: Send + 'static>(events: impl Stream<Item = T> + Send + 'static) -> futures::stream::BoxStream<'static, T> {
-    events.boxed()
+    watcher(api, Config::default()).default_backoff().boxed()
 }
 
 fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-fn note<K: ResourceExt>(
-    event: Result<watcher::Event<K>, Error>,
-    listed: &mut BTreeSet<Key>,
-    changed: impl Fn(Change<K>),
-) -> Look {
-    match event {
-        Ok(watcher::Event::Init) => listed.clear(),
-        Ok(watcher::Event::InitApply(object)) => {
-            listed.insert(key_of(&object));
-            changed(Change::Seen(object));
-        }
-        Ok(watcher::Event::InitDone) => {
-            changed(Change::Listed(std::mem::take(listed)));
-            return Look::All;
-        }
-        Ok(watcher::Event::Apply(object)) => {
-            let key = key_of(&object);
-            changed(Change::Seen(object));
-            return Look::At(key);
-        }
-        Ok(watcher::Event::Delete(object)) => changed(Change::Gone(key_of(&object))),
-        Err(error) => tracing::warn!(error = %chain(&error), "a watch of the catalogue broke; it is taken up again"),
+/// What a watch has listed since it began anew, and whom it tells of what it cannot read.
+struct Seeing {
+    kind: Written,
+    listed: BTreeSet<Key>,
+    reporter: Reporter,
+    metrics: Metrics,
+}
+
+impl Seeing {
+    fn new(catalogue: &Catalogue, kind: Written) -> Self {
+        let Inner { writer, recorder, metrics, .. } = &*catalogue.0;
+        let reporter = Reporter::new(writer.clone(), recorder.clone(), metrics.clone());
+        Self { kind, listed: BTreeSet::new(), reporter, metrics: metrics.clone() }
     }
-    Look::Nothing
+
+    async fn note<K: Resource<DynamicType = ()>>(
+        &mut self,
+        event: Result<watcher::Event<Guarded<K>>, Error>,
+        changed: impl Fn(Change<K>),
+    ) -> Option<Look> {
+        match event {
+            Ok(watcher::Event::Init) => self.listed.clear(),
+            Ok(watcher::Event::InitApply(object)) => {
+                self.listed.insert(key_of(&object));
+                self.seen(object, changed).await;
+            }
+            Ok(watcher::Event::InitDone) => {
+                changed(Change::Listed(std::mem::take(&mut self.listed)));
+                return Some(Look::All);
+            }
+            Ok(watcher::Event::Apply(object)) => {
+                let key = key_of(&object);
+                self.seen(object, changed).await;
+                return Some(Look::At(key));
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                self.reporter.well(object.meta());
+                changed(Change::Gone(key_of(&object)));
+            }
+            Err(error) => {
+                self.metrics.watch_errors.with_label_values(&[self.kind.as_str()]).inc();
+                let kind = self.kind.as_str();
+                tracing::warn!(kind, error = %chain(&error), "a watch of the catalogue broke; it is taken up again");
+            }
+        }
+        None
+    }
+
+    async fn seen<K: Resource<DynamicType = ()>>(&mut self, object: Guarded<K>, changed: impl Fn(Change<K>)) {
+        let key = key_of(&object);
+        match object.0 {
+            Ok(object) => {
+                self.reporter.well(object.meta());
+                changed(Change::Seen(object));
+            }
+            Err(unreadable) => {
+                self.reporter.tell::<K>(self.kind, &unreadable).await;
+                changed(Change::Unreadable(key, unreadable));
+            }
+        }
+    }
 }
 
 /// Takes away what the catalogue has no use for.
@@ -138,8 +193,11 @@ impl Catalogue {
                 let (spec, provider) = (Arc::new(provider.spec.clone()), Arc::new(provider));
                 known.providers.insert(key, HeldProvider { provider, spec, key: key_state, traffic });
             }
-            Change::Gone(key) => drop(known.providers.remove(&key)),
-            Change::Listed(listed) => known.providers.retain(|key, _| listed.contains(key)),
+            Change::Unreadable(key, _) | Change::Gone(key) => drop(known.providers.remove(&key)),
+            Change::Listed(listed) => {
+                known.providers.retain(|key, _| listed.contains(key));
+                self.0.listed.send_modify(|listed| listed.providers = true);
+            }
         }
     }
 
@@ -152,10 +210,22 @@ impl Catalogue {
                 let before = known.budgets.remove(&key);
                 let same = before.filter(|held| held.budget.metadata.uid == budget.metadata.uid);
                 let spending = same.and_then(|held| held.spending);
+                known.unreadable_budgets.remove(&key);
                 known.budgets.insert(key, HeldBudget { budget: Arc::new(budget), spending });
             }
-            Change::Gone(key) => drop(known.budgets.remove(&key)),
-            Change::Listed(listed) => known.budgets.retain(|key, _| listed.contains(key)),
+            Change::Unreadable(key, unreadable) => {
+                known.budgets.remove(&key);
+                known.unreadable_budgets.insert(key, unreadable.part("/spec/selector"));
+            }
+            Change::Gone(key) => {
+                known.budgets.remove(&key);
+                known.unreadable_budgets.remove(&key);
+            }
+            Change::Listed(listed) => {
+                known.budgets.retain(|key, _| listed.contains(key));
+                known.unreadable_budgets.retain(|key, _| listed.contains(key));
+                self.0.listed.send_modify(|listed| listed.budgets = true);
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Models, provider_key};
 use crate::artifacts::{PodIdentity, TokenReviews};
-use crate::catalogue::CallableModel;
+use crate::catalogue::{CallableModel, HolderError, LookupError};
 use crate::index::OrderKey;
 use crate::settings::CacheScope;
 
@@ -145,14 +145,15 @@ impl Access for WorldAccess {
     fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
         let (order, world) = self.order_of(party)?;
         let refused = || Reason::Model(model.to_owned());
+        let not_found = |error: LookupError| {
+            tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
+            if error.passes() { Reason::Unavailable } else { refused() }
+        };
         let wanted = world.model().ok_or_else(refused)?;
         let found = if wanted == labels::AUTOMATIC_MODEL {
-            self.models.catalogue.choice(&party.namespace, model).ok_or_else(refused)?
+            self.models.catalogue.choice(&party.namespace, model).map_err(not_found)?.ok_or_else(refused)?
         } else {
-            let found = self.models.catalogue.model(&party.namespace, wanted).map_err(|error| {
-                tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
-                refused()
-            })?;
+            let found = self.models.catalogue.model(&party.namespace, wanted).map_err(not_found)?;
             if model != wanted && !is_named(model, &found.model.provider, &found.model.model) {
                 return Err(refused());
             }
@@ -180,6 +181,7 @@ impl Access for WorldAccess {
         let (order, world) = self.order_of(party)?;
         let Some(wanted) = world.model() else { return Ok(Vec::new()) };
         let catalogue = &self.models.catalogue;
+        catalogue.listed().map_err(|_| Reason::Unavailable)?;
         let cost_share = cost_share(&order);
         let listed = |name: String, found: CallableModel| {
             let PricedModel { strength, prices, .. } = found.model;
@@ -200,7 +202,7 @@ impl WorldAccess {
     fn granted(&self, party: &Party, order: &WorkOrder, world: &World, found: CallableModel) -> Result<Grant, Reason> {
         let holders = self.models.holders(order, Timestamp::now()).map_err(|error| {
             tracing::warn!(order = party.work_order, error = %error, "an order cannot be held by its Budgets");
-            Reason::Budget(error.to_string())
+            not_held(&error)
         })?;
         Ok(Grant {
             provider_key: provider_key(&party.namespace, &found.model.provider),
@@ -221,6 +223,15 @@ impl WorldAccess {
     }
 }
 
+/// Returns why a World may not call whose order cannot be held by its Budgets.
+fn not_held(error: &HolderError) -> Reason {
+    match error {
+        // What is not known may still hold it, so nothing passes; the client is to try again.
+        HolderError::NotListed(_) | HolderError::Unreadable(_) => Reason::Unavailable,
+        HolderError::Missing(_) | HolderError::Zone { .. } => Reason::Budget(error.to_string()),
+    }
+}
+
 /// Names prices by what they are, so that a row of the ledger says which of them it was reckoned by.
 fn fingerprint(prices: &manyworlds_api::provider::Prices) -> String {
     let text = serde_json::to_vec(prices).unwrap_or_default();
@@ -233,6 +244,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::catalogue::NotListed;
     use crate::index::fixtures::order;
 
     #[test]
@@ -243,6 +255,14 @@ mod tests {
         assert_eq!(cost_share(&order), Some("1.00".parse().unwrap()), "five Worlds are the default");
         order.spec.worlds.variants.truncate(3);
         assert_eq!(cost_share(&order), Some("1.666666666666".parse().unwrap()));
+    }
+
+    #[test]
+    fn calls_that_no_budget_can_hold_yet_are_refused_for_a_moment() {
+        for error in [HolderError::NotListed(NotListed), HolderError::Unreadable("month".to_owned())] {
+            let reason = not_held(&error);
+            assert_eq!((reason.status().as_u16(), reason.client_may_retry()), (503, true), "{error}");
+        }
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub(crate) use records::PodRecord;
 use records::observed_node;
 use replacement::{Known, Replacement};
 pub(crate) use slim::Slim;
-use unreadable::{Guarded, Reporter, Source, is_unreadable};
+pub(crate) use unreadable::{Guarded, Reporter, Unreadable};
+use unreadable::{Source, is_unreadable};
 
 /// How long an order is left alone after a pod has merely come further: less than a stage lasts that is shown.
 const ROUTINE: Duration = Duration::from_secs(1);

@@ -28,14 +28,21 @@ use crate::requests::Writer;
 
 /// An object, or why it cannot be read.
 #[derive(Clone, Debug)]
-pub(super) struct Guarded<K>(pub(super) Result<K, Box<Unreadable>>);
+pub(crate) struct Guarded<K>(pub(crate) Result<K, Box<Unreadable>>);
 
 /// What can be said of an object that cannot be read.
 #[derive(Clone, Debug)]
-pub(super) struct Unreadable {
+pub(crate) struct Unreadable {
     metadata: ObjectMeta,
     why: String,
-    conditions: Value,
+    raw: Value,
+}
+
+impl Unreadable {
+    /// Returns a part of the object, where at least that can be read.
+    pub(crate) fn part<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
+        self.raw.pointer(pointer).and_then(|part| T::deserialize(part).ok())
+    }
 }
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
@@ -46,7 +53,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
             Err(error) => {
                 let metadata = ObjectMeta::deserialize(&raw["metadata"]).map_err(D::Error::custom)?;
                 let why = format!("{}: {}", error.path(), error.inner());
-                Err(Box::new(Unreadable { metadata, why, conditions: raw["status"]["conditions"].clone() }))
+                Err(Box::new(Unreadable { metadata, why, raw }))
             }
         }))
     }
@@ -137,7 +144,7 @@ pub(super) fn is_unreadable(error: &watcher::Error) -> bool {
 }
 
 /// Tells people of objects that cannot be read: once for each object.
-pub(super) struct Reporter {
+pub(crate) struct Reporter {
     writer: Writer,
     events: Recorder,
     metrics: Metrics,
@@ -145,20 +152,21 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(writer: Writer, events: Recorder, metrics: Metrics) -> Self {
+    pub(crate) fn new(writer: Writer, events: Recorder, metrics: Metrics) -> Self {
         Self { writer, events, metrics, told: HashSet::new() }
     }
 
     /// An object can be read, or is gone.
-    pub(super) fn well(&mut self, metadata: &ObjectMeta) {
+    pub(crate) fn well(&mut self, metadata: &ObjectMeta) {
         if !self.told.is_empty() {
             self.told.remove(metadata.uid.as_deref().unwrap_or_default());
         }
     }
 
     /// An object cannot be read.
-    pub(super) async fn tell<K: Resource<DynamicType = ()>>(&mut self, kind: Written, unreadable: &Unreadable) {
-        let Unreadable { metadata, why, conditions } = unreadable;
+    pub(crate) async fn tell<K: Resource<DynamicType = ()>>(&mut self, kind: Written, unreadable: &Unreadable) {
+        let Unreadable { metadata, why, raw } = unreadable;
+        let conditions = &raw["status"]["conditions"];
         if !self.told.insert(metadata.uid.clone().unwrap_or_default()) {
             return;
         }
