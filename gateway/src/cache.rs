@@ -14,9 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::access::Grant;
 use crate::answer::{Answer, Body};
 use crate::endpoint::Endpoint;
-use crate::fields::Fields;
 use crate::forward::Asked;
-use crate::request::{Prepared, samples, temperature};
+use crate::request::{Prepared, samples};
 
 /// An answer of more than this share of the cache is not kept: it would drive out too many others.
 const LARGEST_SHARE: usize = 16;
@@ -32,16 +31,9 @@ const MEANING: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"
 pub(crate) struct CacheKey([u8; 32]);
 
 /// Returns the name of a request, where its answer may be kept: somebody may have it, and its temperature is 0.
-pub(crate) fn key(
-    asked: &Asked,
-    endpoint: &Endpoint,
-    fields: &Fields<'_>,
-    grant: &Grant,
-    prepared: &Prepared,
-) -> Option<CacheKey> {
+pub(crate) fn key(asked: &Asked, endpoint: &Endpoint, grant: &Grant, prepared: &Prepared) -> Option<CacheKey> {
     let scope = grant.cache_scope.as_deref()?;
-    let set = grant.sampling.temperature.or_else(|| temperature(endpoint, fields));
-    if !samples(endpoint) || set != Some(0.0) {
+    if !samples(endpoint) || prepared.temperature != Some(0.0) {
         return None;
     }
     let mut hash = Sha256::new();

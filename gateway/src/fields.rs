@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
         if self.found.is_empty() {
             added.truncate(added.len().saturating_sub(1));
         }
-        let begin = self.body.find('{').map_or(0, |at| at + 1);
+        let begin = self.after_brace();
         parts.push((begin..begin, added));
         parts.sort_by_key(|(place, _)| place.start);
         let (mut written, mut done) = (String::with_capacity(self.body.len() + 64), 0);
@@ -68,6 +68,26 @@ impl<'a> Fields<'a> {
         }
         written.push_str(&self.body[done..]);
         written
+    }
+
+    /// Returns the body without a field, and every other byte as it was; nothing where the field is not there.
+    pub fn without(&self, name: &str) -> Option<String> {
+        let index = self.found.iter().position(|(other, _)| other == name)?;
+        let own = self.place(self.found[index].1);
+        let gone = match (index.checked_sub(1), self.found.get(index + 1)) {
+            // With the comma before it, which stands between two values.
+            (Some(before), _) => self.place(self.found[before].1).end..own.end,
+            (None, None) => self.after_brace()..own.end,
+            // Only blanks and one comma stand between a value and the next name.
+            (None, Some(_)) => {
+                self.after_brace()..self.body[own.end..].find(',').map_or(own.end, |at| own.end + at + 1)
+            }
+        };
+        Some([&self.body[..gone.start], &self.body[gone.end..]].concat())
+    }
+
+    fn after_brace(&self) -> usize {
+        self.body.find('{').map_or(0, |at| at + 1)
     }
 
     fn place(&self, text: &str) -> Range<usize> {
@@ -123,6 +143,22 @@ mod tests {
         assert_eq!(fields.with(&[]), body);
         assert_eq!(Fields::read(b"{ }").unwrap().with(&[("a", json!(1)), ("b", json!(2))]), "{\"a\":1,\"b\":2 }");
         assert_eq!(fields.get("model"), Some(json!("a")));
+    }
+
+    #[test]
+    fn a_field_is_taken_out_with_one_comma() {
+        for (body, left) in [
+            (r#" { "t" : 1 } "#, " { } "),
+            (r#"{"t":1 , "a":"x,y"}"#, r#"{ "a":"x,y"}"#),
+            (r#"{"a":",", "t" : 1.50e1, "b":{"t":2}}"#, r#"{"a":",", "b":{"t":2}}"#),
+            (r#"{"a":[1,2] , "t":{"u":","}}"#, r#"{"a":[1,2]}"#),
+            (r#"{"\u0074":1,"b":12345678901234567890123}"#, r#"{"b":12345678901234567890123}"#),
+        ] {
+            let fields = Fields::read(body.as_bytes()).unwrap();
+            assert_eq!(fields.without("t").as_deref(), Some(left), "{body}");
+            assert_eq!(fields.without("u"), None, "{body}");
+            assert!(Fields::read(left.as_bytes()).is_ok(), "{left}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a request's body says, and what of it is set for the variant.
 
 use bytes::Bytes;
+use manyworlds_api::provider::Temperature;
 use manyworlds_planner::policy::price;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) request: price::Request,
     /// The usage event was asked for by the gateway and is to be taken out again.
     pub(crate) usage_added: bool,
+    /// The temperature that the body says.
+    pub(crate) temperature: Option<f64>,
 }
 
 /// Returns the model that a request names.
@@ -40,18 +43,29 @@ pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, 
     }
 }
 
-/// Sets what the variant says, and reckons what the call may come to.
+/// Sets what the variant says, takes out what the model refuses, and reckons what the call may come to.
 pub(crate) fn prepare(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<Prepared, Reason> {
     refuse_other_prices(fields)?;
+    let without = match grant.model.temperature {
+        Temperature::Settable => None,
+        Temperature::Fixed => without_temperature(endpoint, fields),
+    };
+    match without {
+        None => Ok(set(endpoint, fields, grant)),
+        Some(body) => {
+            let fields = Fields::read(body.as_bytes()).map_err(|error| Reason::Request(error.to_string()))?;
+            Ok(set(endpoint, &fields, grant))
+        }
+    }
+}
+
+fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Prepared {
     let mut forced: Vec<(&str, Value)> = Vec::new();
     if !is_gemini(endpoint) && fields.get("model") != Some(json!(grant.model.model)) {
         forced.push(("model", json!(grant.model.model)));
     }
-    if let Some(temperature) = grant.sampling.temperature
-        && samples(endpoint)
-    {
-        forced.push(temperature_field(endpoint, fields, temperature));
-    }
+    let wanted = grant.sampling.temperature.filter(|_| takes_temperature(endpoint, fields, grant));
+    forced.extend(wanted.map(|wanted| temperature_field(endpoint, fields, wanted)));
     let streamed = || fields.get("stream") == Some(Value::Bool(true));
     let asks = || fields.get("stream_options").is_some_and(|options| options["include_usage"] == json!(true));
     let usage_added = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions) && streamed() && !asks();
@@ -62,7 +76,8 @@ pub(crate) fn prepare(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -
     }
     let body = if forced.is_empty() { fields.body().to_owned() } else { fields.with(&forced) };
     let request = reckon(endpoint, fields, grant, &body);
-    Ok(Prepared { body: Bytes::from(body), request, usage_added })
+    let temperature = wanted.or_else(|| temperature(endpoint, fields));
+    Prepared { body: Bytes::from(body), request, usage_added, temperature }
 }
 
 /// A dearer or cheaper tier of service would cost what no price is known of.
@@ -79,7 +94,7 @@ fn is_gemini(endpoint: &Endpoint) -> bool {
 }
 
 /// Returns the temperature that a request asks for.
-pub(crate) fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<f64> {
+fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<f64> {
     if !is_gemini(endpoint) {
         return fields.get("temperature")?.as_f64();
     }
@@ -89,6 +104,31 @@ pub(crate) fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<f6
 /// Returns whether an endpoint draws its answer by chance.
 pub(crate) fn samples(endpoint: &Endpoint) -> bool {
     !matches!(endpoint, Endpoint::Embeddings | Endpoint::MessagesCountTokens | Endpoint::CountTokens(_))
+}
+
+/// Returns whether a call may say a temperature of its variant's.
+fn takes_temperature(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> bool {
+    // Anthropic refuses every temperature but 1 beside thinking.
+    let thinks = || {
+        let kind = fields.get("thinking").and_then(|thinking| Some(thinking["type"].as_str()?.to_owned()));
+        matches!(endpoint, Endpoint::Messages) && matches!(kind.as_deref(), Some("enabled" | "adaptive"))
+    };
+    grant.model.temperature == Temperature::Settable && samples(endpoint) && !thinks()
+}
+
+/// Returns the body without its temperature, where it has one.
+fn without_temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<String> {
+    if !is_gemini(endpoint) {
+        return fields.without("temperature");
+    }
+    let mut forced = Vec::new();
+    for name in ["generation_config", "generationConfig"] {
+        let mut settings = fields.get(name).unwrap_or_default();
+        if settings.as_object_mut().and_then(|settings| settings.remove("temperature")).is_some() {
+            forced.push((name, settings));
+        }
+    }
+    (!forced.is_empty()).then(|| fields.with(&forced))
 }
 
 fn temperature_field(endpoint: &Endpoint, fields: &Fields<'_>, temperature: f64) -> (&'static str, Value) {

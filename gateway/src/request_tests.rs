@@ -1,4 +1,4 @@
-use manyworlds_api::provider::{Prices, ProviderSpec};
+use manyworlds_api::provider::{Prices, ProviderSpec, Temperature};
 use manyworlds_planner::policy::models::PricedModel;
 
 use super::*;
@@ -14,6 +14,7 @@ fn grant(temperature: Option<f64>) -> Grant {
             context_window: Some(100_000),
             max_output_tokens: Some(8_000),
             strength: None,
+            temperature: Temperature::Settable,
         },
         provider_key: "n/p".into(),
         provider: serde_json::from_value::<ProviderSpec>(provider).unwrap().into(),
@@ -48,6 +49,38 @@ fn the_variants_temperature_takes_the_place_of_the_clients() {
     assert_eq!(value, json!({"generationConfig": {"temperature": 0.5, "topK": 3}}));
     let untouched = prepared(&Endpoint::Embeddings, r#"{"model":"m","input":"a"}"#, Some(0.5)).unwrap();
     assert_eq!(untouched.body, r#"{"model":"m","input":"a"}"#, "there is nothing to sample");
+}
+
+#[test]
+fn a_model_that_takes_no_temperature_is_sent_none() {
+    let gemini = Endpoint::GenerateContent("m".into());
+    for (endpoint, body, sent) in [
+        (Endpoint::ChatCompletions, r#"{"model":"m","temperature":2,"a":1.0}"#, r#"{"model":"m","a":1.0}"#),
+        (Endpoint::Responses, r#"{"temperature":0,"model":"m"}"#, r#"{"model":"m"}"#),
+        (Endpoint::Messages, r#"{"model":"m", "x":1.0}"#, r#"{"model":"m", "x":1.0}"#),
+        (gemini, r#"{"generationConfig":{"temperature":2,"topK":3}}"#, r#"{"generationConfig":{"topK":3}}"#),
+    ] {
+        for variant in [Some(0.0), None] {
+            let mut grant = grant(variant);
+            grant.model.temperature = Temperature::Fixed;
+            let prepared = prepare(&endpoint, &Fields::read(body.as_bytes()).unwrap(), &grant).unwrap();
+            assert_eq!((prepared.body, prepared.temperature), (sent.into(), None), "{endpoint:?}");
+        }
+    }
+}
+
+/// Anthropic's API takes only 1 beside thinking.
+#[test]
+fn a_call_that_has_the_model_think_keeps_its_own_temperature() {
+    for thinking in [r#"{"type":"enabled","budget_tokens":1024}"#, r#"{"type":"adaptive"}"#] {
+        let body = format!(r#"{{"model":"m","thinking":{thinking}}}"#);
+        let kept = prepared(&Endpoint::Messages, &body, Some(0.0)).unwrap();
+        assert_eq!((kept.body, kept.temperature), (body.into(), None), "it is not at temperature 0");
+    }
+    for (endpoint, thinking) in [(Endpoint::Messages, "disabled"), (Endpoint::ChatCompletions, "enabled")] {
+        let body = format!(r#"{{"model":"m","thinking":{{"type":"{thinking}"}}}}"#);
+        assert_eq!(prepared(&endpoint, &body, Some(0.5)).unwrap().temperature, Some(0.5), "{endpoint:?}");
+    }
 }
 
 #[test]

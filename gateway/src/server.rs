@@ -233,7 +233,7 @@ impl<A: Access> Gateway<A> {
             let prepared = request::prepare(&asked.endpoint, fields, &grant)?;
             let (provider, model) = (grant.provider_key.clone(), grant.model.model.clone());
             let endpoint = asked.endpoint.clone().with_model(&model);
-            let cache_key = cache::key(asked, &endpoint, fields, &grant, &prepared);
+            let cache_key = cache::key(asked, &endpoint, &grant, &prepared);
             let kept = cache_key.and_then(|key| self.shared.cache.find(key));
             let answered = if let Some(kept) = kept {
                 Ok(kept)

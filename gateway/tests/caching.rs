@@ -4,6 +4,7 @@
 
 mod support;
 
+use manyworlds_api::provider::Temperature;
 use serde_json::{Value, json};
 use support::{Bench, always, dollars};
 
@@ -66,6 +67,16 @@ async fn the_variants_temperature_decides() {
     bench.rules.change(|rules| rules.temperature = Some(0.0));
     ask(&bench, "o", &asks("why?", 0.9)).await;
     assert!(ask(&bench, "o", &asks("why?", 0.9)).await.1);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_model_that_takes_no_temperature() {
+    let bench = bench().await;
+    bench.rules.change(|rules| (rules.temperature, rules.takes) = (Some(0.0), Temperature::Fixed));
+    ask(&bench, "o", &asks("why?", 0.0)).await;
+    assert!(!ask(&bench, "o", &asks("why?", 0.0)).await.1, "it was asked at the model's own");
+    let seen: Value = serde_json::from_slice(&bench.upstream.calls()[0].body).unwrap();
+    assert_eq!(seen.get("temperature"), None);
 }
 
 #[tokio::test]

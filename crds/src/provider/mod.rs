@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use limits::{Breaker, Limits, Retries, Timeouts};
-pub use model::{Model, PriceTier, Prices};
+pub use model::{Model, PriceTier, Prices, Temperature};
 pub use status::{BreakerState, ProviderStatus, WindowUse};
 
 /// Where models are called, with which key, at which prices and within which limits.

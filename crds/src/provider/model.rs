@@ -1,6 +1,7 @@
 //! Models and what their tokens cost.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Money;
@@ -31,6 +32,20 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub strength: Option<i32>,
+
+    /// Whether the model takes a temperature. With `Fixed` the gateway takes the temperature out of every call, whatever the variant or the worker says. Without it the price table's word holds, and for a model that is not there `Settable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<Temperature>,
+}
+
+/// Whether a model takes a temperature.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Temperature {
+    /// The variant's temperature is set in every call.
+    #[default]
+    Settable,
+    /// The model has one of its own and refuses calls that say another: none is sent.
+    Fixed,
 }
 
 /// What the tokens of a model cost, in dollars for a million of them.

@@ -103,7 +103,7 @@ pub struct Fallback {
     /// Fewer eligible Worlds are enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_partial_success: Option<AcceptPartialSuccess>,
-    /// The failed Worlds run again at a lower temperature.
+    /// The failed Worlds run again at a lower temperature; those whose model takes none are asked again in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_with_lower_temperature: Option<RetryWithLowerTemperature>,
     /// The failed Worlds run again with another model.

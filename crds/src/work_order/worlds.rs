@@ -108,7 +108,7 @@ pub struct Variant {
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
 
-    /// The sampling temperature that the worker is to use.
+    /// The sampling temperature that the worker is to use. A model that takes none is called without (`spec.models[].temperature` of its Provider).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use manyworlds_api::Money;
-use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
+use manyworlds_api::provider::{Prices, Protocol, ProviderSpec, Temperature};
 use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_gateway::{Clients, Gateway, Patience, WaitList};
@@ -59,6 +59,8 @@ pub struct Rules(Arc<Mutex<Ruled>>);
 pub struct Ruled {
     pub stopped: BTreeSet<String>,
     pub temperature: Option<f64>,
+    /// Whether the models take a temperature.
+    pub takes: Temperature,
     pub budget: Option<Money>,
     pub provider: Value,
     pub base_url: String,
@@ -126,6 +128,7 @@ impl Access for Rules {
                 context_window: Some(200_000),
                 max_output_tokens: Some(1_000),
                 strength: None,
+                temperature: rules.takes,
             },
             provider_key: format!("team/{name}"),
             provider: serde_json::from_value::<ProviderSpec>(provider).unwrap().into(),

@@ -146,6 +146,7 @@ pub fn provider(name: &str) -> Value {
             "models": [
                 {
                     "name": "large", "contextWindow": 200_000, "maxOutputTokens": 64_000, "strength": 90,
+                    "temperature": "Fixed",
                     "prices": {
                         "input": "3.00", "output": "15.00", "cached": "0.30", "cacheWrite5m": "3.75",
                         "cacheWrite1h": "6.00", "reasoning": "15.00", "batchPercent": 50,

@@ -1,6 +1,6 @@
 //! Which model a variant means, and at which prices it is called.
 
-use manyworlds_api::provider::{Model, Prices, ProviderSpec};
+use manyworlds_api::provider::{Model, Prices, ProviderSpec, Temperature};
 
 use super::price_table::PriceTable;
 
@@ -28,6 +28,8 @@ pub struct PricedModel {
     pub max_output_tokens: Option<u64>,
     /// How able it is, where the Provider says so.
     pub strength: Option<i32>,
+    /// Whether it takes a temperature.
+    pub temperature: Temperature,
 }
 
 impl PricedModel {
@@ -148,6 +150,7 @@ pub fn price(provider: NamedProvider<'_>, model: &Model, table: &PriceTable) -> 
         context_window: known(model.context_window, listed.and_then(|listed| listed.context_window)),
         max_output_tokens: known(model.max_output_tokens, listed.and_then(|listed| listed.max_output_tokens)),
         strength: model.strength,
+        temperature: model.temperature.or(listed.map(|listed| listed.temperature)).unwrap_or_default(),
     })
 }
 
@@ -222,6 +225,23 @@ mod tests {
         let said = found(&providers, "gpt-55").unwrap_err().to_string();
         assert!(said.contains("name one of: openai/gpt-5"), "{said}");
         assert!(found(&[], "gpt-5").unwrap_err().to_string().ends_with("(there is none)"));
+    }
+
+    #[test]
+    fn whether_a_model_takes_a_temperature_is_said_by_its_provider_else_by_the_table() {
+        let price = json!({"input": "1.00", "output": "1.00"});
+        let spec = spec(&json!([
+            {"name": "gpt-5"}, {"name": "gpt-5-mini", "prices": price}, {"name": "gpt-5.1", "temperature": "Settable"},
+            {"name": "gpt-4o", "temperature": "Fixed"}, {"name": "gpt-4.1"}, {"name": "house", "prices": price},
+        ]));
+        let table = PriceTable::listed().unwrap();
+        let found = |name| find(&[NamedProvider { name: "a", spec: &spec }], &table, name).unwrap().temperature;
+        for name in ["gpt-5", "gpt-5-mini", "gpt-4o"] {
+            assert_eq!(found(name), Temperature::Fixed, "{name}");
+        }
+        for name in ["gpt-5.1", "gpt-4.1", "house"] {
+            assert_eq!(found(name), Temperature::Settable, "{name}");
+        }
     }
 
     #[test]

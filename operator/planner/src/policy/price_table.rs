@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manyworlds_api::provider::Prices;
+use manyworlds_api::provider::{Prices, Temperature};
 use serde::Deserialize;
 
 /// The table that comes with the product. `docs/models.md` says how it is renewed.
@@ -19,6 +19,9 @@ pub struct ListedModel {
     pub context_window: Option<i64>,
     /// How many tokens an answer has at most.
     pub max_output_tokens: Option<i64>,
+    /// Whether it takes a temperature.
+    #[serde(default)]
+    pub temperature: Temperature,
 }
 
 /// List prices by the name of the model.
@@ -96,6 +99,19 @@ mod tests {
             assert!(model.context_window.is_some(), "{name}");
         }
         assert!(table.date().parse::<jiff::civil::Date>().is_ok());
+    }
+
+    /// What each vendor's API answers 400 to: gpt-5 and later and the o-series take 1 alone, Claude since Opus 4.7 none.
+    #[test]
+    fn models_that_refuse_a_temperature_are_known() {
+        let table = PriceTable::listed().unwrap();
+        let fixed = |name: &str| table.get(name).unwrap().temperature == Temperature::Fixed;
+        for name in ["gpt-5", "gpt-5-mini", "gpt-6-luna", "o3", "o4-mini", "claude-opus-4-7", "claude-haiku-5-5"] {
+            assert!(fixed(name), "{name}");
+        }
+        for name in ["gpt-4.1", "gpt-4o-mini", "claude-opus-4-6", "claude-sonnet-4-5", "gemini-2.5-pro"] {
+            assert!(!fixed(name), "{name}");
+        }
     }
 
     #[test]
