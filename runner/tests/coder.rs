@@ -109,6 +109,36 @@ fn it_fixes_a_fault_in_both_protocols_and_leaves_a_transcript_without_its_token(
     }
 }
 
+/// APIs with thinking refuse a conversation in which it is missing or altered.
+#[test]
+fn thinking_and_signatures_go_back_to_the_model_as_they_came() {
+    let edit = json!({"path": "sum.txt", "old": "a - b", "new": "a + b"});
+    let edits = json!({
+        "id": "c1", "type": "function", "extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}},
+        "function": {"name": "edit_file", "arguments": edit.to_string()},
+    });
+    let message = json!({"role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": [edits]});
+    let blocks = json!([
+        {"type": "thinking", "thinking": "hm", "signature": "c2lnbmF0dXJl"},
+        {"type": "redacted_thinking", "data": "ZGF0YQ=="},
+        {"type": "tool_use", "id": "c1", "name": "edit_file", "input": edit},
+    ]);
+    let openai = (json!([]), json!({"choices": [{"message": message}]}), message);
+    let anthropic = (json!(["scripted"]), json!({"content": blocks}), json!({"role": "assistant", "content": blocks}));
+    for (listed, body, expected) in [openai, anthropic] {
+        let finish = call("finish", &json!({"summary": "done"}));
+        let model = Model::start(&json!({"anthropic": listed, "models": {"scripted": [
+            {"turn": 0, "reply": {"body": body.to_string()}}, {"reply": finish}]}}));
+        let pod = pod(&model, "careful");
+        assert_eq!(pod.result().score(), 100);
+        let second = model.bodies().swap_remove(1);
+        let messages = second["messages"].as_array().unwrap();
+        let sent_back = messages.iter().find(|message| message["role"] == "assistant").unwrap();
+        assert_eq!(sent_back, &expected);
+        assert!(!pod.artifact("transcript").contains("c2lnbmF0dXJl"), "the transcript is for people");
+    }
+}
+
 /// W16: the task is short and the repository small, so the weakest model that is strong enough is tried, in its own protocol.
 #[test]
 fn the_model_is_chosen_by_how_hard_the_task_looks() {

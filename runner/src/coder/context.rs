@@ -2,7 +2,7 @@
 //!
 //! **Architecture invariant:** pure, and every call keeps its result: a conversation stays one that the API takes.
 
-use super::protocol::{Outcome, Turn};
+use super::protocol::{Outcome, Said, Turn};
 
 /// Of so many last turns nothing is left out.
 const RECENT: usize = 6;
@@ -64,9 +64,8 @@ fn size(turns: &[Turn]) -> usize {
 fn size_of(turn: &Turn) -> usize {
     match turn {
         Turn::User(text) => text.len(),
-        Turn::Model { text, calls } => {
-            text.len() + calls.iter().map(|call| call.name.len() + call.arguments.to_string().len()).sum::<usize>()
-        }
+        // Thinking is part of what is sent.
+        Turn::Model(said) => said.sent_back.to_string().len(),
         Turn::Results(results) => results.iter().map(|result| result.text.len()).sum(),
     }
 }
@@ -98,7 +97,7 @@ fn sum_up(turns: &[Turn], most: usize) -> Vec<Turn> {
     let mut from = 0;
     loop {
         // A conversation goes on with the model's turn, so that no result is without its call.
-        from = match (from + 1..rest.len()).find(|index| matches!(rest[*index], Turn::Model { .. })) {
+        from = match (from + 1..rest.len()).find(|index| matches!(rest[*index], Turn::Model(_))) {
             Some(next) => next,
             None => break,
         };
@@ -117,7 +116,7 @@ fn sum_up(turns: &[Turn], most: usize) -> Vec<Turn> {
 fn summary(turns: &[Turn]) -> String {
     let mut lines = vec!["[Earlier steps were left out. What was done:]".to_owned()];
     for turn in turns {
-        let Turn::Model { text, calls } = turn else { continue };
+        let Turn::Model(Said { text, calls, .. }) = turn else { continue };
         for call in calls {
             let on = ["path", "command", "pattern"].iter().find_map(|name| call.arguments[*name].as_str());
             let on: String = on.unwrap_or_default().chars().take(80).collect();
@@ -150,7 +149,9 @@ mod tests {
                 name: "read_file".into(),
                 arguments: json!({"path": format!("file{step}")}),
             };
-            turns.push(Turn::Model { text: format!("step {step}"), calls: vec![call] });
+            let text = format!("step {step}");
+            let sent_back = json!({"content": text, "reasoning_content": format!("thought {step}")});
+            turns.push(Turn::Model(Said { text, calls: vec![call], sent_back }));
             turns.push(Turn::Results(vec![Outcome { id: format!("c{step}"), text: "x".repeat(bytes) }]));
         }
         turns
@@ -160,7 +161,7 @@ mod tests {
         let (mut called, mut answered) = (BTreeSet::new(), BTreeSet::new());
         for turn in turns {
             match turn {
-                Turn::Model { calls, .. } => called.extend(calls.iter().map(|call| call.id.clone())),
+                Turn::Model(Said { calls, .. }) => called.extend(calls.iter().map(|call| call.id.clone())),
                 Turn::Results(results) => answered.extend(results.iter().map(|result| result.id.clone())),
                 Turn::User(_) => {}
             }
@@ -198,6 +199,20 @@ mod tests {
             assert!(task.starts_with("the task") && task.contains("read_file file"));
             assert_eq!(kept.last(), turns.last());
         }
+    }
+
+    #[test]
+    fn thinking_counts_and_no_turn_that_stays_is_altered() {
+        let mut turns = conversation(10, 100);
+        for turn in &mut turns {
+            let Turn::Model(said) = turn else { continue };
+            said.sent_back["reasoning_content"] = json!("x".repeat(2_000));
+        }
+        let (kept, reduction) = reduced(&turns, 12_000);
+        assert!(reduction.unwrap().before > 20_000 && size(&kept) <= 12_000, "{}", size(&kept));
+        let (called, answered) = ids(&kept);
+        assert_eq!(called, answered);
+        assert!(kept.len() > 1 && kept[1..].iter().all(|turn| turns.contains(turn)), "whole turns, or none");
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! One conversation in two wire forms: OpenAI's chat completions and Anthropic's messages.
 
+mod anthropic;
+mod openai;
+
 use manyworlds_planner::policy::price::Tokens;
 use reqwest::blocking::RequestBuilder;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Which form a model speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +20,19 @@ pub(super) enum Turn {
     /// What we say.
     User(String),
     /// What the model says and wants to be done.
-    Model { text: String, calls: Vec<Call> },
+    Model(Said),
     /// What came of it, in the order of the calls.
     Results(Vec<Outcome>),
+}
+
+/// What a model has said.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) calls: Vec<Call>,
+    /// Its turn in the wire form, as it came: the model's API takes back thinking and signatures as they were, or refuses the
+    /// conversation. This is what is sent; text and calls are a view of it.
+    pub(super) sent_back: Value,
 }
 
 /// A tool that the model wants to be used.
@@ -40,8 +53,7 @@ pub(super) struct Outcome {
 /// An answer of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answer {
-    pub(super) text: String,
-    pub(super) calls: Vec<Call>,
+    pub(super) said: Said,
     /// Tokens of input and output.
     pub(super) tokens: u64,
     /// Those of them that cost what the list says.
@@ -49,8 +61,8 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new(text: String, calls: Vec<Call>, used: Tokens) -> Self {
-        Self { text, calls, tokens: used.all_input().saturating_add(used.output), charged: used }
+    fn new(said: Said, used: Tokens) -> Self {
+        Self { said, tokens: used.all_input().saturating_add(used.output), charged: used }
     }
 }
 
@@ -92,8 +104,8 @@ impl Protocol {
     /// Returns the body of a request.
     pub(super) fn body(self, request: &Request<'_>, turns: &[Turn]) -> Value {
         let mut body = match self {
-            Self::OpenAi => openai_body(request, turns),
-            Self::Anthropic => anthropic_body(request, turns),
+            Self::OpenAi => openai::body(request, turns),
+            Self::Anthropic => anthropic::body(request, turns),
         };
         if let Some(temperature) = request.temperature {
             body["temperature"] = json!(temperature);
@@ -104,131 +116,10 @@ impl Protocol {
     /// Reads an answer.
     pub(super) fn answer(self, body: &Value) -> Result<Answer, String> {
         match self {
-            Self::OpenAi => openai_answer(body),
-            Self::Anthropic => anthropic_answer(body),
+            Self::OpenAi => openai::answer(body),
+            Self::Anthropic => anthropic::answer(body),
         }
     }
-}
-
-fn openai_body(request: &Request<'_>, turns: &[Turn]) -> Value {
-    let mut messages = vec![json!({"role": "system", "content": request.system})];
-    for turn in turns {
-        match turn {
-            Turn::User(text) => messages.push(json!({"role": "user", "content": text})),
-            Turn::Model { text, calls } => {
-                let mut message = json!({"role": "assistant", "content": text});
-                if !calls.is_empty() {
-                    let calls = calls.iter().map(|call| {
-                        let function = json!({"name": call.name, "arguments": call.arguments.to_string()});
-                        json!({"id": call.id, "type": "function", "function": function})
-                    });
-                    message["tool_calls"] = calls.collect();
-                }
-                messages.push(message);
-            }
-            Turn::Results(results) => {
-                let all = results.iter();
-                messages.extend(
-                    all.map(|result| json!({"role": "tool", "tool_call_id": result.id, "content": result.text})),
-                );
-            }
-        }
-    }
-    let tools = request.tools.iter().map(|tool| {
-        let function = json!({"name": tool.name, "description": tool.description, "parameters": tool.parameters});
-        json!({"type": "function", "function": function})
-    });
-    json!({
-        "model": request.model,
-        "messages": messages,
-        "tools": tools.collect::<Vec<_>>(),
-        "max_completion_tokens": request.most_output,
-    })
-}
-
-fn anthropic_body(request: &Request<'_>, turns: &[Turn]) -> Value {
-    let mut messages = Vec::new();
-    for turn in turns {
-        match turn {
-            Turn::User(text) => messages.push(json!({"role": "user", "content": text})),
-            Turn::Model { text, calls } => {
-                // An empty text is none, and a message without content is refused.
-                let said = (!text.is_empty() || calls.is_empty())
-                    .then(|| json!({"type": "text", "text": if text.is_empty() { "-" } else { text }}));
-                let used = calls
-                    .iter()
-                    .map(|call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}));
-                messages
-                    .push(json!({"role": "assistant", "content": said.into_iter().chain(used).collect::<Vec<_>>()}));
-            }
-            Turn::Results(results) => {
-                let all = results
-                    .iter()
-                    .map(|result| json!({"type": "tool_result", "tool_use_id": result.id, "content": result.text}));
-                messages.push(json!({"role": "user", "content": all.collect::<Vec<_>>()}));
-            }
-        }
-    }
-    let tools = request
-        .tools
-        .iter()
-        .map(|tool| json!({"name": tool.name, "description": tool.description, "input_schema": tool.parameters}));
-    // What stays the same from call to call is read from the cache: the tools, and the system's text behind them.
-    let system = json!([{"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}]);
-    json!({
-        "model": request.model,
-        "system": system,
-        "messages": messages,
-        "tools": tools.collect::<Vec<_>>(),
-        "max_tokens": request.most_output,
-    })
-}
-
-fn openai_answer(body: &Value) -> Result<Answer, String> {
-    let message = &body["choices"][0]["message"];
-    if !message.is_object() {
-        return Err(format!("the answer has no message: {}", shortened(body)));
-    }
-    let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let calls = calls.iter().map(|call| Call {
-        id: text(&call["id"]),
-        name: text(&call["function"]["name"]),
-        // What is no JSON is shown to the model as a call without arguments, which the tool refuses.
-        arguments: serde_json::from_str(call["function"]["arguments"].as_str().unwrap_or_default())
-            .unwrap_or_else(|_| Value::Object(Map::new())),
-    });
-    let usage = &body["usage"];
-    // The prompt counts what was read from the cache and what was written to it, too.
-    let (all, output) = (number(&usage["prompt_tokens"]), number(&usage["completion_tokens"]));
-    let cached = number(&usage["prompt_tokens_details"]["cached_tokens"]).min(all);
-    let written = number(&usage["prompt_tokens_details"]["cache_write_tokens"]).min(all - cached);
-    let reasoning = number(&usage["completion_tokens_details"]["reasoning_tokens"]).min(output);
-    let input = all - cached - written;
-    let used = Tokens { input, cached, cache_write_5m: written, cache_write_1h: 0, output, reasoning };
-    Ok(Answer::new(text(&message["content"]), calls.collect(), used))
-}
-
-fn anthropic_answer(body: &Value) -> Result<Answer, String> {
-    let Some(blocks) = body["content"].as_array() else {
-        return Err(format!("the answer has no content: {}", shortened(body)));
-    };
-    let said: Vec<_> =
-        blocks.iter().filter(|block| block["type"] == "text").map(|block| text(&block["text"])).collect();
-    let calls = blocks.iter().filter(|block| block["type"] == "tool_use").map(|block| Call {
-        id: text(&block["id"]),
-        name: text(&block["name"]),
-        arguments: block["input"].clone(),
-    });
-    let usage = &body["usage"];
-    let used = Tokens {
-        input: number(&usage["input_tokens"]),
-        cached: number(&usage["cache_read_input_tokens"]),
-        // What is asked for is kept for five minutes.
-        cache_write_5m: number(&usage["cache_creation_input_tokens"]),
-        output: number(&usage["output_tokens"]),
-        ..Tokens::default()
-    };
-    Ok(Answer::new(said.join("\n"), calls.collect(), used))
 }
 
 fn text(value: &Value) -> String {
@@ -247,13 +138,24 @@ fn shortened(body: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn turns() -> Vec<Turn> {
-        let call = Call { id: "c1".into(), name: "read_file".into(), arguments: json!({"path": "a"}) };
+    /// Returns a conversation in which a model has answered in its own form.
+    fn turns(protocol: Protocol, answer: &Value) -> Vec<Turn> {
         vec![
             Turn::User("task".into()),
-            Turn::Model { text: String::new(), calls: vec![call] },
+            Turn::Model(protocol.answer(answer).unwrap().said),
             Turn::Results(vec![Outcome { id: "c1".into(), text: "1: x".into() }]),
         ]
+    }
+
+    /// Returns how a model's answer is sent back to it.
+    fn sent_back(protocol: Protocol, answer: &Value) -> Value {
+        let body = protocol.body(&request(), &turns(protocol, answer));
+        let mut messages = body["messages"].as_array().unwrap().iter();
+        messages.find(|message| message["role"] == "assistant").unwrap().clone()
+    }
+
+    fn openai(message: &Value) -> Value {
+        json!({"choices": [{"message": message}]})
     }
 
     fn request() -> Request<'static> {
@@ -262,11 +164,15 @@ mod tests {
 
     #[test]
     fn both_forms_pair_each_call_with_its_result() {
-        let openai = Protocol::OpenAi.body(&request(), &turns());
+        let function = json!({"name": "read_file", "arguments": "{\"path\":\"a\"}"});
+        let answer = openai(&json!({"tool_calls": [{"id": "c1", "type": "function", "function": function}]}));
+        let openai = Protocol::OpenAi.body(&request(), &turns(Protocol::OpenAi, &answer));
         assert_eq!(openai["messages"][2]["tool_calls"][0]["function"]["arguments"], "{\"path\":\"a\"}");
         assert_eq!(openai["messages"][3]["tool_call_id"], "c1");
         assert_eq!(openai["temperature"], 0.5);
-        let anthropic = Protocol::Anthropic.body(&request(), &turns());
+        let used = json!({"type": "tool_use", "id": "c1", "name": "read_file", "input": {"path": "a"}});
+        let answer = json!({"content": [{"type": "text", "text": ""}, used]});
+        let anthropic = Protocol::Anthropic.body(&request(), &turns(Protocol::Anthropic, &answer));
         assert_eq!(anthropic["messages"][1]["content"][0]["type"], "tool_use", "an empty text is left out");
         assert_eq!(anthropic["messages"][2]["content"][0]["tool_use_id"], "c1");
         assert_eq!(anthropic["max_tokens"], 100);
@@ -285,20 +191,64 @@ mod tests {
                 {"type": "tool_use", "id": "c", "name": "read_file", "input": {"path": "a"}}],
             "usage": {"input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 5},
         });
-        let expected = Answer {
-            text: "hm".into(),
-            calls: vec![Call { id: "c".into(), name: "read_file".into(), arguments: json!({"path": "a"}) }],
-            tokens: 15,
-            charged: Tokens { input: 4, cached: 6, output: 5, ..Tokens::default() },
-        };
-        assert_eq!(Protocol::OpenAi.answer(&openai).unwrap(), expected);
-        assert_eq!(Protocol::Anthropic.answer(&anthropic).unwrap(), expected);
+        let call = Call { id: "c".into(), name: "read_file".into(), arguments: json!({"path": "a"}) };
+        for (protocol, body) in [(Protocol::OpenAi, &openai), (Protocol::Anthropic, &anthropic)] {
+            let Answer { said, tokens, charged } = protocol.answer(body).unwrap();
+            assert_eq!((said.text.as_str(), said.calls), ("hm", vec![call.clone()]));
+            assert_eq!((tokens, charged), (15, Tokens { input: 4, cached: 6, output: 5, ..Tokens::default() }));
+        }
         assert!(Protocol::OpenAi.answer(&anthropic).is_err() && Protocol::Anthropic.answer(&openai).is_err());
     }
 
     #[test]
+    fn an_openai_message_goes_back_as_it_came() {
+        let signature = json!({"google": {"thought_signature": "c2lnbmF0dXJl"}});
+        let call = json!({
+            "index": 0, "id": "c1", "type": "function", "extra_content": signature,
+            "function": {"name": "run", "arguments": "{ \"command\": \"ls\" }"},
+        });
+        let sent = sent_back(
+            Protocol::OpenAi,
+            &openai(&json!({
+                "role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": [call],
+                "refusal": null, "annotations": [], "audio": null, "function_call": null,
+            })),
+        );
+        let call = json!({
+            "id": "c1", "type": "function", "extra_content": signature,
+            "function": {"name": "run", "arguments": "{ \"command\": \"ls\" }"},
+        });
+        let expected = json!({"role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": [call]});
+        assert_eq!(sent, expected);
+        let sent = sent_back(Protocol::OpenAi, &openai(&json!({"reasoning_content": "hm", "tool_calls": []})));
+        assert_eq!(sent, json!({"role": "assistant", "content": "", "reasoning_content": "hm"}));
+    }
+
+    #[test]
+    fn anthropic_blocks_go_back_as_they_came_without_empty_texts() {
+        let thinking = json!({"type": "thinking", "thinking": "hm", "signature": "c2lnbmF0dXJl"});
+        let redacted = json!({"type": "redacted_thinking", "data": "ZGF0YQ=="});
+        let used = json!({"type": "tool_use", "id": "c1", "name": "run", "input": {}, "caller": {"type": "direct"}});
+        let (empty, dash) = (json!({"type": "text", "text": " \n"}), json!({"type": "text", "text": "-"}));
+        for (blocks, expected) in [
+            (vec![&thinking, &redacted, &empty, &used], vec![&thinking, &redacted, &used]),
+            (vec![&empty], vec![&dash]),
+            (vec![], vec![&dash]),
+            (vec![&thinking, &empty], vec![&thinking, &dash]),
+        ] {
+            let sent = sent_back(Protocol::Anthropic, &json!({"content": blocks}));
+            assert_eq!(sent, json!({"role": "assistant", "content": expected}));
+        }
+    }
+
+    #[test]
     fn arguments_that_are_no_json_are_none() {
-        let answer = json!({"choices": [{"message": {"tool_calls": [{"id": "c", "function": {"name": "run", "arguments": "{"}}]}}]});
-        assert_eq!(Protocol::OpenAi.answer(&answer).unwrap().calls[0].arguments, json!({}));
+        for arguments in [json!("{"), json!(""), Value::Null] {
+            let call = json!({"id": "c1", "function": {"name": "run", "arguments": arguments}});
+            let answer = openai(&json!({"tool_calls": [call, "no call"]}));
+            assert_eq!(Protocol::OpenAi.answer(&answer).unwrap().said.calls[0].arguments, json!({}));
+            let sent = sent_back(Protocol::OpenAi, &answer);
+            assert_eq!(sent["tool_calls"][0]["function"]["arguments"], "{}", "a server may refuse broken ones");
+        }
     }
 }

@@ -121,13 +121,14 @@ impl Session<'_> {
                 most_output: MOST_OUTPUT,
             };
             let answer = self.gateway.ask(&request, &sent, reduction.as_ref())?;
-            let acts = if answer.calls.is_empty() { Acts::OnlyTalks } else { Acts::Calls };
+            let acts = if answer.said.calls.is_empty() { Acts::OnlyTalks } else { Acts::Calls };
             let cost = self.model.terms.as_ref().map(|terms| terms.cost(answer.charged));
             let used = Used { tokens: answer.tokens, cost: cost.unwrap_or_default() };
             let early = self.conduct.answered(used, acts, bounds);
             self.transcript.answered(self.conduct.turns(), &answer);
-            self.turns.push(Turn::Model { text: answer.text, calls: answer.calls.clone() });
-            let ended = self.act(&answer.calls);
+            let calls = answer.said.calls.clone();
+            self.turns.push(Turn::Model(answer.said));
+            let ended = self.act(&calls);
             // What was asked for last is still done: it may have been the finish.
             if let Some(ended) = ended.or(early.map(Ended::Early)) {
                 if let Ended::Early(why) = &ended {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::protocol::{Answer, Outcome};
+use super::protocol::{Answer, Outcome, Said};
 
 /// The longest text that one line holds.
 const LONGEST: usize = 20_000;
@@ -24,14 +24,10 @@ impl Transcript {
     }
 
     pub(super) fn answered(&mut self, turn: u32, answer: &Answer) {
-        let calls: Vec<_> = answer
-            .calls
-            .iter()
-            .map(|call| json!({"id": call.id, "name": call.name, "arguments": call.arguments}))
-            .collect();
-        self.line(
-            &json!({"event": "answer", "turn": turn, "text": answer.text, "calls": calls, "tokens": answer.tokens}),
-        );
+        let Said { text, calls, .. } = &answer.said;
+        let calls: Vec<_> =
+            calls.iter().map(|call| json!({"id": call.id, "name": call.name, "arguments": call.arguments})).collect();
+        self.line(&json!({"event": "answer", "turn": turn, "text": text, "calls": calls, "tokens": answer.tokens}));
     }
 
     pub(super) fn result(&mut self, outcome: &Outcome) {
