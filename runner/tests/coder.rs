@@ -174,6 +174,9 @@ fn it_waits_by_itself_where_it_is_told_to() {
     let pod = pod(&model, "careful");
     assert_eq!(pod.result().score(), 100);
     assert!(pod.artifact("work-log").contains("asking again in 1 s"));
+    let calls = model.upstream.as_ref().unwrap().calls();
+    let tries: Vec<_> = calls.iter().map(|call| call.headers.get("x-stainless-retry-count")).collect();
+    assert!(tries[0].is_none() && tries[1].is_some_and(|number| number == "1") && tries[2].is_none(), "{tries:?}");
 }
 
 #[test]
@@ -234,15 +237,45 @@ fn a_world_on_the_way_to_more_than_three_shares_of_the_money_is_ended() {
     }
 }
 
-#[test]
-fn a_world_whose_money_is_used_up_ends_and_says_so() {
-    let refusal = json!({"status": 402, "body": "{\"error\":{\"message\":\"the budget b is used up\"}}"});
-    let model = Model::start(&json!({"models": {"scripted": [{"reply": refusal}]}}));
+/// Returns how a World ends whose model always answers the same, and how often it was asked.
+fn end_of(reply: &Value) -> (String, usize) {
+    let model = Model::start(&json!({"models": {"scripted": [{"reply": reply}]}}));
     let pod = pod(&model, "careful");
     pod.stage("prepare");
     let (_, report) = pod.stage("work");
-    let message = report.failure.unwrap().message;
+    (report.failure.unwrap().message, model.bodies().len())
+}
+
+#[test]
+fn a_world_whose_money_is_used_up_ends_and_says_so() {
+    let body = json!({"error": {"message": "the budget b is used up"}}).to_string();
+    let (message, asked) = end_of(&json!({"status": 402, "body": body}));
     assert!(message.contains("the budget b is used up"), "{message}");
+    assert_eq!(asked, 1);
+}
+
+/// The gateway has tried by itself what may be tried.
+#[test]
+fn nothing_is_asked_again_where_the_gateway_says_that_it_is_pointless() {
+    let body = json!({"error": {"message": "no quota left", "code": "insufficient_quota"}}).to_string();
+    for (status, said) in [(429, "the gateway refuses: no quota left"), (503, "cannot be reached: 503: no quota left")]
+    {
+        let headers = json!({"x-should-retry": "false", "retry-after": "1"});
+        let (message, asked) = end_of(&json!({"status": status, "headers": headers, "body": body}));
+        assert!(message.contains(said), "{message}");
+        assert_eq!(asked, 1, "{status}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_asked_for_three_times() {
+    for (body, said) in
+        [("{\"choices\": [", "the answer is no JSON"), ("{\"choices\": []}", "the answer has no message")]
+    {
+        let (message, asked) = end_of(&json!({"body": body}));
+        assert!(message.contains("3 answers in a row could not be read") && message.contains(said), "{message}");
+        assert_eq!(asked, 3);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use manyworlds_planner::policy::price::Tokens;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
@@ -22,6 +22,13 @@ const PATIENCE: Duration = Duration::from_mins(20);
 const LONGEST_WAIT: u64 = 120;
 /// How often the gateway is asked again that is away, or a model that is. The supervisor's time-out ends it in any case.
 const ATTEMPTS: u32 = 30;
+/// How often in a row a call is made whose answer cannot be read. Each may cost something.
+const UNREADABLE: u32 = 3;
+
+/// Says `false` where asking again is pointless, as the official clients obey it.
+const SHOULD_RETRY: &str = "x-should-retry";
+/// The number of the try, from the second on: the gateway counts it among its own.
+const RETRY_COUNT: &str = "x-stainless-retry-count";
 
 /// Tells the gateway how a conversation was made smaller.
 const REDUCED: &str = "x-manyworlds-context-reduced";
@@ -41,6 +48,23 @@ pub(super) enum CallError {
     /// Nobody answers.
     #[error("the model cannot be reached: {0}")]
     Away(String),
+    /// It answers, and nobody can read it.
+    #[error("{tries} answers in a row could not be read; the last: {said}")]
+    Unreadable { tries: u32, said: String },
+}
+
+/// What came of one try.
+enum Heard<T> {
+    Answer(T, HeaderMap),
+    /// An answer that broke off, or is not of its form.
+    Unreadable(String),
+    /// A failure that may pass, and in how many seconds, where it says so.
+    Passing {
+        said: String,
+        after: Option<u64>,
+    },
+    /// A failure that does not.
+    Lasting(CallError),
 }
 
 /// Calls the model.
@@ -88,8 +112,9 @@ impl Gateway {
 
     /// Returns the models that the World may call in a protocol.
     fn listed(&self, protocol: Protocol) -> Result<Vec<Choice>, CallError> {
-        let (listed, _) =
-            self.send(|client, url, token| protocol.identify(client.get(format!("{url}/v1/models")), token))?;
+        let list =
+            |client: &Client, url: &str, token: &str| protocol.identify(client.get(format!("{url}/v1/models")), token);
+        let (listed, _) = self.send(list, |listed| Ok(listed.clone()))?;
         let choice = |model: &Value| Choice {
             name: model["id"].as_str().unwrap_or_default().to_owned(),
             strength: model["strength"].as_i64().unwrap_or_default(),
@@ -109,7 +134,7 @@ impl Gateway {
     ) -> Result<Answer, CallError> {
         let body = self.protocol.body(request, turns).to_string();
         let path = self.protocol.path();
-        let (value, headers) = self.send(|client, url, token| {
+        let post = |client: &Client, url: &str, token: &str| {
             let call =
                 client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.clone());
             let call = match reduction {
@@ -117,54 +142,80 @@ impl Gateway {
                 None => call,
             };
             self.protocol.identify(call, token)
-        })?;
-        let mut answer = self.protocol.answer(&value).map_err(|said| CallError::Request { status: 200, said })?;
+        };
+        let (mut answer, headers) = self.send(post, |body| self.protocol.answer(body))?;
         if NOT_AS_LISTED.iter().any(|name| headers.contains_key(*name)) {
             answer.charged = Tokens::default();
         }
         Ok(answer)
     }
 
-    fn send(
+    /// Makes a call until there is an answer that can be read, or asking again is pointless.
+    fn send<T>(
         &self,
-        call: impl Fn(&Client, &str, &str) -> reqwest::blocking::RequestBuilder,
-    ) -> Result<(Value, HeaderMap), CallError> {
-        let mut last = String::new();
+        call: impl Fn(&Client, &str, &str) -> RequestBuilder,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<(T, HeaderMap), CallError> {
+        let (mut last, mut unreadable) = (String::new(), 0);
         for attempt in 0..ATTEMPTS {
             // The kubelet writes the token anew before it ends.
             let token = fs::read_to_string(&self.token_file)
                 .map_err(|error| CallError::Refused(format!("{}: {error}", self.token_file.display())))?;
-            let wait = match call(&self.client, &self.url, token.trim()).send() {
-                Ok(response) => {
-                    let status = response.status().as_u16();
-                    let after =
-                        response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-                    let headers = response.headers().clone();
-                    let text = response.text().unwrap_or_default();
-                    match status {
-                        200..=299 => {
-                            return serde_json::from_str(&text)
-                                .map(|value| (value, headers))
-                                .map_err(|error| CallError::Request { status, said: error.to_string() });
-                        }
-                        402 | 403 => return Err(CallError::Refused(message(&text))),
-                        408 | 409 | 429 | 500.. => {
-                            last = format!("{status}: {}", message(&text));
-                            after
-                        }
-                        _ => return Err(CallError::Request { status, said: message(&text) }),
+            let mut request = call(&self.client, &self.url, token.trim());
+            if attempt > 0 {
+                request = request.header(RETRY_COUNT, attempt);
+            }
+            let after = match heard(request.send(), &read) {
+                Heard::Answer(answer, headers) => return Ok((answer, headers)),
+                Heard::Lasting(error) => return Err(error),
+                Heard::Unreadable(said) => {
+                    unreadable += 1;
+                    if unreadable >= UNREADABLE {
+                        return Err(CallError::Unreadable { tries: unreadable, said });
                     }
-                }
-                Err(error) => {
-                    last = error.without_url().to_string();
+                    last = said;
                     None
                 }
+                Heard::Passing { said, after } => {
+                    (last, unreadable) = (said, 0);
+                    after
+                }
             };
-            let wait = wait.unwrap_or_else(|| 2_u64.saturating_pow(attempt.min(6))).clamp(1, LONGEST_WAIT);
+            let wait = after.unwrap_or_else(|| 2_u64.saturating_pow(attempt.min(6))).clamp(1, LONGEST_WAIT);
             say(&format!("coder: {last}; asking again in {wait} s"));
             sleep(Duration::from_secs(wait));
         }
         Err(CallError::Away(last))
+    }
+}
+
+fn heard<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result<T, String>) -> Heard<T> {
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => return Heard::Passing { said: error.without_url().to_string(), after: None },
+    };
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().map_err(|error| format!("the answer broke off: {}", error.without_url()));
+    if (200..=299).contains(&status) {
+        let value = text
+            .and_then(|text| serde_json::from_str(&text).map_err(|error| format!("the answer is no JSON: {error}")));
+        return match value.and_then(|value| read(&value)) {
+            Ok(answer) => Heard::Answer(answer, headers),
+            Err(said) => Heard::Unreadable(said),
+        };
+    }
+    let said = message(&text.unwrap_or_default());
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let pointless = header(SHOULD_RETRY) == Some("false");
+    match status {
+        402 | 403 => Heard::Lasting(CallError::Refused(said)),
+        408 | 409 | 429 if pointless => Heard::Lasting(CallError::Refused(said)),
+        500.. if pointless => Heard::Lasting(CallError::Away(format!("{status}: {said}"))),
+        408 | 409 | 429 | 500.. => {
+            let after = header("retry-after").and_then(|value| value.parse().ok());
+            Heard::Passing { said: format!("{status}: {said}"), after }
+        }
+        _ => Heard::Lasting(CallError::Request { status, said }),
     }
 }
 
@@ -173,4 +224,43 @@ fn message(text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let said = value["error"]["message"].as_str().map_or_else(|| text.to_owned(), str::to_owned);
     said.chars().take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+
+    /// Gives each answer to one connection and closes it, and returns what was asked.
+    fn serve(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = move |answer: &str| {
+            let (mut connection, _) = listener.accept().unwrap();
+            let (mut head, mut part) = (Vec::new(), [0; 4096]);
+            while !head.ends_with(b"\r\n\r\n") {
+                let read = connection.read(&mut part).unwrap();
+                head.extend_from_slice(&part[..read]);
+            }
+            connection.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(head).unwrap()
+        };
+        (url, thread::spawn(move || answers.into_iter().map(asked).collect()))
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_asked_for_again_with_the_number_of_the_try() {
+        let broken = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"data\":";
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 22\r\nconnection: close\r\n\r\n{\"data\":[{\"id\":\"m1\"}]}";
+        let (url, asked) = serve(vec![broken, whole]);
+        let token_file = tempfile::NamedTempFile::new().unwrap();
+        let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
+        assert_eq!(gateway.listed(Protocol::OpenAi).unwrap()[0].name, "m1");
+        let asked = asked.join().unwrap();
+        assert!(!asked[0].contains(RETRY_COUNT), "{}", asked[0]);
+        assert!(asked[1].contains("x-stainless-retry-count: 1"), "{}", asked[1]);
+    }
 }
