@@ -1,7 +1,7 @@
 //! Running commands in the worktree, with an end and a bounded output.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, PipeReader, Read, pipe};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,22 +9,37 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use manyworlds_masking::Filter;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::text::clean;
 
-/// How much of the output the model sees: the first and the last part.
-const SHOWN: usize = 12_000;
-/// How often it is looked whether the command has ended.
-const LOOK: Duration = Duration::from_millis(20);
+/// How much of the output the model sees of each, the first and the last part. No more is kept.
+const SHOWN_OF_EACH: usize = 6_000;
+/// A command that prints more than so many MiB is ended.
+const MOST_MEBIBYTES: u64 = 64;
+/// What is read at once.
+const PART: usize = 64 * 1024;
+/// How many parts are read when the command has ended: no pipe holds more. Who has left its group may print for ever.
+const PARTS_LEFT: usize = 16;
+/// How often it is looked whether the command has ended, in milliseconds.
+const LOOK_MILLISECONDS: u16 = 20;
 
 /// How a command ended.
 #[derive(Clone, Debug)]
 pub(in crate::coder) struct Ran {
     pub(in crate::coder) exit_code: Option<i32>,
     pub(in crate::coder) output: String,
-    timed_out: bool,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    ByItself,
+    TookTooLong,
+    PrintedTooMuch,
 }
 
 impl Ran {
@@ -33,10 +48,11 @@ impl Ran {
     }
 
     pub(in crate::coder) fn said(&self) -> String {
-        let how = match (self.timed_out, self.exit_code) {
-            (true, _) => "it took too long and was ended".to_owned(),
-            (false, Some(code)) => format!("exit code {code}"),
-            (false, None) => "a signal ended it".to_owned(),
+        let how = match (self.end, self.exit_code) {
+            (End::TookTooLong, _) => "it took too long and was ended".to_owned(),
+            (End::PrintedTooMuch, _) => format!("it printed more than {MOST_MEBIBYTES} MiB and was ended"),
+            (End::ByItself, Some(code)) => format!("exit code {code}"),
+            (End::ByItself, None) => "a signal ended it".to_owned(),
         };
         format!("[{how}]\n{}", self.output)
     }
@@ -50,7 +66,7 @@ pub(in crate::coder) fn run_program(worktree: &Path, command: &[String], time: D
     let failed = |error: &std::io::Error| Ran {
         exit_code: None,
         output: format!("it could not be run: {error}"),
-        timed_out: false,
+        end: End::ByItself,
     };
     match run(worktree, command, time) {
         Ok(ran) => ran,
@@ -62,33 +78,42 @@ fn run(worktree: &Path, command: &[String], time: Duration) -> std::io::Result<R
     let Some((program, arguments)) = command.split_first() else {
         return Err(std::io::Error::other("the command is empty"));
     };
-    let mut output = tempfile::tempfile()?;
+    // Not a file: nobody would see how it fills the disk.
+    let (reader, writer) = pipe()?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut child = Command::new(program)
         .args(arguments)
         .current_dir(worktree)
         .env_clear()
         .envs(kept_environment())
         .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
         .process_group(0)
         .spawn()?;
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    let end = Instant::now() + time;
-    let (status, timed_out) = loop {
+    let latest = Instant::now() + time;
+    let mut printed = Printed::new(reader);
+    let (status, end) = loop {
         if let Some(status) = child.try_wait()? {
-            break (status, false);
+            break (status, End::ByItself);
         }
-        if Instant::now() >= end {
-            // A group that has gone by itself needs no signal.
-            let _ = killpg(group, Signal::SIGKILL);
-            break (child.wait()?, true);
-        }
-        sleep(LOOK);
+        let end = if printed.length > MOST_MEBIBYTES << 20 {
+            End::PrintedTooMuch
+        } else if Instant::now() >= latest {
+            End::TookTooLong
+        } else {
+            printed.wait();
+            continue;
+        };
+        // A group that has gone by itself needs no signal.
+        let _ = killpg(group, Signal::SIGKILL);
+        break (child.wait()?, end);
     };
     // What it started and left behind ends with it.
     let _ = killpg(group, Signal::SIGKILL);
-    Ok(Ran { exit_code: status.code(), output: shown(&mut output)?, timed_out })
+    (0..PARTS_LEFT).for_each(|_| printed.read());
+    Ok(Ran { exit_code: status.code(), output: printed.shown(), end })
 }
 
 /// The model's commands see neither the gateway's token nor anything else of the worker's own.
@@ -100,22 +125,62 @@ fn kept_environment() -> impl Iterator<Item = (std::ffi::OsString, std::ffi::OsS
     })
 }
 
-fn shown(output: &mut File) -> std::io::Result<String> {
-    let length = output.seek(SeekFrom::End(0))?;
-    let half = u64::try_from(SHOWN / 2).unwrap_or(u64::MAX);
-    let mut read = |from: u64, most: u64| -> std::io::Result<String> {
-        output.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        output.take(most).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = if length <= half * 2 {
-        read(0, length)?
-    } else {
-        let left_out = length - half * 2;
-        format!("{}\n[{left_out} bytes were left out]\n{}", read(0, half)?, read(length - half, half)?)
-    };
-    Ok(Filter::by_pattern().masked(&clean(&text)))
+/// What a command prints, of which the first and the last part are kept.
+struct Printed {
+    /// Nothing once nobody prints any more.
+    reader: Option<PipeReader>,
+    part: Vec<u8>,
+    first: Vec<u8>,
+    last: Vec<u8>,
+    length: u64,
+}
+
+impl Printed {
+    fn new(reader: PipeReader) -> Self {
+        Self { reader: Some(reader), part: vec![0; PART], first: Vec::new(), last: Vec::new(), length: 0 }
+    }
+
+    /// Reads what comes within a moment.
+    fn wait(&mut self) {
+        let Some(reader) = &self.reader else {
+            sleep(Duration::from_millis(LOOK_MILLISECONDS.into()));
+            return;
+        };
+        let mut awaited = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        // Where waiting is interrupted there is nothing yet.
+        let _ = poll(&mut awaited, PollTimeout::from(LOOK_MILLISECONDS));
+        self.read();
+    }
+
+    /// Reads what is there.
+    fn read(&mut self) {
+        let Some(reader) = &mut self.reader else { return };
+        match reader.read(&mut self.part) {
+            Ok(0) => self.reader = None,
+            Ok(read) => self.keep(read),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => self.reader = None,
+        }
+    }
+
+    fn keep(&mut self, read: usize) {
+        self.length = self.length.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        let room = SHOWN_OF_EACH - self.first.len();
+        let (first, rest) = self.part[..read].split_at(room.min(read));
+        self.first.extend_from_slice(first);
+        self.last.extend_from_slice(&rest[rest.len().saturating_sub(SHOWN_OF_EACH)..]);
+        self.last.drain(..self.last.len().saturating_sub(SHOWN_OF_EACH));
+    }
+
+    fn shown(mut self) -> String {
+        let kept = u64::try_from(self.first.len() + self.last.len()).unwrap_or(u64::MAX);
+        let left_out = self.length.saturating_sub(kept);
+        if left_out > 0 {
+            self.first.extend_from_slice(format!("\n[{left_out} bytes were left out]\n").as_bytes());
+        }
+        self.first.append(&mut self.last);
+        Filter::by_pattern().masked(&clean(&String::from_utf8_lossy(&self.first)))
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +209,27 @@ mod tests {
     fn a_flood_is_cut_in_the_middle() {
         let folder = tempfile::tempdir().unwrap();
         let ran = run_shell(folder.path(), "echo first; seq 100000; echo last", Duration::from_secs(20));
-        assert!(ran.output.starts_with("first") && ran.output.ends_with("last\n") && ran.output.len() < SHOWN + 100);
+        assert!(
+            ran.output.starts_with("first")
+                && ran.output.ends_with("last\n")
+                && ran.output.len() < 2 * SHOWN_OF_EACH + 100
+        );
+    }
+
+    #[test]
+    fn what_prints_too_much_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = Instant::now();
+        let ran = run_shell(folder.path(), "yes & yes", Duration::from_mins(1));
+        assert!(ran.said().starts_with("[it printed more than 64 MiB and was ended]\ny\ny\n"), "{}", ran.said());
+        assert!(!ran.succeeded() && ran.output.len() < 2 * SHOWN_OF_EACH + 100);
+        assert!(begun.elapsed() < Duration::from_secs(50));
+    }
+
+    #[test]
+    fn what_closes_its_output_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = run_shell(folder.path(), "echo said; exec >&- 2>&-; sleep 0.1; exit 3", Duration::from_secs(10));
+        assert_eq!(ran.said(), "[exit code 3]\nsaid\n");
     }
 }
