@@ -9,10 +9,11 @@ use manyworlds_planner::policy::breaker::BreakerSettings;
 use manyworlds_planner::policy::budget::Amount;
 use manyworlds_planner::policy::price::Estimate;
 use manyworlds_planner::policy::rate_window::{Demand, RateLimits};
+use manyworlds_telemetry::Metrics;
 
 use crate::access::{Access, Grant};
 use crate::line::{Line, Place, Who};
-use crate::open::OpenCall;
+use crate::open::{AskedFor, OpenCall};
 use crate::refusal::Reason;
 use crate::shared::Shared;
 
@@ -42,12 +43,28 @@ pub(crate) async fn admit<A: Access>(
         world: candidate.party.world_uid.clone(),
         priority: candidate.grant.priority,
     });
-    let begun = tokio::time::Instant::now();
-    shared.metrics.llm_waiting.inc();
-    let admitted = wait(shared, access, candidate, &line, &place).await;
-    shared.metrics.llm_waiting.dec();
-    shared.metrics.llm_wait_seconds.observe(begun.elapsed().as_secs_f64());
-    admitted
+    let _shown = Waiting::begin(&shared.metrics);
+    wait(shared, access, candidate, &line, &place).await
+}
+
+/// Shows in the metrics that a call waits, until it is dropped: also when the client goes away.
+struct Waiting<'a> {
+    metrics: &'a Metrics,
+    begun: tokio::time::Instant,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(metrics: &'a Metrics) -> Self {
+        metrics.llm_waiting.inc();
+        Self { metrics, begun: tokio::time::Instant::now() }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.metrics.llm_waiting.dec();
+        self.metrics.llm_wait_seconds.observe(self.begun.elapsed().as_secs_f64());
+    }
 }
 
 /// What a call waits for.
@@ -80,8 +97,10 @@ async fn wait<A: Access>(
         } else if place.has_turn(now) {
             let ends = place.ends();
             let asked = reservation(candidate, now);
-            let call = asked.call.clone();
-            match shared.ledger.reserve(asked).await.map_err(unavailable)? {
+            let call = AskedFor::new(shared, asked.call.clone());
+            let reserved = shared.ledger.reserve(asked).await.map_err(unavailable)?;
+            let call = call.answered();
+            match reserved {
                 Reserved::Granted => {
                     let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);
                     place.given(amount, now, pause_after(candidate));

@@ -58,6 +58,8 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// Tells the official clients, before all else that they look at, whether to try again.
+const SHOULD_RETRY: &str = "x-should-retry";
 /// Says which model has answered, where it is not the one that was asked for.
 const MODEL: &str = "x-manyworlds-model";
 
@@ -67,6 +69,11 @@ impl Answer {
         if let Ok(model) = HeaderValue::from_str(model) {
             self.headers.insert(MODEL, model);
         }
+    }
+
+    /// Tells the client not to try again.
+    pub(crate) fn forbid_retry(&mut self) {
+        self.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
 
     /// Returns an answer of the gateway's own.
@@ -83,7 +90,7 @@ impl Answer {
             answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         let again = if reason.client_may_retry() { "true" } else { "false" };
-        answer.headers.insert("x-should-retry", HeaderValue::from_static(again));
+        answer.headers.insert(SHOULD_RETRY, HeaderValue::from_static(again));
         answer
     }
 

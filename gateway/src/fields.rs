@@ -22,7 +22,8 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads a body.
     ///
-    /// - **Guarantees:** no field is there twice. Which of two models a server reads is its own affair, so it must not be asked.
+    /// - **Guarantees:** no field is there twice, in small letters or large ones: some servers tell them apart and some do not.
+    ///   Which of two models a server reads is its own affair, so it must not be asked.
     ///
     /// # Errors
     ///
@@ -40,7 +41,7 @@ impl<'a> Fields<'a> {
 
     /// Returns the value of a field.
     pub fn get(&self, name: &str) -> Option<Value> {
-        let (_, text) = self.found.iter().find(|(other, _)| other == name)?;
+        let (_, text) = self.found.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
         serde_json::from_str(text).ok()
     }
 
@@ -49,7 +50,7 @@ impl<'a> Fields<'a> {
         let mut parts: Vec<(Range<usize>, String)> = Vec::new();
         let mut added = String::new();
         for (name, value) in forced {
-            match self.found.iter().find(|(other, _)| other == name) {
+            match self.found.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 Some((_, text)) => parts.push((self.place(text), value.to_string())),
                 None => added.extend([Value::from(*name).to_string(), format!(":{value},")]),
             }
@@ -72,7 +73,7 @@ impl<'a> Fields<'a> {
 
     /// Returns the body without a field, and every other byte as it was; nothing where the field is not there.
     pub fn without(&self, name: &str) -> Option<String> {
-        let index = self.found.iter().position(|(other, _)| other == name)?;
+        let index = self.found.iter().position(|(other, _)| other.eq_ignore_ascii_case(name))?;
         let own = self.place(self.found[index].1);
         let gone = match (index.checked_sub(1), self.found.get(index + 1)) {
             // With the comma before it, which stands between two values.
@@ -116,7 +117,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found: Vec<(String, &'de str)> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            if found.iter().any(|(other, _)| *other == name) {
+            if found.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
                 return Err(A::Error::custom("a field is there twice"));
             }
             found.push((name, map.next_value::<&'de RawValue>()?.get()));
@@ -143,6 +144,8 @@ mod tests {
         assert_eq!(fields.with(&[]), body);
         assert_eq!(Fields::read(b"{ }").unwrap().with(&[("a", json!(1)), ("b", json!(2))]), "{\"a\":1,\"b\":2 }");
         assert_eq!(fields.get("model"), Some(json!("a")));
+        let large = Fields::read(b"{\"Temperature\":2}").unwrap();
+        assert_eq!(large.with(&[("temperature", json!(0.2))]), "{\"Temperature\":0.2}");
     }
 
     #[test]
@@ -166,6 +169,7 @@ mod tests {
         for body in [
             &b"{\"model\":\"a\",\"model\":\"b\"}"[..],
             b"{\"model\":\"a\",\"mod\\u0065l\":\"b\"}",
+            b"{\"model\":\"a\",\"Model\":\"b\"}",
             b"[]",
             b"",
             b"{",

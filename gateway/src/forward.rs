@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
 use manyworlds_ledger::{Outcome, Party};
@@ -32,7 +32,6 @@ use crate::{headers, limits, passing};
 const LARGEST_FAILURE: usize = 256 * 1024;
 /// After upstream said that money or quota is used up, nobody asks it again for so long.
 const OUT_OF_CREDIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
-const SHOULD_RETRY: &str = "x-should-retry";
 /// Counts a client's own attempts, as the official clients send it.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 
@@ -74,6 +73,12 @@ impl Course {
     pub(crate) fn retries(&self) -> Option<u32> {
         self.attempts.checked_sub(1)
     }
+
+    /// Returns whether further tries may be left to the client. It counts its own requests, and not the attempts that one of
+    /// them made here.
+    pub(crate) const fn leaves_retries(&self) -> bool {
+        self.attempts <= 1
+    }
 }
 
 /// What came of one attempt.
@@ -96,7 +101,7 @@ struct Failed {
 /// Makes a call: as many attempts as may be, within one total time.
 pub(crate) async fn forward<A: Access>(
     shared: &Arc<Shared>,
-    access: &A,
+    access: &Arc<A>,
     call: Call<'_>,
     course: &mut Course,
 ) -> Result<Answer, Reason> {
@@ -119,7 +124,7 @@ pub(crate) async fn forward<A: Access>(
         deadline,
     };
     loop {
-        let mut open = admission::admit(shared, access, &candidate).await?;
+        let mut open = admission::admit(shared, &**access, &candidate).await?;
         open.retries = course.attempts;
         course.attempts += 1;
         let number = course.attempts;
@@ -129,15 +134,22 @@ pub(crate) async fn forward<A: Access>(
             open.release().await;
             return Err(reason);
         }
-        let sent = Sent { client: &client, url: url.clone(), headers: headers.clone(), total };
+        let stands = {
+            let (access, party) = (access.clone(), asked.party.clone());
+            move || access.standing(&party).is_ok()
+        };
+        let body = Outgoing::of(call.prepared.body.clone(), open.sent(), stands);
+        let sent = Sent { client: &client, url: url.clone(), headers: headers.clone(), body, total };
         let failed = match attempt(shared, &call, open, sent).await {
             Attempt::Answered(answer) => return Ok(answer),
-            Attempt::Final(failed) => return refused(failed, asked.screen.as_ref()),
+            Attempt::Final(failed) => return refused(failed, asked.screen.as_ref(), ClientRetries::None),
             Attempt::Again(failed) => failed,
         };
         let wait = retry::wait(number, chance, failed.wished);
         if number >= most || later(Timestamp::now(), wait) >= deadline {
-            return refused(failed, asked.screen.as_ref());
+            let leaves = failed.failure == Failure::RateLimited && course.leaves_retries() && number < most;
+            let retries = if leaves { ClientRetries::Left } else { ClientRetries::None };
+            return refused(failed, asked.screen.as_ref(), retries);
         }
         tracing::debug!(provider = call.grant.provider_key, number, ?wait, "a call failed and is made again");
         tokio::time::sleep(wait).await;
@@ -164,6 +176,7 @@ struct Sent<'a> {
     client: &'a Client,
     url: Url,
     headers: HeaderMap,
+    body: reqwest::Body,
     total: Timestamp,
 }
 
@@ -171,12 +184,7 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
     let timeouts = &call.grant.provider.timeouts;
     let left = Duration::try_from(sent.total.duration_since(Timestamp::now())).unwrap_or_default();
     let first_byte = Duration::from(timeouts.first_byte).min(left);
-    let request = sent
-        .client
-        .post(sent.url)
-        .headers(sent.headers)
-        .body(Outgoing::of(call.prepared.body.clone(), open.sent()))
-        .send();
+    let request = sent.client.post(sent.url).headers(sent.headers).body(sent.body).send();
     let response = match tokio::time::timeout(first_byte, request).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -251,15 +259,25 @@ async fn note(
     }
 }
 
-/// Gives upstream's own words to the client, and tells it not to try again: that was done here.
-fn refused(failed: Failed, screen: Option<&Screen>) -> Result<Answer, Reason> {
+/// Whether a client may try again what failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientRetries {
+    /// It may, as it sees fit.
+    Left,
+    /// It may not: that was done here, or is of no use.
+    None,
+}
+
+/// Gives upstream's own words to the client.
+fn refused(failed: Failed, screen: Option<&Screen>, retries: ClientRetries) -> Result<Answer, Reason> {
     let Some((status, said, body)) = failed.said else { return Err(Reason::Upstream) };
-    let mut headers = headers::downstream(&said);
-    if failed.failure != Failure::RateLimited {
-        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-    }
+    let headers = headers::downstream(&said);
     let body = if let Some(screen) = screen { screen.answer(body) } else { body };
-    Ok(Answer { status, headers, body: Body::whole(body) })
+    let mut answer = Answer { status, headers, body: Body::whole(body) };
+    if retries == ClientRetries::None {
+        answer.forbid_retry();
+    }
+    Ok(answer)
 }
 
 async fn read(response: Response, idle: Duration) -> Bytes {

@@ -18,6 +18,7 @@ mod forward;
 pub mod headers;
 mod limits;
 mod line;
+mod media;
 mod open;
 mod outgoing;
 mod passing;

@@ -11,7 +11,7 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Vec<Remaining> {
     let openai = [("requests", Dimension::Requests), ("tokens", Dimension::Tokens)].map(|(word, dimension)| {
         let name = |what: &str| format!("x-ratelimit-{what}-{word}");
-        read(headers, dimension, name, |text| Some(now + duration(text)?))
+        read(headers, dimension, name, |text| now.checked_add(duration(text)?.min(LONGEST)).ok())
     });
     let anthropic = [
         ("requests", Dimension::Requests),
@@ -21,7 +21,7 @@ pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Vec<Remaining> {
     ]
     .map(|(word, dimension)| {
         let name = |what: &str| format!("anthropic-ratelimit-{word}-{what}");
-        read(headers, dimension, name, |text| text.parse().ok())
+        read(headers, dimension, name, |text| Some(believed(text.parse().ok()?, now)))
     });
     openai.into_iter().chain(anthropic).flatten().collect()
 }
@@ -40,7 +40,12 @@ pub fn not_before(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
         }
         None => jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text("retry-after")?).ok(),
     };
-    at.filter(|at| *at > now)
+    at.map(|at| believed(at, now)).filter(|at| *at > now)
+}
+
+/// Returns a time that upstream names, or the last one that it is believed.
+fn believed(at: Timestamp, now: Timestamp) -> Timestamp {
+    now.checked_add(LONGEST).map_or(at, |last| at.min(last))
 }
 
 fn read(
@@ -128,6 +133,29 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_believed_that_the_limits_come_back_in_thousands_of_years() {
+        let openai = [
+            ("x-ratelimit-limit-tokens", "1"),
+            ("x-ratelimit-remaining-tokens", "1"),
+            ("x-ratelimit-reset-tokens", "999999999999s"),
+        ];
+        let anthropic = [
+            ("anthropic-ratelimit-tokens-limit", "1"),
+            ("anthropic-ratelimit-tokens-remaining", "1"),
+            ("anthropic-ratelimit-tokens-reset", "9999-12-30T00:00:00Z"),
+        ];
+        let expected = Remaining {
+            dimension: Dimension::Tokens,
+            left: 1,
+            limit: 1,
+            full_at: now() + SignedDuration::from_hours(24),
+        };
+        for pairs in [openai, anthropic] {
+            assert_eq!(remaining(&headers(&pairs), now()), [expected], "{pairs:?}");
+        }
+    }
+
+    #[test]
     fn durations_are_read_and_nonsense_is_not() {
         for (text, milliseconds) in
             [("1s", 1000), ("6m0s", 360_000), ("12ms", 12), ("1.5s", 1500), ("1h2m3s", 3_723_000)]
@@ -148,6 +176,7 @@ mod tests {
             (&[("retry-after", "0")], None),
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "1e99")], Some(86_400_000)),
+            (&[("retry-after", "Tue, 31 Dec 2999 23:59:59 GMT")], Some(86_400_000)),
             (&[], None),
         ] {
             let at = milliseconds.map(|milliseconds| now() + SignedDuration::from_millis(milliseconds));

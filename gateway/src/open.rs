@@ -1,12 +1,13 @@
 //! A call that went out and has to be settled, whatever happens.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use manyworlds_api::provider::{Prices, Protocol};
-use manyworlds_ledger::{CallId, Outcome, Settled, Settlement, Spent};
+use manyworlds_ledger::{CallId, LedgerError, Outcome, Settled, Settlement, Spent};
 use manyworlds_planner::policy::price::{self, Sending, Tokens};
 use serde_json::Value;
 
@@ -16,10 +17,14 @@ use crate::usage::{self, Meter, Used};
 
 /// The largest answer that is not streamed and whose usage is read, in bytes.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
-/// How often it is tried to write a settlement down. A reservation that stays is settled when the process has gone.
-const TRIES: u32 = 6;
-/// The wait between two of those.
+/// How long it is tried to write a settlement down. A reservation that stays is settled when the process has gone.
+const SETTLING: Duration = Duration::from_hours(24);
+/// How long it is tried to give back what may not even have been reserved.
+const RELEASING: Duration = Duration::from_mins(1);
+/// The first wait after the ledger did not take something; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The longest of those.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Reads what an answer has used.
 pub(crate) enum Reading {
@@ -53,6 +58,35 @@ impl Reading {
                 usage::of_body(protocol, &value).map_or(unknown, Used::Said)
             }
         })
+    }
+}
+
+/// A call that the ledger is asked for: nobody knows yet whether it is reserved.
+///
+/// - **Guarantees:** where nobody waits for the answer any more, as when the client has gone, or where it was lost, what was
+///   reserved is given back.
+pub(crate) struct AskedFor {
+    shared: Arc<Shared>,
+    call: Option<CallId>,
+}
+
+impl AskedFor {
+    pub(crate) fn new(shared: &Arc<Shared>, call: CallId) -> Self {
+        Self { shared: shared.clone(), call: Some(call) }
+    }
+
+    /// Notes that the ledger has answered.
+    pub(crate) fn answered(mut self) -> Option<CallId> {
+        self.call.take()
+    }
+}
+
+impl Drop for AskedFor {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            // The ledger is asked in order, so that this comes behind the reservation.
+            in_the_background(give_back(self.shared.clone(), call));
+        }
     }
 }
 
@@ -97,12 +131,12 @@ pub(crate) enum Known {
 }
 
 impl OpenCall {
-    pub(crate) fn new(shared: &Arc<Shared>, line: &Arc<Line>, call: CallId, prices: Prices) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, line: &Arc<Line>, call: Option<CallId>, prices: Prices) -> Self {
         shared.metrics.llm_running.inc();
         Self {
             shared: shared.clone(),
             line: line.clone(),
-            call: Some(call),
+            call,
             prices,
             begun: Instant::now(),
             first_byte: None,
@@ -142,8 +176,7 @@ impl OpenCall {
             if matches!(settlement.spent, Spent::Said { .. }) {
                 known = Known::Exactly;
             }
-            let (shared, line) = (self.shared.clone(), self.line.clone());
-            let task = tokio::spawn(async move { write_down(&shared, &line, call, settlement).await });
+            let task = tokio::spawn(write_down(self.shared.clone(), self.line.clone(), call, settlement));
             // It neither panics nor is it ended by anybody.
             let _ = task.await;
         }
@@ -151,13 +184,18 @@ impl OpenCall {
     }
 
     /// Gives back what was reserved for a call that did not go out after all.
+    ///
+    /// - **Guarantees:** who stops waiting for it does not stop it.
     pub(crate) async fn release(mut self) {
         let Some(call) = self.call.take() else { return };
         self.shared.metrics.llm_running.dec();
-        if let Err(error) = self.shared.ledger.release(call, Timestamp::now()).await {
-            tracing::error!(%error, "a reservation could not be given back");
-        }
-        self.line.ended();
+        let (shared, line) = (self.shared.clone(), self.line.clone());
+        let task = tokio::spawn(async move {
+            give_back(shared, call).await;
+            line.ended();
+        });
+        // It neither panics nor is it ended by anybody.
+        let _ = task.await;
     }
 
     fn settlement(&mut self, ending: Ending) -> Option<(CallId, Settlement)> {
@@ -194,24 +232,44 @@ impl OpenCall {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         if let Some((call, settlement)) = self.settlement(Ending::Cut) {
-            let (shared, line) = (self.shared.clone(), self.line.clone());
-            // Outside a runtime there is no task: the process ends, and the next one settles the call.
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { write_down(&shared, &line, call, settlement).await });
-            }
+            in_the_background(write_down(self.shared.clone(), self.line.clone(), call, settlement));
         }
     }
 }
 
-async fn write_down(shared: &Shared, line: &Line, call: CallId, settlement: Settlement) {
-    for attempt in 1..=TRIES {
-        match shared.ledger.settle(call.clone(), settlement).await {
-            Ok(Settled::Now(_) | Settled::Before) => break,
-            Err(error) => {
-                tracing::error!(%error, call = %call, attempt, "a call could not be settled");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+/// Does something that nobody waits for. Outside a runtime there is no task: the process ends, and the next one settles the call.
+fn in_the_background(work: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(work);
     }
+}
+
+async fn write_down(shared: Arc<Shared>, line: Arc<Line>, call: CallId, settlement: Settlement) {
+    insist(&call, SETTLING, || shared.ledger.settle(call.clone(), settlement)).await;
     line.ended();
+}
+
+async fn give_back(shared: Arc<Shared>, call: CallId) {
+    insist(&call, RELEASING, || shared.ledger.release(call.clone(), Timestamp::now())).await;
+}
+
+/// Says something to the ledger until it takes it, for so long at most.
+async fn insist<F>(call: &CallId, patience: Duration, say: impl Fn() -> F)
+where
+    F: Future<Output = Result<Settled, LedgerError>>,
+{
+    let (begun, mut pause) = (Instant::now(), PAUSE);
+    loop {
+        let error = match say().await {
+            // Another process settles what this one may not write any more.
+            Ok(Settled::Now(_) | Settled::Before) | Err(LedgerError::Closed | LedgerError::Superseded(_)) => return,
+            Err(error) => error,
+        };
+        tracing::error!(%error, %call, "the ledger does not take the end of a call yet");
+        if begun.elapsed() >= patience {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }

@@ -1,6 +1,5 @@
-//! A request on its way to upstream, of which it is known whether it has left.
+//! A request on its way to upstream, of which it is known whether it has left, and which can be held back until it does.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,27 +8,41 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+/// Who calls was stopped while the way to upstream was opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the caller was stopped before the request left")]
+pub(crate) struct Stopped;
+
 /// The body of a request.
 ///
-/// - **Guarantees:** the HTTP library takes it once there is a connection and the head is written; before that nothing of the
-///   request can have reached anybody who would answer it.
+/// - **Guarantees:** the HTTP library takes it once there is a connection; before that nothing of the request can have reached
+///   anybody who would answer it. It is asked then whether the call may still be made, and an error ends the connection
+///   before anything is written.
 pub(crate) struct Outgoing {
     body: Option<Bytes>,
     sent: Arc<AtomicBool>,
+    stands: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Outgoing {
-    /// Returns a body that sets `sent` when it is taken.
-    pub(crate) fn of(body: Bytes, sent: Arc<AtomicBool>) -> reqwest::Body {
-        reqwest::Body::wrap(Self { body: Some(body), sent })
+    /// Returns a body that sets `sent` when it is taken, and is given only if the call still `stands` then.
+    pub(crate) fn of(
+        body: Bytes,
+        sent: Arc<AtomicBool>,
+        stands: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> reqwest::Body {
+        reqwest::Body::wrap(Self { body: Some(body), sent, stands: Box::new(stands) })
     }
 }
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Stopped;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
+        if !(self.stands)() {
+            return Poll::Ready(Some(Err(Stopped)));
+        }
         self.sent.store(true, Ordering::Relaxed);
         Poll::Ready(self.body.take().map(|body| Ok(Frame::data(body))))
     }

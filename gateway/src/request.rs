@@ -8,16 +8,17 @@ use serde_json::{Value, json};
 use crate::access::Grant;
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
+use crate::media;
 use crate::refusal::Reason;
 
 /// The most output tokens of a model that nobody knows a bound of.
 const UNKNOWN_OUTPUT: u64 = 32_768;
-/// What an image or a file that a request only names may come to, in tokens.
-const NAMED_PART: u64 = 2_000;
-/// Words by which a request names something that its own bytes do not hold.
-const NAMING: [&str; 5] = ["\"image_url\"", "\"file_id\"", "\"fileUri\"", "\"file_uri\"", "\"type\":\"url\""];
-/// What a conversation that upstream keeps may come to, in tokens, where the model's context is not known.
-const KEPT_CONVERSATION: u64 = 200_000;
+/// What a picture or a file comes to as a rule, in tokens.
+const USUAL_PART: u64 = 2_000;
+/// What one may come to, and what upstream keeps of a conversation, in tokens, where the model's context is not known.
+const UNKNOWN_CONTEXT: u64 = 200_000;
+/// Fields that name what upstream keeps: a conversation, a text in its cache, a prompt.
+const KEPT: [&str; 5] = ["previous_response_id", "conversation", "cachedContent", "cached_content", "prompt"];
 
 /// A request that may be sent.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, 
 /// Sets what the variant says, takes out what the model refuses, and reckons what the call may come to.
 pub(crate) fn prepare(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<Prepared, Reason> {
     refuse_other_prices(fields)?;
+    refuse_two_settings(endpoint, fields)?;
     let without = match grant.model.temperature {
         Temperature::Settable => None,
         Temperature::Fixed => without_temperature(endpoint, fields),
@@ -87,6 +89,15 @@ fn refuse_other_prices(fields: &Fields<'_>) -> Result<(), Reason> {
         Some(Value::String(tier)) if matches!(tier.as_str(), "auto" | "default" | "standard_only") => Ok(()),
         Some(_) => Err(Reason::Request("service_tier has prices that are not known; leave it out".to_owned())),
     }
+}
+
+/// Gemini takes its settings under either of two names; which of both a server reads is its own affair.
+fn refuse_two_settings(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<(), Reason> {
+    let both = ["generationConfig", "generation_config"].iter().all(|name| fields.get(name).is_some());
+    if is_gemini(endpoint) && both {
+        return Err(Reason::Request("generationConfig and generation_config are both there; leave one out".to_owned()));
+    }
+    Ok(())
 }
 
 fn is_gemini(endpoint: &Endpoint) -> bool {
@@ -145,21 +156,26 @@ fn temperature_field(endpoint: &Endpoint, fields: &Fields<'_>, temperature: f64)
 fn reckon(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, body: &str) -> price::Request {
     if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
         // To be told how many tokens there are costs nothing.
-        return price::Request { bytes: 0, other_input: 0, context_window: None, most_output: 0 };
+        return price::Request { bytes: 0, other_input: 0, most_other_input: 0, context_window: None, most_output: 0 };
     }
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-    let named = NAMING.iter().map(|word| body.matches(word).count()).sum::<usize>();
-    let named = u64::try_from(named).unwrap_or(u64::MAX).saturating_mul(NAMED_PART);
-    let kept = match fields.get("previous_response_id") {
-        Some(Value::String(_)) => grant.model.context_window.unwrap_or(KEPT_CONVERSATION),
-        _ => 0,
-    };
+    let context = grant.model.context_window.unwrap_or(UNKNOWN_CONTEXT);
+    let kept = if keeps(endpoint, fields) { context } else { 0 };
+    let parts = media::parts(body);
     price::Request {
         bytes,
-        other_input: named.saturating_add(kept),
+        other_input: parts.saturating_mul(USUAL_PART).saturating_add(kept),
+        most_other_input: if parts > 0 { context.saturating_add(kept) } else { kept },
         context_window: grant.model.context_window,
         most_output: most_output(endpoint, fields, grant),
     }
+}
+
+/// Returns whether a request goes on with something that upstream keeps.
+fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> bool {
+    // Completions have their whole text in `prompt`.
+    let kept = KEPT.iter().filter(|name| **name != "prompt" || matches!(endpoint, Endpoint::Responses));
+    kept.filter_map(|name| fields.get(name)).any(|value| !value.is_null())
 }
 
 fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> u64 {
@@ -172,8 +188,10 @@ fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> u64 {
         let either = |one: &str, other: &str| settings[one].as_u64().or_else(|| settings[other].as_u64());
         (either("maxOutputTokens", "max_output_tokens"), either("candidateCount", "candidate_count"))
     } else {
-        let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-        (names.into_iter().find_map(|name| number(fields.get(name))), number(fields.get("n")))
+        // A server may know one of them only.
+        let most = ["max_completion_tokens", "max_output_tokens", "max_tokens"].map(|name| number(fields.get(name)));
+        let choices = ["n", "best_of"].map(|name| number(fields.get(name)));
+        (most.into_iter().flatten().max(), choices.into_iter().flatten().max())
     };
     let bound = grant.model.max_output_tokens;
     let most = match (most, bound) {
@@ -181,7 +199,17 @@ fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> u64 {
         (Some(asked), None) => asked,
         (None, bound) => bound.unwrap_or(UNKNOWN_OUTPUT),
     };
-    most.saturating_mul(choices.unwrap_or(1).max(1))
+    most.saturating_mul(choices.unwrap_or(1).max(1)).saturating_mul(prompts(endpoint, fields))
+}
+
+/// Returns how many texts are to be gone on with: completions take several at once, as texts or as lists of tokens.
+fn prompts(endpoint: &Endpoint, fields: &Fields<'_>) -> u64 {
+    match (endpoint, fields.get("prompt")) {
+        (Endpoint::Completions, Some(Value::Array(all))) if !all.first().is_some_and(Value::is_number) => {
+            u64::try_from(all.len()).unwrap_or(u64::MAX).max(1)
+        }
+        _ => 1,
+    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ fn the_usage_of_a_stream_is_asked_for_where_the_client_did_not() {
 fn the_most_that_an_answer_may_have_is_found_in_each_protocol() {
     for (endpoint, body, most) in [
         (Endpoint::ChatCompletions, r#"{"max_tokens":100,"n":3}"#, 300),
+        (Endpoint::ChatCompletions, r#"{"max_completion_tokens":1,"max_tokens":7000}"#, 7_000),
+        (Endpoint::Completions, r#"{"max_tokens":10,"n":1,"best_of":4,"prompt":["a","b","c"]}"#, 120),
+        (Endpoint::Completions, r#"{"max_tokens":10,"prompt":[1,2,3]}"#, 10),
+        (Endpoint::Completions, r#"{"max_tokens":10,"prompt":[[1,2],[3]]}"#, 20),
+        (Endpoint::Completions, r#"{"max_tokens":10,"prompt":"a"}"#, 10),
         (Endpoint::ChatCompletions, r#"{"max_completion_tokens":200}"#, 200),
         (Endpoint::Responses, r#"{"max_output_tokens":300}"#, 300),
         (Endpoint::Messages, r#"{"max_tokens":64000}"#, 8_000),
@@ -124,9 +129,24 @@ fn the_most_that_an_answer_may_have_is_found_in_each_protocol() {
 #[test]
 fn what_a_request_only_names_is_reckoned() {
     let image = r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"https://a"}}]}]}"#;
-    assert!(prepared(&Endpoint::ChatCompletions, image, None).unwrap().request.other_input >= NAMED_PART);
-    let kept = r#"{"model":"m","previous_response_id":"r"}"#;
-    assert_eq!(prepared(&Endpoint::Responses, kept, None).unwrap().request.other_input, 100_000);
+    let reckoned = prepared(&Endpoint::ChatCompletions, image, None).unwrap().request;
+    assert_eq!((reckoned.other_input, reckoned.most_other_input), (USUAL_PART, 100_000), "all that the model takes");
+    for (endpoint, kept) in [
+        (Endpoint::Responses, r#"{"model":"m","previous_response_id":"r"}"#),
+        (Endpoint::Responses, r#"{"model":"m","conversation":{"id":"c"}}"#),
+        (Endpoint::Responses, r#"{"model":"m","prompt":{"id":"p"}}"#),
+        (Endpoint::GenerateContent("m".into()), r#"{"cachedContent":"cachedContents/a"}"#),
+    ] {
+        assert_eq!(prepared(&endpoint, kept, None).unwrap().request.most_other_input, 100_000, "{kept}");
+    }
+    let text = r#"{"model":"m","prompt":"a","previous_response_id":null}"#;
+    assert_eq!(prepared(&Endpoint::Completions, text, None).unwrap().request.most_other_input, 0);
+}
+
+#[test]
+fn settings_under_both_of_their_names_are_refused() {
+    let both = r#"{"generationConfig":{"temperature":0},"generation_config":{"maxOutputTokens":9}}"#;
+    assert!(matches!(prepared(&Endpoint::GenerateContent("m".into()), both, None), Err(Reason::Request(_))));
 }
 
 #[test]

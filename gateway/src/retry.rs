@@ -66,7 +66,8 @@ fn is_quota(body: &Value) -> bool {
 
 fn no_credit(body: &Value) -> bool {
     let message = body["error"]["message"].as_str().unwrap_or_default();
-    message.contains("credit balance is too low") || message.contains("usage limits")
+    // From the beginning: the words of a request that is refused come back behind others.
+    ["Your credit balance is too low", "You have reached your specified"].iter().any(|words| message.starts_with(words))
 }
 
 /// Returns the wait before an attempt, where upstream names none.
@@ -125,11 +126,20 @@ mod tests {
     fn used_up_money_is_never_tried_again_and_is_no_outage() {
         let quota = json!({"error": {"code": "insufficient_quota", "type": "insufficient_quota"}});
         let credit = json!({"error": {"message": "Your credit balance is too low to access the API"}});
-        for (protocol, status, body) in [(Protocol::OpenAi, 429, quota), (Protocol::Anthropic, 400, credit)] {
+        let limit = json!({"error": {"message": "You have reached your specified API usage limits."}});
+        let cases =
+            [(Protocol::OpenAi, 429, quota), (Protocol::Anthropic, 400, credit), (Protocol::Anthropic, 400, limit)];
+        for (protocol, status, body) in cases {
             let failure = Failure::of(protocol, status, &body).unwrap();
             assert_eq!(failure, Failure::Quota);
             assert!(!failure.may_be_tried_again() && !failure.counts_for_the_breaker());
         }
+    }
+
+    #[test]
+    fn no_world_can_have_a_provider_taken_for_out_of_credit() {
+        let echoed = json!({"error": {"message": "usage limits: Extra inputs are not permitted"}});
+        assert_eq!(Failure::of(Protocol::Anthropic, 400, &echoed), Some(Failure::Request));
     }
 
     #[test]

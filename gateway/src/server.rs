@@ -182,7 +182,11 @@ impl<A: Access> Gateway<A> {
                 if !waits && reason != Reason::Slow {
                     read_rest(&mut body).await;
                 }
-                Answer::refusal(&reason, protocol).into_response()
+                let mut answer = Answer::refusal(&reason, protocol);
+                if known.course.is_some_and(|course| !course.leaves_retries()) {
+                    answer.forbid_retry();
+                }
+                answer.into_response()
             }
         }
     }
@@ -239,7 +243,7 @@ impl<A: Access> Gateway<A> {
                 Ok(kept)
             } else {
                 let call = Call { asked, endpoint, grant, prepared, cache_key };
-                forward::forward(&self.shared, &*self.access, call, course).await
+                forward::forward(&self.shared, &self.access, call, course).await
             };
             let refused = match answered {
                 Err(reason @ Reason::Breaker { .. }) => reason,

@@ -131,9 +131,15 @@ pub fn of_body(protocol: Protocol, body: &Value) -> Option<Tokens> {
     let (usage, read): (_, fn(&Value) -> Tokens) = match protocol {
         Protocol::OpenAi => (&body["usage"], openai),
         Protocol::Anthropic => (&body["usage"], anthropic),
-        Protocol::Gemini => (&body["usageMetadata"], gemini),
+        Protocol::Gemini => (&last_said(body)["usageMetadata"], gemini),
     };
     usage.is_object().then(|| read(usage))
+}
+
+/// A Gemini stream that was not asked for as events comes as a list, of which the last part has the sum.
+fn last_said(body: &Value) -> &Value {
+    let parts = body.as_array().map(Vec::as_slice).unwrap_or_default();
+    parts.iter().rfind(|part| part["usageMetadata"].is_object()).unwrap_or(body)
 }
 
 /// Chat completions, completions and embeddings say `prompt_tokens`, responses say `input_tokens`.

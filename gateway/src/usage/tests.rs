@@ -92,6 +92,14 @@ fn bodies_say_what_they_used() {
 }
 
 #[test]
+fn a_gemini_stream_that_comes_as_a_list_says_what_it_has_used_in_its_last_part() {
+    let part = |output| json!({"usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": output}});
+    let tokens = of_body(Protocol::Gemini, &json!([part(1), part(7), {"candidates": []}])).unwrap();
+    assert_eq!((tokens.input, tokens.output), (5, 7));
+    assert_eq!(of_body(Protocol::Gemini, &json!([])), None);
+}
+
+#[test]
 fn numbers_that_contradict_each_other_do_not_wrap() {
     let odd = json!({"usage": {"prompt_tokens": 1, "completion_tokens": 1,
         "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9},

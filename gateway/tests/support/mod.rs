@@ -22,6 +22,7 @@ use manyworlds_upstream::{Script, Upstream};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The Provider's key, which no World and no client may ever see.
@@ -32,8 +33,8 @@ const CACHE_BYTES: usize = 1024 * 1024;
 /// An address where nobody is ever connected: its queue is full.
 pub struct FullQueue {
     pub address: SocketAddr,
-    _listener: TcpListener,
-    _waiting: Vec<TcpStream>,
+    listener: TcpListener,
+    waiting: Vec<TcpStream>,
 }
 
 impl FullQueue {
@@ -47,7 +48,21 @@ impl FullQueue {
             waiting.push(stream);
             assert!(waiting.len() < 100, "the queue is never full");
         }
-        Self { address, _listener: listener, _waiting: waiting }
+        Self { address, listener, waiting }
+    }
+
+    /// Lets in who waits, and returns what the next one says.
+    pub async fn let_in(mut self) -> Vec<u8> {
+        for _ in 0..self.waiting.len() {
+            drop(self.listener.accept().await.unwrap());
+        }
+        self.waiting.clear();
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let mut said = Vec::new();
+        let reading = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut said));
+        // Who has begun to speak waits for an answer; who goes away may do so by a reset.
+        let _ = reading.await;
+        said
     }
 }
 

@@ -48,8 +48,10 @@ pub enum Sending {
 pub struct Request {
     /// Bytes of its body.
     pub bytes: u64,
-    /// Input tokens that its bytes say nothing about, such as those of an image that it names by its address.
+    /// Input tokens that its bytes say nothing about, such as those of an image that it names by its address, as a rule.
     pub other_input: u64,
+    /// The same at most: a file may fill all that the model takes.
+    pub most_other_input: u64,
     /// The most input tokens that the model takes.
     pub context_window: Option<u64>,
     /// The most output tokens that it may be answered with, all choices together.
@@ -143,12 +145,12 @@ pub fn cost(prices: &Prices, tokens: Tokens, sending: Sending) -> Money {
 
 /// Returns what a call may come to, before it is made.
 ///
-/// - **Guarantees:** `most_cost` is at least the [`cost`] of the call, whatever its input turns out to be: a token is at
-///   least a byte long, and every token is taken to be of the dearest kind in the dearest tier that the call can reach.
+/// - **Guarantees:** `most_cost` is at least the [`cost`] of the call, whatever its input turns out to be: a token of text is
+///   at least a byte long, what is no text comes to `most_other_input` at most, and every token is taken to be of the dearest kind in the dearest tier that the call can reach.
 pub fn estimate(prices: &Prices, request: Request) -> Estimate {
-    let Request { bytes, other_input, context_window, most_output } = request;
+    let Request { bytes, other_input, most_other_input, context_window, most_output } = request;
     let within = |tokens: u64| context_window.map_or(tokens, |window| tokens.min(window));
-    let most_input = within(bytes.saturating_add(other_input));
+    let most_input = within(bytes.saturating_add(most_other_input.max(other_input)));
     let reachable = prices.tiers.iter().filter(|tier| reaches(tier, most_input)).map(Rates::of_tier);
     let all: Vec<_> = std::iter::once(Rates::of_base(prices)).chain(reachable).collect();
     let input = all.iter().map(|rates| rates.dearest_input()).max().unwrap_or_default();
@@ -243,7 +245,13 @@ mod tests {
 
     #[test]
     fn the_context_window_bounds_the_estimate() {
-        let request = Request { bytes: 1_000_000, other_input: 0, context_window: Some(100_000), most_output: 1000 };
+        let request = Request {
+            bytes: 1_000_000,
+            other_input: 0,
+            most_other_input: 0,
+            context_window: Some(100_000),
+            most_output: 1000,
+        };
         let found = estimate(&prices(), request);
         assert_eq!((found.most_input, found.usual_input), (100_000, 100_000));
         assert_eq!(found.most_cost, money("0.62"), "100,000 at the price of an hour's cache, 1,000 of reasoning");
@@ -265,7 +273,7 @@ mod tests {
             let [input, cached, cache_write_5m, cache_write_1h] = parts;
             let used = Tokens { input, cached, cache_write_5m, cache_write_1h, output, reasoning };
             let request = Request {
-                bytes: used.all_input(), other_input: 0, context_window: None, most_output: output,
+                bytes: used.all_input(), other_input: 0, most_other_input: 0, context_window: None, most_output: output,
             };
             let most = estimate(&prices(), request).most_cost;
             prop_assert!(cost(&prices(), used, Sending::Single) <= most);

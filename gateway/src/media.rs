@@ -1,0 +1,151 @@
+//! Counts the pictures, sounds and files of a request: its bytes do not say how many tokens they come to.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// What the parts of a message are called that are no text, in the three protocols.
+const TYPES: [&str; 10] = [
+    "image",
+    "image_url",
+    "input_image",
+    "document",
+    "file",
+    "input_file",
+    "input_audio",
+    "audio",
+    "video",
+    "container_upload",
+];
+/// Fields of parts that have no type.
+const FIELDS: [&str; 4] = ["inlineData", "inline_data", "fileData", "file_data"];
+
+/// Returns how many parts of a JSON text are no text, whether they are in it or it only names them.
+///
+/// - **Guarantees:** at least one where it is nested so deeply that it is not looked through.
+pub(crate) fn parts(body: &str) -> u64 {
+    let mut count = 0;
+    let read =
+        Walk { count: &mut count, field: Field::Other }.deserialize(&mut serde_json::Deserializer::from_str(body));
+    if read.is_err() { count.max(1) } else { count }
+}
+
+/// Which field a value is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Type,
+    Part,
+    Other,
+}
+
+struct Walk<'a> {
+    count: &'a mut u64,
+    field: Field,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.field == Field::Type && TYPES.contains(&text) {
+            *self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
+        while all.next_element_seed(Walk { count: self.count, field: Field::Other })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        if self.field == Field::Part {
+            *self.count += 1;
+        }
+        while let Some(field) = fields.next_key_seed(Name)? {
+            fields.next_value_seed(Walk { count: self.count, field })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the name of a field, and keeps nothing of it.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Field;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        Ok(match name {
+            "type" => Field::Type,
+            _ if FIELDS.contains(&name) => Field::Part,
+            _ => Field::Other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_found_however_they_are_written() {
+        for (body, count) in [
+            (r#"{"messages":[{"content":"an image of a file"}]}"#, 0),
+            (r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://a"}},{"type":"text"}]}]}"#, 1),
+            (r#"{"content":[{"type" : "document", "source": {"type": "url", "url": "https://a"}}]}"#, 1),
+            (r#"{"content":[{"ty\u0070e":"im\u0061ge","source":{"type":"base64","data":"AAAA"}}]}"#, 1),
+            (r#"{"input":[{"type":"input_file","file_url":"https://a"},{"type":"input_image","file_id":"f"}]}"#, 2),
+            (r#"{"contents":[{"parts":[{"fileData":{"fileUri":"a"}},{"inline_data":{"data":"A"}},{"text":"a"}]}]}"#, 2),
+            (r#"{"tools":[{"parameters":{"type":"object","properties":{"type":{"type":"string"}}}}],"n":1.5e3}"#, 0),
+        ] {
+            assert_eq!(parts(body), count, "{body}");
+        }
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        assert_eq!(parts(&deep), 1, "what is not looked through may hold one");
+    }
+}
