@@ -9,6 +9,7 @@
 pub mod access;
 mod admission;
 mod answer;
+mod bodies;
 mod cache;
 mod client;
 mod connection;

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
+use crate::bodies::Room;
 use crate::client::Clients;
 use crate::connection::{Answered, Opening, Turns, protocol_of_path};
 use crate::endpoint::Endpoint;
@@ -45,18 +46,20 @@ const CONNECTIONS: usize = 4096;
 /// The wait after a connection could not be accepted, as when there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a client may take for its request.
+/// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For the head of it.
+    /// For the head of its request.
     pub head: Duration,
     /// For its body.
     pub body: Duration,
+    /// For reading what was sent to it.
+    pub reading: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { head: Duration::from_secs(10), body: Duration::from_mins(1) }
+        Self { head: Duration::from_secs(10), body: Duration::from_mins(1), reading: Duration::from_mins(5) }
     }
 }
 
@@ -126,7 +129,9 @@ impl<A: Access> Gateway<A> {
 
     async fn connection(self, stream: TcpStream) {
         // Small parts of a stream go out at once.
-        if stream.set_nodelay(true).is_err() {
+        // Who does not read its answer must not keep a call open for ever.
+        let patience = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience.reading));
+        if stream.set_nodelay(true).is_err() || patience.is_err() {
             return;
         }
         let turns = Turns::default();
@@ -205,7 +210,9 @@ impl<A: Access> Gateway<A> {
         let Some(protocol) = endpoint.protocol().filter(|_| head.method == Method::POST) else {
             return self.own(&endpoint, spoken(&head.headers), party);
         };
-        let body = read(body, self.patience.body).await?;
+        // Until upstream answers.
+        let mut room = self.shared.bodies.room(&party.world_uid);
+        let body = read(body, self.patience.body, &mut room).await?;
         let mut fields = fields_of(&body)?;
         let model = request::model(&endpoint, &fields)?;
         let grant = self.access.grant(party, protocol, &model)?;
@@ -310,17 +317,28 @@ fn spoken(headers: &HeaderMap) -> Protocol {
     }
 }
 
-async fn read(body: &mut Incoming, patience: Duration) -> Result<Bytes, Reason> {
+async fn read(body: &mut Incoming, patience: Duration, room: &mut Room) -> Result<Bytes, Reason> {
     let largest = u64::try_from(LARGEST_REQUEST).unwrap_or(u64::MAX);
     if hyper::body::Body::size_hint(body).lower() > largest {
         return Err(Reason::Size(largest));
     }
-    match tokio::time::timeout(patience, Limited::new(body, LARGEST_REQUEST).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::Size(largest)),
-        Ok(Err(_)) => Err(Reason::Request("the request broke off".to_owned())),
-        Err(_) => Err(Reason::Slow),
-    }
+    let all = async {
+        let mut read = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Reason::Request("the request broke off".to_owned()))?;
+            let Ok(part) = frame.into_data() else { continue };
+            if read.len() + part.len() > LARGEST_REQUEST {
+                return Err(Reason::Size(largest));
+            }
+            room.grow(part.len()).map_err(|error| {
+                tracing::warn!("{error}; a request is refused");
+                Reason::Unavailable
+            })?;
+            read.extend_from_slice(&part);
+        }
+        Ok(read.freeze())
+    };
+    tokio::time::timeout(patience, all).await.unwrap_or(Err(Reason::Slow))
 }
 
 /// Reads what a client still writes and keeps nothing of it, so that the client gets to read its refusal.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manyworlds_ledger::Ledger;
 use manyworlds_telemetry::Metrics;
 
+use crate::bodies::Bodies;
 use crate::cache::Cache;
 use crate::client::Clients;
 use crate::line::Line;
@@ -20,13 +21,14 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) cache: Cache,
     pub(crate) waits: WaitList,
+    pub(crate) bodies: Arc<Bodies>,
     lines: Mutex<HashMap<String, Arc<Line>>>,
 }
 
 impl Shared {
     pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize, waits: WaitList) -> Self {
         let cache = Cache::new(cache_bytes, metrics.clone());
-        Self { ledger, metrics, clients, cache, waits, lines: Mutex::default() }
+        Self { ledger, metrics, clients, cache, waits, bodies: Arc::default(), lines: Mutex::default() }
     }
 
     /// Returns the line in front of a Provider.

@@ -104,7 +104,8 @@ struct Case {
 impl Case {
     async fn start() -> Self {
         let log = Log::start();
-        let patience = Patience { head: Duration::from_millis(500), body: Duration::from_millis(500) };
+        let patience =
+            Patience { head: Duration::from_millis(500), body: Duration::from_millis(500), ..Patience::default() };
         let bench = Bench::patient(&always(&json!({"text": "a"})), patience).await;
         bench.rules.change(|rules| rules.stopped.extend(["dead".to_owned()]));
         Self { bench, log }

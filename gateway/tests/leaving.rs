@@ -1,11 +1,14 @@
-//! Calls that end before upstream has them: nothing stays behind, and nothing goes out that must not (R7, W9).
+//! Calls whose clients go away, stop reading or send too much: nothing stays behind, and nothing goes out that must not (R7, W9).
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a check that cannot go on has failed")]
 
 mod books;
 mod support;
 
+use std::time::Duration;
+
 use books::Books;
+use manyworlds_gateway::Patience;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
@@ -15,6 +18,15 @@ use tokio::net::TcpStream;
 
 fn messages() -> Value {
     json!({"model": "scripted", "max_tokens": 5, "messages": [{"role": "user", "content": "go on"}]})
+}
+
+/// Returns a request for a client that reads no answer.
+fn request(body: &Value) -> String {
+    let body = body.to_string();
+    let length = body.len();
+    format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a/w\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 #[tokio::test]
@@ -27,13 +39,8 @@ async fn a_client_that_goes_away_while_the_ledger_writes_leaves_nothing_reserved
     let options = SqliteConnectOptions::new().filename(bench.file());
     let mut other = SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let body = messages().to_string();
-    let request = format!(
-        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a/w\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
     let mut client = TcpStream::connect(bench.address).await.unwrap();
-    client.write_all(request.as_bytes()).await.unwrap();
+    client.write_all(request(&messages()).as_bytes()).await.unwrap();
     eventually(async || bench.metrics.llm_waiting.get() == 1).await;
     drop(client);
     eventually(async || bench.metrics.llm_waiting.get() == 0).await;
@@ -59,6 +66,38 @@ async fn a_stop_that_is_seen_while_the_way_to_upstream_opens_holds_the_call_back
     assert_eq!(String::from_utf8_lossy(&said), "", "nothing has left");
     assert_eq!(answer.status(), 403);
     assert_eq!(bench.settled("a").await.0, dollars("0"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_keeps_no_call_open() {
+    // More than fits between the two.
+    let reply = json!({"text": "a".repeat(24 * 1024 * 1024)});
+    let bench =
+        Bench::patient(&always(&reply), Patience { reading: Duration::from_secs(1), ..Patience::default() }).await;
+    let mut body = messages();
+    body["stream"] = json!(true);
+    let mut client = TcpStream::connect(bench.address).await.unwrap();
+    client.write_all(request(&body).as_bytes()).await.unwrap();
+    eventually(async || bench.metrics.llm_first_byte_seconds.get_sample_count() == 1).await;
+    assert_eq!(bench.ledger.under_way().await.unwrap(), 1);
+    eventually(async || bench.ledger.under_way().await.unwrap() == 0).await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn requests_of_one_world_find_room_one_after_the_other() {
+    let bench = Bench::start(&always(&json!({"text": "a", "delayMs": 1000}))).await;
+    let mut large = messages();
+    large["messages"][0]["content"] = json!("a".repeat(20 * 1024 * 1024));
+    let first = bench.post("a", "/v1/messages", large.clone());
+    let second = async {
+        eventually(async || bench.metrics.llm_running.get() == 1).await;
+        (bench.post("a", "/v1/messages", large.clone()).await, bench.post("b", "/v1/messages", large.clone()).await)
+    };
+    let (first, (second, of_another)) = tokio::join!(first, second);
+    assert_eq!((first.status().as_u16(), of_another.status().as_u16()), (200, 200));
+    assert_eq!((second.status().as_u16(), second.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    assert_eq!(bench.post("a", "/v1/messages", large).await.status(), 200, "once there is room again");
 }
 
 /// Returns what a client is told of trying again, and how often upstream was asked.
