@@ -82,6 +82,22 @@ fn manifests(text: &str) -> impl Iterator<Item = Value> {
     text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap())
 }
 
+/// Returns the manifests of a file: all of it, or the blocks of a text that are whole manifests.
+fn shown(file: &str) -> Vec<Value> {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    if !text.contains("```yaml") {
+        return manifests(&text).collect();
+    }
+    let blocks = text.split("\n```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```"));
+    let whole = blocks.map(|(block, _)| block).filter(|block| block.starts_with("apiVersion:"));
+    whole.flat_map(manifests).collect()
+}
+
+fn order_in(file: &str) -> WorkOrder {
+    let order = shown(file).into_iter().find(|written| written["kind"] == "WorkOrder").unwrap();
+    serde_json::from_value(order).unwrap()
+}
+
 #[test]
 fn the_samples_are_read_whole() {
     let mut kinds = Vec::new();
@@ -98,11 +114,27 @@ fn the_samples_are_read_whole() {
 #[test]
 fn the_orders_that_the_texts_show_are_read_whole() {
     for file in ["README.md", "docs/coder.md"] {
-        let text = fs::read_to_string(root().join(file)).unwrap();
-        let blocks = text.split("\n```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```"));
-        let whole = blocks.map(|(block, _)| block).filter(|block| block.starts_with("apiVersion:"));
-        let kinds: Vec<_> = whole.flat_map(manifests).filter_map(|written| checked(&written, file)).collect();
+        let kinds: Vec<_> = shown(file).iter().filter_map(|written| checked(written, file)).collect();
         assert_eq!(kinds, ["WorkOrder"], "{file}");
+    }
+}
+
+/// Without a Provider in the namespace, an order that names a model waits for ever.
+#[test]
+fn the_first_order_of_the_readme_needs_no_provider() {
+    let order = order_in("README.md");
+    let names = std::iter::once(&order.spec.worker.model).chain(order.spec.worlds.variants.iter().map(|v| &v.model));
+    assert_eq!(names.flatten().collect::<Vec<_>>(), [""; 0]);
+    assert_ne!(order.spec.worker.plugin, "coder");
+}
+
+#[test]
+fn the_budget_of_the_samples_holds_the_orders_that_are_shown_with_it() {
+    let text = fs::read_to_string(root().join("manifests/samples/budget.yaml")).unwrap();
+    let budget: Budget = serde_saphyr::from_str(&text).unwrap();
+    for file in ["README.md", "docs/coder.md", "manifests/samples/coder.yaml"] {
+        let labels = order_in(file).metadata.labels.unwrap_or_default();
+        assert!(budget.spec.selector.selects(&labels), "{file}");
     }
 }
 
