@@ -112,10 +112,10 @@ fn the_samples_are_read_whole() {
 }
 
 #[test]
-fn the_orders_that_the_texts_show_are_read_whole() {
-    for file in ["README.md", "docs/coder.md"] {
+fn the_manifests_that_the_texts_show_are_read_whole() {
+    for (file, kind) in [("README.md", "WorkOrder"), ("docs/coder.md", "WorkOrder"), ("docs/models.md", "Provider")] {
         let kinds: Vec<_> = shown(file).iter().filter_map(|written| checked(written, file)).collect();
-        assert_eq!(kinds, ["WorkOrder"], "{file}");
+        assert_eq!(kinds, [kind], "{file}");
     }
 }
 

@@ -1,13 +1,17 @@
 //! The client that calls Providers.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 /// How long a connection that is not used is kept.
 const IDLE: Duration = Duration::from_secs(90);
@@ -15,9 +19,25 @@ const IDLE: Duration = Duration::from_secs(90);
 /// Why the client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A certificate of one's own is none.
-    #[error("the file of trusted certificates cannot be used: {0}")]
-    Certificates(String),
+    /// The file with certificates of one's own cannot be read.
+    #[error("the file of trusted certificates {} cannot be read; see gateway.certificatesConfigMap of the chart", .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// It has none.
+    #[error(
+        "the file of trusted certificates {} has no certificate; it must have one or more in PEM, each from a line -----BEGIN CERTIFICATE----- to a line -----END CERTIFICATE-----",
+        .0.display()
+    )]
+    NoCertificate(PathBuf),
+    /// What it has cannot be used.
+    #[error("certificate {number} of the file of trusted certificates {} cannot be used: {problem}", file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// Which one in the file, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The client refuses its settings.
     #[error("the client for Providers could not be made: {0}")]
     Settings(String),
@@ -34,20 +54,15 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Returns a client that trusts the usual authorities, and those of a PEM text beside them.
+    /// Returns a client that trusts the usual authorities, and those of a file in PEM beside them.
     ///
     /// # Errors
     ///
     /// [`ClientError`].
-    pub fn new(certificates: Option<&[u8]>) -> Result<Self, ClientError> {
+    pub fn new(certificates: Option<&Path>) -> Result<Self, ClientError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(pem) = certificates {
-            use rustls::pki_types::CertificateDer;
-            use rustls::pki_types::pem::PemObject;
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| ClientError::Certificates(error.to_string()))?;
-                roots.add(certificate).map_err(|error| ClientError::Certificates(error.to_string()))?;
-            }
+        if let Some(file) = certificates {
+            add(&mut roots, file)?;
         }
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -81,3 +96,47 @@ impl Clients {
         Ok(client)
     }
 }
+
+fn add(roots: &mut RootCertStore, file: &Path) -> Result<(), ClientError> {
+    let pem = std::fs::read(file).map_err(|error| ClientError::Unreadable(file.to_owned(), error))?;
+    let mut found = 0;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        found += 1;
+        let unusable = |problem: String| ClientError::Certificate { file: file.to_owned(), number: found, problem };
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if found == 0 {
+        return Err(ClientError::NoCertificate(file.to_owned()));
+    }
+    Ok(())
+}
+
+/// Returns why a call has failed in the words of what failed first, such as `Connection refused (os error 111)`.
+///
+/// - **Guarantees:** the URL of the call is not in it. Where the server's certificate is of an unknown authority, it says what to do.
+pub fn innermost_cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &(dyn Error + 'static) = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let said = cause.to_string();
+    if of_unknown_authority(cause) {
+        return format!("{said}; have its authority trusted by gateway.certificatesConfigMap of the chart");
+    }
+    said
+}
+
+fn of_unknown_authority(cause: &(dyn Error + 'static)) -> bool {
+    // Errors of input and output hold the handshake's, one in the other, and name none of them as their source.
+    if let Some(inside) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return of_unknown_authority(inside);
+    }
+    let handshake = cause.downcast_ref();
+    matches!(handshake, Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)))
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -116,8 +116,7 @@ async fn prepare(
     known: Known,
     metrics: Metrics,
 ) -> Result<(Ledger, Gateway<WorldAccess>, TcpListener), Failure> {
-    let certificates = settings.certificates.as_ref().map(std::fs::read).transpose()?;
-    let clients = Clients::new(certificates.as_deref())?;
+    let clients = Clients::new(settings.certificates.as_deref())?;
     let client = Client::try_default().await?;
     let listener = TcpListener::bind(settings.address).await?;
     let ledger = Ledger::open(&settings.ledger, &settings.writer, Timestamp::now()).await?;
