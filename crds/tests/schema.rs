@@ -125,6 +125,16 @@ fn an_order_that_names_no_worlds_gets_five() {
     assert_eq!(names(&worlds["properties"]["variants"]["default"]), expected, "when `variants` is absent");
 }
 
+/// With a default, the API server would fill it in and the price table would never be asked.
+#[test]
+fn whether_a_model_takes_a_temperature_is_said_or_left_open() {
+    let schemas = schemas();
+    let provider = &schemas["manyworlds.dev_providers.yaml"];
+    let field = &provider["properties"]["spec"]["properties"]["models"]["items"]["properties"]["temperature"];
+    assert_eq!(field["enum"], json!(["Settable", "Fixed"]));
+    assert!(field.get("default").is_none(), "{field}");
+}
+
 #[test]
 fn every_rule_has_a_message_that_is_a_sentence_for_people() {
     let found = complaints(|_, schema| {
