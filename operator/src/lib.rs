@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::{Metrics, start_logs};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -100,6 +101,7 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
         tokio::spawn(models::tend(models.clone(), wakes.clone(), gateway.retention));
     }
+    let superseded = superseded(models.as_ref().map(|models| models.ledger.superseded()));
     // It notes what changes from the first watch event on.
     let historian = historian(&settings, models.as_ref());
     let reconciler = Reconciler::new(index.clone(), writer, events, metrics, &settings, wakes, models);
@@ -111,9 +113,14 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, synced, stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
 
+    let mut ended = Ok(());
     tokio::select! {
         () = told_to_end()? => tracing::info!("told to end"),
-        ended = watches.ended() => tracing::error!(?ended, "a watch has ended"),
+        watch = watches.ended() => tracing::error!(ended = ?watch, "a watch has ended"),
+        error = superseded => {
+            tracing::error!(%error, "the operator ends, so that it is started anew");
+            ended = Err(error.into());
+        }
     }
     stop_sender.send_replace(Stop::End);
     controller.await?;
@@ -122,7 +129,15 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     if let Some(serving) = serving {
         tokio::task::spawn_blocking(move || serving.join()).await?;
     }
-    Ok(())
+    ended
+}
+
+/// Resolves when another process writes to the ledger in the place of this one.
+async fn superseded(ledger: Option<impl Future<Output = LedgerError>>) -> LedgerError {
+    match ledger {
+        Some(superseded) => superseded.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Resolves when all is seen that exists. Who may not list Providers or Budgets has no models, and orders that need none go on.

@@ -1,5 +1,8 @@
 //! What can go wrong with the store.
 
+/// What PostgreSQL calls a lock that did not come in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Why the ledger did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -29,6 +32,12 @@ pub enum LedgerError {
     /// The database refused or could not be reached.
     #[error("the ledger's database: {0}")]
     Database(String),
+    /// Another process writes for longer than anybody waits.
+    #[error("another process has held the ledger's lock for 10 s; nothing was written, try again")]
+    Locked,
+    /// There is no connection to the database, or it broke.
+    #[error("the ledger's database cannot be reached, and it is not known whether all was written that was asked: {0}")]
+    Unreachable(String),
     /// Another process has taken this one for dead and goes on in its place.
     #[error("this process's epoch {0} has ended; it may write no more and has to start anew")]
     Superseded(i64),
@@ -78,7 +87,17 @@ pub enum LedgerError {
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.to_string())
+        match error.as_database_error().and_then(sqlx::error::DatabaseError::code) {
+            Some(code) if code == LOCK_NOT_AVAILABLE => Self::Locked,
+            _ => Self::Database(error.to_string()),
+        }
+    }
+}
+
+impl LedgerError {
+    /// Returns whether it has nothing to do with what was asked, so that whoever else asks now would meet it too.
+    pub(crate) const fn is_of_all(&self) -> bool {
+        matches!(self, Self::Locked | Self::Unreachable(_) | Self::Superseded(_) | Self::Closed)
     }
 }
 

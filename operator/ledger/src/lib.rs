@@ -23,6 +23,7 @@ mod totals;
 mod transfer;
 mod writer;
 
+use std::future::{Future, pending};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -36,6 +37,7 @@ pub use transfer::{Moved, rows, transfer};
 
 use audit::{AuditEntry, AuditLog, Auditor, Stage};
 use store::Database;
+use tokio::sync::watch;
 use writer::{Asked, Writer};
 
 /// The ledger. Clones share it.
@@ -46,6 +48,7 @@ pub struct Ledger {
     audit: AuditLog,
     tally: Tally,
     epoch: i64,
+    superseded: watch::Receiver<bool>,
 }
 
 impl Ledger {
@@ -64,9 +67,9 @@ impl Ledger {
         let readers = Arc::new(database);
         let (audit, notes) = audit::channel();
         let tally = Tally::default();
-        let writer = Writer::start(connection, epoch, &readers, audit.clone(), tally.clone()).await?;
+        let (writer, superseded) = Writer::start(connection, epoch, &readers, audit.clone(), tally.clone()).await?;
         tokio::spawn(Auditor::new(notes, writer.downgrade(), epoch).run());
-        let ledger = Self { writer, readers, audit, tally, epoch };
+        let ledger = Self { writer, readers, audit, tally, epoch, superseded };
         let left = ledger.recover(now).await?;
         if left > 0 {
             tracing::warn!(calls = left, "settled the calls of processes that died at their upper bound");
@@ -77,6 +80,19 @@ impl Ledger {
     /// Returns the epoch of this process, which its rows carry.
     pub fn epoch(&self) -> i64 {
         self.epoch
+    }
+
+    /// Resolves when another process has taken this one for dead and goes on in its place, as PostgreSQL's processes do: this one
+    /// writes no more, and has to end so that it is started anew.
+    pub fn superseded(&self) -> impl Future<Output = LedgerError> + Send + use<> {
+        let (mut superseded, epoch) = (self.superseded.clone(), self.epoch);
+        async move {
+            if superseded.wait_for(|superseded| *superseded).await.is_err() {
+                // It was closed before.
+                pending::<()>().await;
+            }
+            LedgerError::Superseded(epoch)
+        }
     }
 
     /// Returns what all calls came to, those of earlier processes and those whose rows were removed included.

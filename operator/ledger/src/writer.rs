@@ -8,6 +8,7 @@ mod changed;
 mod checkpoints;
 mod ending;
 mod filling;
+mod recovery;
 mod whole;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use manyworlds_planner::policy::rate_window::Remaining;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::audit::AuditLog;
@@ -28,6 +29,7 @@ use crate::store::{Backend, Database, WritingConnection};
 use crate::totals::Tally;
 use batch::Batches;
 use checkpoints::Checkpoints;
+use recovery::Recovery;
 
 /// How many may wait for the writer. Who comes later waits to wait.
 const QUEUE: usize = 4096;
@@ -72,18 +74,20 @@ pub(crate) enum Asked {
 pub(crate) struct Writer(mpsc::Sender<Asked>);
 
 impl Writer {
-    /// Starts the task.
+    /// Starts the task. It tells whether another process has taken this one for dead.
     pub(crate) async fn start(
         connection: WritingConnection,
         epoch: i64,
         database: &Arc<Database>,
         audit: AuditLog,
         tally: Tally,
-    ) -> Result<Self, LedgerError> {
+    ) -> Result<(Self, watch::Receiver<bool>), LedgerError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let batches = Batches::new(connection, epoch, audit, tally).await?;
+        let (superseding, superseded) = watch::channel(false);
+        let recovery = Recovery::new(database, superseding);
+        let batches = Batches::new(connection, recovery, epoch, audit, tally).await?;
         tokio::spawn(run(batches, receiver, Checkpoints::new(database)));
-        Ok(Self(sender))
+        Ok((Self(sender), superseded))
     }
 
     /// Asks and waits for the answer.
@@ -151,7 +155,9 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, mut chec
 /// Shows that this process lives, and settles what those that do not had reserved.
 async fn live(batches: &mut Batches) {
     let now = Timestamp::now();
-    batches.show_life(now).await;
+    if let Err(error) = batches.show_life(now).await {
+        return tracing::warn!(%error, "the ledger could not be told that this process lives");
+    }
     let (reply, answer) = oneshot::channel();
     batches.run(vec![Asked::Recover(now, reply)]).await;
     if let Ok(Ok(calls @ 1..)) = answer.await {

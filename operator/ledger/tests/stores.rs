@@ -9,6 +9,8 @@
 mod accounting;
 #[path = "stores/keeping.rs"]
 mod keeping;
+#[path = "stores/outages.rs"]
+mod outages;
 mod support;
 #[path = "stores/totals.rs"]
 mod totals;
@@ -68,6 +70,24 @@ async fn every_check_holds_on_sqlite() {
 async fn every_check_holds_on_postgresql() {
     let server = Postgres::start();
     run(|number| server.database(&format!("ledger{number}"))).await;
+}
+
+#[tokio::test]
+async fn the_ledger_goes_on_after_its_database_was_away() {
+    let mut server = Postgres::start();
+    let url = server.database("ledger");
+    migrations::up(&url).await.unwrap();
+    outages::a_connection_that_the_server_ends_is_made_anew_unseen(&server, &url).await;
+    outages::calls_go_on_when_the_server_has_started_again(&mut server, &url).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_for_a_process_that_holds_the_lock_or_has_taken_over() {
+    let server = Postgres::start();
+    let url = server.database("ledger");
+    migrations::up(&url).await.unwrap();
+    outages::who_meets_a_lock_that_is_held_gets_an_error(&url).await;
+    outages::who_is_superseded_is_told_so(&url).await;
 }
 
 #[tokio::test]

@@ -15,8 +15,18 @@ const READERS: u32 = 4;
 const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 /// Names the lock that the writers of a PostgreSQL store take in turn: the letters of "worlds".
 const LOCK: i64 = 0x776f_726c_6473;
-/// How long to wait for that lock where somebody waits for the answer.
-const LOCK_PATIENCE: &str = "SET LOCAL lock_timeout = '10s'";
+/// How a connection to SQLite begins. NORMAL loses nothing when a process dies; only a loss of power can take the last commits.
+const SQLITE: &[&str] = &[
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+    // Checkpoints are made beside the writer (writer/checkpoints.rs). Where those fail, it makes one at 64 MiB.
+    "PRAGMA wal_autocheckpoint = 16000",
+];
+/// How a connection to PostgreSQL begins: nobody waits for a lock for ever, and nobody who has stopped in the middle of a
+/// transaction, such as a machine that is cut off, keeps one for ever.
+const POSTGRES: &[&str] = &["SET lock_timeout = '10s'", "SET idle_in_transaction_session_timeout = '30s'"];
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +86,6 @@ impl Database {
         if self.backend == Backend::Sqlite {
             return Ok(());
         }
-        sqlx::query(LOCK_PATIENCE).execute(&mut *transaction).await?;
         let locked = lock_writers(&mut *transaction, self.backend).await;
         locked.map_err(|_| LedgerError::InUse("a process that writes to it now".to_owned()))?;
         let since = now.as_millisecond() - i64::try_from(SILENCE.as_millis()).unwrap_or_default();
@@ -85,6 +94,13 @@ impl Database {
             Some(row) => Err(LedgerError::InUse(format!("the process {}", row.try_get::<String, _>(0)?))),
             None => Ok(()),
         }
+    }
+
+    /// Makes a connection beside those that read.
+    pub(crate) async fn connect(&self) -> Result<AnyConnection, LedgerError> {
+        let mut connection = AnyConnection::connect(&self.url).await?;
+        set_up(&mut connection, self.backend).await?;
+        Ok(connection)
     }
 
     /// Makes the connection that writes, and writes a new epoch through it.
@@ -96,9 +112,7 @@ impl Database {
         now: Timestamp,
     ) -> Result<(WritingConnection, i64), LedgerError> {
         let lock = self.hold()?;
-        let mut connection = AnyConnection::connect(&self.url).await?;
-        set_up(&mut connection, self.backend).await?;
-        let mut writing = WritingConnection { connection, backend: self.backend, lock };
+        let mut writing = WritingConnection { connection: self.connect().await?, backend: self.backend, lock };
         let backend = self.backend;
         let now = now.as_millisecond();
         let mut transaction = writing.connection.begin().await?;
@@ -167,18 +181,12 @@ async fn lock_writers(connection: &mut AnyConnection, backend: Backend) -> Resul
 }
 
 async fn set_up(connection: &mut AnyConnection, backend: Backend) -> Result<(), sqlx::Error> {
-    if backend == Backend::Sqlite {
-        // NORMAL loses nothing when a process dies; only a loss of power can take the last commits.
-        for pragma in [
-            "PRAGMA busy_timeout = 10000",
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = NORMAL",
-            "PRAGMA foreign_keys = ON",
-            // Checkpoints are made beside the writer (writer/checkpoints.rs). Where those fail, it makes one at 64 MiB.
-            "PRAGMA wal_autocheckpoint = 16000",
-        ] {
-            sqlx::query(pragma).execute(&mut *connection).await?;
-        }
+    let statements = match backend {
+        Backend::Sqlite => SQLITE,
+        Backend::Postgres => POSTGRES,
+    };
+    for statement in statements {
+        sqlx::query(*statement).execute(&mut *connection).await?;
     }
     Ok(())
 }

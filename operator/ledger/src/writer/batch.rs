@@ -6,6 +6,7 @@ use sqlx::{AnyConnection, Connection, Row as _};
 use super::changed::{ChangedRows, noteworthy};
 use super::ending::end_runs;
 use super::filling::{fill, fill_held};
+use super::recovery::{Recovery, in_time};
 use super::whole::WholeTransaction;
 use super::{Asked, Reply};
 use crate::audit::{AuditLog, Stage};
@@ -21,6 +22,7 @@ const KEPT: usize = 20_000;
 
 pub(super) struct Batches {
     connection: WritingConnection,
+    recovery: Recovery,
     epoch: i64,
     /// What the rows say. On PostgreSQL others write too, so it holds for one transaction only.
     book: Book,
@@ -41,6 +43,7 @@ enum Answer {
 impl Batches {
     pub(super) async fn new(
         mut connection: WritingConnection,
+        recovery: Recovery,
         epoch: i64,
         audit: AuditLog,
         tally: Tally,
@@ -49,7 +52,7 @@ impl Batches {
             Backend::Sqlite => Some(WholeTransaction::prepare(&mut connection.connection).await?),
             Backend::Postgres => None,
         };
-        Ok(Self { connection, epoch, book: Book::default(), whole, audit, tally })
+        Ok(Self { connection, recovery, epoch, book: Book::default(), whole, audit, tally })
     }
 
     /// Answers all, in one transaction if that can be, else each in its own.
@@ -59,13 +62,20 @@ impl Batches {
         }
         match self.attempt(&asked).await {
             Ok(answers) => asked.into_iter().zip(answers).for_each(|(asked, answer)| asked.answer(Ok(answer))),
-            Err(error) if asked.len() == 1 => asked.into_iter().for_each(|asked| asked.answer(Err(error.clone()))),
-            // One that cannot be written must not take the others with it.
-            Err(_) => {
-                for one in asked {
-                    let answer = self.attempt(std::slice::from_ref(&one)).await;
-                    one.answer(answer.map(|mut answers| answers.pop().unwrap_or(Answer::Done)));
-                }
+            Err(error) if asked.len() == 1 || error.is_of_all() => refuse(asked, &error),
+            Err(_) => self.run_each(asked).await,
+        }
+    }
+
+    /// One that cannot be written must not take the others with it.
+    async fn run_each(&mut self, asked: Vec<Asked>) {
+        let mut left = asked.into_iter();
+        while let Some(one) = left.next() {
+            let answer = self.attempt(std::slice::from_ref(&one)).await;
+            let of_all = answer.as_ref().err().filter(|error| error.is_of_all()).cloned();
+            one.answer(answer.map(|mut answers| answers.pop().unwrap_or(Answer::Done)));
+            if let Some(error) = of_all {
+                return refuse(left, &error);
             }
         }
     }
@@ -74,18 +84,48 @@ impl Batches {
         &mut self.connection.connection
     }
 
-    pub(super) async fn show_life(&mut self, now: Timestamp) {
-        if let Err(error) = self.connection.show_life(self.epoch, now).await {
-            tracing::warn!(%error, "the ledger could not be told that this process lives");
+    /// Notes in a PostgreSQL store that this process lives.
+    pub(super) async fn show_life(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        self.recovery.restore(&mut self.connection).await?;
+        let shown = in_time(self.connection.show_life(self.epoch, now)).await;
+        if let Err(error) = &shown {
+            self.recovery.stands_after(error, &mut self.connection).await;
         }
+        shown
     }
 
     pub(super) async fn close(&mut self, now: Timestamp) -> Result<(), LedgerError> {
-        self.connection.end(self.epoch, now).await
+        self.recovery.restore(&mut self.connection).await?;
+        in_time(self.connection.end(self.epoch, now)).await
     }
 
+    /// Writes, and once more where PostgreSQL's connection broke meanwhile. What was asked may have been committed before it did:
+    /// calls and rows have names, so that asking again changes nothing then.
     async fn attempt(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
-        let Self { connection, epoch, book, whole, audit, tally } = self;
+        if self.connection.backend == Backend::Sqlite {
+            return self.transact(asked).await;
+        }
+        let mut is_first = true;
+        loop {
+            self.recovery.restore(&mut self.connection).await?;
+            let error = match in_time(self.transact(asked)).await {
+                Ok(answers) => return Ok(answers),
+                Err(error) => error,
+            };
+            // Whoever has waited for as long as a transaction may take waits no longer.
+            let is_late = matches!(error, LedgerError::Unreachable(_));
+            if self.recovery.stands_after(&error, &mut self.connection).await || is_late {
+                return Err(error);
+            }
+            if !is_first {
+                return Err(LedgerError::Unreachable(error.to_string()));
+            }
+            is_first = false;
+        }
+    }
+
+    async fn transact(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
+        let Self { connection, recovery: _, epoch, book, whole, audit, tally } = self;
         let backend = connection.backend;
         if backend == Backend::Postgres || book.accounts.len() + book.held.len() > KEPT {
             *book = Book::default();
@@ -117,6 +157,10 @@ impl Batches {
         }
         Ok(answers)
     }
+}
+
+fn refuse(asked: impl IntoIterator<Item = Asked>, error: &LedgerError) {
+    asked.into_iter().for_each(|asked| asked.answer(Err(error.clone())));
 }
 
 /// Writes in a transaction of several statements.

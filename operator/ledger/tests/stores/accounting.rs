@@ -16,6 +16,8 @@ pub async fn leaked_reservation(url: String) {
     assert_eq!(ledger.reserve(lost.clone()).await.unwrap(), Reserved::Granted);
     assert_eq!(ledger.reserve(never.clone()).await.unwrap(), Reserved::Granted);
     ledger.release(never.call, now).await.unwrap();
+    let unheard = manyworlds_ledger::CallId::new();
+    assert_eq!(ledger.release(unheard, now).await.unwrap(), Settled::Before, "what was never reserved is nothing");
     assert_eq!(ledger.account("c", None).await.unwrap(), Account::default());
     // The process dies here.
     end_epochs(&url, ledger).await;

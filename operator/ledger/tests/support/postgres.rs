@@ -9,7 +9,7 @@ use tempfile::TempDir;
 /// A server that ends with the test.
 pub struct Postgres {
     folder: TempDir,
-    server: Child,
+    server: Option<Child>,
 }
 
 impl Postgres {
@@ -26,21 +26,37 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut started = Self { folder, server: None };
+        started.serve();
+        started
+    }
+
+    /// Ends the server as a failure does, and leaves its data.
+    pub fn stop(&mut self) {
+        let data = text(&self.folder.path().join("data"));
+        // Told to end at once; of a server that has ended already there is nothing to tell.
+        let _ = program("pg_ctl").args(["stop", "-m", "immediate", "-D", &data]).output();
+        if let Some(mut server) = self.server.take() {
+            let _ = server.wait();
+        }
+    }
+
+    /// Has the data served, and waits until the server answers.
+    pub fn serve(&mut self) {
+        let folder = self.folder.path();
         let server = program("postgres")
             .arg("-D")
-            .arg(&data)
-            .args(["-k", &text(folder.path()), "-c", "listen_addresses="])
+            .arg(folder.join("data"))
+            .args(["-k", &text(folder), "-c", "listen_addresses="])
             .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let started = Self { folder, server };
+            .stderr(std::fs::File::create(folder.join("log")).unwrap())
+            .spawn();
+        self.server = Some(server.unwrap());
         let end = Instant::now() + Duration::from_secs(30);
-        while !started.sql("postgres", "SELECT 1") {
+        while !self.sql("postgres", "SELECT 1") {
             assert!(Instant::now() < end, "PostgreSQL did not start; is the package postgresql whole?");
             std::thread::sleep(Duration::from_millis(50));
         }
-        started
     }
 
     /// Makes an empty database and returns its URL.
@@ -50,7 +66,8 @@ impl Postgres {
         format!("postgres://postgres@{socket}/{name}")
     }
 
-    fn sql(&self, database: &str, statement: &str) -> bool {
+    /// Carries out a statement, and returns whether it went well.
+    pub fn sql(&self, database: &str, statement: &str) -> bool {
         let socket = text(self.folder.path());
         let mut client = program("psql");
         client.args(["-h", &socket, "-U", "postgres", "-q", "-d", database, "-c", statement]);
@@ -60,10 +77,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Told to end at once, so that nothing of it is left when the folder goes.
-        let _ =
-            program("pg_ctl").args(["stop", "-m", "immediate", "-D", &text(&self.folder.path().join("data"))]).output();
-        let _ = self.server.wait();
+        // Nothing of it may be left when the folder goes.
+        self.stop();
     }
 }
 
