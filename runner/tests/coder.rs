@@ -278,6 +278,56 @@ fn an_answer_that_cannot_be_read_is_asked_for_three_times() {
     }
 }
 
+/// Returns an answer that was cut in the middle of its last call, if it has one.
+fn cut(arguments: Option<&str>) -> Value {
+    let write =
+        |arguments| json!({"id": "c1", "type": "function", "function": {"name": "write_file", "arguments": arguments}});
+    let calls: Vec<_> = arguments.into_iter().map(write).collect();
+    let message = json!({"role": "assistant", "content": "first", "tool_calls": calls});
+    json!({"body": json!({"choices": [{"message": message, "finish_reason": "length"}]}).to_string()})
+}
+
+/// A call that was cut is not made, and is nobody's fault but its length's.
+#[test]
+fn a_model_whose_answers_are_cut_is_told_to_write_in_smaller_parts() {
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let said = "Your answer was cut at 900 tokens; write in smaller parts.";
+    let model = Model::start(&json!({
+        "strengths": {"scripted": 50}, "terms": {"scripted": {"maxOutputTokens": 900}},
+        "models": {"scripted": [
+            {"turn": 0, "reply": cut(Some("{\"path\": \"sum.txt\", \"content\": \"a"))},
+            {"turn": 1, "contains": said, "reply": cut(None)},
+            {"turn": 2, "contains": said, "reply": cut(None)},
+            {"turn": 3, "contains": said, "reply": cut(None)},
+            {"turn": 4, "contains": said, "reply": edit},
+        ]},
+    }));
+    let environment = json!([{"name": "CODER_MAX_TURNS", "value": "5"}]);
+    let pod = pod_in(&model, "scripted", "careful", &environment);
+    assert_eq!(pod.result().score(), 100);
+    assert!(model.bodies().iter().all(|body| body["max_completion_tokens"] == 900));
+    let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
+    let summary = report["worker"]["summary"].as_str().unwrap();
+    let end = "its 5 turns are used up; 4 of its answers were cut at 900 tokens";
+    assert!(summary.contains(end), "{summary}");
+    assert!(pod.artifact("transcript").contains(end));
+}
+
+#[test]
+fn a_conversation_is_kept_within_the_window_of_its_model() {
+    let flood = |turn: usize| call("run", &json!({"command": format!("seq {turn} 1000")}));
+    let mut rules: Vec<_> = (0..6).map(|turn| json!({"turn": turn, "reply": flood(turn)})).collect();
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    rules.push(json!({"turn": 6, "reply": edit}));
+    rules.push(json!({"reply": call("finish", &json!({"summary": "done"}))}));
+    let terms = json!({"scripted": {"contextWindow": 8000, "maxOutputTokens": 2000}});
+    let model = Model::start(&json!({"strengths": {"scripted": 50}, "terms": terms, "models": {"scripted": rules}}));
+    pod(&model, "careful").result();
+    let sizes: Vec<_> = model.bodies().iter().map(|body| body.to_string().len()).collect();
+    // What is around the texts is no more than a fifth here.
+    assert!(sizes.len() > 6 && sizes.iter().all(|size| *size < 6_000 * 3 * 6 / 5), "{sizes:?}");
+}
+
 #[test]
 fn commands_of_the_model_see_no_token_and_what_looks_like_a_key_is_masked() {
     let key = "sk-proj-abcdefghijklmnopqrstuvwxyz";

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::limits::Limits;
 use super::terms::Terms;
 
 /// What is looked at.
@@ -34,6 +35,8 @@ pub(super) struct Choice {
     pub(super) strength: i64,
     /// What its calls cost, where that is known. No matter for the choice.
     pub(super) terms: Option<Terms>,
+    /// What it takes and gives at most. No matter for the choice, either.
+    pub(super) limits: Limits,
 }
 
 /// Points that every task has.
@@ -93,7 +96,7 @@ mod tests {
     use super::*;
 
     fn choice(name: &str, strength: i64) -> Choice {
-        Choice { name: name.to_owned(), strength, terms: None }
+        Choice { name: name.to_owned(), strength, terms: None, limits: Limits::default() }
     }
 
     #[test]

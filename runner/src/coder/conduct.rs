@@ -66,6 +66,7 @@ pub(super) struct Conduct {
     last_failure: Option<u64>,
     same_failures: u32,
     idle: u32,
+    cut: u32,
     turns: u32,
     tokens: u64,
     /// Trillionths of a dollar.
@@ -79,9 +80,10 @@ impl Conduct {
         self.tokens = self.tokens.saturating_add(used.tokens);
         self.spent = self.spent.saturating_add(used.cost.trillionths());
         self.idle = match acts {
-            Acts::Calls => 0,
+            Acts::Calls | Acts::IsCut => 0,
             Acts::OnlyTalks => self.idle + 1,
         };
+        self.cut += u32::from(acts == Acts::IsCut);
         if self.idle >= IDLE_ANSWERS {
             return Some(Early::Idle);
         }
@@ -146,6 +148,11 @@ impl Conduct {
         self.turns
     }
 
+    /// Returns how many answers were cut.
+    pub(super) fn cut(&self) -> u32 {
+        self.cut
+    }
+
     pub(super) fn tokens(&self) -> u64 {
         self.tokens
     }
@@ -156,6 +163,8 @@ impl Conduct {
 pub(super) enum Acts {
     Calls,
     OnlyTalks,
+    /// It was cut before its end: what it would have done is not known.
+    IsCut,
 }
 
 fn shown(trillionths: u128) -> Money {
@@ -265,5 +274,12 @@ mod tests {
         assert_eq!(conduct.answered(tokens(1), Acts::Calls, BOUNDS), None);
         let ends: Vec<_> = (0..3).map(|_| conduct.answered(tokens(1), Acts::OnlyTalks, BOUNDS)).collect();
         assert_eq!(ends, [None, None, Some(Early::Idle)]);
+    }
+
+    #[test]
+    fn who_is_cut_does_not_only_talk() {
+        let mut conduct = Conduct::default();
+        let ended = (0..5).find_map(|_| conduct.answered(tokens(1), Acts::IsCut, BOUNDS));
+        assert_eq!((ended, conduct.cut()), (None, 5));
     }
 }

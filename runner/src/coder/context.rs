@@ -138,7 +138,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::protocol::Call;
+    use super::super::protocol::{Call, CallState};
     use super::*;
 
     fn conversation(steps: usize, bytes: usize) -> Vec<Turn> {
@@ -148,6 +148,7 @@ mod tests {
                 id: format!("c{step}"),
                 name: "read_file".into(),
                 arguments: json!({"path": format!("file{step}")}),
+                state: CallState::Whole,
             };
             let text = format!("step {step}");
             let sent_back = json!({"content": text, "reasoning_content": format!("thought {step}")});

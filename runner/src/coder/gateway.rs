@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::complexity::{self, Choice};
 use super::context::Reduction;
+use super::limits::Limits;
 use super::protocol::{Answer, Protocol, Request, Turn};
 use super::terms::Terms;
 use crate::text::say;
@@ -87,7 +88,8 @@ impl Gateway {
             found.protocol = Protocol::Anthropic;
         }
         let own = listed.into_iter().find(|listed| listed.name == model);
-        Ok((found, own.unwrap_or_else(|| Choice { name: model.to_owned(), strength: 0, terms: None })))
+        let unknown = || Choice { name: model.to_owned(), strength: 0, terms: None, limits: Limits::default() };
+        Ok((found, own.unwrap_or_else(unknown)))
     }
 
     /// Chooses among the models that the World may call.
@@ -119,6 +121,7 @@ impl Gateway {
             name: model["id"].as_str().unwrap_or_default().to_owned(),
             strength: model["strength"].as_i64().unwrap_or_default(),
             terms: Terms::read(model),
+            limits: Limits::read(model),
         };
         Ok(listed["data"].as_array().into_iter().flatten().map(choice).collect())
     }

@@ -5,6 +5,7 @@
 //! - `tools`: what the model may do. Nothing leads out of the worktree.
 //! - `context`: what of a conversation is sent when it has grown too large (S4): pure.
 //! - `complexity`: how hard a task looks, and which model is tried on it (W16): pure.
+//! - `limits`: what a model takes and gives at most: pure.
 //! - `terms`: what calls cost, and what the World may have: pure.
 //! - `conduct`: when it is over although nobody said so: pure.
 //!
@@ -16,6 +17,7 @@ mod complexity;
 mod conduct;
 mod context;
 mod gateway;
+mod limits;
 mod prompt;
 mod protocol;
 mod session;

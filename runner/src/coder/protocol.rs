@@ -41,6 +41,15 @@ pub(super) struct Call {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) arguments: Value,
+    pub(super) state: CallState,
+}
+
+/// Whether all of a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallState {
+    Whole,
+    /// The answer was cut in the middle of its arguments.
+    Cut,
 }
 
 /// What came of a call.
@@ -54,6 +63,7 @@ pub(super) struct Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answer {
     pub(super) said: Said,
+    pub(super) length: Length,
     /// Tokens of input and output.
     pub(super) tokens: u64,
     /// Those of them that cost what the list says.
@@ -61,9 +71,17 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new(said: Said, used: Tokens) -> Self {
-        Self { said, tokens: used.all_input().saturating_add(used.output), charged: used }
+    fn new(said: Said, length: Length, used: Tokens) -> Self {
+        Self { said, length, tokens: used.all_input().saturating_add(used.output), charged: used }
     }
+}
+
+/// Whether an answer ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    Whole,
+    /// It had as many tokens as were asked for, or as there is room for.
+    Cut,
 }
 
 /// What a tool is called and takes.
@@ -73,6 +91,13 @@ pub(super) struct Tool {
     pub(super) description: &'static str,
     /// JSON Schema of its arguments.
     pub(super) parameters: Value,
+}
+
+impl Tool {
+    /// Returns how many bytes of a request it takes.
+    pub(super) fn size(&self) -> usize {
+        self.name.len() + self.description.len() + self.parameters.to_string().len()
+    }
 }
 
 /// What is asked of the model beside the conversation.
@@ -191,9 +216,11 @@ mod tests {
                 {"type": "tool_use", "id": "c", "name": "read_file", "input": {"path": "a"}}],
             "usage": {"input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 5},
         });
-        let call = Call { id: "c".into(), name: "read_file".into(), arguments: json!({"path": "a"}) };
+        let arguments = json!({"path": "a"});
+        let call = Call { id: "c".into(), name: "read_file".into(), arguments, state: CallState::Whole };
         for (protocol, body) in [(Protocol::OpenAi, &openai), (Protocol::Anthropic, &anthropic)] {
-            let Answer { said, tokens, charged } = protocol.answer(body).unwrap();
+            let Answer { said, length, tokens, charged } = protocol.answer(body).unwrap();
+            assert_eq!(length, Length::Whole);
             assert_eq!((said.text.as_str(), said.calls), ("hm", vec![call.clone()]));
             assert_eq!((tokens, charged), (15, Tokens { input: 4, cached: 6, output: 5, ..Tokens::default() }));
         }
@@ -239,6 +266,23 @@ mod tests {
             let sent = sent_back(Protocol::Anthropic, &json!({"content": blocks}));
             assert_eq!(sent, json!({"role": "assistant", "content": expected}));
         }
+    }
+
+    #[test]
+    fn the_call_in_which_an_answer_was_cut_is_told_from_those_before() {
+        let call = |arguments: &str| json!({"id": "c", "function": {"name": "run", "arguments": arguments}});
+        let message = json!({"tool_calls": [call("{}"), call("{\"command\": \"l")]});
+        let openai = json!({"choices": [{"message": message, "finish_reason": "length"}]});
+        let used = json!({"type": "tool_use", "id": "c", "name": "run", "input": {"command": "l"}});
+        let anthropic = json!({"content": [used, used], "stop_reason": "max_tokens"});
+        for (protocol, body) in [(Protocol::OpenAi, openai), (Protocol::Anthropic, anthropic)] {
+            let answer = protocol.answer(&body).unwrap();
+            let states: Vec<_> = answer.said.calls.iter().map(|call| call.state).collect();
+            assert_eq!((answer.length, states), (Length::Cut, vec![CallState::Whole, CallState::Cut]));
+        }
+        let said = json!({"type": "text", "text": "hm"});
+        let anthropic = json!({"content": [used, said], "stop_reason": "max_tokens"});
+        assert_eq!(Protocol::Anthropic.answer(&anthropic).unwrap().said.calls[0].state, CallState::Whole);
     }
 
     #[test]

@@ -10,15 +10,13 @@ use super::complexity::{self, Choice, Size};
 use super::conduct::{Acts, Bounds, Conduct, Early, Used};
 use super::context::reduced;
 use super::gateway::{CallError, Gateway};
-use super::protocol::{Call, Outcome, Request, Turn};
+use super::protocol::{Answer, Call, CallState, Length, Outcome, Request, Tool, Turn};
 use super::settings::{Check, Settings};
 use super::terms::Terms;
 use super::tools::{self, Done, FINISH, Tools, run_program};
 use super::transcript::Transcript;
 use crate::text::say;
 
-/// The most tokens of an answer.
-const MOST_OUTPUT: u64 = 8_000;
 /// How much of the checks' output the model is told.
 const CHECK_OUTPUT: usize = 6_000;
 const RULES: &str = "You work alone in a git repository on a Linux machine without network. Use the tools; nobody answers questions. \
@@ -65,7 +63,7 @@ pub(super) fn run(settings: &Settings) -> Result<Ended, String> {
     let used = format!("{} turns, {} tokens", session.conduct.turns(), session.conduct.tokens());
     match &outcome {
         Ok(Ended::Finished(summary)) => drop(leave(settings, &format!("{summary} ({used})"))),
-        Ok(Ended::Early(why)) => drop(leave(settings, &format!("ended early: {why} ({used})"))),
+        Ok(Ended::Early(why)) => drop(leave(settings, &format!("ended early: {why}{} ({used})", session.cut()))),
         Err(error) => drop(leave(settings, &format!("{error} ({used})"))),
     }
     outcome.map_err(|error| error.to_string())
@@ -100,15 +98,25 @@ fn leave(settings: &Settings, summary: &str) -> String {
     summary.to_owned()
 }
 
+fn acts(answer: &Answer) -> Acts {
+    match answer.length {
+        Length::Cut => Acts::IsCut,
+        Length::Whole if answer.said.calls.is_empty() => Acts::OnlyTalks,
+        Length::Whole => Acts::Calls,
+    }
+}
+
 impl Session<'_> {
     fn talk(&mut self) -> Result<Ended, CallError> {
         let system = format!("{RULES}\n\n{}", self.settings.prompt.trim());
         let described = tools::described();
         self.transcript.began(&self.model.name, &system, &self.settings.task);
+        let fixed = system.len() + described.iter().map(Tool::size).sum::<usize>();
+        let context_bytes = self.model.limits.context_bytes(self.settings.context_bytes, fixed);
         let share = self.model.terms.as_ref().map(Terms::share);
         let bounds = Bounds { turns: self.settings.turns, tokens: self.settings.tokens, share };
         loop {
-            let (sent, reduction) = reduced(&self.turns, self.settings.context_bytes);
+            let (sent, reduction) = reduced(&self.turns, context_bytes);
             if let Some(reduction) = &reduction {
                 say(&format!("coder: {}", reduction.line()));
                 self.transcript.noted("context", &reduction.line());
@@ -118,21 +126,21 @@ impl Session<'_> {
                 temperature: self.settings.temperature,
                 system: &system,
                 tools: &described,
-                most_output: MOST_OUTPUT,
+                most_output: self.model.limits.most_output(),
             };
             let answer = self.gateway.ask(&request, &sent, reduction.as_ref())?;
-            let acts = if answer.said.calls.is_empty() { Acts::OnlyTalks } else { Acts::Calls };
+            let acts = acts(&answer);
             let cost = self.model.terms.as_ref().map(|terms| terms.cost(answer.charged));
             let used = Used { tokens: answer.tokens, cost: cost.unwrap_or_default() };
             let early = self.conduct.answered(used, acts, bounds);
             self.transcript.answered(self.conduct.turns(), &answer);
             let calls = answer.said.calls.clone();
             self.turns.push(Turn::Model(answer.said));
-            let ended = self.act(&calls);
+            let ended = self.act(&calls, acts);
             // What was asked for last is still done: it may have been the finish.
             if let Some(ended) = ended.or(early.map(Ended::Early)) {
                 if let Ended::Early(why) = &ended {
-                    self.transcript.noted("ended", &why.to_string());
+                    self.transcript.noted("ended", &format!("{why}{}", self.cut()));
                 }
                 return Ok(ended);
             }
@@ -140,14 +148,20 @@ impl Session<'_> {
     }
 
     /// Does what the model wants, and says how it ended where it did.
-    fn act(&mut self, calls: &[Call]) -> Option<Ended> {
+    fn act(&mut self, calls: &[Call], acts: Acts) -> Option<Ended> {
         if calls.is_empty() {
-            self.turns.push(Turn::User("Use a tool. When the work is done, call finish.".to_owned()));
+            let use_a_tool = "Use a tool. When the work is done, call finish.";
+            let told = if acts == Acts::IsCut {
+                format!("{} {use_a_tool}", self.told_of_a_cut())
+            } else {
+                use_a_tool.to_owned()
+            };
+            self.turns.push(Turn::User(told));
             return None;
         }
         let (mut results, mut ended) = (Vec::new(), None);
         for call in calls {
-            let text = if call.name == FINISH {
+            let text = if call.name == FINISH && call.state == CallState::Whole {
                 let summary = call.arguments["summary"].as_str().unwrap_or("done").to_owned();
                 match self.check() {
                     Ok(()) => {
@@ -179,13 +193,28 @@ impl Session<'_> {
     fn use_tool(&mut self, call: &Call) -> Result<String, Early> {
         let on = ["path", "command", "pattern"].iter().find_map(|name| call.arguments[*name].as_str());
         say(&format!("coder: {} {}", call.name, on.unwrap_or_default()));
-        let done = self.tools.call(&call.name, &call.arguments);
+        let done = match call.state {
+            CallState::Whole => self.tools.call(&call.name, &call.arguments),
+            CallState::Cut => Done::Refused(self.told_of_a_cut()),
+        };
         let told = self.conduct.called(&call.name, &call.arguments, done.text())?;
         if matches!(done, Done::Changed(_)) && call.name != "run" {
             self.conduct.changed();
             self.keep();
         }
         Ok(told.map_or_else(|| done.text().to_owned(), |told| format!("{}\n[{told}]", done.text())))
+    }
+
+    fn told_of_a_cut(&self) -> String {
+        format!("Your answer was cut at {} tokens; write in smaller parts.", self.model.limits.most_output())
+    }
+
+    /// Returns what the reason of an end says of answers that were cut.
+    fn cut(&self) -> String {
+        match self.conduct.cut() {
+            0 => String::new(),
+            number => format!("; {number} of its answers were cut at {} tokens", self.model.limits.most_output()),
+        }
     }
 
     /// Keeps the state of the worktree as a commit that no branch shows.

@@ -3,7 +3,10 @@
 use manyworlds_planner::policy::price::Tokens;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Request, Said, Turn, number, shortened, text};
+use super::{Answer, Call, CallState, Length, Request, Said, Turn, number, shortened, text};
+
+/// Why an answer stops that is not whole.
+const CUT: [&str; 2] = ["max_tokens", "model_context_window_exceeded"];
 
 pub(super) fn body(request: &Request<'_>, turns: &[Turn]) -> Value {
     let mut messages = Vec::new();
@@ -40,10 +43,13 @@ pub(super) fn answer(body: &Value) -> Result<Answer, String> {
     };
     let said: Vec<_> =
         blocks.iter().filter(|block| block["type"] == "text").map(|block| text(&block["text"])).collect();
-    let calls = blocks.iter().filter(|block| block["type"] == "tool_use").map(|block| Call {
+    let length = if CUT.iter().any(|reason| body["stop_reason"] == *reason) { Length::Cut } else { Length::Whole };
+    let calls = blocks.iter().enumerate().filter(|(_, block)| block["type"] == "tool_use").map(|(index, block)| Call {
         id: text(&block["id"]),
         name: text(&block["name"]),
         arguments: block["input"].clone(),
+        // What was there of its arguments has been made an object, so that nothing but its place tells.
+        state: if length == Length::Cut && index + 1 == blocks.len() { CallState::Cut } else { CallState::Whole },
     });
     let usage = &body["usage"];
     let used = Tokens {
@@ -54,7 +60,7 @@ pub(super) fn answer(body: &Value) -> Result<Answer, String> {
         output: number(&usage["output_tokens"]),
         ..Tokens::default()
     };
-    Ok(Answer::new(Said { text: said.join("\n"), calls: calls.collect(), sent_back: sent_back(blocks) }, used))
+    Ok(Answer::new(Said { text: said.join("\n"), calls: calls.collect(), sent_back: sent_back(blocks) }, length, used))
 }
 
 /// Returns an answer's blocks as a request may hold them.

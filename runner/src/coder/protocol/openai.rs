@@ -3,7 +3,7 @@
 use manyworlds_planner::policy::price::Tokens;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Call, Request, Said, Turn, number, shortened, text};
+use super::{Answer, Call, CallState, Length, Request, Said, Turn, number, shortened, text};
 
 /// Fields of an answer's message that requests do not have, and that strict servers refuse there.
 const OF_ANSWERS_ALONE: [&str; 2] = ["annotations", "audio"];
@@ -35,11 +35,13 @@ pub(super) fn body(request: &Request<'_>, turns: &[Turn]) -> Value {
 }
 
 pub(super) fn answer(body: &Value) -> Result<Answer, String> {
-    let Some(message) = body["choices"][0]["message"].as_object() else {
+    let choice = &body["choices"][0];
+    let Some(message) = choice["message"].as_object() else {
         return Err(format!("the answer has no message: {}", shortened(body)));
     };
+    let length = if choice["finish_reason"] == "length" { Length::Cut } else { Length::Whole };
     let calls = message.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let calls: Vec<_> = calls.iter().map(call).collect();
+    let calls: Vec<_> = calls.iter().map(|value| call(value, length)).collect();
     let said = text(message.get("content").unwrap_or(&Value::Null));
     let usage = &body["usage"];
     // The prompt counts what was read from the cache and what was written to it, too.
@@ -49,15 +51,18 @@ pub(super) fn answer(body: &Value) -> Result<Answer, String> {
     let reasoning = number(&usage["completion_tokens_details"]["reasoning_tokens"]).min(output);
     let input = all - cached - written;
     let used = Tokens { input, cached, cache_write_5m: written, cache_write_1h: 0, output, reasoning };
-    Ok(Answer::new(Said { text: said, calls, sent_back: sent_back(message.clone()) }, used))
+    Ok(Answer::new(Said { text: said, calls, sent_back: sent_back(message.clone()) }, length, used))
 }
 
-fn call(call: &Value) -> Call {
+fn call(call: &Value, length: Length) -> Call {
+    let arguments = arguments(call);
+    let state = if length == Length::Cut && arguments.is_none() { CallState::Cut } else { CallState::Whole };
     Call {
         id: text(&call["id"]),
         name: text(&call["function"]["name"]),
         // What is no JSON is shown to the model as a call without arguments, which the tool refuses.
-        arguments: arguments(call).unwrap_or_else(|| Value::Object(Map::new())),
+        arguments: arguments.unwrap_or_else(|| Value::Object(Map::new())),
+        state,
     }
 }
 
