@@ -238,8 +238,12 @@ impl Catalogue {
     }
 
     /// Returns the models of a namespace among which a worker may choose: those that have a strength and can be called.
-    pub fn choices(&self, namespace: &str) -> Vec<CallableModel> {
-        self.known().strong(namespace, &self.0.table, |_, _| true).filter_map(Result::ok).collect()
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] that passes by itself: there may be some.
+    pub fn choices(&self, namespace: &str) -> Result<Vec<CallableModel>, LookupError> {
+        self.strong(namespace, |_, _| true)
     }
 
     /// Returns the one of them that `<model>` or `<provider>/<model>` names, if there is one.
@@ -248,17 +252,27 @@ impl Catalogue {
     ///
     /// [`LookupError`] that passes by itself.
     pub fn choice(&self, namespace: &str, wanted: &str) -> Result<Option<CallableModel>, LookupError> {
-        self.listed()?;
         let means = |provider: &str, model: &str| is_named(wanted, provider, model);
-        let mut passing = None;
-        for found in self.known().strong(namespace, &self.0.table, means) {
+        self.strong(namespace, means).map(|found| found.into_iter().next())
+    }
+
+    /// Returns the models that can be called of those that are wanted and have a strength; where there is none, whether that may
+    /// be because a key is still to be read.
+    fn strong(
+        &self,
+        namespace: &str,
+        is_wanted: impl Fn(&str, &str) -> bool,
+    ) -> Result<Vec<CallableModel>, LookupError> {
+        self.listed()?;
+        let (mut callable, mut passing) = (Vec::new(), None);
+        for found in self.known().strong(namespace, &self.0.table, is_wanted) {
             match found {
-                Ok(found) => return Ok(Some(found)),
+                Ok(found) => callable.push(found),
                 Err(error) if error.passes() => passing = Some(error),
                 Err(_) => {}
             }
         }
-        passing.map_or(Ok(None), Err)
+        passing.filter(|_| callable.is_empty()).map_or(Ok(callable), Err)
     }
 
     /// Returns the Budgets that hold an order of a namespace.

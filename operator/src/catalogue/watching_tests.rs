@@ -93,6 +93,7 @@ async fn before_the_first_listing_no_call_passes_and_after_it_none_without_its_b
     let not_read = || LookupError::KeyNotRead("scripted".to_owned());
     assert_eq!(catalogue.model("team", "gpt-4o").unwrap_err(), not_read());
     assert_eq!(catalogue.choice("team", "gpt-4o").unwrap_err(), not_read());
+    assert_eq!(catalogue.choices("team").unwrap_err(), not_read());
 }
 
 #[tokio::test]

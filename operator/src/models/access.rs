@@ -189,7 +189,7 @@ impl Access for WorldAccess {
             (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {
-            let choices = catalogue.choices(&party.namespace).into_iter();
+            let choices = catalogue.choices(&party.namespace).map_err(|_| Reason::Unavailable)?.into_iter();
             let named = choices.map(|found| (found.model.full_name(), found));
             return Ok(named.filter_map(|(name, found)| listed(name, found)).collect());
         }

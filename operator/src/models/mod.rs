@@ -88,8 +88,7 @@ impl Models {
             let found = self.catalogue.model(namespace, model);
             return found.map(|found| Some(found.model)).map_err(|error| error.to_string());
         }
-        self.catalogue.listed().map_err(|error| error.to_string())?;
-        if self.catalogue.choices(namespace).is_empty() {
+        if self.catalogue.choices(namespace).map_err(|error| error.to_string())?.is_empty() {
             return Err(format!(
                 "the model {AUTOMATIC_MODEL:?} chooses among the models of this namespace that have a strength, and none that can be called has; set strength at models in spec.models of a Provider"
             ));
