@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use http::Request;
 use kube::Client;
@@ -20,11 +21,14 @@ pub struct Light {
     pub status: Status,
 }
 
-/// Name and labels of an object.
+/// Name, version and labels of an object.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Metadata {
     /// Name.
     pub name: String,
+    /// Version.
+    #[serde(rename = "resourceVersion")]
+    pub resource_version: String,
     /// Labels.
     #[serde(default)]
     pub labels: std::collections::BTreeMap<String, String>,
@@ -65,6 +69,8 @@ impl Light {
 
 /// Watches what is below a path of the API from now on; every object comes with the time at which it was seen.
 ///
+/// - **Guarantees:** goes on where it was when the API server ends it.
+///
 /// # Errors
 ///
 /// Whatever the API server says.
@@ -74,16 +80,39 @@ pub async fn follow(
 ) -> Result<impl Stream<Item = Result<(Instant, Light)>> + Send + use<>> {
     let list: Value = client.request(Request::get(format!("{path}?limit=1")).body(Vec::new())?).await?;
     let version = list["metadata"]["resourceVersion"].as_str().ok_or("a list without a version")?;
-    let request = Request::get(format!("{path}?watch=true&resourceVersion={version}&timeoutSeconds=7200"));
-    let events = client.request_events::<Light>(request.body(Vec::new())?).await?;
-    Ok(events.filter_map(|event| async move {
-        match event {
-            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Some(Ok((Instant::now(), object))),
-            Ok(WatchEvent::Deleted(_) | WatchEvent::Bookmark(_)) => None,
-            Ok(WatchEvent::Error(status)) => Some(Err(status.message.into())),
-            Err(error) => Some(Err(error.into())),
+    let mut place = Place { client: client.clone(), path: path.to_owned(), version: version.to_owned() };
+    let events = place.open().await?;
+    Ok(futures::stream::try_unfold((place, events), |(mut place, mut events)| async move {
+        loop {
+            match events.next().await.transpose()? {
+                // The API server ends the watch of a client that it takes for too slow.
+                None => events = place.open().await?,
+                Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                    place.version.clone_from(&object.metadata.resource_version);
+                    return Ok(Some(((Instant::now(), object), (place, events))));
+                }
+                Some(WatchEvent::Deleted(object)) => place.version = object.metadata.resource_version,
+                Some(WatchEvent::Bookmark(_)) => {}
+                Some(WatchEvent::Error(status)) => return Err(status.message.into()),
+            }
         }
     }))
+}
+
+/// How far a watch has come.
+struct Place {
+    client: Client,
+    path: String,
+    version: String,
+}
+
+impl Place {
+    /// Watches what comes behind it.
+    async fn open(&self) -> Result<BoxStream<'static, kube::Result<WatchEvent<Light>>>> {
+        let Self { client, path, version } = self;
+        let request = Request::get(format!("{path}?watch=true&resourceVersion={version}&timeoutSeconds=7200"));
+        Ok(client.request_events::<Light>(request.body(Vec::new())?).await?.boxed())
+    }
 }
 
 /// Returns the path of the WorkOrders of a namespace.
