@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -69,6 +70,13 @@ impl Answer {
         if let Ok(model) = HeaderValue::from_str(model) {
             self.headers.insert(MODEL, model);
         }
+    }
+
+    /// Says when to call again, where nobody has said it: after what upstream wished, or a second.
+    pub(crate) fn say_when(&mut self, wished: Option<Duration>) {
+        let seconds = wished.map_or(1, |wished| wished.as_millis().div_ceil(1000).max(1));
+        let seconds = HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX));
+        self.headers.entry(RETRY_AFTER).or_insert(seconds);
     }
 
     /// Tells the client not to try again.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
@@ -274,6 +275,12 @@ fn refused(failed: Failed, screen: Option<&Screen>, retries: ClientRetries) -> R
     let headers = headers::downstream(&said);
     let body = if let Some(screen) = screen { screen.answer(body) } else { body };
     let mut answer = Answer { status, headers, body: Body::whole(body) };
+    match failed.failure {
+        Failure::RateLimited => answer.say_when(failed.wished),
+        // No time that upstream names makes money come back.
+        Failure::Quota => drop(answer.headers.remove(RETRY_AFTER)),
+        _ => {}
+    }
     if retries == ClientRetries::None {
         answer.forbid_retry();
     }

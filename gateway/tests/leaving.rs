@@ -100,22 +100,24 @@ async fn requests_of_one_world_find_room_one_after_the_other() {
     assert_eq!(bench.post("a", "/v1/messages", large).await.status(), 200, "once there is room again");
 }
 
-/// Returns what a client is told of trying again, and how often upstream was asked.
-async fn told(wish: &Value, wait: &str) -> (Option<String>, u64) {
-    let bench = Bench::start(&always(&json!({"status": 429, "headers": wish}))).await;
+/// Returns what a client is told of trying again, now and later, and how often upstream was asked.
+async fn told(reply: &Value, wait: &str) -> (Option<String>, Option<String>, u64) {
+    let bench = Bench::start(&always(reply)).await;
     bench.rules.change(|rules| rules.provider["limits"]["maxWait"] = json!(wait));
-    let answer = bench.post("a", "/v1/messages", messages()).await;
+    let answer = bench.post("a", "/v1/chat/completions", messages()).await;
     assert_eq!(answer.status(), 429);
-    let again = answer.headers().get("x-should-retry").map(|again| again.to_str().unwrap().to_owned());
-    (again, bench.upstream.count())
+    let header = |name: &str| answer.headers().get(name).map(|again| again.to_str().unwrap().to_owned());
+    (header("x-should-retry"), header("retry-after"), bench.upstream.count())
 }
 
 #[tokio::test]
 async fn a_client_tries_again_after_a_429_only_where_nobody_has_yet() {
-    assert_eq!(
-        told(&json!({"retry-after-ms": "10"}), "10s").await,
-        (Some("false".to_owned()), 3),
-        "all were made here"
-    );
-    assert_eq!(told(&json!({"retry-after": "60"}), "1s").await, (None, 1));
+    let text = |text: &str| Some(text.to_owned());
+    let soon = json!({"status": 429, "headers": {"retry-after-ms": "10"}});
+    assert_eq!(told(&soon, "10s").await, (text("false"), text("1"), 3), "all tries were made here");
+    let later = json!({"status": 429, "headers": {"retry-after": "60"}});
+    assert_eq!(told(&later, "1s").await, (None, text("60"), 1));
+    let error = json!({"error": {"code": "insufficient_quota", "message": "no more"}}).to_string();
+    let never = json!({"status": 429, "headers": {"retry-after": "60"}, "body": error});
+    assert_eq!(told(&never, "10s").await, (text("false"), None, 1));
 }

@@ -209,15 +209,14 @@ fn heard<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result
     }
     let said = message(&text.unwrap_or_default());
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let pointless = header(SHOULD_RETRY) == Some("false");
+    let after = header("retry-after").and_then(|value| value.parse().ok());
+    // A 429 that names a time has used up the tries of this call alone: another one may be made then.
+    let pointless = header(SHOULD_RETRY) == Some("false") && (status != 429 || after.is_none());
     match status {
         402 | 403 => Heard::Lasting(CallError::Refused(said)),
         408 | 409 | 429 if pointless => Heard::Lasting(CallError::Refused(said)),
         500.. if pointless => Heard::Lasting(CallError::Away(format!("{status}: {said}"))),
-        408 | 409 | 429 | 500.. => {
-            let after = header("retry-after").and_then(|value| value.parse().ok());
-            Heard::Passing { said: format!("{status}: {said}"), after }
-        }
+        408 | 409 | 429 | 500.. => Heard::Passing { said: format!("{status}: {said}"), after },
         _ => Heard::Lasting(CallError::Request { status, said }),
     }
 }
@@ -252,6 +251,17 @@ mod tests {
             String::from_utf8(head).unwrap()
         };
         (url, thread::spawn(move || answers.into_iter().map(asked).collect()))
+    }
+
+    #[test]
+    fn a_429_that_names_a_time_is_asked_again_then_and_one_without_is_not() {
+        let later = "HTTP/1.1 429 Too Many Requests\r\nx-should-retry: false\r\nretry-after: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        let never = "HTTP/1.1 429 Too Many Requests\r\nx-should-retry: false\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        let (url, asked) = serve(vec![later, never]);
+        let token_file = tempfile::NamedTempFile::new().unwrap();
+        let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
+        assert!(matches!(gateway.listed(Protocol::OpenAi), Err(CallError::Refused(_))));
+        assert_eq!(asked.join().unwrap().len(), 2);
     }
 
     #[test]
