@@ -115,7 +115,7 @@ fn add(roots: &mut RootCertStore, file: &Path) -> Result<(), ClientError> {
 /// Returns why a call has failed in the words of what failed first, such as `Connection refused (os error 111)`.
 ///
 /// - **Guarantees:** the URL of the call is not in it. Where the server's certificate is of an unknown authority, it says what to do.
-pub fn innermost_cause(error: reqwest::Error) -> String {
+pub(crate) fn innermost_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &(dyn Error + 'static) = &error;
     while let Some(source) = cause.source() {

@@ -19,9 +19,10 @@ use crate::access::{Access, Grant};
 use crate::admission::{self, Candidate};
 use crate::answer::{Answer, Body};
 use crate::cache::CacheKey;
+use crate::client::innermost_cause;
 use crate::endpoint::Endpoint;
 use crate::open::{Ending, OpenCall};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Stopped};
 use crate::refusal::Reason;
 use crate::request::Prepared;
 use crate::retry::{self, Failure};
@@ -188,11 +189,8 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
     let request = sent.client.post(sent.url).headers(sent.headers).body(sent.body).send();
     let response = match tokio::time::timeout(first_byte, request).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
-            tracing::debug!(provider = call.grant.provider_key, error = %error.without_url(), "no answer");
-            return no_answer(open).await;
-        }
-        Err(_) => return no_answer(open).await,
+        Ok(Err(error)) => return no_answer(shared, call, open, &innermost_cause(error)).await,
+        Err(_) => return no_answer(shared, call, open, "its answer has not begun in time").await,
     };
     let status = response.status();
     open.answers(status.as_u16());
@@ -235,7 +233,12 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
 }
 
 /// Upstream may be at work on a call that went out: it then counts at its upper bound, and so does each that is made after it.
-async fn no_answer(open: OpenCall) -> Attempt {
+async fn no_answer(shared: &Shared, call: &Call<'_>, open: OpenCall, cause: &str) -> Attempt {
+    let provider = &call.grant.provider_key;
+    // That a caller was stopped is no fault of the Provider's.
+    if cause != Stopped.to_string() && shared.line(provider).complains(Timestamp::now()) {
+        tracing::warn!(provider, cause, "the Provider gave no answer");
+    }
     let _ = open.settle(Ending::Silent).await;
     Attempt::Again(Failed { failure: Failure::Outage, said: None, wished: None })
 }

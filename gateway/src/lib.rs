@@ -36,6 +36,6 @@ pub mod usage;
 mod waits;
 
 pub use answer::{Body, BoxError};
-pub use client::{ClientError, Clients, innermost_cause};
+pub use client::{ClientError, Clients};
 pub use server::{Gateway, LARGEST_REQUEST, Patience};
 pub use waits::WaitList;

@@ -21,11 +21,15 @@ use tokio::sync::Notify;
 const REMEMBERED: usize = 4096;
 /// For so long after a limit was reached, calls go out in order and with pauses: as long as what used it up counts.
 const REMEMBERED_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// How often it is said that a Provider cannot be reached.
+const COMPLAINT: SignedDuration = SignedDuration::from_secs(60);
 
 /// Those that wait for one Provider.
 #[derive(Default)]
 pub(crate) struct Line {
     waiting: Mutex<Waiting>,
+    /// When it was last said that the Provider cannot be reached.
+    complained: Mutex<Option<Timestamp>>,
 }
 
 /// Who waits.
@@ -75,6 +79,16 @@ impl Line {
         waiting.level(&who);
         waiting.waiters.push(Waiter { number, who, aside: false, wake: wake.clone() });
         Place { line: self.clone(), number, wake }
+    }
+
+    /// Returns whether to say that the Provider cannot be reached, and notes that it was said.
+    pub(crate) fn complains(&self, now: Timestamp) -> bool {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = complained.is_none_or(|before| now.duration_since(before) >= COMPLAINT);
+        if is_new {
+            *complained = Some(now);
+        }
+        is_new
     }
 
     /// Notes that a call has ended: there may be room for those that stepped aside.
@@ -311,5 +325,13 @@ mod tests {
         assert!(first.has_turn(NOW), "a call has ended since it asked");
         drop(first);
         assert!(second.has_turn(NOW));
+    }
+
+    #[test]
+    fn that_a_provider_gives_no_answer_is_said_once_a_minute() {
+        let line = Line::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let said = [0, 59, 60, 61].map(|second| line.complains(now + SignedDuration::from_secs(second)));
+        assert_eq!(said, [true, false, true, false]);
     }
 }

@@ -99,7 +99,8 @@ pub struct Timeouts {
     #[serde(default = "two_minutes")]
     pub idle: Duration,
 
-    /// For the whole call, with all its attempts and the waits between them.
+    /// From the request until the answer begins, with all attempts and the waits between them. An answer that has begun goes on
+    /// as long as its parts come within `idle`.
     #[serde(default = "thirty_minutes")]
     pub total: Duration,
 }
