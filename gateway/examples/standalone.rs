@@ -155,11 +155,16 @@ impl Access for Listed {
     fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<access::Listed>, Reason> {
         let providers = self.speaking(protocol);
         let all = providers.iter().flat_map(|provider| provider.spec.models.iter().map(|model| (*provider, model)));
-        let listed = all.map(|(provider, model)| access::Listed {
-            name: model.name.clone(),
-            strength: model.strength,
-            prices: models::price(provider, model, &self.prices).ok().map(|priced| priced.prices),
-            cost_share: None,
+        let listed = all.map(|(provider, model)| {
+            let priced = models::price(provider, model, &self.prices).ok();
+            access::Listed {
+                name: model.name.clone(),
+                strength: model.strength,
+                context_window: priced.as_ref().and_then(|priced| priced.context_window),
+                max_output_tokens: priced.as_ref().and_then(|priced| priced.max_output_tokens),
+                prices: priced.map(|priced| priced.prices),
+                cost_share: None,
+            }
         });
         Ok(listed.collect())
     }

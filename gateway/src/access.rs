@@ -53,6 +53,10 @@ pub struct Listed {
     pub strength: Option<i32>,
     /// What its tokens cost, where that is known.
     pub prices: Option<Prices>,
+    /// How many input tokens a call may have, where that is known.
+    pub context_window: Option<u64>,
+    /// How many tokens an answer has at most, where that is known.
+    pub max_output_tokens: Option<u64>,
     /// The World's even share of what its order may cost, where that is bounded.
     pub cost_share: Option<Money>,
 }

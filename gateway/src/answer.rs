@@ -126,7 +126,7 @@ pub(crate) fn models(protocol: Protocol, listed: &[Listed]) -> Value {
 
 /// Returns one model as the clients of a protocol expect it.
 ///
-/// - **Shape:** `strength`, `prices` and `costShare` beside the protocol's own fields where they are known; clients pass over what they do not know.
+/// - **Shape:** `strength`, `prices`, `contextWindow`, `maxOutputTokens` and `costShare` beside the protocol's own fields where they are known; clients pass over what they do not know.
 pub(crate) fn model(protocol: Protocol, listed: &Listed) -> Value {
     let name = &listed.name;
     let mut model = match protocol {
@@ -146,6 +146,12 @@ pub(crate) fn model(protocol: Protocol, listed: &Listed) -> Value {
     if let Some(prices) = &listed.prices {
         model["prices"] = json!(prices);
     }
+    if let Some(window) = listed.context_window {
+        model["contextWindow"] = json!(window);
+    }
+    if let Some(most) = listed.max_output_tokens {
+        model["maxOutputTokens"] = json!(most);
+    }
     if let Some(share) = listed.cost_share {
         model["costShare"] = json!(share);
     }
@@ -159,8 +165,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_is_listed_with_its_money_where_that_is_known() {
-        let bare = Listed { name: "m".to_owned(), strength: None, prices: None, cost_share: None };
+    fn a_model_is_listed_with_its_money_and_its_limits_where_they_are_known() {
+        let bare = Listed {
+            name: "m".to_owned(),
+            strength: None,
+            prices: None,
+            context_window: None,
+            max_output_tokens: None,
+            cost_share: None,
+        };
         let money = |text: &str| text.parse().unwrap();
         let prices = Prices {
             input: money("3.00"),
@@ -169,14 +182,23 @@ mod tests {
             cache_write_5m: Some(money("3.75")),
             ..Prices::default()
         };
-        let known = Listed { prices: Some(prices), cost_share: Some(money("1.25")), ..bare.clone() };
+        let known = Listed {
+            prices: Some(prices),
+            context_window: Some(128_000),
+            max_output_tokens: Some(4_096),
+            cost_share: Some(money("1.25")),
+            ..bare.clone()
+        };
         for protocol in [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini] {
             let model = model(protocol, &known);
             assert_eq!(model["costShare"], "1.25");
+            assert_eq!((&model["contextWindow"], &model["maxOutputTokens"]), (&json!(128_000), &json!(4_096)));
             let prices = ["input", "output", "cached", "cacheWrite5m"].map(|name| &model["prices"][name]);
             assert_eq!(prices, ["3.00", "15.00", "0.30", "3.75"]);
             let model = super::model(protocol, &bare);
-            assert!(model.get("prices").is_none() && model.get("costShare").is_none(), "{model}");
+            for name in ["prices", "contextWindow", "maxOutputTokens", "costShare"] {
+                assert!(model.get(name).is_none(), "{model}");
+            }
         }
     }
 }

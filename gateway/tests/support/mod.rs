@@ -163,8 +163,16 @@ impl Access for Rules {
     }
 
     fn models(&self, party: &Party, _: Protocol) -> Result<Vec<Listed>, Reason> {
-        self.standing(party)
-            .map(|()| vec![Listed { name: "scripted".to_owned(), strength: Some(50), prices: None, cost_share: None }])
+        self.standing(party).map(|()| {
+            vec![Listed {
+                name: "scripted".to_owned(),
+                strength: Some(50),
+                prices: None,
+                context_window: None,
+                max_output_tokens: None,
+                cost_share: None,
+            }]
+        })
     }
 }
 

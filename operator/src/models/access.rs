@@ -184,8 +184,8 @@ impl Access for WorldAccess {
         catalogue.listed().map_err(|_| Reason::Unavailable)?;
         let cost_share = cost_share(&order);
         let listed = |name: String, found: CallableModel| {
-            let PricedModel { strength, prices, .. } = found.model;
-            let listed = Listed { name, strength, prices: Some(prices), cost_share };
+            let PricedModel { strength, prices, context_window, max_output_tokens, .. } = found.model;
+            let listed = Listed { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
             (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {
