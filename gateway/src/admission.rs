@@ -106,7 +106,9 @@ async fn wait<A: Access>(
                     place.given(amount, now, pause_after(candidate));
                     return Ok(OpenCall::new(shared, line, call, candidate.grant.model.prices.clone()));
                 }
-                Reserved::Exhausted(name) => return Err(Reason::Budget(name)),
+                Reserved::Exhausted(name) => {
+                    return Err(Reason::Budget(format!("the budget {name} is used up; raise it to go on")));
+                }
                 Reserved::BreakerOpen(at) => {
                     let model = candidate.grant.model.model.clone();
                     return Err(Reason::Breaker { model, retry_after_seconds: seconds(now, at) });

@@ -17,8 +17,8 @@ pub enum Reason {
     /// The World was stopped.
     #[error("this World was stopped; it makes no more calls")]
     Stopped,
-    /// A budget is used up.
-    #[error("the budget {0} is used up; raise it to go on")]
+    /// A budget is used up, or cannot be used: which one, and what to do.
+    #[error("{0}")]
     Budget(String),
     /// The caller's variant does not have this model.
     #[error("this World may not call the model {0:?}; its variant names the one that it may")]

@@ -80,7 +80,7 @@ pub async fn follow(
 ) -> Result<impl Stream<Item = Result<(Instant, Light)>> + Send + use<>> {
     let list: Value = client.request(Request::get(format!("{path}?limit=1")).body(Vec::new())?).await?;
     let version = list["metadata"]["resourceVersion"].as_str().ok_or("a list without a version")?;
-    let mut place = Place { client: client.clone(), path: path.to_owned(), version: version.to_owned() };
+    let place = Place { client: client.clone(), path: path.to_owned(), version: version.to_owned() };
     let events = place.open().await?;
     Ok(futures::stream::try_unfold((place, events), |(mut place, mut events)| async move {
         loop {
