@@ -95,33 +95,11 @@ async fn wait<A: Access>(
         if let Some(pause) = pause {
             (until, next) = (pause, pause);
         } else if place.has_turn(now) {
-            let ends = place.ends();
-            let asked = reservation(candidate, now);
-            let call = AskedFor::new(shared, asked.call.clone());
-            let reserved = shared.ledger.reserve(asked).await.map_err(unavailable)?;
-            let call = call.answered();
-            match reserved {
-                Reserved::Granted => {
-                    let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);
-                    place.given(amount, now, pause_after(candidate));
-                    return Ok(OpenCall::new(shared, line, call, candidate.grant.model.prices.clone()));
-                }
-                Reserved::Exhausted(name) => {
-                    return Err(Reason::Budget(format!("the budget {name} is used up; raise it to go on")));
-                }
-                Reserved::BreakerOpen(at) => {
-                    let model = candidate.grant.model.model.clone();
-                    return Err(Reason::Breaker { model, retry_after_seconds: seconds(now, at) });
-                }
-                Reserved::Wait(at) => {
-                    place.limited(now);
-                    (until, next) = (at, at);
-                }
-                Reserved::Full => place.step_aside(ends, now),
-                Reserved::AfterAnother => {
-                    lacks = Lacks::Money;
-                    place.step_aside(ends, now);
-                }
+            match ask(shared, candidate, line, place, now).await {
+                Ok(open) => return Ok(open),
+                Err(NotGranted::Before(at)) => (until, next) = (at, at),
+                Err(NotGranted::Without(lacking)) => lacks = lacking,
+                Err(NotGranted::AtAll(reason)) => return Err(reason),
             }
         }
         if now >= candidate.deadline {
@@ -138,6 +116,57 @@ async fn wait<A: Access>(
         tokio::select! {
             () = tokio::time::sleep(pause) => place.step_back(),
             () = place.woken() => {}
+        }
+    }
+}
+
+/// Why a call may not go out now.
+enum NotGranted {
+    /// The limits leave no room before then.
+    Before(Timestamp),
+    /// Another call has to end first.
+    Without(Lacks),
+    /// It is refused.
+    AtAll(Reason),
+}
+
+async fn ask(
+    shared: &Arc<Shared>,
+    candidate: &Candidate<'_>,
+    line: &Arc<Line>,
+    place: &Place,
+    now: Timestamp,
+) -> Result<OpenCall, NotGranted> {
+    let ends = place.ends();
+    let asked = reservation(candidate, now);
+    let call = AskedFor::new(shared, asked.call.clone());
+    let reserved = shared.ledger.reserve(asked).await.map_err(|error| NotGranted::AtAll(unavailable(error)))?;
+    let call = call.answered();
+    match reserved {
+        Reserved::Granted => {
+            let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);
+            place.given(amount, now, pause_after(candidate));
+            Ok(OpenCall::new(shared, line, call, candidate.grant.model.prices.clone()))
+        }
+        Reserved::Exhausted(name) => {
+            let said = format!("the budget {name} is used up; raise it to go on");
+            Err(NotGranted::AtAll(Reason::Budget(said)))
+        }
+        Reserved::BreakerOpen(at) => {
+            let model = candidate.grant.model.model.clone();
+            Err(NotGranted::AtAll(Reason::Breaker { model, retry_after_seconds: seconds(now, at) }))
+        }
+        Reserved::Wait(at) => {
+            place.limited(now);
+            Err(NotGranted::Before(at))
+        }
+        Reserved::Full => {
+            place.step_aside(ends, now);
+            Err(NotGranted::Without(Lacks::Room))
+        }
+        Reserved::AfterAnother => {
+            place.step_aside(ends, now);
+            Err(NotGranted::Without(Lacks::Money))
         }
     }
 }
