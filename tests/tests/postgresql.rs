@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use manyworlds_api::{WorkOrder, labels};
-use manyworlds_tests::played::{RUNS, Stage};
+use manyworlds_tests::played::{Caller, RUNS, Stage};
 use manyworlds_tests::real::LIMIT;
 use manyworlds_tests::{Result, eventually};
 use manyworlds_upstream::{Script, Upstream};
@@ -47,6 +47,16 @@ async fn rows(pool: &AnyPool, order_uid: &str) -> Result<Rows> {
     Ok(found)
 }
 
+/// Makes a fourth call, which is not answered.
+async fn call_is_under_way(world: &Caller, upstream: &Upstream) -> Result {
+    tokio::select! {
+        answered = world.ask("m", "slowly") => Err(format!("it was to be slow: {answered:?}").into()),
+        reached = eventually("the slow call has reached the model", LIMIT, || async {
+            Ok((upstream.count() == 4).then_some(()))
+        }) => reached,
+    }
+}
+
 /// W10, R8: the operator is killed (SIGKILL) with a call under way; the next one goes on, that call is counted once, and in the
 /// end the order's cost is the sum of the rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,12 +77,7 @@ async fn an_order_goes_through_on_postgresql_and_a_kill_loses_nothing() -> Resul
     for _ in 0..3 {
         assert_eq!(world.chat("m").await?.0, 200);
     }
-    tokio::select! {
-        answered = world.ask("m", "slowly") => return Err(format!("it was to be slow: {answered:?}").into()),
-        reached = eventually("the slow call has reached the model", LIMIT, || async {
-            Ok((upstream.count() == 4).then_some(()))
-        }) => reached?,
-    }
+    call_is_under_way(&world, &upstream).await?;
     operator.kill()?;
 
     sqlx::any::install_default_drivers();

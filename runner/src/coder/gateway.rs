@@ -236,7 +236,14 @@ mod tests {
 
     use super::*;
 
-    /// Gives each answer to one connection and closes it, and returns what was asked.
+    /// Asks for the list of models where each answer is given to one connection, and returns what was asked for it.
+    fn listed(answers: Vec<&'static str>) -> (Result<Vec<Choice>, CallError>, Vec<String>) {
+        let (url, asked) = serve(answers);
+        let token_file = tempfile::NamedTempFile::new().unwrap();
+        let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
+        (gateway.listed(Protocol::OpenAi), asked.join().unwrap())
+    }
+
     fn serve(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -257,22 +264,16 @@ mod tests {
     fn a_429_that_names_a_time_is_asked_again_then_and_one_without_is_not() {
         let later = "HTTP/1.1 429 Too Many Requests\r\nx-should-retry: false\r\nretry-after: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
         let never = "HTTP/1.1 429 Too Many Requests\r\nx-should-retry: false\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
-        let (url, asked) = serve(vec![later, never]);
-        let token_file = tempfile::NamedTempFile::new().unwrap();
-        let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
-        assert!(matches!(gateway.listed(Protocol::OpenAi), Err(CallError::Refused(_))));
-        assert_eq!(asked.join().unwrap().len(), 2);
+        let (listed, asked) = listed(vec![later, never]);
+        assert!(matches!(listed, Err(CallError::Refused(_))) && asked.len() == 2);
     }
 
     #[test]
     fn an_answer_that_breaks_off_is_asked_for_again_with_the_number_of_the_try() {
         let broken = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"data\":";
         let whole = "HTTP/1.1 200 OK\r\ncontent-length: 22\r\nconnection: close\r\n\r\n{\"data\":[{\"id\":\"m1\"}]}";
-        let (url, asked) = serve(vec![broken, whole]);
-        let token_file = tempfile::NamedTempFile::new().unwrap();
-        let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
-        assert_eq!(gateway.listed(Protocol::OpenAi).unwrap()[0].name, "m1");
-        let asked = asked.join().unwrap();
+        let (listed, asked) = listed(vec![broken, whole]);
+        assert_eq!(listed.unwrap()[0].name, "m1");
         assert!(!asked[0].contains(RETRY_COUNT), "{}", asked[0]);
         assert!(asked[1].contains("x-stainless-retry-count: 1"), "{}", asked[1]);
     }
