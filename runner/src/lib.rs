@@ -32,10 +32,15 @@ use manyworlds_api::result::FailureClass;
 pub use stage::StageError;
 use stage::finish;
 
+/// Lets clients be made: they ask for cryptography even where they speak plain HTTP.
+fn install_cryptography() {
+    // An error means that there is some already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// Runs one stage.
 pub fn run(arguments: Arguments) -> ExitCode {
-    // The client asks for one even where it speaks plain HTTP. An error means that there is one already.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_cryptography();
     let layout = Layout::new(&arguments.root);
     let outcome = match arguments.command {
         Command::Confine(confine) => return evaluate::confine::run(&confine),

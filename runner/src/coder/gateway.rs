@@ -238,6 +238,7 @@ mod tests {
 
     /// Asks for the list of models where each answer is given to one connection, and returns what was asked for it.
     fn listed(answers: Vec<&'static str>) -> (Result<Vec<Choice>, CallError>, Vec<String>) {
+        crate::install_cryptography();
         let (url, asked) = serve(answers);
         let token_file = tempfile::NamedTempFile::new().unwrap();
         let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
