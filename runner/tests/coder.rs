@@ -258,9 +258,11 @@ fn a_world_whose_money_is_used_up_ends_and_says_so() {
 #[test]
 fn nothing_is_asked_again_where_the_gateway_says_that_it_is_pointless() {
     let body = json!({"error": {"message": "no quota left", "code": "insufficient_quota"}}).to_string();
-    for (status, said) in [(429, "the gateway refuses: no quota left"), (503, "cannot be reached: 503: no quota left")]
+    let never = json!({"x-should-retry": "false"});
+    let later = json!({"x-should-retry": "false", "retry-after": "1"});
+    for (status, headers, said) in
+        [(429, never, "the gateway refuses: no quota left"), (503, later, "cannot be reached: 503: no quota left")]
     {
-        let headers = json!({"x-should-retry": "false", "retry-after": "1"});
         let (message, asked) = end_of(&json!({"status": status, "headers": headers, "body": body}));
         assert!(message.contains(said), "{message}");
         assert_eq!(asked, 1, "{status}");
