@@ -210,12 +210,11 @@ fn heard<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result
     let said = message(&text.unwrap_or_default());
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let after = header("retry-after").and_then(|value| value.parse().ok());
-    // A 429 that names a time has used up the tries of this call alone: another one may be made then.
-    let pointless = header(SHOULD_RETRY) == Some("false") && (status != 429 || after.is_none());
+    // With a time it is this call's tries that are used up, or the model is left alone until then: another call may be made.
+    let pointless = header(SHOULD_RETRY) == Some("false") && after.is_none();
     match status {
         402 | 403 => Heard::Lasting(CallError::Refused(said)),
         408 | 409 | 429 if pointless => Heard::Lasting(CallError::Refused(said)),
-        500.. if pointless => Heard::Lasting(CallError::Away(format!("{status}: {said}"))),
         408 | 409 | 429 | 500.. => Heard::Passing { said: format!("{status}: {said}"), after },
         _ => Heard::Lasting(CallError::Request { status, said }),
     }
