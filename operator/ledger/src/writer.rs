@@ -132,6 +132,8 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, mut chec
             biased;
             _ = life.tick(), if backend == Backend::Postgres => {
                 live(&mut batches).await;
+                // From now on: where this waits for a lock as long as the interval is, nobody else would have a turn.
+                life.reset();
                 continue;
             }
             count = receiver.recv_many(&mut taken, BATCH) => if count == 0 { return },
