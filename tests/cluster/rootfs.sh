@@ -15,7 +15,7 @@ packages_of() {
 
 # rootfs TARGET: prints the path of the tar of its root file system, made once for a list of packages.
 rootfs() {
-  local target=$1 packages tar folder
+  local target=$1 packages tar
   packages=$(packages_of "$target")
   tar=$cache/images/rootfs-$target-$({ echo "$rootfs_suite $packages"; declare -f slim; } | digest 12).tar
   if [ ! -f "$tar" ]; then
@@ -23,9 +23,9 @@ rootfs() {
     need_packages debootstrap=debootstrap
     mkdir -p "$cache/images/packages"
     log "making the base image of $target from Debian packages (about a minute)"
-    folder=$(mktemp -d "$cache/images/rootfs.XXXXXX")
     # In a shell of its own, whose end removes the folder however it comes.
     (
+      folder=$(mktemp -d "$cache/images/rootfs.XXXXXX") || exit
       trap 'rm -rf "$folder"' EXIT
       make_rootfs "$folder" "$target" "$packages" "$tar.part"
     ) || exit

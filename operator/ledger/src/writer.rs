@@ -17,7 +17,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use manyworlds_planner::policy::rate_window::Remaining;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
 
 use crate::audit::AuditLog;
 use crate::call::{CallId, Reservation, Reserved, Settled, Settlement};
@@ -124,7 +123,6 @@ impl WeakWriter {
 async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Asked>, mut checkpoints: Checkpoints) {
     let backend = checkpoints.backend();
     let mut life = tokio::time::interval(LIFE);
-    life.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut taken = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {

@@ -1,8 +1,7 @@
 //! Statements over several rows at once, so that a batch costs few of them.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashSet;
-use std::fmt::Write;
 
 use serde::Serialize;
 use sqlx::any::AnyArguments;
@@ -141,7 +140,7 @@ pub(crate) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 /// How the places for values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     /// With their numbers, as PostgreSQL has them.
     Numbered,
     /// Without, for SQLite: it looks a numbered one up among all others when it is bound.
@@ -152,26 +151,28 @@ impl Place {
     fn of(connection: &AnyConnection) -> Self {
         if connection.backend_name() == "SQLite" { Self::Plain } else { Self::Numbered }
     }
+
+    fn written(self, number: usize) -> Cow<'static, str> {
+        match self {
+            Self::Numbered => format!("${number}").into(),
+            Self::Plain => "?".into(),
+        }
+    }
 }
 
 fn insertion(table: &Table, existing: Existing, rows: usize, place: Place) -> String {
     let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
-    let mut sql = format!("INSERT INTO {} ({}) VALUES ", table.name, names.join(", "));
-    for number in 0..rows * names.len() {
-        let before = match (number, number % names.len()) {
-            (0, _) => "(",
-            (_, 0) => "), (",
-            _ => ", ",
-        };
-        // Writing to a text cannot fail.
-        let _ = match place {
-            Place::Numbered => write!(sql, "{before}${}", number + 1),
-            Place::Plain => write!(sql, "{before}?"),
-        };
-    }
-    sql.push(')');
-    sql.push_str(&on_conflict(table, existing));
-    sql
+    let (columns, places) = (names.join(", "), places_of_rows(names.len(), rows, place));
+    format!("INSERT INTO {} ({columns}) VALUES {places}{}", table.name, on_conflict(table, existing))
+}
+
+/// Returns the places for the values of so many rows of one width.
+pub(crate) fn places_of_rows(width: usize, rows: usize, place: Place) -> String {
+    let of_row = |row: usize| {
+        let of_row: Vec<_> = (1..=width).map(|number| place.written(row * width + number)).collect();
+        format!("({})", of_row.join(", "))
+    };
+    (0..rows).map(of_row).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the text that puts the row of a trigger into a table, for SQLite: its columns have the table's name before them.

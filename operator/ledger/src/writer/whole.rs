@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::changed::{ChangedRows, TABLES};
 use crate::error::LedgerError;
-use crate::store::statement::{self, Value};
+use crate::store::statement::{self, Place, Value};
 
 /// How many rows a statement has; what is missing is left empty. Each size is a statement, which stays prepared.
 const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -37,7 +37,8 @@ impl WholeTransaction {
             sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
         }
         let width = self::columns().count();
-        Ok(Self { statements: SIZES.map(|rows| format!("INSERT INTO changed_rows VALUES {}", places(width, rows))) })
+        let places = |rows| statement::places_of_rows(width, rows, Place::Plain);
+        Ok(Self { statements: SIZES.map(|rows| format!("INSERT INTO changed_rows VALUES {}", places(rows))) })
     }
 
     /// Writes rows and commits them.
@@ -94,10 +95,4 @@ fn trigger(name: &str, needed: &str, action: &str) -> String {
         "CREATE TEMP TRIGGER write_{name} INSTEAD OF INSERT ON changed_rows WHEN NEW.{needed} IS NOT NULL \
          BEGIN {action}; END"
     )
-}
-
-/// Returns the places of so many rows. They have no numbers: SQLite looks a numbered one up among all others when it is bound.
-fn places(width: usize, rows: usize) -> String {
-    let row = format!("({})", vec!["?"; width].join(", "));
-    vec![row; rows].join(", ")
 }
