@@ -139,9 +139,10 @@ async fn ask(
 ) -> Result<OpenCall, NotGranted> {
     let ends = place.ends();
     let asked = reservation(candidate, now);
-    let call = AskedFor::new(shared, asked.call.clone());
+    let call = asked.call.clone();
+    let asked_for = AskedFor::new(shared, call.clone());
     let reserved = shared.ledger.reserve(asked).await.map_err(|error| NotGranted::AtAll(unavailable(error)))?;
-    let call = call.answered();
+    asked_for.answered();
     match reserved {
         Reserved::Granted => {
             let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);

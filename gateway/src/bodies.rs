@@ -44,12 +44,15 @@ impl Room {
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Crowded> {
         let more = bytes.saturating_mul(COPIES);
         let mut held = self.bodies.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_world = held.of_worlds.get(&self.world).copied().unwrap_or_default();
-        if held.all.saturating_add(more) > MOST || of_world.saturating_add(more) > MOST_OF_A_WORLD {
+        let of_world = held.of_worlds.get(&self.world).copied();
+        if held.all.saturating_add(more) > MOST || of_world.unwrap_or_default().saturating_add(more) > MOST_OF_A_WORLD {
             return Err(Crowded);
         }
         held.all += more;
-        held.of_worlds.insert(self.world.clone(), of_world + more);
+        match held.of_worlds.get_mut(&self.world) {
+            Some(of_world) => *of_world += more,
+            None => drop(held.of_worlds.insert(self.world.clone(), more)),
+        }
         self.bytes += more;
         Ok(())
     }

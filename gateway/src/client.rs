@@ -112,15 +112,17 @@ fn add(roots: &mut RootCertStore, file: &Path) -> Result<(), ClientError> {
     Ok(())
 }
 
+/// Returns an error and what has caused it, one after the other.
+pub(crate) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn Error + 'static)), |cause| (*cause).source())
+}
+
 /// Returns why a call has failed in the words of what failed first, such as `Connection refused (os error 111)`.
 ///
 /// - **Guarantees:** the URL of the call is not in it. Where the server's certificate is of an unknown authority, it says what to do.
 pub(crate) fn innermost_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut cause: &(dyn Error + 'static) = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+    let cause = causes(&error).last().unwrap_or(&error);
     let said = cause.to_string();
     if of_unknown_authority(cause) {
         return format!("{said}; have its authority trusted by gateway.certificatesConfigMap of the chart");

@@ -19,7 +19,7 @@ use crate::access::{Access, Grant};
 use crate::admission::{self, Candidate};
 use crate::answer::{Answer, Body};
 use crate::cache::CacheKey;
-use crate::client::innermost_cause;
+use crate::client::{causes, innermost_cause};
 use crate::endpoint::Endpoint;
 use crate::open::{Ending, OpenCall};
 use crate::outgoing::{Outgoing, Stopped};
@@ -41,7 +41,7 @@ const RETRY_COUNT: &str = "x-stainless-retry-count";
 pub(crate) struct Asked {
     pub(crate) endpoint: Endpoint,
     pub(crate) protocol: Protocol,
-    pub(crate) party: Party,
+    pub(crate) party: Arc<Party>,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Option<String>,
     /// Looks through the calls of our own worker.
@@ -91,6 +91,8 @@ enum Attempt {
     Again(Failed),
     /// A failure that may not.
     Final(Failed),
+    /// It was held back: whoever calls was stopped.
+    Stopped,
 }
 
 struct Failed {
@@ -131,11 +133,6 @@ pub(crate) async fn forward<A: Access>(
         course.attempts += 1;
         let number = course.attempts;
         let chance = open.chance();
-        // The stop may have been seen while the ledger was asked.
-        if let Err(reason) = access.standing(&asked.party) {
-            open.release().await;
-            return Err(reason);
-        }
         let stands = {
             let (access, party) = (access.clone(), asked.party.clone());
             move || access.standing(&party).is_ok()
@@ -146,6 +143,7 @@ pub(crate) async fn forward<A: Access>(
             Attempt::Answered(answer) => return Ok(answer),
             Attempt::Final(failed) => return refused(failed, asked.screen.as_ref(), ClientRetries::None),
             Attempt::Again(failed) => failed,
+            Attempt::Stopped => return Err(Reason::Stopped),
         };
         let wait = retry::wait(number, chance, failed.wished);
         if number >= most || later(Timestamp::now(), wait) >= deadline {
@@ -189,6 +187,10 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
     let request = sent.client.post(sent.url).headers(sent.headers).body(sent.body).send();
     let response = match tokio::time::timeout(first_byte, request).await {
         Ok(Ok(response)) => response,
+        Ok(Err(error)) if causes(&error).any(<dyn std::error::Error>::is::<Stopped>) => {
+            open.release().await;
+            return Attempt::Stopped;
+        }
         Ok(Err(error)) => return no_answer(shared, call, open, &innermost_cause(error)).await,
         Err(_) => return no_answer(shared, call, open, "its answer has not begun in time").await,
     };
@@ -235,8 +237,7 @@ async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent
 /// Upstream may be at work on a call that went out: it then counts at its upper bound, and so does each that is made after it.
 async fn no_answer(shared: &Shared, call: &Call<'_>, open: OpenCall, cause: &str) -> Attempt {
     let provider = &call.grant.provider_key;
-    // That a caller was stopped is no fault of the Provider's.
-    if cause != Stopped.to_string() && shared.line(provider).complains(Timestamp::now()) {
+    if shared.line(provider).complains(Timestamp::now()) {
         tracing::warn!(provider, cause, "the Provider gave no answer");
     }
     let _ = open.settle(Ending::Silent).await;

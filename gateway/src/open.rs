@@ -25,6 +25,8 @@ const RELEASING: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest of those.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long an answer waits for its settlement.
+const WAITED_FOR: Duration = Duration::from_secs(1);
 
 /// Reads what an answer has used.
 pub(crate) enum Reading {
@@ -76,8 +78,8 @@ impl AskedFor {
     }
 
     /// Notes that the ledger has answered.
-    pub(crate) fn answered(mut self) -> Option<CallId> {
-        self.call.take()
+    pub(crate) fn answered(mut self) {
+        self.call = None;
     }
 }
 
@@ -131,12 +133,12 @@ pub(crate) enum Known {
 }
 
 impl OpenCall {
-    pub(crate) fn new(shared: &Arc<Shared>, line: &Arc<Line>, call: Option<CallId>, prices: Prices) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, line: &Arc<Line>, call: CallId, prices: Prices) -> Self {
         shared.metrics.llm_running.inc();
         Self {
             shared: shared.clone(),
             line: line.clone(),
-            call,
+            call: Some(call),
             prices,
             begun: Instant::now(),
             first_byte: None,
@@ -176,9 +178,7 @@ impl OpenCall {
             if matches!(settlement.spent, Spent::Said { .. }) {
                 known = Known::Exactly;
             }
-            let task = tokio::spawn(write_down(self.shared.clone(), self.line.clone(), call, settlement));
-            // It neither panics nor is it ended by anybody.
-            let _ = task.await;
+            begun(write_down(self.shared.clone(), self.line.clone(), call, settlement)).await;
         }
         known
     }
@@ -190,12 +190,11 @@ impl OpenCall {
         let Some(call) = self.call.take() else { return };
         self.shared.metrics.llm_running.dec();
         let (shared, line) = (self.shared.clone(), self.line.clone());
-        let task = tokio::spawn(async move {
+        let given_back = async move {
             give_back(shared, call).await;
             line.ended();
-        });
-        // It neither panics nor is it ended by anybody.
-        let _ = task.await;
+        };
+        begun(given_back).await;
     }
 
     fn settlement(&mut self, ending: Ending) -> Option<(CallId, Settlement)> {
@@ -235,6 +234,13 @@ impl Drop for OpenCall {
             in_the_background(write_down(self.shared.clone(), self.line.clone(), call, settlement));
         }
     }
+}
+
+/// Does something that is mostly done at once, and waits for it so long: it goes on where the ledger is away, and where whoever
+/// waits for it has gone.
+async fn begun(work: impl Future<Output = ()> + Send + 'static) {
+    // The task neither panics nor is it ended by anybody.
+    let _ = tokio::time::timeout(WAITED_FOR, tokio::spawn(work)).await;
 }
 
 /// Does something that nobody waits for. Outside a runtime there is no task: the process ends, and the next one settles the call.

@@ -40,7 +40,7 @@ impl Body for Outgoing {
     type Error = Stopped;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
-        if !(self.stands)() {
+        if self.body.is_some() && !(self.stands)() {
             return Poll::Ready(Some(Err(Stopped)));
         }
         self.sent.store(true, Ordering::Relaxed);

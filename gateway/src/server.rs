@@ -128,10 +128,9 @@ impl<A: Access> Gateway<A> {
     }
 
     async fn connection(self, stream: TcpStream) {
-        // Small parts of a stream go out at once.
-        // Who does not read its answer must not keep a call open for ever.
-        let patience = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience.reading));
-        if stream.set_nodelay(true).is_err() || patience.is_err() {
+        // Small parts of a stream go out at once, and who does not read its answer keeps no call open for ever.
+        let bounded = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience.reading));
+        if stream.set_nodelay(true).is_err() || bounded.is_err() {
             return;
         }
         let turns = Turns::default();
@@ -226,7 +225,7 @@ impl<A: Access> Gateway<A> {
             }
         }
         let query = head.uri.query().map(str::to_owned);
-        let asked = Asked { endpoint, protocol, party: party.clone(), headers: head.headers, query, screen };
+        let asked = Asked { endpoint, protocol, party: Arc::new(party.clone()), headers: head.headers, query, screen };
         self.call(&asked, &fields, grant, known.course.insert(Course::begin())).await
     }
 

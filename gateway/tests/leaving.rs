@@ -65,7 +65,7 @@ async fn a_stop_that_is_seen_while_the_way_to_upstream_opens_holds_the_call_back
     let (answer, said) = tokio::join!(answered, stopped);
     assert_eq!(String::from_utf8_lossy(&said), "", "nothing has left");
     assert_eq!(answer.status(), 403);
-    assert_eq!(bench.settled("a").await.0, dollars("0"));
+    assert_eq!(bench.settled("a").await, (dollars("0"), 0), "and it was no call");
 }
 
 #[tokio::test]
