@@ -200,17 +200,18 @@ impl OpenCall {
     fn settlement(&mut self, ending: Ending) -> Option<(CallId, Settlement)> {
         let call = self.call.take()?;
         self.shared.metrics.llm_running.dec();
-        let said = |tokens| Spent::Said { tokens, cost: price::cost(&self.prices, tokens, Sending::Single) };
+        let cost = |tokens| price::cost(&self.prices, tokens, Sending::Single);
+        let said = |tokens| Spent::Said { tokens, cost: cost(tokens) };
+        let unknown = |tokens| Spent::Unknown { tokens, cost: cost(tokens) };
         let used = std::mem::replace(&mut self.reading, Reading::Nothing).used();
-        let unknown = Spent::Unknown(Tokens::default());
         let (outcome, spent) = match (ending, used) {
             (Ending::Failed(outcome), _) => (outcome, said(Tokens::default())),
-            (Ending::Silent, _) | (Ending::Whole, None) => (Outcome::Outage, unknown),
-            (Ending::Cut, None) => (Outcome::Cut, unknown),
-            (Ending::Whole, Some(Used::Unknown(tokens))) => (Outcome::Answered, Spent::Unknown(tokens)),
+            (Ending::Silent, _) | (Ending::Whole, None) => (Outcome::Outage, unknown(Tokens::default())),
+            (Ending::Cut, None) => (Outcome::Cut, unknown(Tokens::default())),
+            (Ending::Whole, Some(Used::Unknown(tokens))) => (Outcome::Answered, unknown(tokens)),
             // A client that goes away after the last event has had its answer.
             (Ending::Whole | Ending::Cut, Some(Used::Said(tokens))) => (Outcome::Answered, said(tokens)),
-            (Ending::Cut, Some(Used::Unknown(tokens))) => (Outcome::Cut, Spent::Unknown(tokens)),
+            (Ending::Cut, Some(Used::Unknown(tokens))) => (Outcome::Cut, unknown(tokens)),
         };
         // What has not gone out cannot be charged for.
         let spent = if self.sent.load(Ordering::Relaxed) { spent } else { said(Tokens::default()) };

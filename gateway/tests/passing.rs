@@ -126,6 +126,15 @@ async fn a_stream_that_upstream_cuts_costs_its_upper_bound() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_cut_costs_no_less_than_what_it_has_said_already() {
+    let much = json!({"input": 1_000_000, "output": 20});
+    let bench = Bench::start(&always(&json!({"text": "hello", "cutAfter": 2, "usage": much}))).await;
+    let body = json!({"model": "scripted", "stream": true, "max_tokens": 500, "messages": []});
+    assert!(bench.post("cut", "/v1/messages", body).await.bytes().await.is_err());
+    assert!(bench.settled("cut").await.0 >= dollars("1"), "more than what was reserved");
+}
+
+#[tokio::test]
 async fn the_variants_model_and_temperature_hold() {
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;
     bench.rules.change(|rules| rules.temperature = Some(0.25));

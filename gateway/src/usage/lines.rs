@@ -1,11 +1,12 @@
 //! Lines of an event stream that come in parts.
 
-/// The longest line that is kept, in bytes. Lines with a usage have some hundred; a longer one is passed over.
-const LONGEST_LINE: usize = 256 * 1024;
+/// The longest line that is kept, in bytes; a longer one is passed over. Most lines with a usage have some hundred; the last one
+/// of OpenAI's responses says the request's tools and the whole answer once more.
+const LONGEST_LINE: usize = 1024 * 1024;
 
 /// Puts the lines of a stream together.
 ///
-/// - **Guarantees:** keeps at most one line and at most 256 KiB of it, whatever the stream holds; lines end with LF, CR LF or CR, as event streams may.
+/// - **Guarantees:** keeps at most one line and at most 1 MiB of it, whatever the stream holds; lines end with LF, CR LF or CR, as event streams may.
 #[derive(Debug, Default)]
 pub struct Lines {
     begun: Vec<u8>,

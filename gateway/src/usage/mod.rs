@@ -27,6 +27,8 @@ pub struct Meter {
     protocol: Protocol,
     lines: Lines,
     tokens: Tokens,
+    /// Whether an Anthropic stream has said how much went in.
+    begun: bool,
     said: bool,
     ended: bool,
 }
@@ -34,7 +36,7 @@ pub struct Meter {
 impl Meter {
     /// Returns a meter that has seen nothing.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol, lines: Lines::default(), tokens: Tokens::default(), said: false, ended: false }
+        Self { protocol, lines: Lines::default(), tokens: Tokens::default(), begun: false, said: false, ended: false }
     }
 
     /// Looks at the next part of the stream, wherever it was divided.
@@ -81,7 +83,7 @@ impl Meter {
                     event["type"].as_str(),
                     Some("response.completed" | "response.incomplete" | "response.failed")
                 );
-                if usage.is_object() {
+                if says_input(self.protocol, usage) {
                     (self.tokens, self.said) = (openai(usage), true);
                 }
             }
@@ -91,7 +93,7 @@ impl Meter {
                 let candidates = event["candidates"].as_array().map(Vec::as_slice).unwrap_or_default();
                 self.ended |= candidates.iter().any(|candidate| candidate["finishReason"].is_string())
                     || event["promptFeedback"]["blockReason"].is_string();
-                if usage.is_object() {
+                if says_input(self.protocol, usage) {
                     (self.tokens, self.said) = (gemini(usage), true);
                 }
             }
@@ -100,7 +102,10 @@ impl Meter {
 
     fn anthropic_event(&mut self, event: &Value) {
         match event["type"].as_str() {
-            Some("message_start") => self.tokens = anthropic(&event["message"]["usage"]),
+            Some("message_start") => {
+                let usage = &event["message"]["usage"];
+                (self.tokens, self.begun) = (anthropic(usage), says_input(self.protocol, usage));
+            }
             Some("message_delta") if event["usage"].is_object() => {
                 // Each number is the total so far; those that a delta leaves out hold as they were.
                 let usage = &event["usage"];
@@ -118,7 +123,7 @@ impl Meter {
                     self.tokens.cache_write_5m = later.cache_write_5m;
                     self.tokens.cache_write_1h = later.cache_write_1h;
                 }
-                self.said = true;
+                self.said = self.begun || says_input(self.protocol, usage);
             }
             Some("message_stop") => self.ended = true,
             _ => {}
@@ -133,7 +138,17 @@ pub fn of_body(protocol: Protocol, body: &Value) -> Option<Tokens> {
         Protocol::Anthropic => (&body["usage"], anthropic),
         Protocol::Gemini => (&last_said(body)["usageMetadata"], gemini),
     };
-    usage.is_object().then(|| read(usage))
+    says_input(protocol, usage).then(|| read(usage))
+}
+
+/// Returns whether a usage says how much went in. One that does not is not to be taken for one of nothing.
+fn says_input(protocol: Protocol, usage: &Value) -> bool {
+    let names: &[&str] = match protocol {
+        Protocol::OpenAi => &["prompt_tokens", "input_tokens"],
+        Protocol::Anthropic => &["input_tokens"],
+        Protocol::Gemini => &["promptTokenCount"],
+    };
+    names.iter().any(|name| usage[*name].is_u64())
 }
 
 /// A Gemini stream that was not asked for as events comes as a list, of which the last part has the sum.
@@ -152,9 +167,17 @@ fn openai(usage: &Value) -> Tokens {
     let all = number(&either("prompt_tokens", "input_tokens"));
     let cached = number(&input_details["cached_tokens"]).min(all);
     let written = number(&input_details["cache_write_tokens"]).min(all - cached);
+    let half_a_day = number(&input_details["cache_write_tokens_details"]["ttl_12h_tokens"]).min(written);
     let output = number(&either("completion_tokens", "output_tokens"));
     let reasoning = number(&output_details["reasoning_tokens"]).min(output);
-    Tokens { input: all - cached - written, cached, cache_write_5m: written, cache_write_1h: 0, output, reasoning }
+    Tokens {
+        input: all - cached - written,
+        cached,
+        cache_write_5m: written - half_a_day,
+        cache_write_1h: half_a_day,
+        output,
+        reasoning,
+    }
 }
 
 /// `input_tokens` counts neither what was read from the cache nor what was written to it.

@@ -88,7 +88,32 @@ fn bodies_say_what_they_used() {
     assert_eq!(of_body(Protocol::OpenAi, &embeddings), Some(Tokens { input: 8, ..Tokens::default() }));
     let undivided = Tokens { cache_write_5m: 30, cache_write_1h: 0, ..ANTHROPIC_USED };
     assert_eq!(of_body(Protocol::Anthropic, &messages), Some(undivided));
-    assert_eq!(of_body(Protocol::Gemini, &json!({})), None);
+    let kept = json!({"usage": {"input_tokens": 50, "output_tokens": 1, "input_tokens_details": {
+        "cache_write_tokens": 30, "cache_write_tokens_details": {"ttl_12h_tokens": 20}}}});
+    let tokens = Tokens { input: 20, cache_write_5m: 10, cache_write_1h: 20, output: 1, ..Tokens::default() };
+    assert_eq!(of_body(Protocol::OpenAi, &kept), Some(tokens), "what is kept for longer is dearer");
+}
+
+#[test]
+fn a_usage_that_does_not_say_what_went_in_is_none() {
+    for (protocol, body) in [
+        (Protocol::Gemini, json!({})),
+        (Protocol::Gemini, json!({"usageMetadata": {"totalTokenCount": 9, "candidatesTokenCount": 4}})),
+        (Protocol::OpenAi, json!({"usage": {"total_tokens": 9}})),
+        (Protocol::Anthropic, json!({"usage": {"output_tokens": 9}})),
+    ] {
+        assert_eq!(of_body(protocol, &body), None, "{body}");
+    }
+    for (protocol, stream) in [
+        (Protocol::Gemini, "data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{}}\n"),
+        (Protocol::OpenAi, "data: {\"usage\":{\"completion_tokens\":1}}\ndata: [DONE]\n"),
+        (
+            Protocol::Anthropic,
+            "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":1}}\ndata: {\"type\":\"message_stop\"}\n",
+        ),
+    ] {
+        assert!(matches!(used(protocol, [stream.as_bytes()]), Used::Unknown(_)), "{stream}");
+    }
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Book {
         let window_use = match settlement.spent {
             // Upstream does not count what it reads from its cache.
             Spent::Said { tokens, .. } => Demand { input: tokens.all_input().saturating_sub(tokens.cached), ..demand },
-            Spent::Unknown(_) => demand,
+            Spent::Unknown { .. } => demand,
         };
         self.windows.entry(held.provider.clone()).or_default().ended(held.claim.place, window_use);
         self.breaker_ended(&held, settlement.at, settlement.outcome);
@@ -123,7 +123,7 @@ impl Book {
         let settlement = Settlement {
             at: now,
             outcome: Outcome::Lost,
-            spent: Spent::Unknown(Tokens::default()),
+            spent: Spent::Unknown { tokens: Tokens::default(), cost: Money::default() },
             status: 0,
             retry_count: 0,
             first_byte_ms: None,
@@ -223,13 +223,14 @@ fn held(asked: &Reservation, claim: Claim, epoch: i64) -> Held {
     }
 }
 
-/// Returns tokens and cost of a call. Where they are not known, all that was reserved, the tokens beyond those known counted as output.
+/// Returns tokens and cost of a call. Where they are not known, all that was reserved, the tokens beyond those known counted as
+/// output, or what is known where that comes to more.
 fn reckon(held: &Held, spent: Spent) -> (Tokens, Money) {
     match spent {
         Spent::Said { tokens, cost } => (tokens, cost),
-        Spent::Unknown(known) => {
+        Spent::Unknown { tokens: known, cost } => {
             let beyond = held.most.tokens.saturating_sub(total(known));
-            (Tokens { output: known.output.saturating_add(beyond), ..known }, held.most.cost)
+            (Tokens { output: known.output.saturating_add(beyond), ..known }, held.most.cost.max(cost))
         }
     }
 }

@@ -49,8 +49,10 @@ fn ended(now: i64, outcome: Outcome, used: Option<u64>) -> Settlement {
     Settlement {
         at: at(now),
         outcome,
-        spent: used
-            .map_or(Spent::Unknown(tokens(1)), |units| Spent::Said { tokens: tokens(units), cost: amount(units).cost }),
+        spent: used.map_or(Spent::Unknown { tokens: tokens(1), cost: Money::default() }, |units| Spent::Said {
+            tokens: tokens(units),
+            cost: amount(units).cost,
+        }),
         status: 200,
         retry_count: 0,
         first_byte_ms: None,

@@ -203,8 +203,13 @@ pub enum Spent {
         /// What they cost.
         cost: Money,
     },
-    /// It is not known; at least these tokens. What was reserved is taken to be spent.
-    Unknown(Tokens),
+    /// It is not known. What was reserved is taken to be spent, or what is known where that comes to more.
+    Unknown {
+        /// At least these tokens.
+        tokens: Tokens,
+        /// What they cost.
+        cost: Money,
+    },
 }
 
 /// How a call ended and what it used.

@@ -97,7 +97,7 @@ pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Resu
         settlement.at.as_millisecond().into(),
         settlement.outcome.name().into(),
         i64::from(settlement.status).into(),
-        i64::from(matches!(settlement.spent, Spent::Unknown(_))).into(),
+        i64::from(matches!(settlement.spent, Spent::Unknown { .. })).into(),
     ]);
     let counts =
         [tokens.input, tokens.cached, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output, tokens.reasoning];

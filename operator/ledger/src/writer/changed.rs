@@ -72,7 +72,7 @@ pub(super) fn noteworthy(settled: &SettledCall) -> Option<AuditEntry> {
     let why = match (*status, settlement.spent) {
         (0, Spent::Said { .. }) => "no answer".to_owned(),
         // It went out, or may have, and it is not known whether upstream has made it.
-        (0, Spent::Unknown(_)) => "unknown".to_owned(),
+        (0, Spent::Unknown { .. }) => "unknown".to_owned(),
         (status, _) => format!("status {status}"),
     };
     let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)

@@ -29,7 +29,7 @@ pub async fn totals_are_the_same_in_the_next_life_and_stay_when_rows_go(url: Str
     for settlement in [
         answered(old, "0.30"),
         answered(now - SignedDuration::from_hours(1), "0.20"),
-        ended(now, Outcome::Cut, 200, Spent::Unknown(known)),
+        ended(now, Outcome::Cut, 200, Spent::Unknown { tokens: known, cost: dollars("0") }),
         nothing(now, Outcome::Refused, 429),
     ] {
         let one = call(now, "sums", vec![]);
