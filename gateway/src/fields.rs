@@ -3,14 +3,35 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+/// The most fields of an object. Requests have some twenty; each is compared with all others.
+const MOST_FIELDS: usize = 256;
+/// The longest value that is read, in bytes. What is longer, such as a conversation, is looked through and never built.
+const LONGEST_VALUE: usize = 256 * 1024;
+
 /// Why a body cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is not one JSON object with each field once")]
-pub struct FieldsError(#[from] serde_json::Error);
+pub enum FieldsError {
+    /// It is no object, or could be read in two ways.
+    #[error(
+        "the body is not one JSON object with each field once and at most {MOST_FIELDS} of them, named in plain letters"
+    )]
+    Object(#[from] serde_json::Error),
+    /// A field that has to be understood cannot be.
+    #[error("the field {0} cannot be read, or is longer than {LONGEST_VALUE} bytes")]
+    Value(String),
+    /// A field that has to be looked through is no list.
+    #[error("the field {0} is not a list")]
+    List(String),
+    /// The same of an object in the body.
+    #[error(
+        "the field {0} has an object that does not have each field once, or more than {MOST_FIELDS} of them, or names not in plain letters"
+    )]
+    Inner(String),
+}
 
 /// The outermost fields of a body, in the order in which they were written.
 #[derive(Debug)]
@@ -23,7 +44,8 @@ impl<'a> Fields<'a> {
     /// Reads a body.
     ///
     /// - **Guarantees:** no field is there twice, in small letters or large ones: some servers tell them apart and some do not.
-    ///   Which of two models a server reads is its own affair, so it must not be asked.
+    ///   Which of two models a server reads is its own affair, so it must not be asked. For the same reason a name has no
+    ///   letters that fold to plain ones.
     ///
     /// # Errors
     ///
@@ -39,10 +61,59 @@ impl<'a> Fields<'a> {
         self.body
     }
 
-    /// Returns the value of a field.
-    pub fn get(&self, name: &str) -> Option<Value> {
-        let (_, text) = self.found.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
-        serde_json::from_str(text).ok()
+    /// Returns the value of a field, or nothing where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldsError::Value`] (class: spec): what is there and not understood here may be understood upstream.
+    pub fn get(&self, name: &str) -> Result<Option<Value>, FieldsError> {
+        let Some(text) = self.raw(name) else { return Ok(None) };
+        let value = if text.len() > LONGEST_VALUE { None } else { serde_json::from_str(text).ok() };
+        value.map(Some).ok_or_else(|| FieldsError::Value(name.to_owned()))
+    }
+
+    /// Returns whether a field is there and says something.
+    pub fn says(&self, name: &str) -> bool {
+        self.raw(name).is_some_and(|text| text != "null")
+    }
+
+    /// Returns the value of a field as it is written.
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
+        self.found.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, text)| *text)
+    }
+
+    /// Returns the fields of a field, or nothing where it is not there or has none.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldsError::Inner`] (class: spec): the same holds for it as for the body.
+    pub fn object(&self, name: &str) -> Result<Option<Fields<'a>>, FieldsError> {
+        self.raw(name).map_or(Ok(None), |text| inner(name, text))
+    }
+
+    /// Hands each object of a list to `each`, and keeps none: a list may be as long as a body. Texts and numbers in the list, or
+    /// in its place, are passed over.
+    ///
+    /// # Errors
+    ///
+    /// What `each` says; [`FieldsError::List`] and [`FieldsError::Inner`] (class: spec).
+    pub fn each_of<E: From<FieldsError>>(
+        &self,
+        name: &str,
+        each: impl FnMut(&Fields<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(text) = self.raw(name).filter(|text| text.starts_with(['[', '{'])) else { return Ok(()) };
+        let mut looking = Looking { name, each, refused: None };
+        let read = serde_json::Deserializer::from_str(text).deserialize_seq(&mut looking);
+        match looking.refused {
+            Some(error) => Err(error),
+            None => Ok(read.map_err(|_| FieldsError::List(name.to_owned()))?),
+        }
+    }
+
+    /// Returns the names of all fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.found.iter().map(|(name, _)| name.as_str())
     }
 
     /// Returns the body with some fields set, and every other byte as it was.
@@ -97,6 +168,38 @@ impl<'a> Fields<'a> {
     }
 }
 
+fn inner<'a>(name: &str, text: &'a str) -> Result<Option<Fields<'a>>, FieldsError> {
+    if !text.starts_with(['{', '[']) {
+        return Ok(None);
+    }
+    Fields::read(text.as_bytes()).map(Some).map_err(|_| FieldsError::Inner(name.to_owned()))
+}
+
+struct Looking<'n, F, E> {
+    name: &'n str,
+    each: F,
+    refused: Option<E>,
+}
+
+impl<'de, E: From<FieldsError>, F: FnMut(&Fields<'_>) -> Result<(), E>> Visitor<'de> for &mut Looking<'_, F, E> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
+        while let Some(one) = all.next_element::<&'de RawValue>()? {
+            let found = inner(self.name, one.get()).map_err(E::from);
+            if let Err(error) = found.and_then(|found| found.map_or(Ok(()), |found| (self.each)(&found))) {
+                self.refused = Some(error);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Found<'a>(Vec<(String, &'a str)>);
 
 impl<'de> Deserialize<'de> for Found<'de> {
@@ -117,8 +220,9 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found: Vec<(String, &'de str)> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            if found.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-                return Err(A::Error::custom("a field is there twice"));
+            let is_twice = || found.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name));
+            if found.len() == MOST_FIELDS || !name.is_ascii() || is_twice() {
+                return Err(A::Error::custom("the object is not plain"));
             }
             found.push((name, map.next_value::<&'de RawValue>()?.get()));
         }
@@ -143,7 +247,7 @@ mod tests {
         );
         assert_eq!(fields.with(&[]), body);
         assert_eq!(Fields::read(b"{ }").unwrap().with(&[("a", json!(1)), ("b", json!(2))]), "{\"a\":1,\"b\":2 }");
-        assert_eq!(fields.get("model"), Some(json!("a")));
+        assert_eq!(fields.get("model").unwrap(), Some(json!("a")));
         let large = Fields::read(b"{\"Temperature\":2}").unwrap();
         assert_eq!(large.with(&[("temperature", json!(0.2))]), "{\"Temperature\":0.2}");
     }
@@ -170,6 +274,8 @@ mod tests {
             &b"{\"model\":\"a\",\"model\":\"b\"}"[..],
             b"{\"model\":\"a\",\"mod\\u0065l\":\"b\"}",
             b"{\"model\":\"a\",\"Model\":\"b\"}",
+            "{\"tool\u{17f}\":1}".as_bytes(),
+            format!("{{{}}}", (0..257).map(|at| format!("\"a{at}\":0")).collect::<Vec<_>>().join(",")).as_bytes(),
             b"[]",
             b"",
             b"{",
@@ -179,5 +285,37 @@ mod tests {
         ] {
             assert!(Fields::read(body).is_err(), "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_not_taken_to_be_absent() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for value in ["1e999", r#""\ud800""#, &deep, &format!("\"{}\"", "a".repeat(LONGEST_VALUE))] {
+            let body = format!(r#"{{"a":{value},"b":null}}"#);
+            let fields = Fields::read(body.as_bytes()).unwrap();
+            assert!(fields.get("a").is_err() && fields.says("a"), "{value:.20}");
+            assert_eq!(fields.get("b").unwrap(), Some(json!(null)));
+            assert!(!fields.says("b") && fields.get("c").unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn each_object_of_a_list_is_seen_until_one_is_refused() {
+        let body = r#"{"a":["text",1,{"n":1},{"n":2},{"n":3}],"b":"text","c":{"n":1},"d":[[1]],"e":[{"n":1,"N":2}]}"#;
+        let fields = Fields::read(body.as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        let stopped = fields.each_of("a", |object| {
+            seen.push(object.get("n")?);
+            if seen.len() == 2 { Err(FieldsError::Value("enough".to_owned())) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(FieldsError::Value(name)) if name == "enough"));
+        assert_eq!(seen, [Some(json!(1)), Some(json!(2))]);
+        let any = |name| fields.each_of(name, |_| Err(FieldsError::Value("seen".to_owned())));
+        assert!(any("b").is_ok() && any("absent").is_ok(), "nothing to look at");
+        assert!(matches!(any("c"), Err(FieldsError::List(_))));
+        assert!(matches!(any("d"), Err(FieldsError::Inner(_))));
+        assert!(matches!(any("e"), Err(FieldsError::Inner(_))));
+        assert_eq!(fields.object("c").unwrap().map(|inner| inner.get("n").unwrap()), Some(Some(json!(1))));
+        assert!(fields.object("b").unwrap().is_none() && fields.object("a").is_err());
     }
 }

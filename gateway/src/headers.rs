@@ -20,12 +20,17 @@ const OF_THE_CONNECTION: [&str; 12] = [
     "upgrade",
 ];
 
-/// Headers by which a request says who it is, or that could be read as where it is to go. `accept-encoding` is among them
-/// because an answer has to come plainly for its usage to be read.
-const OF_THE_CALLER: [&str; 14] = [
+/// Headers by which a request says who it is or who pays, that could be read as where it is to go, or by which its body or the
+/// answer would be another one than is read here: `accept-encoding` and `x-goog-fieldmask`, since the usage has to be there and
+/// plain; `content-encoding`, `content-type` and `x-http-method-override`, since the body was read as JSON that is posted.
+const OF_THE_CALLER: [&str; 21] = [
     "accept-encoding",
+    "anthropic-user-profile-id",
+    "anthropic-workspace-id",
     "api-key",
     "authorization",
+    "content-encoding",
+    "content-type",
     "cookie",
     "forwarded",
     "openai-organization",
@@ -36,8 +41,16 @@ const OF_THE_CALLER: [&str; 14] = [
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-goog-api-key",
+    "x-goog-fieldmask",
+    "x-goog-user-project",
+    "x-http-method-override",
     "x-real-ip",
 ];
+
+/// What a query says of the caller, and by which it would have another form of answer, of which nobody could read what it has used.
+const OF_THE_QUERY: [&str; 7] = ["key", "api_key", "access_token", "oauth_token", "userProject", "fields", "callback"];
+/// The forms of an answer that can be read.
+const FORMS: [&str; 2] = ["sse", "json"];
 
 /// Headers by which a World tells the gateway something begin so.
 const OF_OURS: &str = "x-manyworlds-";
@@ -79,6 +92,7 @@ pub fn upstream(
         passed.remove(name);
     }
     passed.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    passed.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(key) = key {
         let (name, text) = match protocol {
             Protocol::OpenAi => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
@@ -97,14 +111,16 @@ pub fn downstream(headers: &HeaderMap) -> HeaderMap {
     without(headers, &OF_THE_PROVIDER)
 }
 
-/// Returns the query to send upstream: the client's own, without a key.
+/// Returns the query to send upstream: the client's own, without a key, who pays, and other forms of answer.
 pub fn query(query: &str) -> Option<String> {
     let kept: Vec<_> = query
         .split('&')
         .filter(|pair| {
-            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            // An escaped name could be a key in disguise, and no client escapes a name.
-            !name.is_empty() && !name.contains(['%', '+']) && !matches!(name, "key" | "api_key" | "access_token")
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // An escaped name could be a key in disguise, and no client escapes a name. With `$` before them, Google's servers
+            // take the same names once more.
+            let is_plain = !name.is_empty() && !name.contains(['%', '+', '$']);
+            is_plain && !OF_THE_QUERY.contains(&name) && (name != "alt" || FORMS.contains(&value))
         })
         .collect();
     (!kept.is_empty()).then(|| kept.join("&"))
@@ -179,6 +195,13 @@ mod tests {
             ("anthropic-beta", "a"),
             ("anthropic-beta", "b"),
             ("x-unknown", "kept"),
+            ("x-goog-user-project", "another"),
+            ("x-goog-fieldmask", "candidates"),
+            ("x-http-method-override", "GET"),
+            ("anthropic-user-profile-id", "another"),
+            ("content-encoding", "gzip"),
+            ("content-type", "application/x-protobuf"),
+            ("anthropic-workspace-id", "another"),
             ("x-manyworlds-context-reduced", "before=2"),
         ]);
         let key = SecretString::from("secret");
@@ -190,12 +213,14 @@ mod tests {
             let passed = upstream(&sent, protocol, Some(&key)).unwrap();
             let mut names: Vec<_> = passed.iter().map(|(name, _)| name.as_str()).collect();
             names.sort_unstable();
-            let mut expected = vec!["accept-encoding", "anthropic-beta", "anthropic-beta", name, "x-unknown"];
+            let mut expected =
+                vec!["accept-encoding", "anthropic-beta", "anthropic-beta", "content-type", name, "x-unknown"];
             expected.sort_unstable();
             assert_eq!(names, expected);
             assert_eq!(passed[name], value);
             assert!(passed[name].is_sensitive(), "or the key would be in a log of headers");
             assert_eq!(passed["accept-encoding"], "identity");
+            assert_eq!(passed["content-type"], "application/json");
         }
     }
 
@@ -218,10 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_the_query_is_dropped_and_the_rest_stays() {
+    fn keys_payers_and_other_forms_are_dropped_from_a_query_and_the_rest_stays() {
         for (given, expected) in [
-            ("alt=sse&key=token", Some("alt=sse")),
+            ("alt=sse&key=token&$userProject=another&fields=candidates&$key=a", Some("alt=sse")),
             ("beta=true", Some("beta=true")),
+            ("alt=proto&callback=a&userProject=b&oauth_token=c", None),
             ("key=token", None),
             ("k%65y=token&a=%20", Some("a=%20")),
             ("", None),

@@ -11,6 +11,9 @@ pub enum Reason {
     /// The request is not what its protocol says.
     #[error("the request cannot be read: {0}")]
     Request(String),
+    /// The request asks for more than tokens of its model: what for, and what to do.
+    #[error("{0}")]
+    Unpriced(String),
     /// There is no token, or it is nobody's.
     #[error("no World has this token; send the one that the World's pod holds, as Bearer, x-api-key or x-goog-api-key")]
     Token,
@@ -54,11 +57,17 @@ pub enum Reason {
     Unavailable,
 }
 
+impl From<crate::fields::FieldsError> for Reason {
+    fn from(error: crate::fields::FieldsError) -> Self {
+        Self::Request(error.to_string())
+    }
+}
+
 impl Reason {
     /// Returns the value of the metric's label.
     pub const fn label(&self) -> RefusalWord {
         match self {
-            Self::Request(_) | Self::Endpoint(_) => RefusalWord::Request,
+            Self::Request(_) | Self::Unpriced(_) | Self::Endpoint(_) => RefusalWord::Request,
             Self::Token => RefusalWord::Token,
             Self::Stopped => RefusalWord::Stopped,
             Self::Budget(_) => RefusalWord::Budget,
@@ -78,7 +87,9 @@ impl Reason {
             Self::Token => StatusCode::UNAUTHORIZED,
             Self::Budget(_) => StatusCode::PAYMENT_REQUIRED,
             Self::Stopped | Self::Model(_) => StatusCode::FORBIDDEN,
-            Self::Request(_) | Self::Endpoint(crate::endpoint::EndpointError::Path) => StatusCode::BAD_REQUEST,
+            Self::Request(_) | Self::Unpriced(_) | Self::Endpoint(crate::endpoint::EndpointError::Path) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Endpoint(crate::endpoint::EndpointError::Unknown) => StatusCode::NOT_FOUND,
             Self::Endpoint(crate::endpoint::EndpointError::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Size(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -124,7 +135,9 @@ impl Reason {
 
     const fn openai(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Request(_) | Self::Size(_) | Self::Endpoint(_) => ("invalid_request_error", "invalid_request"),
+            Self::Request(_) | Self::Unpriced(_) | Self::Size(_) | Self::Endpoint(_) => {
+                ("invalid_request_error", "invalid_request")
+            }
             Self::Token => ("invalid_request_error", "invalid_api_key"),
             Self::Stopped => ("invalid_request_error", "world_stopped"),
             Self::Budget(_) => ("insufficient_quota", "insufficient_quota"),
@@ -137,7 +150,7 @@ impl Reason {
 
     const fn anthropic(&self) -> &'static str {
         match self {
-            Self::Request(_) | Self::Slow => "invalid_request_error",
+            Self::Request(_) | Self::Unpriced(_) | Self::Slow => "invalid_request_error",
             Self::Token => "authentication_error",
             Self::Stopped | Self::Model(_) => "permission_error",
             Self::Budget(_) => "billing_error",
@@ -151,7 +164,7 @@ impl Reason {
 
     const fn gemini(&self) -> &'static str {
         match self {
-            Self::Request(_) | Self::Size(_) | Self::Slow => "INVALID_ARGUMENT",
+            Self::Request(_) | Self::Unpriced(_) | Self::Size(_) | Self::Slow => "INVALID_ARGUMENT",
             Self::Token => "UNAUTHENTICATED",
             Self::Stopped | Self::Model(_) => "PERMISSION_DENIED",
             Self::Budget(_) => "FAILED_PRECONDITION",

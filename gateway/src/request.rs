@@ -6,10 +6,11 @@ use manyworlds_planner::policy::price;
 use serde_json::{Value, json};
 
 use crate::access::Grant;
+use crate::contents::{self, Contents};
 use crate::endpoint::Endpoint;
-use crate::fields::Fields;
-use crate::media;
+use crate::fields::{Fields, FieldsError};
 use crate::refusal::Reason;
+use crate::unpriced;
 
 /// The most output tokens of a model that nobody knows a bound of.
 const UNKNOWN_OUTPUT: u64 = 32_768;
@@ -17,8 +18,9 @@ const UNKNOWN_OUTPUT: u64 = 32_768;
 const USUAL_PART: u64 = 2_000;
 /// What one may come to, and what upstream keeps of a conversation, in tokens, where the model's context is not known.
 const UNKNOWN_CONTEXT: u64 = 200_000;
-/// Fields that name what upstream keeps: a conversation, a text in its cache, a prompt.
-const KEPT: [&str; 5] = ["previous_response_id", "conversation", "cachedContent", "cached_content", "prompt"];
+/// Fields that name what upstream keeps: a conversation, a text in its cache.
+const KEPT: [&str; 6] =
+    ["previous_response_id", "conversation", "thread", "cachedContent", "cached_content", "continuationToken"];
 
 /// A request that may be sent.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, 
         Endpoint::GenerateContent(model) | Endpoint::StreamGenerateContent(model) | Endpoint::CountTokens(model) => {
             Ok(model.clone())
         }
-        _ => match fields.get("model") {
+        _ => match fields.get("model")? {
             Some(Value::String(model)) if !model.is_empty() => Ok(model),
             _ => Err(Reason::Request("the field model is missing or is not a text".to_owned())),
         },
@@ -46,54 +48,51 @@ pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, 
 
 /// Sets what the variant says, takes out what the model refuses, and reckons what the call may come to.
 pub(crate) fn prepare(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<Prepared, Reason> {
-    refuse_other_prices(fields)?;
+    let contents = Contents::of(fields.body());
+    unpriced::refuse(endpoint, fields, contents)?;
     refuse_two_settings(endpoint, fields)?;
     let without = match grant.model.temperature {
         Temperature::Settable => None,
-        Temperature::Fixed => without_temperature(endpoint, fields),
+        Temperature::Fixed => without_temperature(endpoint, fields)?,
     };
     match without {
-        None => Ok(set(endpoint, fields, grant)),
+        None => set(endpoint, fields, grant, contents),
         Some(body) => {
-            let fields = Fields::read(body.as_bytes()).map_err(|error| Reason::Request(error.to_string()))?;
-            Ok(set(endpoint, &fields, grant))
+            let fields = Fields::read(body.as_bytes())?;
+            set(endpoint, &fields, grant, contents)
         }
     }
 }
 
-fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Prepared {
+fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, contents: Contents) -> Result<Prepared, Reason> {
     let mut forced: Vec<(&str, Value)> = Vec::new();
-    if !is_gemini(endpoint) && fields.get("model") != Some(json!(grant.model.model)) {
+    if !is_gemini(endpoint) && fields.get("model")? != Some(json!(grant.model.model)) {
         forced.push(("model", json!(grant.model.model)));
     }
-    let wanted = grant.sampling.temperature.filter(|_| takes_temperature(endpoint, fields, grant));
-    forced.extend(wanted.map(|wanted| temperature_field(endpoint, fields, wanted)));
-    let streamed = || fields.get("stream") == Some(Value::Bool(true));
-    let asks = || fields.get("stream_options").is_some_and(|options| options["include_usage"] == json!(true));
-    let usage_added = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions) && streamed() && !asks();
-    if usage_added {
-        let mut options = fields.get("stream_options").filter(Value::is_object).unwrap_or_else(|| json!({}));
-        options["include_usage"] = json!(true);
-        forced.push(("stream_options", options));
+    let wanted = if takes_temperature(endpoint, fields, grant)? { grant.sampling.temperature } else { None };
+    if let Some(wanted) = wanted {
+        forced.push(temperature_field(endpoint, fields, wanted)?);
+    }
+    let mut usage_added = false;
+    if matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
+        && fields.get("stream")? == Some(Value::Bool(true))
+    {
+        let mut options = fields.get("stream_options")?.filter(Value::is_object).unwrap_or_else(|| json!({}));
+        if options["include_usage"] != json!(true) {
+            options["include_usage"] = json!(true);
+            forced.push(("stream_options", options));
+            usage_added = true;
+        }
     }
     let body = if forced.is_empty() { fields.body().to_owned() } else { fields.with(&forced) };
-    let request = reckon(endpoint, fields, grant, &body);
-    let temperature = wanted.or_else(|| temperature(endpoint, fields));
-    Prepared { body: Bytes::from(body), request, usage_added, temperature }
-}
-
-/// A dearer or cheaper tier of service would cost what no price is known of.
-fn refuse_other_prices(fields: &Fields<'_>) -> Result<(), Reason> {
-    match fields.get("service_tier") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(tier)) if matches!(tier.as_str(), "auto" | "default" | "standard_only") => Ok(()),
-        Some(_) => Err(Reason::Request("service_tier has prices that are not known; leave it out".to_owned())),
-    }
+    let request = reckon(endpoint, fields, grant, (body.len(), contents))?;
+    let temperature = wanted.map_or_else(|| temperature(endpoint, fields), |wanted| Ok(Some(wanted)))?;
+    Ok(Prepared { body: Bytes::from(body), request, usage_added, temperature })
 }
 
 /// Gemini takes its settings under either of two names; which of both a server reads is its own affair.
 fn refuse_two_settings(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<(), Reason> {
-    let both = ["generationConfig", "generation_config"].iter().all(|name| fields.get(name).is_some());
+    let both = ["generationConfig", "generation_config"].iter().all(|name| fields.raw(name).is_some());
     if is_gemini(endpoint) && both {
         return Err(Reason::Request("generationConfig and generation_config are both there; leave one out".to_owned()));
     }
@@ -105,11 +104,20 @@ fn is_gemini(endpoint: &Endpoint) -> bool {
 }
 
 /// Returns the temperature that a request asks for.
-fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<f64> {
+fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Option<f64>, FieldsError> {
     if !is_gemini(endpoint) {
-        return fields.get("temperature")?.as_f64();
+        return Ok(fields.get("temperature")?.and_then(|temperature| temperature.as_f64()));
     }
-    fields.get("generation_config").or_else(|| fields.get("generationConfig"))?["temperature"].as_f64()
+    let Some(settings) = settings(fields)? else { return Ok(None) };
+    Ok(settings.get("temperature")?.and_then(|temperature| temperature.as_f64()))
+}
+
+/// Returns Gemini's settings under the name under which they are there.
+fn settings<'a>(fields: &Fields<'a>) -> Result<Option<Fields<'a>>, FieldsError> {
+    match fields.object("generation_config")? {
+        None => fields.object("generationConfig"),
+        found => Ok(found),
+    }
 }
 
 /// Returns whether an endpoint draws its answer by chance.
@@ -118,96 +126,149 @@ pub(crate) fn samples(endpoint: &Endpoint) -> bool {
 }
 
 /// Returns whether a call may say a temperature of its variant's.
-fn takes_temperature(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> bool {
+fn takes_temperature(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<bool, FieldsError> {
+    if grant.model.temperature != Temperature::Settable || !samples(endpoint) {
+        return Ok(false);
+    }
+    if !matches!(endpoint, Endpoint::Messages) {
+        return Ok(true);
+    }
     // Anthropic refuses every temperature but 1 beside thinking.
-    let thinks = || {
-        let kind = fields.get("thinking").and_then(|thinking| Some(thinking["type"].as_str()?.to_owned()));
-        matches!(endpoint, Endpoint::Messages) && matches!(kind.as_deref(), Some("enabled" | "adaptive"))
-    };
-    grant.model.temperature == Temperature::Settable && samples(endpoint) && !thinks()
+    let thinking = fields.get("thinking")?.unwrap_or_default();
+    Ok(!matches!(thinking["type"].as_str(), Some("enabled" | "adaptive")))
 }
 
 /// Returns the body without its temperature, where it has one.
-fn without_temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Option<String> {
+fn without_temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Option<String>, FieldsError> {
     if !is_gemini(endpoint) {
-        return fields.without("temperature");
+        return Ok(fields.without("temperature"));
     }
     let mut forced = Vec::new();
     for name in ["generation_config", "generationConfig"] {
-        let mut settings = fields.get(name).unwrap_or_default();
+        let mut settings = fields.get(name)?.unwrap_or_default();
         if settings.as_object_mut().and_then(|settings| settings.remove("temperature")).is_some() {
             forced.push((name, settings));
         }
     }
-    (!forced.is_empty()).then(|| fields.with(&forced))
+    Ok((!forced.is_empty()).then(|| fields.with(&forced)))
 }
 
-fn temperature_field(endpoint: &Endpoint, fields: &Fields<'_>, temperature: f64) -> (&'static str, Value) {
+fn temperature_field(
+    endpoint: &Endpoint,
+    fields: &Fields<'_>,
+    temperature: f64,
+) -> Result<(&'static str, Value), FieldsError> {
     if !is_gemini(endpoint) {
-        return ("temperature", json!(temperature));
+        return Ok(("temperature", json!(temperature)));
     }
     // Both spellings are the API's own; the one that is there is set.
-    let name = if fields.get("generation_config").is_some() { "generation_config" } else { "generationConfig" };
-    let mut settings = fields.get(name).filter(Value::is_object).unwrap_or_else(|| json!({}));
+    let name = if fields.raw("generation_config").is_some() { "generation_config" } else { "generationConfig" };
+    let mut settings = fields.get(name)?.filter(Value::is_object).unwrap_or_else(|| json!({}));
     settings["temperature"] = json!(temperature);
-    (name, settings)
+    Ok((name, settings))
 }
 
-fn reckon(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, body: &str) -> price::Request {
+fn reckon(
+    endpoint: &Endpoint,
+    fields: &Fields<'_>,
+    grant: &Grant,
+    (bytes, contents): (usize, Contents),
+) -> Result<price::Request, Reason> {
     if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
         // To be told how many tokens there are costs nothing.
-        return price::Request { bytes: 0, other_input: 0, most_other_input: 0, context_window: None, most_output: 0 };
+        return Ok(price::Request {
+            bytes: 0,
+            other_input: 0,
+            most_other_input: 0,
+            context_window: None,
+            most_output: 0,
+        });
     }
-    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let context = grant.model.context_window.unwrap_or(UNKNOWN_CONTEXT);
-    let kept = if keeps(endpoint, fields) { context } else { 0 };
-    let parts = media::parts(body);
-    price::Request {
+    let kept = if keeps(endpoint, fields)? { context } else { 0 };
+    let parts = contents.parts;
+    Ok(price::Request {
         bytes,
         other_input: parts.saturating_mul(USUAL_PART).saturating_add(kept),
         most_other_input: if parts > 0 { context.saturating_add(kept) } else { kept },
         context_window: grant.model.context_window,
-        most_output: most_output(endpoint, fields, grant),
-    }
+        most_output: most_output(endpoint, fields, grant)?,
+    })
 }
 
 /// Returns whether a request goes on with something that upstream keeps.
-fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> bool {
-    // Completions have their whole text in `prompt`.
-    let kept = KEPT.iter().filter(|name| **name != "prompt" || matches!(endpoint, Endpoint::Responses));
-    kept.filter_map(|name| fields.get(name)).any(|value| !value.is_null())
+fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<bool, FieldsError> {
+    let mut keeps = KEPT.iter().any(|name| fields.says(name));
+    if matches!(endpoint, Endpoint::Responses) {
+        // An item may be nothing but the name of one that is kept.
+        fields.each_of::<FieldsError>("input", |item| {
+            keeps |= item.raw("id").is_some() && item.names().all(|name| matches!(name, "id" | "type"));
+            Ok(())
+        })?;
+    }
+    Ok(keeps)
 }
 
-fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> u64 {
-    if matches!(endpoint, Endpoint::Embeddings) {
-        return 0;
-    }
-    let number = |value: Option<Value>| value.and_then(|value| value.as_u64());
-    let (most, choices) = if is_gemini(endpoint) {
-        let settings = fields.get("generationConfig").or_else(|| fields.get("generation_config")).unwrap_or_default();
-        let either = |one: &str, other: &str| settings[one].as_u64().or_else(|| settings[other].as_u64());
-        (either("maxOutputTokens", "max_output_tokens"), either("candidateCount", "candidate_count"))
-    } else {
-        // A server may know one of them only.
-        let most = ["max_completion_tokens", "max_output_tokens", "max_tokens"].map(|name| number(fields.get(name)));
-        let choices = ["n", "best_of"].map(|name| number(fields.get(name)));
-        (most.into_iter().flatten().max(), choices.into_iter().flatten().max())
+fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<u64, Reason> {
+    let (most, choices) = match endpoint {
+        Endpoint::Embeddings => return Ok(0),
+        Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) | Endpoint::CountTokens(_) => {
+            // A server may know one spelling only.
+            let settings = settings(fields)?;
+            let named = |names| settings.as_ref().map_or(Ok(None), |settings| largest(settings, names));
+            (named(&["maxOutputTokens", "max_output_tokens"])?, named(&["candidateCount", "candidate_count"])?)
+        }
+        _ => {
+            // A server passes over a bound that is another endpoint's.
+            let bounds: &[&str] = match endpoint {
+                Endpoint::Responses => &["max_output_tokens"],
+                Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
+                _ => &["max_tokens"],
+            };
+            (largest(fields, bounds)?, largest(fields, &["n", "best_of"])?)
+        }
     };
-    let bound = grant.model.max_output_tokens;
-    let most = match (most, bound) {
+    let most = match (most, grant.model.max_output_tokens) {
         (Some(asked), Some(bound)) => asked.min(bound),
         (Some(asked), None) => asked,
         (None, bound) => bound.unwrap_or(UNKNOWN_OUTPUT),
     };
-    most.saturating_mul(choices.unwrap_or(1).max(1)).saturating_mul(prompts(endpoint, fields))
+    // What was foretold and did not come is charged as output, too.
+    let foretold = fields.raw("prediction").map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+    let all = most.saturating_add(foretold).saturating_mul(choices.unwrap_or(1).max(1));
+    Ok(all.saturating_mul(prompts(endpoint, fields)))
+}
+
+/// Returns the largest of some numbers, of which each may be left out. Zero and less bound nothing, where a server takes them.
+fn largest(fields: &Fields<'_>, names: &[&str]) -> Result<Option<u64>, Reason> {
+    let mut largest = None;
+    for name in names {
+        let value = fields.get(name)?.unwrap_or_default();
+        match value.as_u64().or_else(|| whole(value.as_f64()?)) {
+            Some(number) => largest = largest.max(Some(number).filter(|number| *number > 0)),
+            None if value.is_null() => {}
+            // Some servers read a number out of a text.
+            None => return Err(Reason::Request(format!("{name} is not a whole number"))),
+        }
+    }
+    Ok(largest)
+}
+
+/// Returns a number that is written with a point or a sign as a whole one, at least zero.
+fn whole(number: f64) -> Option<u64> {
+    // A bound of more than that is none.
+    let bounded = number.clamp(0.0, f64::from(u32::MAX));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within 32 bits, see above")]
+    (number.fract() == 0.0).then_some(bounded as u64)
 }
 
 /// Returns how many texts are to be gone on with: completions take several at once, as texts or as lists of tokens.
 fn prompts(endpoint: &Endpoint, fields: &Fields<'_>) -> u64 {
-    match (endpoint, fields.get("prompt")) {
-        (Endpoint::Completions, Some(Value::Array(all))) if !all.first().is_some_and(Value::is_number) => {
-            u64::try_from(all.len()).unwrap_or(u64::MAX).max(1)
-        }
+    let Some(text) = fields.raw("prompt").filter(|_| matches!(endpoint, Endpoint::Completions)) else { return 1 };
+    match text.strip_prefix('[').map(str::trim_ascii_start) {
+        // Tokens of one text.
+        Some(first) if !first.starts_with(|letter: char| letter.is_ascii_digit()) => contents::length(text).max(1),
         _ => 1,
     }
 }

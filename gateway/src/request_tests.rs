@@ -120,9 +120,32 @@ fn the_most_that_an_answer_may_have_is_found_in_each_protocol() {
             r#"{"generationConfig":{"maxOutputTokens":50,"candidateCount":2}}"#,
             100,
         ),
+        (
+            Endpoint::GenerateContent("m".into()),
+            r#"{"generationConfig":{"maxOutputTokens":1,"max_output_tokens":70,"candidate_count":2.0}}"#,
+            140,
+        ),
+        // Bounds of other endpoints, and what bounds nothing.
+        (Endpoint::ChatCompletions, r#"{"max_output_tokens":1}"#, 8_000),
+        (Endpoint::Responses, r#"{"max_tokens":1}"#, 8_000),
+        (Endpoint::ChatCompletions, r#"{"max_tokens":0,"n":null}"#, 8_000),
+        (Endpoint::ChatCompletions, r#"{"max_tokens":-1}"#, 8_000),
+        (Endpoint::ChatCompletions, r#"{"max_tokens":10,"prediction":"abcd"}"#, 16),
     ] {
         let found = prepared(&endpoint, body, None).unwrap().request.most_output;
         assert_eq!(found, most, "{body}");
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    for (endpoint, body) in [
+        (Endpoint::GenerateContent("m".into()), r#"{"generationConfig":{"candidateCount":"8"}}"#),
+        (Endpoint::ChatCompletions, r#"{"model":"m","n":"8"}"#),
+        (Endpoint::ChatCompletions, r#"{"model":"m","n":1.5}"#),
+        (Endpoint::GenerateContent("m".into()), r#"{"generationConfig":{"candidateCount":1e999}}"#),
+    ] {
+        assert!(matches!(prepared(&endpoint, body, None), Err(Reason::Request(_))), "{body}");
     }
 }
 
@@ -134,11 +157,17 @@ fn what_a_request_only_names_is_reckoned() {
     for (endpoint, kept) in [
         (Endpoint::Responses, r#"{"model":"m","previous_response_id":"r"}"#),
         (Endpoint::Responses, r#"{"model":"m","conversation":{"id":"c"}}"#),
-        (Endpoint::Responses, r#"{"model":"m","prompt":{"id":"p"}}"#),
+        (Endpoint::Responses, r#"{"model":"m","input":[{"id":"msg_1"}]}"#),
+        (Endpoint::Responses, r#"{"model":"m","input":[{"type":"item_reference","id":"msg_1"}]}"#),
+        (Endpoint::Messages, r#"{"model":"m","thread":{"type":"continue","id":"t"}}"#),
         (Endpoint::GenerateContent("m".into()), r#"{"cachedContent":"cachedContents/a"}"#),
     ] {
         assert_eq!(prepared(&endpoint, kept, None).unwrap().request.most_other_input, 100_000, "{kept}");
     }
+    let own = r#"{"model":"m","input":[{"id":"a","role":"user","content":"a"}],
+        "tools":[{"type":"function","parameters":{"properties":{"id":{"type":"string"}}}}],"metadata":{"id":"a"}}"#;
+    let reckoned = prepared(&Endpoint::Responses, own, None).unwrap().request;
+    assert_eq!(reckoned.most_other_input, 0, "nothing that upstream keeps");
     let text = r#"{"model":"m","prompt":"a","previous_response_id":null}"#;
     assert_eq!(prepared(&Endpoint::Completions, text, None).unwrap().request.most_other_input, 0);
 }
@@ -150,10 +179,9 @@ fn settings_under_both_of_their_names_are_refused() {
 }
 
 #[test]
-fn a_tier_of_service_without_a_known_price_is_refused() {
-    for tier in ["priority", "flex", "scale"] {
-        let body = format!(r#"{{"model":"m","service_tier":"{tier}"}}"#);
-        assert!(matches!(prepared(&Endpoint::Responses, &body, None), Err(Reason::Request(_))), "{tier}");
+fn what_costs_more_than_tokens_is_refused() {
+    for body in [r#"{"model":"m","service_tier":"priority"}"#, r#"{"model":"m","tools":[{"type":"web_search"}]}"#] {
+        assert!(matches!(prepared(&Endpoint::Responses, body, None), Err(Reason::Unpriced(_))), "{body}");
     }
     assert!(prepared(&Endpoint::Responses, r#"{"model":"m","service_tier":"auto"}"#, None).is_ok());
 }

@@ -297,7 +297,7 @@ struct Known {
 }
 
 fn fields_of(body: &[u8]) -> Result<Fields<'_>, Reason> {
-    Fields::read(body).map_err(|error| Reason::Request(error.to_string()))
+    Ok(Fields::read(body)?)
 }
 
 /// Returns why a connection ended of which nothing was understood.

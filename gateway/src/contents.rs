@@ -1,11 +1,12 @@
-//! Counts the pictures, sounds and files of a request: its bytes do not say how many tokens they come to.
+//! Looks through all of a request: for pictures, sounds and files, of which its bytes do not say how many tokens they come
+//! to, and for tools that stand elsewhere than in its field for them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// What the parts of a message are called that are no text, in the three protocols.
-const TYPES: [&str; 10] = [
+const TYPES: [&str; 14] = [
     "image",
     "image_url",
     "input_image",
@@ -16,18 +17,64 @@ const TYPES: [&str; 10] = [
     "audio",
     "video",
     "container_upload",
+    "computer_screenshot",
+    "image_file",
+    "video_url",
+    "audio_url",
 ];
 /// Fields of parts that have no type.
 const FIELDS: [&str; 4] = ["inlineData", "inline_data", "fileData", "file_data"];
+/// What parts of a conversation are called that bring tools with them.
+const BRINGING_TOOLS: [&str; 3] = ["additional_tools", "tool_definition", "tool_search_output"];
 
-/// Returns how many parts of a JSON text are no text, whether they are in it or it only names them.
-///
-/// - **Guarantees:** at least one where it is nested so deeply that it is not looked through.
-pub(crate) fn parts(body: &str) -> u64 {
-    let mut count = 0;
-    let read =
-        Walk { count: &mut count, field: Field::Other }.deserialize(&mut serde_json::Deserializer::from_str(body));
-    if read.is_err() { count.max(1) } else { count }
+/// What a JSON text holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// How many parts are no text, whether they are in it or it only names them.
+    pub(crate) parts: u64,
+    /// Whether a part of the conversation may bring tools.
+    pub(crate) brings_tools: bool,
+}
+
+impl Contents {
+    /// Looks through a JSON text.
+    ///
+    /// - **Guarantees:** where it is nested so deeply that it is not looked through, it holds one of everything.
+    pub(crate) fn of(body: &str) -> Self {
+        let mut found = Self::default();
+        let walk = Walk { found: &mut found, field: Field::Other };
+        match walk.deserialize(&mut serde_json::Deserializer::from_str(body)) {
+            Ok(()) => found,
+            Err(_) => Self { parts: found.parts.max(1), brings_tools: true },
+        }
+    }
+}
+
+/// Returns how many values a list holds, and none for what is no list.
+pub(crate) fn length(list: &str) -> u64 {
+    struct Count(u64);
+    impl<'de> serde::Deserialize<'de> for Count {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_seq(Counter)
+        }
+    }
+    struct Counter;
+    impl<'de> Visitor<'de> for Counter {
+        type Value = Count;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Count, A::Error> {
+            let mut count = 0;
+            while all.next_element::<serde::de::IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            Ok(Count(count))
+        }
+    }
+    serde_json::from_str::<Count>(list).map_or(0, |count| count.0)
 }
 
 /// Which field a value is of.
@@ -39,7 +86,7 @@ enum Field {
 }
 
 struct Walk<'a> {
-    count: &'a mut u64,
+    found: &'a mut Contents,
     field: Field,
 }
 
@@ -79,23 +126,24 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if self.field == Field::Type && TYPES.contains(&text) {
-            *self.count += 1;
+        if self.field == Field::Type {
+            self.found.parts += u64::from(TYPES.contains(&text));
+            self.found.brings_tools |= BRINGING_TOOLS.contains(&text);
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
-        while all.next_element_seed(Walk { count: self.count, field: Field::Other })?.is_some() {}
+        while all.next_element_seed(Walk { found: self.found, field: Field::Other })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         if self.field == Field::Part {
-            *self.count += 1;
+            self.found.parts += 1;
         }
         while let Some(field) = fields.next_key_seed(Name)? {
-            fields.next_value_seed(Walk { count: self.count, field })?;
+            fields.next_value_seed(Walk { found: self.found, field })?;
         }
         Ok(())
     }
@@ -121,7 +169,7 @@ impl Visitor<'_> for Name {
 
     fn visit_str<E>(self, name: &str) -> Result<Field, E> {
         Ok(match name {
-            "type" => Field::Type,
+            _ if name.eq_ignore_ascii_case("type") => Field::Type,
             _ if FIELDS.contains(&name) => Field::Part,
             _ => Field::Other,
         })
@@ -134,7 +182,7 @@ mod tests {
 
     #[test]
     fn parts_are_found_however_they_are_written() {
-        for (body, count) in [
+        for (body, parts) in [
             (r#"{"messages":[{"content":"an image of a file"}]}"#, 0),
             (r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"https://a"}},{"type":"text"}]}]}"#, 1),
             (r#"{"content":[{"type" : "document", "source": {"type": "url", "url": "https://a"}}]}"#, 1),
@@ -143,9 +191,12 @@ mod tests {
             (r#"{"contents":[{"parts":[{"fileData":{"fileUri":"a"}},{"inline_data":{"data":"A"}},{"text":"a"}]}]}"#, 2),
             (r#"{"tools":[{"parameters":{"type":"object","properties":{"type":{"type":"string"}}}}],"n":1.5e3}"#, 0),
         ] {
-            assert_eq!(parts(body), count, "{body}");
+            assert_eq!(Contents::of(body), Contents { parts, ..Contents::default() }, "{body}");
         }
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-        assert_eq!(parts(&deep), 1, "what is not looked through may hold one");
+        let one = Contents { parts: 1, brings_tools: true };
+        assert_eq!(Contents::of(&deep), one, "what is not looked through may hold one");
+        let brought = r#"{"input":[{"type":"message","content":"tool_definition"},{"Type":"additional\u005ftools"}]}"#;
+        assert!(Contents::of(brought).brings_tools);
     }
 }
