@@ -50,33 +50,6 @@ impl Contents {
     }
 }
 
-/// Returns how many values a list holds, and none for what is no list.
-pub(crate) fn length(list: &str) -> u64 {
-    struct Count(u64);
-    impl<'de> serde::Deserialize<'de> for Count {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_seq(Counter)
-        }
-    }
-    struct Counter;
-    impl<'de> Visitor<'de> for Counter {
-        type Value = Count;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Count, A::Error> {
-            let mut count = 0;
-            while all.next_element::<serde::de::IgnoredAny>()?.is_some() {
-                count += 1;
-            }
-            Ok(Count(count))
-        }
-    }
-    serde_json::from_str::<Count>(list).map_or(0, |count| count.0)
-}
-
 /// Which field a value is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {

@@ -100,10 +100,23 @@ impl<'a> Fields<'a> {
     pub fn each_of<E: From<FieldsError>>(
         &self,
         name: &str,
-        each: impl FnMut(&Fields<'_>) -> Result<(), E>,
+        mut each: impl FnMut(&Fields<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.values_of(name, |text| inner(name, text)?.map_or(Ok(()), |object| each(&object)))
+    }
+
+    /// Hands each value of a list, as it is written, to `each`, and keeps none.
+    ///
+    /// # Errors
+    ///
+    /// What `each` says; [`FieldsError::List`] (class: spec).
+    pub fn values_of<E: From<FieldsError>>(
+        &self,
+        name: &str,
+        each: impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         let Some(text) = self.raw(name).filter(|text| text.starts_with(['[', '{'])) else { return Ok(()) };
-        let mut looking = Looking { name, each, refused: None };
+        let mut looking = Looking { each, refused: None };
         let read = serde_json::Deserializer::from_str(text).deserialize_seq(&mut looking);
         match looking.refused {
             Some(error) => Err(error),
@@ -121,8 +134,8 @@ impl<'a> Fields<'a> {
         let mut parts: Vec<(Range<usize>, String)> = Vec::new();
         let mut added = String::new();
         for (name, value) in forced {
-            match self.found.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
-                Some((_, text)) => parts.push((self.place(text), value.to_string())),
+            match self.raw(name) {
+                Some(text) => parts.push((self.place(text), value.to_string())),
                 None => added.extend([Value::from(*name).to_string(), format!(":{value},")]),
             }
         }
@@ -175,13 +188,12 @@ fn inner<'a>(name: &str, text: &'a str) -> Result<Option<Fields<'a>>, FieldsErro
     Fields::read(text.as_bytes()).map(Some).map_err(|_| FieldsError::Inner(name.to_owned()))
 }
 
-struct Looking<'n, F, E> {
-    name: &'n str,
+struct Looking<F, E> {
     each: F,
     refused: Option<E>,
 }
 
-impl<'de, E: From<FieldsError>, F: FnMut(&Fields<'_>) -> Result<(), E>> Visitor<'de> for &mut Looking<'_, F, E> {
+impl<'de, E, F: FnMut(&str) -> Result<(), E>> Visitor<'de> for &mut Looking<F, E> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,8 +202,7 @@ impl<'de, E: From<FieldsError>, F: FnMut(&Fields<'_>) -> Result<(), E>> Visitor<
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
         while let Some(one) = all.next_element::<&'de RawValue>()? {
-            let found = inner(self.name, one.get()).map_err(E::from);
-            if let Err(error) = found.and_then(|found| found.map_or(Ok(()), |found| (self.each)(&found))) {
+            if let Err(error) = (self.each)(one.get()) {
                 self.refused = Some(error);
                 return Err(A::Error::custom("refused"));
             }

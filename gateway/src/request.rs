@@ -6,7 +6,7 @@ use manyworlds_planner::policy::price;
 use serde_json::{Value, json};
 
 use crate::access::Grant;
-use crate::contents::{self, Contents};
+use crate::contents::Contents;
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, FieldsError};
 use crate::refusal::Reason;
@@ -46,11 +46,21 @@ pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, 
     }
 }
 
-/// Sets what the variant says, takes out what the model refuses, and reckons what the call may come to.
-pub(crate) fn prepare(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<Prepared, Reason> {
+/// Refuses what no model may be asked for, and returns what the request holds: that is the same whichever model it goes to.
+pub(crate) fn look_through(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Contents, Reason> {
     let contents = Contents::of(fields.body());
     unpriced::refuse(endpoint, fields, contents)?;
     refuse_two_settings(endpoint, fields)?;
+    Ok(contents)
+}
+
+/// Sets what the variant says, takes out what the model refuses, and reckons what the call may come to.
+pub(crate) fn prepare(
+    endpoint: &Endpoint,
+    fields: &Fields<'_>,
+    grant: &Grant,
+    contents: Contents,
+) -> Result<Prepared, Reason> {
     let without = match grant.model.temperature {
         Temperature::Settable => None,
         Temperature::Fixed => without_temperature(endpoint, fields)?,
@@ -85,7 +95,7 @@ fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, contents: Conten
         }
     }
     let body = if forced.is_empty() { fields.body().to_owned() } else { fields.with(&forced) };
-    let request = reckon(endpoint, fields, grant, (body.len(), contents))?;
+    let request = reckon(endpoint, fields, grant, body.len(), contents)?;
     let temperature = wanted.map_or_else(|| temperature(endpoint, fields), |wanted| Ok(Some(wanted)))?;
     Ok(Prepared { body: Bytes::from(body), request, usage_added, temperature })
 }
@@ -172,7 +182,8 @@ fn reckon(
     endpoint: &Endpoint,
     fields: &Fields<'_>,
     grant: &Grant,
-    (bytes, contents): (usize, Contents),
+    bytes: usize,
+    contents: Contents,
 ) -> Result<price::Request, Reason> {
     if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
         // To be told how many tokens there are costs nothing.
@@ -237,7 +248,7 @@ fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Resul
     // What was foretold and did not come is charged as output, too.
     let foretold = fields.raw("prediction").map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
     let all = most.saturating_add(foretold).saturating_mul(choices.unwrap_or(1).max(1));
-    Ok(all.saturating_mul(prompts(endpoint, fields)))
+    Ok(all.saturating_mul(prompts(endpoint, fields)?))
 }
 
 /// Returns the largest of some numbers, of which each may be left out. Zero and less bound nothing, where a server takes them.
@@ -264,13 +275,19 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// Returns how many texts are to be gone on with: completions take several at once, as texts or as lists of tokens.
-fn prompts(endpoint: &Endpoint, fields: &Fields<'_>) -> u64 {
-    let Some(text) = fields.raw("prompt").filter(|_| matches!(endpoint, Endpoint::Completions)) else { return 1 };
-    match text.strip_prefix('[').map(str::trim_ascii_start) {
-        // Tokens of one text.
-        Some(first) if !first.starts_with(|letter: char| letter.is_ascii_digit()) => contents::length(text).max(1),
-        _ => 1,
+fn prompts(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<u64, FieldsError> {
+    let text = fields.raw("prompt").filter(|_| matches!(endpoint, Endpoint::Completions)).unwrap_or_default();
+    let first = text.strip_prefix('[').map(str::trim_ascii_start);
+    // Numbers are the tokens of one text.
+    if first.is_none_or(|first| first.starts_with(|letter: char| letter.is_ascii_digit())) {
+        return Ok(1);
     }
+    let mut count = 0;
+    fields.values_of::<FieldsError>("prompt", |_| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count.max(1))
 }
 
 #[cfg(test)]

@@ -29,7 +29,12 @@ fn grant(temperature: Option<f64>) -> Grant {
 }
 
 fn prepared(endpoint: &Endpoint, body: &str, temperature: Option<f64>) -> Result<Prepared, Reason> {
-    prepare(endpoint, &Fields::read(body.as_bytes()).unwrap(), &grant(temperature))
+    prepared_for(endpoint, body, &grant(temperature))
+}
+
+fn prepared_for(endpoint: &Endpoint, body: &str, grant: &Grant) -> Result<Prepared, Reason> {
+    let fields = Fields::read(body.as_bytes()).unwrap();
+    prepare(endpoint, &fields, grant, look_through(endpoint, &fields)?)
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn a_model_that_takes_no_temperature_is_sent_none() {
         for variant in [Some(0.0), None] {
             let mut grant = grant(variant);
             grant.model.temperature = Temperature::Fixed;
-            let prepared = prepare(&endpoint, &Fields::read(body.as_bytes()).unwrap(), &grant).unwrap();
+            let prepared = prepared_for(&endpoint, body, &grant).unwrap();
             assert_eq!((prepared.body, prepared.temperature), (sent.into(), None), "{endpoint:?}");
         }
     }

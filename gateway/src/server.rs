@@ -237,10 +237,11 @@ impl<A: Access> Gateway<A> {
         wanted: Grant,
         course: &mut Course,
     ) -> Result<Answer, Reason> {
+        let contents = request::look_through(&asked.endpoint, fields)?;
         let mut grant = wanted;
         let mut others = None;
         loop {
-            let prepared = request::prepare(&asked.endpoint, fields, &grant)?;
+            let prepared = request::prepare(&asked.endpoint, fields, &grant, contents)?;
             let (provider, model) = (grant.provider_key.clone(), grant.model.model.clone());
             let endpoint = asked.endpoint.clone().with_model(&model);
             let cache_key = cache::key(asked, &endpoint, &grant, &prepared);

@@ -169,17 +169,17 @@ fn is_anthropics_own(kind: &str) -> bool {
 }
 
 fn hosted_by_openai(tool: &Fields<'_>) -> Result<Option<String>, Reason> {
-    let kind = known_kind(tool)?;
-    let is_own = match kind.as_str() {
+    let named = known_kind(tool)?;
+    let is_own = match named.as_str() {
         "namespace" => return hosted_in_namespace(tool),
         // Without a place to run, the shell is the client's.
         "shell" => match tool.object("environment")? {
             None => true,
-            Some(place) => self::kind(&place)?.as_deref() == Some("local"),
+            Some(place) => kind(&place)?.as_deref() == Some("local"),
         },
-        kind => OPENAI.contains(&kind),
+        other => OPENAI.contains(&other),
     };
-    Ok((!is_own).then_some(kind))
+    Ok((!is_own).then_some(named))
 }
 
 /// A namespace holds functions, and no further namespace.

@@ -83,9 +83,7 @@ impl Meter {
                     event["type"].as_str(),
                     Some("response.completed" | "response.incomplete" | "response.failed")
                 );
-                if says_input(self.protocol, usage) {
-                    (self.tokens, self.said) = (openai(usage), true);
-                }
+                self.says(usage);
             }
             Protocol::Anthropic => self.anthropic_event(event),
             Protocol::Gemini => {
@@ -93,10 +91,14 @@ impl Meter {
                 let candidates = event["candidates"].as_array().map(Vec::as_slice).unwrap_or_default();
                 self.ended |= candidates.iter().any(|candidate| candidate["finishReason"].is_string())
                     || event["promptFeedback"]["blockReason"].is_string();
-                if says_input(self.protocol, usage) {
-                    (self.tokens, self.said) = (gemini(usage), true);
-                }
+                self.says(usage);
             }
+        }
+    }
+
+    fn says(&mut self, usage: &Value) {
+        if let Some(tokens) = read(self.protocol, usage) {
+            (self.tokens, self.said) = (tokens, true);
         }
     }
 
@@ -133,12 +135,21 @@ impl Meter {
 
 /// Returns what an answer that is not streamed has used, or nothing where it does not say so.
 pub fn of_body(protocol: Protocol, body: &Value) -> Option<Tokens> {
-    let (usage, read): (_, fn(&Value) -> Tokens) = match protocol {
-        Protocol::OpenAi => (&body["usage"], openai),
-        Protocol::Anthropic => (&body["usage"], anthropic),
-        Protocol::Gemini => (&last_said(body)["usageMetadata"], gemini),
+    let usage = match protocol {
+        Protocol::OpenAi | Protocol::Anthropic => &body["usage"],
+        Protocol::Gemini => &last_said(body)["usageMetadata"],
     };
-    says_input(protocol, usage).then(|| read(usage))
+    read(protocol, usage)
+}
+
+/// Returns the tokens of a usage that says how much went in.
+fn read(protocol: Protocol, usage: &Value) -> Option<Tokens> {
+    let tokens: fn(&Value) -> Tokens = match protocol {
+        Protocol::OpenAi => openai,
+        Protocol::Anthropic => anthropic,
+        Protocol::Gemini => gemini,
+    };
+    says_input(protocol, usage).then(|| tokens(usage))
 }
 
 /// Returns whether a usage says how much went in. One that does not is not to be taken for one of nothing.
