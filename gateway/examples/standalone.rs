@@ -25,9 +25,9 @@ use manyworlds_gateway::access::{self, Access, Grant, Sampling};
 use manyworlds_gateway::refusal::Reason;
 use manyworlds_gateway::{Clients, Gateway, WaitList};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
-use manyworlds_planner::policy::budget::Allowed;
-use manyworlds_planner::policy::models::{self, NamedProvider};
-use manyworlds_planner::policy::price_table::PriceTable;
+use manyworlds_metering::budget::Allowed;
+use manyworlds_metering::model_choice::{self, NamedProvider};
+use manyworlds_metering::price_table::PriceTable;
 use manyworlds_telemetry::Metrics;
 use mimalloc::MiMalloc;
 use secrecy::{ExposeSecret, SecretString};
@@ -123,7 +123,7 @@ impl Access for Listed {
 
     fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
         let caller = self.caller(party)?;
-        let found = models::find(&self.speaking(protocol), &self.prices, model);
+        let found = model_choice::find(&self.speaking(protocol), &self.prices, model);
         let priced = found.map_err(|_| Reason::Model(model.to_owned()))?;
         let provider = self.providers.get(&priced.provider).ok_or_else(|| Reason::Model(model.to_owned()))?;
         let holder = |key: String, name: &str, cost| Holder {
@@ -156,7 +156,7 @@ impl Access for Listed {
         let providers = self.speaking(protocol);
         let all = providers.iter().flat_map(|provider| provider.spec.models.iter().map(|model| (*provider, model)));
         let listed = all.map(|(provider, model)| {
-            let priced = models::price(provider, model, &self.prices).ok();
+            let priced = model_choice::price(provider, model, &self.prices).ok();
             access::Listed {
                 name: model.name.clone(),
                 strength: model.strength,

@@ -7,7 +7,7 @@ use manyworlds_api::Money;
 use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
 use manyworlds_ledger::{Holder, Party};
 use manyworlds_masking::Filter;
-use manyworlds_planner::policy::models::PricedModel;
+use manyworlds_metering::model_choice::PricedModel;
 use secrecy::SecretString;
 
 use crate::refusal::Reason;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_ledger::{CallId, Party, Reservation, Reserved};
-use manyworlds_planner::policy::breaker::BreakerSettings;
-use manyworlds_planner::policy::budget::Amount;
-use manyworlds_planner::policy::price::Estimate;
-use manyworlds_planner::policy::rate_window::{Demand, RateLimits};
+use manyworlds_metering::breaker::BreakerSettings;
+use manyworlds_metering::budget::Amount;
+use manyworlds_metering::price::Estimate;
+use manyworlds_metering::rate_window::{Demand, RateLimits};
 use manyworlds_telemetry::Metrics;
 
 use crate::access::{Access, Grant};

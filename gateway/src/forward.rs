@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
 use manyworlds_ledger::{Outcome, Party};
-use manyworlds_planner::policy::price;
-use manyworlds_planner::policy::rate_window::Remaining;
+use manyworlds_metering::price;
+use manyworlds_metering::rate_window::Remaining;
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 

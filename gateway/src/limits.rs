@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
-use manyworlds_planner::policy::rate_window::{Dimension, Remaining};
+use manyworlds_metering::rate_window::{Dimension, Remaining};
 
 /// The longest time that upstream is believed to want us to wait.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use manyworlds_api::provider::{Prices, Protocol};
 use manyworlds_ledger::{CallId, LedgerError, Outcome, Settled, Settlement, Spent};
-use manyworlds_planner::policy::price::{self, Sending, Tokens};
+use manyworlds_metering::price::{self, Sending, Tokens};
 use serde_json::Value;
 
 use crate::line::Line;

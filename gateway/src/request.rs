@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use manyworlds_api::provider::Temperature;
-use manyworlds_planner::policy::price;
+use manyworlds_metering::price;
 use serde_json::{Value, json};
 
 use crate::access::Grant;

@@ -1,5 +1,5 @@
 use manyworlds_api::provider::{Prices, ProviderSpec, Temperature};
-use manyworlds_planner::policy::models::PricedModel;
+use manyworlds_metering::model_choice::PricedModel;
 
 use super::*;
 use crate::access::Sampling;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use manyworlds_ledger::{Party, Touched};
-use manyworlds_planner::policy::waits::Waits;
+use manyworlds_metering::waits::Waits;
 
 /// How the calls of all orders wait. Clones share it.
 #[derive(Clone, Debug, Default)]

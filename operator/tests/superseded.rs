@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a check that cannot go on has failed")]
 
-#[path = "../ledger/tests/support/postgres.rs"]
+#[path = "../../ledger/tests/support/postgres.rs"]
 mod postgres;
 
 use std::path::Path;

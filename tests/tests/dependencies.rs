@@ -13,7 +13,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// Lines of code above which a file has to be divided. The aim is 400; this leaves room for a change in progress.
 const MOST_LINES_OF_CODE: usize = 500;
 
-/// What the planner must not even name: time, chance and the environment are fields of its snapshot.
+/// What a crate that decides must not even name: time, chance and the environment are its arguments.
 const IMPURE: [&str; 12] = [
     "SystemTime::now",
     "Instant::now",
@@ -28,6 +28,12 @@ const IMPURE: [&str; 12] = [
     "std::io",
     "RandomState",
 ];
+
+/// Crates that draw random numbers.
+const CHANCE: [&str; 5] = ["rand", "getrandom", "fastrand", "oorandom", "ahash"];
+
+/// Crates that do I/O or run what does.
+const EFFECTS: [&str; 8] = ["tokio", "kube_client", "kube_runtime", "hyper", "reqwest", "sqlx", "mio", "async_std"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -107,17 +113,39 @@ fn the_api_has_no_client_no_runtime_and_no_other_member() {
 
 #[test]
 fn the_planner_has_no_client_no_runtime_and_no_chance() {
-    let chance = ["rand", "getrandom", "fastrand", "oorandom", "ahash"];
-    let effects = ["tokio", "kube_client", "kube_runtime", "hyper", "reqwest", "sqlx", "mio", "async_std"];
-    assert_never("manyworlds-planner", &[&chance[..], &effects[..]].concat());
+    assert_never("manyworlds-planner", &[&CHANCE[..], &EFFECTS[..]].concat());
     let members = members_used_by(&metadata(), "manyworlds-planner");
-    assert_eq!(members, BTreeSet::from(["manyworlds-api".to_owned()]));
+    assert_eq!(members, ["manyworlds-api", "manyworlds-metering"].map(str::to_owned).into());
 }
 
 #[test]
-fn the_planner_reads_no_clock_no_environment_and_no_file() {
+fn metering_has_no_client_no_runtime_and_no_chance() {
+    assert_never("manyworlds-metering", &[&CHANCE[..], &EFFECTS[..]].concat());
+    assert_eq!(members_used_by(&metadata(), "manyworlds-metering"), ["manyworlds-api".to_owned()].into());
+}
+
+#[test]
+fn nothing_outside_the_operator_depends_on_something_inside_it() {
+    let metadata = metadata();
+    let is_inside = |package: &Package| package.manifest_path.starts_with(root().join("operator").to_str().unwrap());
+    let inside: BTreeSet<_> = metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| is_inside(package))
+        .map(|package| package.name.to_string())
+        .collect();
+    assert!(inside.contains("manyworlds-operator") && inside.contains("manyworlds-planner"), "{inside:?}");
+    for package in metadata.workspace_packages().into_iter().filter(|package| !is_inside(package)) {
+        let used: Vec<_> = package.dependencies.iter().filter(|used| inside.contains(&used.name)).collect();
+        assert!(used.is_empty(), "{} depends on {used:?}", package.name);
+    }
+}
+
+#[test]
+fn what_decides_reads_no_clock_no_environment_and_no_file() {
     let mut files = Vec::new();
     sources(&root().join("operator/planner/src"), &mut files);
+    sources(&root().join("metering/src"), &mut files);
     assert!(!files.is_empty());
     for file in files {
         let source = fs::read_to_string(&file).unwrap();

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
-#[path = "../../operator/ledger/tests/support/postgres.rs"]
+#[path = "../../ledger/tests/support/postgres.rs"]
 mod postgres;
 
 use k8s_openapi::api::core::v1::Pod;

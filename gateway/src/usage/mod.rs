@@ -6,7 +6,7 @@
 mod lines;
 
 use manyworlds_api::provider::Protocol;
-use manyworlds_planner::policy::price::Tokens;
+use manyworlds_metering::price::Tokens;
 use memchr::memmem;
 use serde_json::Value;
 

@@ -10,7 +10,7 @@ use manyworlds_api::{Duration, WorkOrder, World};
 use crate::observation::ObservedPod;
 use crate::policy::capacity::Resources;
 use crate::policy::placement::Misfits;
-use crate::policy::waits::Waits;
+use manyworlds_metering::waits::Waits;
 
 /// Everything that one decision about one order is based on.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::conditions::{BudgetCondition, ProviderCondition, Reason, Truth, condition, set, truth};
 use manyworlds_api::provider::{BreakerState, Limits, WindowUse};
 use manyworlds_api::{Budget, BudgetStatus, Money, Provider, ProviderStatus};
-use manyworlds_planner::policy::models::{NamedProvider, price};
-use manyworlds_planner::policy::period::{self, Bounds};
-use manyworlds_planner::policy::price_table::PriceTable;
+use manyworlds_metering::model_choice::{NamedProvider, price};
+use manyworlds_metering::period::{self, Bounds};
+use manyworlds_metering::price_table::PriceTable;
 use manyworlds_telemetry::BudgetWord;
 
 use super::key::KeyState;

@@ -18,8 +18,8 @@ use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
 use manyworlds_gateway::WaitList;
 use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
-use manyworlds_planner::policy::budget::Allowed;
-use manyworlds_planner::policy::models::PricedModel;
+use manyworlds_metering::budget::Allowed;
+use manyworlds_metering::model_choice::PricedModel;
 use manyworlds_planner::policy::support;
 use manyworlds_planner::{Exhausted, ModelUse};
 

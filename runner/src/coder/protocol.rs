@@ -3,7 +3,7 @@
 mod anthropic;
 mod openai;
 
-use manyworlds_planner::policy::price::Tokens;
+use manyworlds_metering::price::Tokens;
 use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 

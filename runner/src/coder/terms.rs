@@ -4,7 +4,7 @@
 
 use manyworlds_api::Money;
 use manyworlds_api::provider::Prices;
-use manyworlds_planner::policy::price::{self, Sending, Tokens};
+use manyworlds_metering::price::{self, Sending, Tokens};
 use serde::Deserialize;
 use serde_json::Value;
 

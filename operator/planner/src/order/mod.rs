@@ -21,11 +21,11 @@ use crate::observation::{Placement, Presence, StageState};
 use crate::plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
 use crate::policy::capacity::{Request, Resources};
 use crate::policy::deadlines::signed;
-use crate::policy::waits::longest;
 use crate::snapshot::{Grant, Snapshot};
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldStep};
 use course::{Course, Hold};
+use manyworlds_metering::waits::longest;
 
 /// How often an order is looked at that waits for a model or for a budget. Changes of the order itself are seen at once.
 const MODEL_INTERVAL: Duration = Duration::from_seconds(5);

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use manyworlds_api::WorkOrderStatus;
 use manyworlds_api::conditions::Reason;
 
-use crate::policy::waits;
 use crate::snapshot::{Grant, Snapshot};
 use crate::world::{Phase, WorldStep};
+use manyworlds_metering::waits;
 
 /// Returns why an active order is not further, and a sentence on it.
 pub(super) fn progress(

@@ -1,6 +1,6 @@
 //! Anthropic's messages.
 
-use manyworlds_planner::policy::price::Tokens;
+use manyworlds_metering::price::Tokens;
 use serde_json::{Value, json};
 
 use super::{Answer, Call, CallState, Length, Request, Said, Turn, number, shortened, text};

@@ -13,9 +13,9 @@ use super::{pods, started, truth};
 use crate::observation::{PodPhase, StageState};
 use crate::policy::capacity::Resources;
 use crate::policy::support::models;
-use crate::policy::waits::Waits;
 use crate::resources::{pod, world};
 use crate::{Exhausted, ModelUse, Settings};
+use manyworlds_metering::waits::Waits;
 
 fn exhausted(on_exceeded: BudgetExceeded) -> ModelUse {
     let what = "the order's budget of 5.00 dollars".to_owned();

@@ -27,7 +27,7 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use manyworlds_planner::policy::rate_window::Remaining;
+use manyworlds_metering::rate_window::Remaining;
 
 pub use call::{CallId, Claim, Held, Holder, Outcome, Party, Reservation, Reserved, Settled, Settlement, Spent};
 pub use error::LedgerError;

@@ -1,6 +1,6 @@
 use manyworlds_api::provider::Limits;
-use manyworlds_planner::policy::budget::Allowed;
-use manyworlds_planner::policy::rate_window::RateLimits;
+use manyworlds_metering::budget::Allowed;
+use manyworlds_metering::rate_window::RateLimits;
 use proptest::prelude::*;
 
 use super::*;

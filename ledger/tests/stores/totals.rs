@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_ledger::{Ledger, Outcome, Spent, Total, Totals};
-use manyworlds_planner::policy::price::Tokens;
+use manyworlds_metering::price::Tokens;
 
 use super::accounting::end_epochs;
 use super::support::{answered, call, dollars, ended, nothing, open};

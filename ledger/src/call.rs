@@ -4,10 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 use manyworlds_api::Money;
-use manyworlds_planner::policy::breaker::{BreakerSettings, Health, Passed};
-use manyworlds_planner::policy::budget::{Allowed, Amount};
-use manyworlds_planner::policy::price::Tokens;
-use manyworlds_planner::policy::rate_window::{Demand, Place, RateLimits};
+use manyworlds_metering::breaker::{BreakerSettings, Health, Passed};
+use manyworlds_metering::budget::{Allowed, Amount};
+use manyworlds_metering::price::Tokens;
+use manyworlds_metering::rate_window::{Demand, Place, RateLimits};
 use serde::{Deserialize, Serialize};
 
 /// Names one call to a Provider.

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use manyworlds_api::Money;
-use manyworlds_planner::policy::breaker::Breaker;
-use manyworlds_planner::policy::budget::{Account, Amount};
-use manyworlds_planner::policy::rate_window::RateWindow;
+use manyworlds_metering::breaker::Breaker;
+use manyworlds_metering::budget::{Account, Amount};
+use manyworlds_metering::rate_window::RateWindow;
 use serde::de::DeserializeOwned;
 
 use super::statement::{Row, Value};

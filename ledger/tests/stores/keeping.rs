@@ -10,7 +10,7 @@ use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution
 use manyworlds_ledger::{
     KnownRun, LedgerError, Outcome, Reservation, Reserved, Settled, Settlement, migrations, transfer,
 };
-use manyworlds_planner::policy::rate_window::RateLimits;
+use manyworlds_metering::rate_window::RateLimits;
 
 use super::support::{answered, call, cost_of, dollars, holder, nothing, open, party};
 

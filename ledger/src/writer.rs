@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use manyworlds_planner::policy::rate_window::Remaining;
+use manyworlds_metering::rate_window::Remaining;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audit::AuditLog;

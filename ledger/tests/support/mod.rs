@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
 use manyworlds_api::provider::Limits;
 use manyworlds_ledger::{CallId, Holder, Ledger, LedgerError, Outcome, Party, Reservation, Settlement, Spent};
-use manyworlds_planner::policy::breaker::BreakerSettings;
-use manyworlds_planner::policy::budget::{Allowed, Amount};
-use manyworlds_planner::policy::price::Tokens;
-use manyworlds_planner::policy::rate_window::{Demand, RateLimits};
+use manyworlds_metering::breaker::BreakerSettings;
+use manyworlds_metering::budget::{Allowed, Amount};
+use manyworlds_metering::price::Tokens;
+use manyworlds_metering::rate_window::{Demand, RateLimits};
 
 pub use postgres::Postgres;
 

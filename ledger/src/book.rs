@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
-use manyworlds_planner::policy::breaker::{Breaker, BreakerSettings, Pass, Passed};
-use manyworlds_planner::policy::budget::{Account, Amount, Verdict};
-use manyworlds_planner::policy::price::Tokens;
-use manyworlds_planner::policy::rate_window::{Demand, RateWindow, Remaining, Turn};
+use manyworlds_metering::breaker::{Breaker, BreakerSettings, Pass, Passed};
+use manyworlds_metering::budget::{Account, Amount, Verdict};
+use manyworlds_metering::price::Tokens;
+use manyworlds_metering::rate_window::{Demand, RateWindow, Remaining, Turn};
 
 use crate::call::{CallId, Claim, Held, Holder, Outcome, Reservation, Reserved, Settled, Settlement, Spent};
 
@@ -198,7 +198,7 @@ pub(crate) fn account_key(holder: &Holder) -> AccountKey {
     (holder.key.clone(), holder.period_start.map_or(0, Timestamp::as_millisecond))
 }
 
-fn place_claim(asked: &Reservation, place: manyworlds_planner::policy::rate_window::Place, pass: Pass) -> Claim {
+fn place_claim(asked: &Reservation, place: manyworlds_metering::rate_window::Place, pass: Pass) -> Claim {
     let BreakerSettings { failures, open_for, successes } = asked.breaker;
     Claim {
         place,

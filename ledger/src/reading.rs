@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use manyworlds_api::Money;
-use manyworlds_planner::policy::breaker::Breaker;
-use manyworlds_planner::policy::budget::Account;
-use manyworlds_planner::policy::rate_window::RateWindow;
+use manyworlds_metering::breaker::Breaker;
+use manyworlds_metering::budget::Account;
+use manyworlds_metering::rate_window::RateWindow;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
 use manyworlds_ledger::{Outcome, Reserved, Settled};
-use manyworlds_planner::policy::budget::Account;
+use manyworlds_metering::budget::Account;
 
 use super::support::{answered, call, cost_of, dollars, holder, nothing, open};
 

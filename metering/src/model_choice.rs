@@ -2,7 +2,7 @@
 
 use manyworlds_api::provider::{Model, Prices, ProviderSpec, Temperature};
 
-use super::price_table::PriceTable;
+use crate::price_table::PriceTable;
 
 /// A Provider of the order's namespace.
 #[derive(Clone, Copy, Debug)]
