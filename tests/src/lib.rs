@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod real;
 pub mod recorder;
 pub mod resources;
+pub mod result;
 pub mod story;
 
 pub use cluster::Cluster;
@@ -30,8 +31,4 @@ pub use namespace::Namespace;
 pub use operator::{OperatorProcess, OperatorSettings};
 pub use proxy::{Cut, Proxy};
 pub use recorder::Recorder;
-
-/// Whatever ends a test: the text of the error is all that a person sees of it.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-/// Result of a helper, and of a test.
-pub type Result<T = ()> = std::result::Result<T, Error>;
+pub use result::{Error, Result};
