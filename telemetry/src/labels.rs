@@ -24,6 +24,8 @@ labels! {
         Failed = "failed",
         /// It was cancelled.
         Cancelled = "cancelled",
+        /// It has no winner, and a fallback allows that.
+        Skipped = "skipped",
     }
 }
 labels! {

@@ -55,6 +55,7 @@ pub use worlds::{ResourceAmounts, Sizing, SizingMode, Variant, VariantWorker, Wo
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("self.worker.plugin == 'command' || self.worlds.variants.all(v, !has(v.worker) || !has(v.worker.command) || v.worker.command.size() == 0)").message("only the plugin command runs a command; set worker.plugin to command, or leave worker.command out of worlds.variants").field_path(".worker.plugin"),
     validation = Rule::new("self.source == oldSelf.source").message("source cannot change once the order exists; make a new WorkOrder").field_path(".source"),
     validation = Rule::new("self.task == oldSelf.task").message("task cannot change once the order exists; make a new WorkOrder").field_path(".task"),
     validation = Rule::new("self.worlds == oldSelf.worlds").message("worlds cannot change once the order exists; make a new WorkOrder").field_path(".worlds"),

@@ -12,6 +12,7 @@ use crate::Duration;
 /// The program that does the coding work.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.plugin == 'command' || !has(self.command) || self.command.size() == 0").message("only the plugin command runs a command; set worker.plugin to command, or leave worker.command out").field_path(".plugin"))]
 pub struct Worker {
     /// Which plugin works: `coder` changes the code by the model's advice and needs one, `command` runs `command` in the worktree, `echo` makes one small commit and is the template for plugins of your own; any other name is a program `manyworlds-worker-<name>` in the image.
     #[serde(default = "echo")]
@@ -28,7 +29,7 @@ pub struct Worker {
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
-    /// Program and arguments, run in the worktree. For the plugin `command`.
+    /// Program and arguments, run in the worktree. Only for the plugin `command`; with any other plugin it is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 16384)))]
     pub command: Vec<String>,

@@ -132,7 +132,7 @@ pub struct Variant {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VariantWorker {
-    /// Replaces `worker.command`.
+    /// Replaces `worker.command`. Only for the plugin `command`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 16384)))]
     pub command: Vec<String>,

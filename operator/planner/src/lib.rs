@@ -18,5 +18,5 @@ mod support;
 mod world;
 
 pub use order::{Survey, survey};
-pub use plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
+pub use plan::{Effect, Event, EventKind, Grace, OrderOutcome, Plan, StatusChange, WorldPatch};
 pub use snapshot::{Exhausted, Grant, ModelUse, Settings, Snapshot};

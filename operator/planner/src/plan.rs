@@ -11,14 +11,55 @@ use manyworlds_api::{WorkOrderStatus, World, WorldStatus};
 pub struct Plan {
     /// Writes, in the order in which they must be made where that matters: statuses before deletions.
     pub effects: Vec<Effect>,
-    /// The order's new status; absent when it stays as it is.
-    pub status: Option<WorkOrderStatus>,
-    /// What to tell people, once the writes have been made.
-    pub events: Vec<Event>,
+    /// The change of the order's status; absent when the status stays as it is.
+    pub status: Option<Box<StatusChange>>,
     /// When to look again even if nothing happens.
     pub next_check: Option<Timestamp>,
     /// How many of the writes only show how far things are. They are the ones that can wait.
     pub progress_writes: u32,
+}
+
+/// A new status of the order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusChange {
+    /// The whole new status.
+    pub status: WorkOrderStatus,
+    /// The Events that go out once the status is written.
+    pub events: Vec<Event>,
+    /// How the order has ended, where this is its end.
+    pub outcome: Option<OrderOutcome>,
+}
+
+impl StatusChange {
+    /// Returns a change that is worth no Event.
+    pub(crate) fn quiet(status: WorkOrderStatus) -> Self {
+        Self { status, events: Vec::new(), outcome: None }
+    }
+}
+
+/// How an order has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// It has a winner.
+    Succeeded,
+    /// It has no winner.
+    Failed,
+    /// A person cancelled it.
+    Cancelled,
+    /// It has no winner, and a fallback allows that.
+    Skipped,
+}
+
+impl OrderOutcome {
+    /// Returns the word of the printer column.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+            Self::Skipped => "Skipped",
+        }
+    }
 }
 
 /// One write.
@@ -83,6 +124,8 @@ pub struct WorldPatch {
     pub status: WorldStatus,
     /// Pods whose end the status records; the operator may forget them.
     pub recorded_pods: Vec<String>,
+    /// The Events that go out once the status is written, whatever else of the plan fails.
+    pub events: Vec<Event>,
 }
 
 /// Something to tell people about the order.

@@ -74,13 +74,14 @@ impl Reconciler {
     }
 
     async fn patch_world(&self, key: &OrderKey, snapshot: &Snapshot, patch: &WorldPatch) -> Result<(), ReconcileError> {
-        let WorldPatch { name, uid, resource_version, status, recorded_pods } = patch;
+        let WorldPatch { name, uid, resource_version, status, recorded_pods, events } = patch;
         let known = snapshot.worlds.iter().find(|world| world.metadata.uid.as_ref() == Some(uid));
         let before = known.and_then(|world| world.status.as_ref());
         let body = status_patch(uid, resource_version, &to_json(before)?, &to_json(Some(status))?);
         let written = self.writer.world_status_patch(&key.namespace, name, &body).await?;
         self.index.world_written(written);
         self.index.pods_recorded(key, recorded_pods);
+        self.tell(&snapshot.order, events);
         self.count(before.and_then(|status| status.stage), status);
         tracing::info!(
             world = name,

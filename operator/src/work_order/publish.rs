@@ -5,8 +5,8 @@ use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, Stage};
-use manyworlds_planner::{Plan, Snapshot};
-use manyworlds_telemetry::OrderOutcome;
+use manyworlds_planner::{Event, OrderOutcome, Plan, Snapshot, StatusChange};
+use manyworlds_telemetry::OrderOutcome as OutcomeLabel;
 use serde_json::json;
 
 use super::Reconciler;
@@ -17,22 +17,29 @@ use crate::index::OrderKey;
 impl Reconciler {
     /// Writes the order's status where it has changed, and then tells what happened.
     pub(super) async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &Plan) -> Result<(), ReconcileError> {
-        let Some(status) = &plan.status else { return Ok(()) };
+        let Some(change) = &plan.status else { return Ok(()) };
+        let StatusChange { status, events, outcome } = &**change;
         self.write_status(key, &snapshot.order, status).await?;
-        for event in &plan.events {
-            if event.reason == Reason::WorldsStarted
-                && let Some(age) = self.index.age(key)
-            {
-                self.metrics.pods_created_seconds.observe(age.as_secs_f64());
-            }
-            self.events.record(&snapshot.order, event, Timestamp::now());
+        if status.start_time.is_some()
+            && snapshot.order.status.as_ref().is_none_or(|before| before.start_time.is_none())
+            && let Some(age) = self.index.age(key)
+        {
+            self.metrics.pods_created_seconds.observe(age.as_secs_f64());
         }
+        self.tell(&snapshot.order, events);
         let summary = status.summary.as_deref();
         tracing::info!(summary, said = status.message.as_deref(), "the order's status has changed");
-        if status.is_finished() {
-            self.finished(&snapshot.order, status);
+        if let Some(outcome) = outcome {
+            self.finished(&snapshot.order, status, *outcome);
         }
         Ok(())
+    }
+
+    /// Records Events about an order.
+    pub(super) fn tell(&self, order: &WorkOrder, events: &[Event]) {
+        for event in events {
+            self.events.record(order, event, Timestamp::now());
+        }
     }
 
     /// Shows on the order that it cannot be brought forward.
@@ -78,11 +85,12 @@ impl Reconciler {
         Ok(())
     }
 
-    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus) {
-        let outcome = match status.summary.as_deref() {
-            Some("Succeeded") => OrderOutcome::Succeeded,
-            Some("Cancelled") => OrderOutcome::Cancelled,
-            _ => OrderOutcome::Failed,
+    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus, outcome: OrderOutcome) {
+        let outcome = match outcome {
+            OrderOutcome::Succeeded => OutcomeLabel::Succeeded,
+            OrderOutcome::Failed => OutcomeLabel::Failed,
+            OrderOutcome::Cancelled => OutcomeLabel::Cancelled,
+            OrderOutcome::Skipped => OutcomeLabel::Skipped,
         };
         self.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
         if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {

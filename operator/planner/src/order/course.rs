@@ -103,7 +103,7 @@ pub(super) fn choose(snapshot: &Snapshot, steps: &[WorldStep<'_>], size: Option<
     if let Some(message) = support::unsupported(spec) {
         return failed(Reason::NotSupported, message);
     }
-    if let Some(message) = support::without_model(spec).or_else(|| support::without_choice(spec)) {
+    if let Some(message) = support::invalid(spec) {
         return failed(Reason::InvalidSpecification, message);
     }
     if let Some(error) = size {

@@ -12,8 +12,9 @@ mod status;
 
 use std::sync::Arc;
 
-use manyworlds_api::conditions::{OrderCondition, Truth, truth};
+use manyworlds_api::conditions::{OrderCondition, Reason, Truth, truth};
 use manyworlds_api::work_order::SizingMode;
+use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Duration, labels};
 
 use crate::attempt::{AttemptState, NodeState, Remains, observe};
@@ -37,8 +38,8 @@ pub struct Survey<'a> {
     snapshot: &'a Snapshot,
     steps: Vec<WorldStep<'a>>,
     course: Course,
-    /// What there is to tell before the course is gone.
-    events: Vec<Event>,
+    /// The Event of a fallback run that begins now.
+    fallback_event: Option<Event>,
     least: Resources,
 }
 
@@ -57,14 +58,14 @@ pub fn survey(snapshot: &Snapshot) -> Survey<'_> {
         .collect();
     let size = Resources::of_world(&snapshot.order.spec.worlds.sizing.per_world);
     let mut course = course::choose(snapshot, &steps, size.as_ref().err());
-    let mut events = Vec::new();
+    let mut fallback_event = None;
     if course::may_run_again(&course, snapshot, &steps)
         && let Some(event) = again::run_again(snapshot, &mut steps)
     {
-        events.push(event);
+        fallback_event = Some(event);
         course = Course::Go;
     }
-    Survey { snapshot, steps, course, events, least: size.unwrap_or_default() }
+    Survey { snapshot, steps, course, fallback_event, least: size.unwrap_or_default() }
 }
 
 fn step<'a>(snapshot: &'a Snapshot, unopened: WorldStep<'a>) -> WorldStep<'a> {
@@ -121,7 +122,7 @@ impl Survey<'_> {
 
     /// Writes the plan, given what the order may start.
     pub fn plan(mut self, grant: Grant) -> Plan {
-        let mut plan = Plan { events: std::mem::take(&mut self.events), ..Plan::default() };
+        let mut plan = Plan::default();
         let mut earliest = Earliest::default();
         match std::mem::replace(&mut self.course, Course::Leave) {
             Course::Leave => return plan,
@@ -235,9 +236,11 @@ impl Survey<'_> {
         }
     }
 
-    fn write_worlds(&self, plan: &mut Plan) {
+    fn write_worlds(&mut self, plan: &mut Plan) {
         for step in &self.steps {
             let (Some(world), true) = (step.world, step.change != Change::None) else { continue };
+            // The Worlds that run again have a patch each; the first one brings the Event.
+            let events = failure_event(step).into_iter().chain(self.fallback_event.take()).collect();
             let recorded = match (step.change, step.pod) {
                 (Change::AttemptEnded | Change::Ended, Some(pod)) => vec![pod.name.clone()],
                 _ => Vec::new(),
@@ -248,21 +251,20 @@ impl Survey<'_> {
                 resource_version: world.metadata.resource_version.clone().unwrap_or_default(),
                 status: step.status.clone(),
                 recorded_pods: recorded,
+                events,
             })));
-            if step.change == Change::Ended && step.status.stage == Some(manyworlds_api::world::WorldStage::Failed) {
-                plan.events.push(Event {
-                    kind: EventKind::Warning,
-                    reason: manyworlds_api::conditions::Reason::WorkerFailed,
-                    action: "Evaluate",
-                    message: format!(
-                        "World {} failed: {}",
-                        step.variant.name,
-                        step.status.message.as_deref().unwrap_or_default()
-                    ),
-                });
-            }
         }
     }
+}
+
+/// Returns the Event of a World that fails now.
+fn failure_event(step: &WorldStep<'_>) -> Option<Event> {
+    (step.change == Change::Ended && step.status.stage == Some(WorldStage::Failed)).then(|| Event {
+        kind: EventKind::Warning,
+        reason: Reason::WorkerFailed,
+        action: "Evaluate",
+        message: format!("World {} failed: {}", step.variant.name, step.status.message.as_deref().unwrap_or_default()),
+    })
 }
 
 /// Returns how the pod of an ended attempt is to be removed, where it does not end by itself.

@@ -9,7 +9,7 @@ use manyworlds_api::{Money, WorkOrderStatus};
 use super::again;
 use super::course::End;
 use super::progress::progress;
-use crate::plan::{Event, EventKind, Plan};
+use crate::plan::{Event, EventKind, OrderOutcome, Plan, StatusChange};
 use crate::policy::deadlines::{active_seconds, is_held, signed};
 use crate::policy::fallback::{self, Conclusion, Standing};
 use crate::policy::ranking::{Candidate, compare};
@@ -35,7 +35,7 @@ pub(super) fn awaiting_cleanup(snapshot: &Snapshot, steps: &[WorldStep<'_>], pla
         (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
     ];
     set_all(&mut status, snapshot, &lines);
-    publish(snapshot, status, plan);
+    put(snapshot, StatusChange::quiet(status), plan);
 }
 
 /// The status of an order that cannot begin until somebody does something.
@@ -51,7 +51,7 @@ pub(super) fn awaiting(snapshot: &Snapshot, steps: &[WorldStep<'_>], why: (Reaso
         (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
     ];
     set_all(&mut status, snapshot, &lines);
-    publish(snapshot, status, plan);
+    put(snapshot, StatusChange::quiet(status), plan);
 }
 
 /// The status of an order that is held: suspended, or without money.
@@ -70,7 +70,7 @@ pub(super) fn held(snapshot: &Snapshot, steps: &[WorldStep<'_>], why: (Reason, &
         (OrderCondition::Finished, Truth::False, Reason::InProgress, ""),
     ];
     set_all(&mut status, snapshot, &lines);
-    publish(snapshot, status, plan);
+    put(snapshot, StatusChange::quiet(status), plan);
 }
 
 /// The status of an order that goes on.
@@ -79,10 +79,11 @@ pub(super) fn active(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[u
     if is_held(&status) {
         status.resume_time = Some(Time(snapshot.now));
     }
+    let mut events = Vec::new();
     let started = !starting.is_empty() || steps.iter().any(|step| step.world.is_some());
     if started && status.start_time.is_none() {
         status.start_time = Some(Time(snapshot.now));
-        plan.events.push(Event {
+        events.push(Event {
             kind: EventKind::Normal,
             reason: Reason::WorldsStarted,
             action: "Start",
@@ -118,11 +119,11 @@ pub(super) fn active(snapshot: &Snapshot, steps: &[WorldStep<'_>], starting: &[u
         && status.summary.as_deref() != Some(reason.as_str())
     {
         let message = shortened(&message, LONGEST_EVENT);
-        plan.events.push(Event { kind: EventKind::Warning, reason, action: "Wait", message });
+        events.push(Event { kind: EventKind::Warning, reason, action: "Wait", message });
     }
     status.summary = Some(if reason == Reason::InProgress { "Running".to_owned() } else { reason.as_str().to_owned() });
     status.message = Some(message);
-    publish(snapshot, status, plan);
+    put(snapshot, StatusChange { status, events, outcome: None }, plan);
 }
 
 /// The status of an order that has ended.
@@ -136,11 +137,13 @@ pub(super) fn ended(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, pla
     if won == Truth::True {
         status.winner = status.ranking.first().map(|ranked| ranked.world.clone());
     }
-    status.summary = Some(match (succeeded, reason) {
-        (_, Reason::Cancelled | Reason::Skipped) => reason.as_str().to_owned(),
-        (Truth::True, _) => "Succeeded".to_owned(),
-        (Truth::False | Truth::Unknown, _) => "Failed".to_owned(),
-    });
+    let outcome = match (succeeded, reason) {
+        (_, Reason::Cancelled) => OrderOutcome::Cancelled,
+        (_, Reason::Skipped) => OrderOutcome::Skipped,
+        (Truth::True, _) => OrderOutcome::Succeeded,
+        (Truth::False | Truth::Unknown, _) => OrderOutcome::Failed,
+    };
+    status.summary = Some(outcome.as_str().to_owned());
     status.completion_time = Some(Time(snapshot.now));
     let started = if steps.iter().any(|step| step.world.is_some()) { Truth::True } else { Truth::False };
     let worlds_reason = if started == Truth::True { Reason::WorldsStarted } else { reason };
@@ -158,14 +161,14 @@ pub(super) fn ended(snapshot: &Snapshot, steps: &[WorldStep<'_>], end: &End, pla
     ];
     status.conditions.retain(|condition| condition.type_ != OrderCondition::Stalled.as_str());
     set_all(&mut status, snapshot, &lines);
-    plan.events.push(Event {
+    let event = Event {
         kind: if succeeded == Truth::True { EventKind::Normal } else { EventKind::Warning },
         reason,
         action: "Finish",
         message: shortened(&message, LONGEST_EVENT),
-    });
+    };
     status.message = Some(message);
-    publish(snapshot, status, plan);
+    put(snapshot, StatusChange { status, events: vec![event], outcome: Some(outcome) }, plan);
 }
 
 /// What an ended order comes to.
@@ -326,15 +329,15 @@ fn set_all(status: &mut WorkOrderStatus, snapshot: &Snapshot, lines: &[Line<'_>]
 
 /// Puts the status into the plan when it is worth a write now, else notes when it will be.
 ///
-/// - **Guarantees:** one write for each change of a condition; counts and texts alone wait for `progress_interval`, and
-///   longer where other orders have something to show too.
-fn publish(snapshot: &Snapshot, status: WorkOrderStatus, plan: &mut Plan) {
+/// - **Guarantees:** one write for each change of a condition, and for each Event; counts and texts alone wait for
+///   `progress_interval`, and longer where other orders have something to show too.
+fn put(snapshot: &Snapshot, change: StatusChange, plan: &mut Plan) {
     let old = snapshot.order.status.clone().unwrap_or_default();
-    if old == status {
+    if old == change.status {
         return;
     }
-    if is_significant(&old, &status) {
-        plan.status = Some(status);
+    if is_significant(&old, &change.status) || !change.events.is_empty() {
+        plan.status = Some(Box::new(change));
         return;
     }
     let interval = signed(snapshot.settings.progress_interval);
@@ -343,7 +346,7 @@ fn publish(snapshot: &Snapshot, status: WorkOrderStatus, plan: &mut Plan) {
         _ if plan.progress_writes >= snapshot.progress_writes => plan.next_check = Some(snapshot.now + interval),
         _ => {
             plan.progress_writes += 1;
-            plan.status = Some(status);
+            plan.status = Some(Box::new(change));
         }
     }
 }

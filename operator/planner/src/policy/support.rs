@@ -27,18 +27,38 @@ pub fn unsupported(spec: &WorkOrderSpec) -> Option<String> {
     Some(format!("this version does not carry out {field}; {advice}"))
 }
 
+/// Returns what is wrong with a specification that the API has taken.
+pub fn invalid(spec: &WorkOrderSpec) -> Option<String> {
+    unused_command(spec).or_else(|| without_model(spec)).or_else(|| without_choice(spec))
+}
+
+/// The plugin that runs the order's command.
+const COMMAND: &str = "command";
+
+/// Returns what is wrong where an order has a command and a plugin that does not run it.
+///
+/// The API refuses such an order; one that is older than this rule ends with this sentence.
+fn unused_command(spec: &WorkOrderSpec) -> Option<String> {
+    let own = spec.worlds.variants.iter().filter_map(|variant| variant.worker.as_ref());
+    let has_command = !spec.worker.command.is_empty() || own.into_iter().any(|worker| !worker.command.is_empty());
+    (has_command && spec.worker.plugin != COMMAND).then(|| {
+        let plugin = &spec.worker.plugin;
+        format!("only the plugin {COMMAND} runs a command, and the order's is {plugin}; set worker.plugin to {COMMAND}, or leave worker.command out")
+    })
+}
+
 /// The plugin that cannot work without a model, and whose prompts are our own.
 pub const CODER: &str = "coder";
 
 /// Returns what is missing where the order's worker needs a model and a World has none.
-pub fn without_model(spec: &WorkOrderSpec) -> Option<String> {
+fn without_model(spec: &WorkOrderSpec) -> Option<String> {
     let needs = spec.worker.plugin == CODER && spec.worker.model.is_none();
     let variant = spec.worlds.variants.iter().find(|variant| needs && variant.model.is_none())?;
     Some(format!("the plugin {CODER} needs a model, and the World {} has none; set worker.model", variant.name))
 }
 
 /// Returns what is wrong where an order leaves the choice of a model to a worker that makes none.
-pub fn without_choice(spec: &WorkOrderSpec) -> Option<String> {
+fn without_choice(spec: &WorkOrderSpec) -> Option<String> {
     let left = spec.worker.plugin != CODER && models(spec).contains(&AUTOMATIC_MODEL);
     left.then(|| {
         let plugin = &spec.worker.plugin;

@@ -162,8 +162,11 @@ fn with_disk(environment: &[EnvVar], world: &World) -> Vec<EnvVar> {
     env
 }
 
+/// Returns an environment variable with exactly this value.
+///
+/// The kubelet expands `$(NAME)` and makes `$$` a plain dollar sign, so each dollar sign is doubled.
 fn variable(name: &str, value: String) -> EnvVar {
-    EnvVar { name: name.to_owned(), value: Some(value), value_from: None }
+    EnvVar { name: name.to_owned(), value: Some(value.replace('$', "$$")), value_from: None }
 }
 
 fn resources(amounts: &ResourceAmounts) -> ResourceRequirements {
@@ -211,8 +214,7 @@ fn prepare(
 ) -> Container {
     let mut env = environment.to_vec();
     let json = serde_json::to_string(&document(order, world)).unwrap_or_default();
-    // The kubelet expands $(NAME) in values; a doubled dollar sign stands for a plain one.
-    env.push(variable(labels::ENV_ORDER, json.replace("$(", "$$(")));
+    env.push(variable(labels::ENV_ORDER, json));
     let mut mounts = vec![
         mount(ORDER_VOLUME, labels::ORDER_DIRECTORY, Access::Write),
         mount(RUNNER_VOLUME, labels::RUNNER_DIRECTORY, Access::Write),
@@ -392,4 +394,34 @@ fn extra_volume(volume: &ExtraVolume) -> Volume {
         .as_ref()
         .map(|claim| PersistentVolumeClaimVolumeSource { claim_name: claim.claim_name.clone(), read_only: Some(true) });
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kubelet makes of a value: `$$` is a plain dollar sign, `$(NAME)` a reference.
+    fn expanded(value: &str) -> String {
+        let mut text = String::new();
+        let mut rest = value;
+        while let Some((before, behind)) = rest.split_once('$') {
+            text.push_str(before);
+            match behind.chars().next() {
+                Some('$') => text.push('$'),
+                Some('(') => panic!("a reference: {behind}"),
+                Some(other) => text.extend(['$', other]),
+                None => text.push('$'),
+            }
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        text + rest
+    }
+
+    #[test]
+    fn dollar_signs_reach_the_container_as_they_are_written() {
+        for text in ["$", "$$", "$$$", "$(HOME)", "$$(HOME)", "a$b", "costs 5$", "$$$(A)$$", "${A}", "no dollar"] {
+            let made = variable("A", text.to_owned());
+            assert_eq!(expanded(made.value.as_deref().unwrap()), text);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use manyworlds_api::work_order::{
 };
 use manyworlds_api::world::WorldStage;
 
-use super::model::{Model, specification};
+use super::model::{Model, events, specification};
 use super::{pods, started, truth};
 use crate::plan::Effect;
 use crate::{Exhausted, ModelUse};
@@ -103,7 +103,7 @@ fn worlds_that_a_crash_left_behind_follow() {
     let mut model = started(asking(1, vec![switch("strong")]), 2);
     model.scores("fix-alpha-1", 10, 1);
     model.scores("fix-beta-1", 10, 1);
-    model.settle_until(|plan| plan.events.iter().any(|event| event.reason.as_str() == "FallbackStarted"));
+    model.settle_until(|plan| events(plan).any(|event| event.reason.as_str() == "FallbackStarted"));
     // Of its two writes the first alone was made.
     let mut plan = model.plan();
     plan.effects.retain(|effect| matches!(effect, Effect::PatchWorld(patch) if patch.name == "fix-alpha"));

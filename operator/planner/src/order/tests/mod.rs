@@ -52,6 +52,26 @@ fn five_worlds_take_seventeen_writes_and_two_events() {
 }
 
 #[test]
+fn a_worlds_failure_is_told_once_though_the_orders_status_is_held_back() {
+    let mut model = five();
+    model.progress_writes = 0;
+    for attempt in 1..=3 {
+        model.fails(&format!("fix-alpha-{attempt}"), FailureClass::Worker, "oops");
+        model.settle();
+        model.pass(5);
+        model.settle();
+    }
+    let failed = |model: &Model| model.events.iter().filter(|event| event.message.contains("alpha failed")).count();
+    assert_eq!(model.order.status.as_ref().unwrap().worlds.failed, 0, "the order's own status waits for its turn");
+    assert_eq!(failed(&model), 1);
+    model.progress_writes = u32::MAX;
+    model.pass(60);
+    model.settle();
+    assert_eq!(model.order.status.as_ref().unwrap().worlds.failed, 1);
+    assert_eq!(failed(&model), 1);
+}
+
+#[test]
 fn the_default_variants_are_the_five_worlds() {
     let names: Vec<String> = default_variants().into_iter().map(|variant| variant.name).collect();
     assert_eq!(names, FIVE);

@@ -43,6 +43,15 @@ pub(super) fn specification(variants: &[&str]) -> WorkOrderSpec {
     .unwrap()
 }
 
+/// Returns the Events of a plan whose writes all succeed.
+pub(super) fn events(plan: &Plan) -> impl Iterator<Item = &Event> {
+    let of_worlds = plan.effects.iter().flat_map(|effect| match effect {
+        Effect::PatchWorld(patch) => patch.events.as_slice(),
+        _ => &[],
+    });
+    of_worlds.chain(plan.status.iter().flat_map(|change| &change.events))
+}
+
 impl Model {
     /// A cluster with room for so many Worlds of the default size.
     pub(super) fn new(spec: WorkOrderSpec, slots: u64) -> Self {
@@ -133,17 +142,17 @@ impl Model {
     }
 
     pub(super) fn carry_out(&mut self, plan: &Plan) {
+        self.events.extend(events(plan).cloned());
         for effect in &plan.effects {
             self.writes += if matches!(effect, Effect::OpenWorld { .. }) { 2 } else { 1 };
             self.version += 1;
             self.write(effect);
         }
-        if let Some(status) = &plan.status {
+        if let Some(change) = &plan.status {
             self.writes += 1;
-            self.order.status = Some(status.clone());
+            self.order.status = Some(change.status.clone());
             self.status_written = Some(self.now);
         }
-        self.events.extend(plan.events.iter().cloned());
     }
 
     fn write(&mut self, effect: &Effect) {
