@@ -15,6 +15,7 @@ mod client;
 mod connection;
 mod contents;
 pub mod endpoint;
+mod event_splitter;
 pub mod fields;
 mod forward;
 pub mod headers;

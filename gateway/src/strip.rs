@@ -6,6 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
+use crate::event_splitter::{EventSplitter, Piece, lines};
 use crate::usage::names_object;
 
 /// The field that tells what was used.
@@ -14,10 +15,7 @@ const USAGE: &str = "\"usage\"";
 /// Lets a stream pass without that event.
 #[derive(Debug, Default)]
 pub(crate) struct Strip {
-    /// The line that has begun.
-    begun: BytesMut,
-    /// The event was taken out, and the empty line behind it has to go too.
-    after_event: bool,
+    splitter: EventSplitter,
 }
 
 #[derive(Deserialize)]
@@ -27,38 +25,44 @@ struct Event {
 }
 
 impl Strip {
-    /// Takes the next part and returns what may pass. A line that has begun waits for its end.
+    /// Takes the next part and returns what may pass. An event that has begun waits for its end.
     pub(crate) fn feed(&mut self, part: &Bytes) -> Bytes {
-        if self.begun.is_empty() && !self.after_event && part.ends_with(b"\n") && !names_object(part, USAGE) {
+        if self.splitter.is_between_events() && ends_an_event(part) && !names_object(part, USAGE) {
             return part.clone();
         }
-        self.begun.extend_from_slice(part);
         let mut passed = BytesMut::new();
-        while let Some(end) = memchr::memchr(b'\n', &self.begun) {
-            let line = self.begun.split_to(end + 1);
-            let empty = line.trim_ascii().is_empty();
-            if is_usage_event(&line) {
-                self.after_event = true;
-            } else if !(self.after_event && empty) {
-                self.after_event = false;
-                passed.extend_from_slice(&line);
-            } else {
-                self.after_event = false;
-            }
-        }
+        self.splitter.feed(part, |piece| pass(piece, &mut passed));
         passed.freeze()
     }
 
     /// Returns what is left at the end of the stream.
-    pub(crate) fn finish(self) -> Bytes {
-        self.begun.freeze()
+    pub(crate) fn finish(mut self) -> Bytes {
+        let mut passed = BytesMut::new();
+        self.splitter.finish(|piece| pass(piece, &mut passed));
+        passed.freeze()
     }
 }
 
-fn is_usage_event(line: &[u8]) -> bool {
+/// Returns whether an event ends with a part. A CR at its end may be one half of an end of line.
+fn ends_an_event(part: &[u8]) -> bool {
+    part.ends_with(b"\n\n") || part.ends_with(b"\n\r\n")
+}
+
+fn pass(piece: Piece<'_>, passed: &mut BytesMut) {
+    match piece {
+        Piece::Event(event) if is_usage_event(event) => {}
+        // No usage is so large.
+        Piece::Event(bytes) | Piece::Oversized(bytes) => passed.extend_from_slice(bytes),
+    }
+}
+
+fn is_usage_event(event: &[u8]) -> bool {
+    names_object(event, USAGE) && lines(event).any(is_usage_line)
+}
+
+fn is_usage_line(line: &[u8]) -> bool {
     let Some(data) = line.strip_prefix(b"data:") else { return false };
-    names_object(data, USAGE)
-        && serde_json::from_slice::<Event>(data).is_ok_and(|event| event.choices.is_empty() && event.usage.is_some())
+    serde_json::from_slice::<Event>(data).is_ok_and(|event| event.choices.is_empty() && event.usage.is_some())
 }
 
 #[cfg(test)]
@@ -69,10 +73,11 @@ mod tests {
         "data: {\"choices\":[{\"delta\":{\"content\":\"say \\\"usage\\\":{}\"}}],\"usage\":null}\n\n",
         "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n",
         "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n",
+        ": a comment\r\n\r\n",
         "data: [DONE]\n\n",
     );
 
-    fn pass<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    fn stripped<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
         let mut strip = Strip::default();
         let mut passed: Vec<u8> = Vec::new();
         for part in parts {
@@ -85,16 +90,27 @@ mod tests {
     #[test]
     fn only_the_usage_event_is_taken_out_wherever_the_stream_is_divided() {
         let expected = STREAM.replace("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n", "");
-        assert_eq!(pass([STREAM.as_bytes()]), expected);
-        assert_eq!(pass(STREAM.as_bytes().chunks(1)), expected);
+        assert_eq!(stripped([STREAM.as_bytes()]), expected);
+        assert_eq!(stripped(STREAM.as_bytes().chunks(1)), expected);
         for at in 0..STREAM.len() {
             let (one, other) = STREAM.as_bytes().split_at(at);
-            assert_eq!(pass([one, other]), expected, "divided at {at}");
+            assert_eq!(stripped([one, other]), expected, "divided at {at}");
         }
     }
 
     #[test]
     fn what_does_not_end_with_a_line_passes_at_the_end() {
-        assert_eq!(pass([&b"data: {\"error\""[..]]), "data: {\"error\"");
+        assert_eq!(stripped([&b"data: {\"error\""[..]]), "data: {\"error\"");
+    }
+
+    #[test]
+    fn what_holds_whole_events_and_no_usage_passes_without_a_copy() {
+        let part = Bytes::from_static(b"data: {\"choices\":[]}\n\n: b\r\n\r\n");
+        let mut strip = Strip::default();
+        for _ in 0..2 {
+            assert_eq!(strip.feed(&part).as_ptr(), part.as_ptr());
+        }
+        assert_eq!(strip.feed(&Bytes::from_static(b"data: ")), "");
+        assert_eq!(strip.feed(&part)[..], [b"data: ", &part[..]].concat());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use manyworlds_api::provider::Protocol;
 use manyworlds_masking::{Carry, Filter, Findings};
 use serde_json::Value;
@@ -11,9 +11,8 @@ use super::TooLarge;
 use super::channels::{Growth, Path, Reading, event_like};
 use super::json::{self, Place, Step};
 use super::texts::{document, replacement, text};
+use crate::event_splitter::{self, EventSplitter, Piece};
 
-/// The largest event, in bytes.
-const LARGEST_EVENT: usize = 16 * 1024 * 1024;
 /// The most texts that grow at a time.
 const MOST_CHANNELS: usize = 1024;
 
@@ -30,9 +29,9 @@ struct Channel {
 pub(super) struct Events {
     protocol: Protocol,
     filter: Filter,
-    begun: BytesMut,
-    /// Up to where it is known that no line ends that is empty.
-    looked: usize,
+    splitter: EventSplitter,
+    /// An event was too large: nothing more may pass.
+    too_large: bool,
     channels: BTreeMap<String, Channel>,
     findings: Findings,
 }
@@ -40,28 +39,24 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn new(protocol: Protocol, filter: Filter) -> Self {
         let (channels, findings) = (BTreeMap::new(), Findings::default());
-        Self { protocol, filter, begun: BytesMut::new(), looked: 0, channels, findings }
+        let splitter = EventSplitter::default();
+        Self { protocol, filter, splitter, too_large: false, channels, findings }
     }
 
     /// Takes the next part and returns what may pass. An event that has begun waits for its end.
     pub(super) fn feed(&mut self, part: &[u8]) -> Result<Bytes, TooLarge> {
-        self.begun.extend_from_slice(part);
         let mut passed = String::new();
-        while let Some(end) = self.end_of_event() {
-            let event = self.begun.split_to(end);
-            self.looked = 0;
-            self.event(&String::from_utf8_lossy(&event), &mut passed);
-        }
-        if self.begun.len() > LARGEST_EVENT { Err(TooLarge) } else { Ok(passed.into()) }
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.feed(part, |piece| self.piece(piece, &mut passed));
+        self.splitter = splitter;
+        if self.too_large { Err(TooLarge) } else { Ok(passed.into()) }
     }
 
     /// Returns what is left at the end of the stream.
     pub(super) fn finish(&mut self) -> Bytes {
         let mut passed = String::new();
-        let rest = self.begun.split();
-        if !rest.is_empty() {
-            self.event(&String::from_utf8_lossy(&rest), &mut passed);
-        }
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.finish(|piece| self.piece(piece, &mut passed));
         let mut held = String::new();
         self.release(|_| true, &mut held);
         if !held.is_empty() && !passed.is_empty() && !passed.ends_with("\n\n") {
@@ -75,22 +70,15 @@ impl Events {
         std::mem::take(&mut self.findings)
     }
 
-    /// Returns where the first event ends: behind its empty line.
-    fn end_of_event(&mut self) -> Option<usize> {
-        let mut line = self.looked;
-        while let Some(length) = self.begun[line..].iter().position(|byte| *byte == b'\n') {
-            let end = line + length + 1;
-            if matches!(&self.begun[line..end], b"\n" | b"\r\n") {
-                return Some(end);
-            }
-            line = end;
+    fn piece(&mut self, piece: Piece<'_>, passed: &mut String) {
+        match piece {
+            Piece::Event(event) => self.event(&String::from_utf8_lossy(event), passed),
+            Piece::Oversized(_) => self.too_large = true,
         }
-        self.looked = line;
-        None
     }
 
     fn event(&mut self, written: &str, passed: &mut String) {
-        let data: Vec<&str> = written.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).collect();
+        let data: Vec<&str> = lines(written).filter_map(|line| line.strip_prefix("data:")).map(str::trim).collect();
         let data = data.join(" ");
         if data == "[DONE]" {
             self.release(|_| true, passed);
@@ -102,7 +90,7 @@ impl Events {
         let reading = Reading::of(self.protocol, &event);
         let has_more = |channel: &str| reading.growths.iter().any(|growth| growth.channel == channel);
         self.release(|channel| reading.ends(channel) && !has_more(channel), passed);
-        let name = written.lines().find_map(|line| line.strip_prefix("event:")).map(|name| name.trim().to_owned());
+        let name = lines(written).find_map(|line| line.strip_prefix("event:")).map(|name| name.trim().to_owned());
         let grown = self.grow(&reading, &event, name.as_deref());
         match self.replaced(&data, &reading.growths, &grown) {
             None => passed.push_str(written),
@@ -177,6 +165,12 @@ impl Events {
     }
 }
 
+/// Returns the lines of an event, each with its end.
+fn lines(written: &str) -> impl Iterator<Item = &str> {
+    // A line begins and ends with whole characters.
+    event_splitter::lines(written.as_bytes()).map(|line| std::str::from_utf8(line).unwrap_or_default())
+}
+
 fn text_at<'a>(event: &'a Value, path: &[Step<'_>]) -> &'a str {
     let found = path.iter().try_fold(event, |value, step| match step {
         Step::Field(name) => value.get(&**name),
@@ -188,7 +182,7 @@ fn text_at<'a>(event: &'a Value, path: &[Step<'_>]) -> &'a str {
 /// Writes an event with other data, and all else of it as it was.
 fn write_event(written: &str, data: &str, passed: &mut String) {
     let mut said = false;
-    for line in written.split_inclusive('\n') {
+    for line in lines(written) {
         if !line.starts_with("data:") {
             passed.push_str(line);
         } else if !said {

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::event_splitter::LARGEST_EVENT;
 
 const KEY: &str = "sk-proj-abcdefghijklmnopqrstuvwx";
 const VALUE: &str = "canary of the provider";
@@ -130,6 +131,18 @@ fn a_stream_without_secrets_passes_byte_for_byte() {
 }
 
 #[test]
+fn a_secret_does_not_pass_where_lines_end_with_cr_alone() {
+    for protocol in [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini] {
+        let given = stream(protocol, &format!("first {KEY} then"), 5).replace('\n', "\r");
+        for bytes in [1, 7, 1000] {
+            let passed = pass(protocol, given.as_bytes().chunks(bytes));
+            assert!(!passed.contains("abcde"), "{passed}");
+            assert!(texts(&passed.replace('\r', "\n")).values().any(|text| text == "first *** then"), "{passed}");
+        }
+    }
+}
+
+#[test]
 fn the_order_of_events_stays_and_what_is_held_comes_before_the_end() {
     for protocol in [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini] {
         let given = stream(protocol, "it ends with a beginning: sk-", 4);
@@ -186,4 +199,5 @@ fn an_event_that_does_not_end_is_an_error() {
     let part = vec![b'a'; LARGEST_EVENT];
     assert!(events.feed(&part).is_ok());
     assert!(events.feed(b"a").is_err());
+    assert!(events.feed(b"\n\ndata: 1\n\n").is_err(), "nor does anything behind it pass");
 }

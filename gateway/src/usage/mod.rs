@@ -3,14 +3,12 @@
 //! **Architecture invariant:** a [`Meter`] looks at bytes and never holds or changes them: what goes to the client does
 //! not pass through it.
 
-mod lines;
-
 use manyworlds_api::provider::Protocol;
 use manyworlds_metering::price::Tokens;
 use memchr::memmem;
 use serde_json::Value;
 
-use lines::Lines;
+use crate::event_splitter::{self, EventSplitter, Piece};
 
 /// What a call has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +23,7 @@ pub enum Used {
 #[derive(Debug)]
 pub struct Meter {
     protocol: Protocol,
-    lines: Lines,
+    splitter: EventSplitter,
     tokens: Tokens,
     /// Whether an Anthropic stream has said how much went in.
     begun: bool,
@@ -36,21 +34,36 @@ pub struct Meter {
 impl Meter {
     /// Returns a meter that has seen nothing.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol, lines: Lines::default(), tokens: Tokens::default(), begun: false, said: false, ended: false }
+        Self {
+            protocol,
+            splitter: EventSplitter::default(),
+            tokens: Tokens::default(),
+            begun: false,
+            said: false,
+            ended: false,
+        }
     }
 
     /// Looks at the next part of the stream, wherever it was divided.
     pub fn feed(&mut self, part: &[u8]) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.feed(part, |line| self.line(line));
-        self.lines = lines;
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.feed(part, |piece| self.piece(piece));
+        self.splitter = splitter;
     }
 
     /// Returns what the stream has used, after its last part.
     pub fn finish(mut self) -> Used {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.finish(|line| self.line(line));
+        let mut splitter = std::mem::take(&mut self.splitter);
+        splitter.finish(|piece| self.piece(piece));
         if self.said && self.ended { Used::Said(self.tokens) } else { Used::Unknown(self.tokens) }
+    }
+
+    fn piece(&mut self, piece: Piece<'_>) {
+        // What an event says that is too large to be kept is not known.
+        let Piece::Event(event) = piece else { return };
+        for line in event_splitter::lines(event) {
+            self.line(line);
+        }
     }
 
     fn line(&mut self, line: &[u8]) {
