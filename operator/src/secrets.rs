@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use manyworlds_masking::Filter;
 use manyworlds_telemetry::{Mask, Metrics};
+use percent_encoding::percent_decode_str;
+use url::{Position, Url};
 
 /// The most values that are known. Those that were read longest ago go first: the present ones are read again and again.
 const MOST: usize = 4096;
@@ -62,12 +64,14 @@ impl KnownSecrets {
 
     /// Notes the password of an address such as `postgres://user:password@host/database`, as it is written and as it is meant.
     pub fn note_address(&self, address: &str) {
-        let authority = address.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
-        // A password may have been written with an @ of its own.
-        let user = authority.and_then(|authority| authority.rsplit_once('@')).map(|(user, _)| user);
-        if let Some((_, password)) = user.and_then(|user| user.split_once(':')) {
-            self.note(password);
-            self.note(&unescaped(password));
+        let Ok(url) = Url::parse(address) else { return };
+        let Some(password) = url.password() else { return };
+        self.note(&percent_decode_str(password).decode_utf8_lossy());
+        self.note(password);
+        // It may be written with characters that a URL has as escapes.
+        let behind = address.strip_prefix(&url[..Position::BeforePassword]);
+        if let Some(written) = behind.and_then(|behind| behind.strip_suffix(&url[Position::AfterPassword..])) {
+            self.note(written);
         }
     }
 
@@ -97,22 +101,6 @@ impl KnownSecrets {
     }
 }
 
-/// Returns what an address means by its escapes, such as `%40`.
-fn unescaped(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            bytes.push(byte);
-            rest = &behind[2..];
-        } else {
-            bytes.push(*first);
-            rest = behind;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +128,8 @@ mod tests {
         secrets.note_address("sqlite:///var/lib/manyworlds/ledger/ledger.db");
         let said = "postgres://manyworlds:pass%40word-of-it@host: password pass@word-of-it is wrong";
         assert_eq!(secrets.for_logs().masked(said), "postgres://manyworlds:***@host: password *** is wrong");
+        secrets.note_address("postgres://manyworlds:a^half@%40-escaped-one@host/manyworlds");
+        assert_eq!(secrets.for_logs().masked("a^half@%40-escaped-one, a^half@@-escaped-one"), "***, ***");
         let error = std::io::Error::other(said);
         assert!(!secrets.masked(&error).to_string().contains("word-of-it"));
     }

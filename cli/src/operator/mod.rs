@@ -14,6 +14,7 @@ use manyworlds_api::artifacts::{
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
+use url::{Position, Url};
 
 use crate::commands::Session;
 use crate::errors::Failure;
@@ -121,13 +122,9 @@ impl Operator {
 
 /// Returns host and port of an address.
 fn address(url: &str) -> Result<String, Failure> {
-    let place = url.strip_prefix("http://").map(|place| place.trim_end_matches('/'));
-    match place {
-        Some(place) if !place.is_empty() && !place.contains('/') => {
-            Ok(if place.contains(':') { place.to_owned() } else { format!("{place}:80") })
-        }
-        _ => Err(Failure::Usage(format!("--operator-url {url}: write it as http://HOST:PORT"))),
-    }
+    let read = Url::parse(url).ok().filter(|read| read.scheme() == "http" && read[Position::AfterPort..] == *"/");
+    let place = read.and_then(|read| Some(format!("{}:{}", read.host_str()?, read.port_or_known_default()?)));
+    place.ok_or_else(|| Failure::Usage(format!("--operator-url {url}: write it as http://HOST:PORT")))
 }
 
 async fn forward(session: &Session) -> Result<Way, Failure> {

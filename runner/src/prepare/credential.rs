@@ -9,6 +9,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::GitSource;
 use manyworlds_masking::{Filter, SHORTEST};
+use url::{Origin, Url};
 
 use crate::git::Git;
 use crate::layout::Layout;
@@ -66,7 +67,9 @@ impl Credential {
             (user, Some(password)) => {
                 let (user, password) = (user.unwrap_or_else(|| "git".to_owned()), password.trim().to_owned());
                 credential.secrets = credential.secrets.knowing([password.as_str()], SHORTEST);
-                credential.login = Some(Login { user: user.trim().to_owned(), password, origin: origin(&source.url) });
+                // Without a host nobody asks for a password.
+                credential.login =
+                    origin(&source.url).map(|origin| Login { user: user.trim().to_owned(), password, origin });
             }
             // A Secret may hold nothing but the authority that the server's certificate comes from.
             (None, None) if credential.authorities.is_some() => {}
@@ -102,9 +105,9 @@ pub(super) fn is_ssh(url: &str) -> bool {
     url.starts_with("ssh://") || !url.contains("://")
 }
 
-/// Returns scheme, host and port of an address.
-fn origin(url: &str) -> String {
-    url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+/// Returns the scheme, host and port of an address; nothing where it is no URL.
+fn origin(url: &str) -> Option<String> {
+    Some(Url::parse(url).ok()?.origin()).filter(Origin::is_tuple).map(|origin| origin.ascii_serialization())
 }
 
 fn ssh_command(
@@ -152,7 +155,14 @@ mod tests {
 
     #[test]
     fn the_origin_is_what_a_password_is_for() {
-        assert_eq!(origin("https://host:8443/a/b.git"), "https://host:8443");
-        assert_eq!(origin("https://host"), "https://host");
+        for (url, expected) in [
+            ("https://host:8443/a/b.git", Some("https://host:8443")),
+            ("https://host", Some("https://host")),
+            ("HTTPS://Host:443/a", Some("https://host")),
+            ("https://host?a=/b", Some("https://host")),
+            ("file:///a", None),
+        ] {
+            assert_eq!(origin(url).as_deref(), expected, "{url}");
+        }
     }
 }

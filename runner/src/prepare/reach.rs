@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
+use url::{Host, Url};
 
 use crate::stage::StageError;
 
 /// How long one address of the host may take to accept a connection.
 const TIMEOUT: Duration = Duration::from_secs(8);
+/// The port of SSH, which the URL standard does not know.
+const SSH_PORT: u16 = 22;
 
 /// Tries to connect to the host of an address.
 ///
@@ -38,27 +41,20 @@ pub(super) fn check(url: &str) -> Result<(), StageError> {
     Err(unreachable(&format!("{host} does not answer on port {port}"), &failure))
 }
 
-/// Returns host and port of an address; nothing for a folder.
+/// Returns the host and port of an address; nothing for a folder.
 fn endpoint(url: &str) -> Option<(String, u16)> {
-    let (scheme, rest) = match url.split_once("://") {
-        Some(("file", _)) => return None,
-        Some((scheme, rest)) => (scheme, rest.split('/').next()?),
-        None => ("ssh", url.split(':').next()?),
-    };
-    let default = match scheme {
-        "https" => 443,
-        "http" => 80,
-        _ => 22,
-    };
-    let authority = rest.rsplit_once('@').map_or(rest, |(_, authority)| authority);
-    let is_plain = authority.ends_with(']') || !authority.contains(':');
-    let (host, port) = if is_plain {
-        (authority, default)
+    let url = if url.contains("://") {
+        Url::parse(url).ok()?
     } else {
-        let (host, port) = authority.rsplit_once(':')?;
-        (host, port.parse().ok()?)
+        // The short form of SSH has a colon between host and path.
+        Url::parse(&format!("ssh://{}", url.split(':').next()?)).ok()?
     };
-    Some((host.trim_matches(['[', ']']).to_owned(), port))
+    let host = match url.host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    };
+    Some((host, url.port_or_known_default().unwrap_or(SSH_PORT)))
 }
 
 #[cfg(test)]
@@ -75,6 +71,9 @@ mod tests {
             ("git@host:team/a.git", Some(("host", 22))),
             ("https://[::1]:8443/a", Some(("::1", 8443))),
             ("https://[::1]/a", Some(("::1", 443))),
+            ("https://host?a=b", Some(("host", 443))),
+            ("ssh://git@[::1]:2222/a", Some(("::1", 2222))),
+            ("user@name@host:team/a.git", Some(("host", 22))),
             ("file:///a", None),
         ] {
             assert_eq!(endpoint(url), expected.map(|(host, port)| (host.to_owned(), port)), "{url}");
