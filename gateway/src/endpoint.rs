@@ -124,6 +124,19 @@ impl Endpoint {
         }
     }
 
+    /// Returns the protocol that a path belongs to as far as its beginning says so, also where it is no endpoint.
+    pub(crate) fn protocol_of_path(path: &str) -> Option<Protocol> {
+        const BEGINNINGS: [(&str, Protocol); 6] = [
+            ("/v1beta", Protocol::Gemini),
+            ("/v1/messages", Protocol::Anthropic),
+            ("/v1/chat/", Protocol::OpenAi),
+            ("/v1/completions", Protocol::OpenAi),
+            ("/v1/responses", Protocol::OpenAi),
+            ("/v1/embeddings", Protocol::OpenAi),
+        ];
+        BEGINNINGS.into_iter().find(|(beginning, _)| path.starts_with(beginning)).map(|(_, protocol)| protocol)
+    }
+
     /// Returns the path to call behind the Provider's base URL, or nothing where the gateway answers by itself.
     ///
     /// - **Shape:** a base URL of OpenAI's ends with `/v1`, those of the other protocols with the host, as their clients write them.

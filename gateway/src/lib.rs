@@ -12,7 +12,6 @@ mod answer;
 mod bodies;
 mod cache;
 mod client;
-mod connection;
 mod contents;
 pub mod endpoint;
 mod event_splitter;

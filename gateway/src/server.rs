@@ -26,7 +26,6 @@ use crate::access::{Access, Grant};
 use crate::answer::{self, Answer, Body};
 use crate::bodies::Room;
 use crate::client::Clients;
-use crate::connection::{Answered, Opening, Turns, protocol_of_path};
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::forward::{self, Asked, Call, Course};
@@ -133,30 +132,24 @@ impl<A: Access> Gateway<A> {
         if stream.set_nodelay(true).is_err() || bounded.is_err() {
             return;
         }
-        let turns = Turns::default();
-        let (gateway, answers) = (self.clone(), turns.clone());
+        let gateway = self.clone();
         let service = service_fn(move |request| {
-            let (gateway, turn) = (gateway.clone(), answers.answer());
-            Box::pin(async move {
-                let answer = gateway.handle(request).await;
-                Ok::<_, Infallible>(answer.map(|body| Answered::new(body, turn)))
-            })
+            let gateway = gateway.clone();
+            Box::pin(async move { Ok::<_, Infallible>(gateway.handle(request).await) })
         });
-        let mut connection = http1::Builder::new()
+        let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience.head)
-            .serve_connection(TokioIo::new(Opening::new(stream, turns)), service);
-        let served = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
-        let mut opening = connection.into_parts().io.into_inner();
-        if let Err(error) = served {
-            if let (Some(reason), Some(protocol)) = (unreadable(&error), opening.misunderstood()) {
-                self.note(&reason, &Known::default(), "", "");
-                opening.refuse(&reason, protocol).await;
-            } else {
-                tracing::debug!(%error, "a connection ended early");
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        match served {
+            Ok(()) => {}
+            // The HTTP library has answered it, without a body: nobody knows which protocol it was to be.
+            Err(error) if error.is_parse() => {
+                self.note(&Reason::Request(error.to_string()), &Known::default(), "", "");
             }
+            Err(error) => tracing::debug!(%error, "a connection ended early"),
         }
-        opening.close().await;
     }
 
     /// Counts a refusal, logs it and writes it down.
@@ -174,7 +167,7 @@ impl<A: Access> Gateway<A> {
     /// Answers a request.
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, mut body) = request.into_parts();
-        let protocol = protocol_of_path(head.uri.path().as_bytes()).unwrap_or_else(|| spoken(&head.headers));
+        let protocol = Endpoint::protocol_of_path(head.uri.path()).unwrap_or_else(|| spoken(&head.headers));
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         // Who waits to be told to go on is told something else, and has not begun to write.
         let waits = head.headers.contains_key(http::header::EXPECT);
@@ -299,11 +292,6 @@ struct Known {
 
 fn fields_of(body: &[u8]) -> Result<Fields<'_>, Reason> {
     Ok(Fields::read(body)?)
-}
-
-/// Returns why a connection ended of which nothing was understood.
-fn unreadable(error: &hyper::Error) -> Option<Reason> {
-    if error.is_timeout() { Some(Reason::Slow) } else { error.is_parse().then(|| Reason::Request(error.to_string())) }
 }
 
 /// Returns the protocol that a client speaks, as far as its headers say.

@@ -13,7 +13,7 @@ use books::Books;
 use logged::Log;
 use manyworlds_gateway::Patience;
 use serde_json::{Value, json};
-use support::{Bench, always};
+use support::{Bench, always, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -113,17 +113,7 @@ impl Case {
 
     /// Checks that a request is refused so, as a client reads it that writes all of it before.
     async fn refused(&self, protocol: &Protocol, request: &[u8], status: u16, kind: usize, reason: &str) {
-        let stream = TcpStream::connect(self.bench.address).await.unwrap();
-        self.refused_on(stream, protocol, request, (status, kind, reason)).await;
-    }
-
-    async fn refused_on(
-        &self,
-        mut stream: TcpStream,
-        protocol: &Protocol,
-        request: &[u8],
-        (status, kind, reason): (u16, usize, &str),
-    ) {
+        let mut stream = self.connect().await;
         let counted = self.counted(reason);
         stream.write_all(request).await.unwrap();
         let mut answer = Vec::new();
@@ -138,6 +128,33 @@ impl Case {
         assert_eq!(self.counted(reason), counted + 1, "{said}: it is metered once");
         let line = self.log.last();
         assert!(line.contains("refused: ") && line.contains(&format!("reason={reason}")), "{said}: {line}");
+    }
+
+    /// Checks that a request that is no HTTP is refused by its status alone, and counted.
+    async fn refused_as_no_http(&self, mut stream: TcpStream, request: &[u8]) {
+        let counted = self.counted("request");
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let (said, answer) = (String::from_utf8_lossy(request), String::from_utf8_lossy(&answer));
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{said}\n{answer}");
+        eventually(async || self.counted("request") == counted + 1).await;
+        let line = self.log.last();
+        assert!(line.contains("refused: ") && line.contains("reason=request"), "{said}: {line}");
+    }
+
+    /// Checks that a connection is closed in time without a word.
+    async fn closed_without_a_word(&self, mut stream: TcpStream, request: &[u8]) {
+        let (begun, counted) = (Instant::now(), self.counted("slow"));
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.is_empty() && self.counted("slow") == counted, "{}", String::from_utf8_lossy(&answer));
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.bench.address).await.unwrap()
     }
 
     fn counted(&self, reason: &str) -> u64 {
@@ -210,7 +227,7 @@ async fn tricks_with_paths_and_hosts_are_refused() {
             (" HTTP/1.1", " HTTP/7.1"),
             (path, &format!("{path}\0")),
         ] {
-            case.refused(protocol, text.replacen(sane, trick, 1).as_bytes(), 400, REQUEST, "request").await;
+            case.refused_as_no_http(case.connect().await, text.replacen(sane, trick, 1).as_bytes()).await;
         }
         let elsewhere = text.replacen(path, &format!("http://evil.example{path}"), 1);
         case.refused(protocol, elsewhere.as_bytes(), 400, REQUEST, "request").await;
@@ -233,15 +250,14 @@ async fn kept_alive(case: &Case, behind: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_in_words_behind_a_request_that_was_answered_too() {
+async fn what_is_no_http_is_refused_behind_a_request_that_was_answered_too() {
     let case = Case::start().await;
     for protocol in &PROTOCOLS {
         let text = String::from_utf8(protocol.request(protocol.path, TOKEN, WHOLE.as_bytes())).unwrap();
         let trick = text.replacen("host: g", "host : g", 1);
-        let stream = kept_alive(&case, b"").await;
-        case.refused_on(stream, protocol, trick.as_bytes(), (400, REQUEST, "request")).await;
-        let stream = kept_alive(&case, b"").await;
-        case.refused_on(stream, protocol, &text.as_bytes()[..text.len() - WHOLE.len() - 10], (408, SLOW, "slow")).await;
+        case.refused_as_no_http(kept_alive(&case, b"").await, trick.as_bytes()).await;
+        let half_a_head = &text.as_bytes()[..text.len() - WHOLE.len() - 10];
+        case.closed_without_a_word(kept_alive(&case, b"").await, half_a_head).await;
         // Half a request behind an answered one holds nothing of its answer back, and is understood when it is whole.
         let (half, rest) = text.split_at(20);
         let mut stream = kept_alive(&case, half.as_bytes()).await;
@@ -250,10 +266,8 @@ async fn what_is_no_http_is_refused_in_words_behind_a_request_that_was_answered_
         stream.read_to_end(&mut answer).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
     }
-    let counted = case.counted("slow");
-    let mut idle = kept_alive(&case, b"").await;
-    assert_eq!(idle.read_to_end(&mut Vec::new()).await.unwrap(), 0, "who asks for nothing more is told nothing more");
-    assert_eq!(case.counted("slow"), counted);
+    // A client that asks for nothing more is told nothing more.
+    case.closed_without_a_word(kept_alive(&case, b"").await, b"").await;
     case.nothing_is_spent().await;
 }
 
@@ -282,18 +296,15 @@ async fn a_client_that_is_too_slow_is_refused() {
     for protocol in &PROTOCOLS {
         let whole = protocol.request(protocol.path, TOKEN, WHOLE.as_bytes());
         let body_begins = whole.len() - WHOLE.len();
-        // In the middle of the head, and in the middle of the body.
-        for length in [body_begins - 10, body_begins, body_begins + 10] {
+        case.closed_without_a_word(case.connect().await, &whole[..body_begins - 10]).await;
+        // In the middle of the body.
+        for length in [body_begins, body_begins + 10] {
             let begun = Instant::now();
             case.refused(protocol, &whole[..length], 408, SLOW, "slow").await;
             assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
         }
     }
-    // Who opens a connection and says nothing has asked for nothing.
-    let counted = case.counted("slow");
-    let mut silent = TcpStream::connect(case.bench.address).await.unwrap();
-    let mut answer = Vec::new();
-    silent.read_to_end(&mut answer).await.unwrap();
-    assert!(answer.is_empty() && case.counted("slow") == counted);
+    // A client that opens a connection and says nothing has asked for nothing.
+    case.closed_without_a_word(case.connect().await, b"").await;
     case.nothing_is_spent().await;
 }
