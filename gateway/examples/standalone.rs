@@ -21,8 +21,8 @@ use std::{env, fs};
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_api::provider::{Protocol, ProviderSpec};
-use manyworlds_gateway::access::{self, Access, Grant, Sampling};
-use manyworlds_gateway::refusal::Reason;
+use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
+use manyworlds_gateway::refusal::Refusal;
 use manyworlds_gateway::{Clients, Gateway, WaitList};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
 use manyworlds_metering::budget::Allowed;
@@ -56,7 +56,7 @@ struct Config {
     #[serde(default)]
     budgets: BTreeMap<String, Money>,
     /// Worlds by token.
-    tokens: BTreeMap<String, Caller>,
+    tokens: BTreeMap<String, TokenSettings>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ fn shared<'a, D: Deserializer<'a>>(source: D) -> Result<Arc<ProviderSpec>, D::Er
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Caller {
+struct TokenSettings {
     work_order: String,
     world: String,
     #[serde(default)]
@@ -85,17 +85,17 @@ struct Caller {
 }
 
 /// Answers from the file alone.
-struct Listed {
+struct FileAccess {
     providers: BTreeMap<String, KeyedProvider>,
     budgets: BTreeMap<String, Money>,
-    callers: BTreeMap<String, Caller>,
+    tokens: BTreeMap<String, TokenSettings>,
     prices: PriceTable,
 }
 
-impl Listed {
-    fn caller(&self, party: &Party) -> Result<&Caller, Reason> {
-        let same = |caller: &&Caller| caller.work_order == party.work_order && caller.world == party.world;
-        self.callers.values().find(same).ok_or(Reason::Token)
+impl FileAccess {
+    fn settings_of(&self, caller: &Party) -> Result<&TokenSettings, Refusal> {
+        let same = |token: &&TokenSettings| token.work_order == caller.work_order && token.world == caller.world;
+        self.tokens.values().find(same).ok_or(Refusal::Token)
     }
 
     fn speaking(&self, protocol: Protocol) -> Vec<NamedProvider<'_>> {
@@ -104,28 +104,28 @@ impl Listed {
     }
 }
 
-impl Access for Listed {
-    async fn party(&self, token: &SecretString) -> Result<Party, Reason> {
-        let caller = self.callers.get(token.expose_secret()).ok_or(Reason::Token)?;
+impl Access for FileAccess {
+    async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
+        let settings = self.tokens.get(token.expose_secret()).ok_or(Refusal::Token)?;
         Ok(Party {
             namespace: NAMESPACE.to_owned(),
-            work_order: caller.work_order.clone(),
-            order_uid: caller.work_order.clone(),
-            world: caller.world.clone(),
-            world_uid: caller.world.clone(),
+            work_order: settings.work_order.clone(),
+            order_uid: settings.work_order.clone(),
+            world: settings.world.clone(),
+            world_uid: settings.world.clone(),
             attempt: 1,
         })
     }
 
-    fn standing(&self, party: &Party) -> Result<(), Reason> {
-        self.caller(party).map(drop)
+    fn may_call(&self, caller: &Party) -> Result<(), Refusal> {
+        self.settings_of(caller).map(drop)
     }
 
-    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
-        let caller = self.caller(party)?;
+    fn grant(&self, caller: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
+        let settings = self.settings_of(caller)?;
         let found = model_choice::find(&self.speaking(protocol), &self.prices, model);
-        let priced = found.map_err(|_| Reason::Model(model.to_owned()))?;
-        let provider = self.providers.get(&priced.provider).ok_or_else(|| Reason::Model(model.to_owned()))?;
+        let priced = found.map_err(|_| Refusal::Model(model.to_owned()))?;
+        let provider = self.providers.get(&priced.provider).ok_or_else(|| Refusal::Model(model.to_owned()))?;
         let holder = |key: String, name: &str, cost| Holder {
             key,
             name: name.to_owned(),
@@ -133,18 +133,18 @@ impl Access for Listed {
             period_start: None,
         };
         let budgets = self.budgets.iter().map(|(name, most)| holder(format!("budget/{name}"), name, Some(*most)));
-        let order = holder(format!("order/{}", party.order_uid), "order", caller.max_cost);
+        let order = holder(format!("order/{}", caller.order_uid), "order", settings.max_cost);
         Ok(Grant {
             provider_key: format!("{NAMESPACE}/{}", priced.provider),
             model: priced,
             provider: provider.spec.clone(),
             key: provider.key.clone().map(SecretString::from),
             prices: self.prices.date().to_owned(),
-            sampling: Sampling { temperature: caller.temperature },
+            sampling: Sampling { temperature: settings.temperature },
             holders: budgets.chain([order]).collect(),
             cache_scope: None,
             filter: None,
-            priority: caller.priority,
+            priority: settings.priority,
         })
     }
 
@@ -152,12 +152,12 @@ impl Access for Listed {
         Vec::new()
     }
 
-    fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<access::Listed>, Reason> {
+    fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
         let providers = self.speaking(protocol);
         let all = providers.iter().flat_map(|provider| provider.spec.models.iter().map(|model| (*provider, model)));
         let listed = all.map(|(provider, model)| {
             let priced = model_choice::price(provider, model, &self.prices).ok();
-            access::Listed {
+            ListedModel {
                 name: model.name.clone(),
                 strength: model.strength,
                 context_window: priced.as_ref().and_then(|priced| priced.context_window),
@@ -192,10 +192,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("sqlite://{}", config.ledger.display());
     migrations::up(&url).await?;
     let ledger = Ledger::open(&url, "standalone", Timestamp::now()).await?;
-    let Config { listen, providers, budgets, tokens: callers, .. } = config;
-    let listed = Listed { providers, budgets, callers, prices: PriceTable::listed()? };
+    let Config { listen, providers, budgets, tokens, .. } = config;
+    let access = FileAccess { providers, budgets, tokens, prices: PriceTable::listed()? };
     let metrics = Metrics::new("standalone")?;
-    let gateway = Gateway::new(listed, ledger, metrics.clone(), Clients::new(None)?, 0, WaitList::default());
+    let gateway = Gateway::new(access, ledger, metrics.clone(), Clients::new(None)?, 0, WaitList::default());
     let listener = TcpListener::bind(listen.unwrap_or(([127, 0, 0, 1], 0).into())).await?;
     let scraped = TcpListener::bind("127.0.0.1:0").await?;
     #[expect(clippy::print_stdout, reason = "whoever started it reads where it listens")]

@@ -1,4 +1,4 @@
-//! What the gateway asks others: who calls, and what they may call.
+//! The questions that the gateway asks its host: who calls, and what may they call?
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,30 +10,31 @@ use manyworlds_masking::Filter;
 use manyworlds_metering::model_choice::PricedModel;
 use secrecy::SecretString;
 
-use crate::refusal::Reason;
+use crate::refusal::Refusal;
 
 /// A model that a World may use, with all that is needed to call it.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The model and its prices.
     pub model: PricedModel,
-    /// Names the Provider in the ledger, as `<namespace>/<name>`.
+    /// The name of the Provider in the ledger: `<namespace>/<name>`.
     pub provider_key: String,
     /// The Provider.
     pub provider: Arc<ProviderSpec>,
     /// The Provider's key. Without it, calls are sent without a key.
     pub key: Option<SecretString>,
-    /// Names the prices that calls are reckoned by.
+    /// The name of the prices by which calls are charged.
     pub prices: String,
-    /// The variant's sampling values, which take the place of the client's.
+    /// The variant's sampling values. They replace the client's.
     pub sampling: Sampling,
     /// Every budget that holds the World.
     pub holders: Vec<Holder>,
-    /// Whose answers at temperature 0 the World may have, and who may have its own; without it, none is kept.
+    /// The scope within which answers at temperature 0 are shared. Without it, no answer is kept.
     pub cache_scope: Option<String>,
-    /// What must not pass in the calls of our own worker, in either direction. Without it, calls are another client's, and never altered.
+    /// The filter that masks secrets in the calls of our own worker, in both directions. Calls of other clients have none and are
+    /// never changed.
     pub filter: Option<Filter>,
-    /// Whose turn comes first where there is not room for all: the greater.
+    /// The priority of the order where there is not room for all calls: the greater comes first.
     pub priority: i32,
 }
 
@@ -44,9 +45,9 @@ pub struct Sampling {
     pub temperature: Option<f64>,
 }
 
-/// A model that a World may call, as it is listed for it.
+/// A model in the list of those that a World may call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedModel {
     /// The name by which the World calls it.
     pub name: String,
     /// How able it is, from 1 to 100, where its Provider says so.
@@ -61,39 +62,39 @@ pub struct Listed {
     pub cost_share: Option<Money>,
 }
 
-/// Tells whose a token is and what a World may call.
+/// Knows the World that holds a token, and the models that it may call.
 pub trait Access: Send + Sync + 'static {
     /// Returns the attempt of a World that holds a token.
     ///
     /// # Errors
     ///
-    /// [`Reason::Token`] or [`Reason::Stopped`].
-    fn party(&self, token: &SecretString) -> impl Future<Output = Result<Party, Reason>> + Send;
+    /// [`Refusal::Token`] or [`Refusal::Stopped`].
+    fn caller(&self, token: &SecretString) -> impl Future<Output = Result<Party, Refusal>> + Send;
 
-    /// Returns whether a World may still call.
+    /// Checks that a World may still call.
     ///
     /// - **Guarantees:** asks nobody. A World that was stopped is refused from the moment at which the stop was seen.
     ///
     /// # Errors
     ///
-    /// [`Reason::Stopped`].
-    fn standing(&self, party: &Party) -> Result<(), Reason>;
+    /// [`Refusal::Stopped`].
+    fn may_call(&self, caller: &Party) -> Result<(), Refusal>;
 
-    /// Returns the model of a name for a World that speaks a protocol.
+    /// Returns the model of a name, for a World that speaks a protocol.
     ///
     /// # Errors
     ///
-    /// [`Reason::Model`] when the World's variant does not have it.
-    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason>;
+    /// [`Refusal::Model`] when the World's variant does not have it.
+    fn grant(&self, caller: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal>;
 
     /// Returns the models that may be called in the place of the wanted one while its breaker is open, in the order in which
     /// they are tried.
-    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant>;
+    fn fallbacks(&self, caller: &Party, protocol: Protocol) -> Vec<Grant>;
 
     /// Returns the models that a World may call in a protocol.
     ///
     /// # Errors
     ///
-    /// [`Reason::Stopped`].
-    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<Listed>, Reason>;
+    /// [`Refusal::Stopped`].
+    fn models(&self, caller: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal>;
 }

@@ -1,4 +1,4 @@
-//! The wait for a turn: a World's call waits by itself (W9), within a bound.
+//! The wait of a World's call for its turn, within a bound (W9).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use manyworlds_metering::rate_window::{Demand, RateLimits};
 use manyworlds_telemetry::Metrics;
 
 use crate::access::{Access, Grant};
-use crate::line::{Line, Place, Who};
-use crate::open::{AskedFor, OpenCall};
-use crate::refusal::Reason;
+use crate::in_flight::{InFlightCall, PendingReservation};
+use crate::queue::{FairQueue, Requester, Ticket};
+use crate::refusal::Refusal;
 use crate::shared::Shared;
 
-/// A World that is stopped while it waits is told so after this long at most.
-const LOOK: Duration = Duration::from_secs(1);
+/// The longest time until a call that waits sees that its World was stopped.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// In microseconds.
 const HALF_A_MINUTE: i64 = 30_000_000;
 
 /// A call that may be made if there is room for it.
 pub(crate) struct Candidate<'a> {
-    pub(crate) party: &'a Party,
+    pub(crate) caller: &'a Party,
     pub(crate) grant: &'a Grant,
     pub(crate) estimate: Estimate,
-    /// Until when it may wait.
+    /// The call waits until then at most.
     pub(crate) deadline: Timestamp,
 }
 
@@ -36,31 +36,31 @@ pub(crate) async fn admit<A: Access>(
     shared: &Arc<Shared>,
     access: &A,
     candidate: &Candidate<'_>,
-) -> Result<OpenCall, Reason> {
-    let line = shared.line(&candidate.grant.provider_key);
-    let place = line.join(Who {
-        order: candidate.party.order_uid.clone(),
-        world: candidate.party.world_uid.clone(),
+) -> Result<InFlightCall, Refusal> {
+    let queue = shared.queue(&candidate.grant.provider_key);
+    let ticket = queue.join(Requester {
+        order: candidate.caller.order_uid.clone(),
+        world: candidate.caller.world_uid.clone(),
         priority: candidate.grant.priority,
     });
-    let _shown = Waiting::begin(&shared.metrics);
-    wait(shared, access, candidate, &line, &place).await
+    let _measured = MeasuredWait::begin(&shared.metrics);
+    wait(shared, access, candidate, &queue, &ticket).await
 }
 
 /// Shows in the metrics that a call waits, until it is dropped: also when the client goes away.
-struct Waiting<'a> {
+struct MeasuredWait<'a> {
     metrics: &'a Metrics,
     begun: tokio::time::Instant,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> MeasuredWait<'a> {
     fn begin(metrics: &'a Metrics) -> Self {
         metrics.llm_waiting.inc();
         Self { metrics, begun: tokio::time::Instant::now() }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for MeasuredWait<'_> {
     fn drop(&mut self) {
         self.metrics.llm_waiting.dec();
         self.metrics.llm_wait_seconds.observe(self.begun.elapsed().as_secs_f64());
@@ -69,10 +69,10 @@ impl Drop for Waiting<'_> {
 
 /// What a call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lacks {
+enum Shortage {
     /// Room within the Provider's limits.
-    Room,
-    /// Money that another call of its order holds.
+    Limits,
+    /// Money that another call of its order has reserved.
     Money,
 }
 
@@ -80,99 +80,99 @@ async fn wait<A: Access>(
     shared: &Arc<Shared>,
     access: &A,
     candidate: &Candidate<'_>,
-    line: &Arc<Line>,
-    place: &Place,
-) -> Result<OpenCall, Reason> {
+    queue: &Arc<FairQueue>,
+    ticket: &Ticket,
+) -> Result<InFlightCall, Refusal> {
     let mut next = candidate.deadline;
-    // Most calls need no room in the list of those that wait.
+    // Most calls do not wait, and are never in the list of those that do.
     let mut waiter = None;
     loop {
-        access.standing(candidate.party)?;
+        access.may_call(candidate.caller)?;
         let now = Timestamp::now();
         let mut until = candidate.deadline;
-        let pause = place.pause(now);
-        let mut lacks = Lacks::Room;
+        let pause = ticket.pause(now);
+        let mut shortage = Shortage::Limits;
         if let Some(pause) = pause {
             (until, next) = (pause, pause);
-        } else if place.has_turn(now) {
-            match ask(shared, candidate, line, place, now).await {
-                Ok(open) => return Ok(open),
-                Err(NotGranted::Before(at)) => (until, next) = (at, at),
-                Err(NotGranted::Without(lacking)) => lacks = lacking,
-                Err(NotGranted::AtAll(reason)) => return Err(reason),
+        } else if ticket.may_ask(now) {
+            match reserve(shared, candidate, queue, ticket, now).await {
+                Ok(in_flight) => return Ok(in_flight),
+                Err(Denial::Before(at)) => (until, next) = (at, at),
+                Err(Denial::Short(of)) => shortage = of,
+                Err(Denial::Refused(reason)) => return Err(reason),
             }
         }
         if now >= candidate.deadline {
-            return Err(Reason::Limit { retry_after_seconds: seconds(now, next) });
+            return Err(Refusal::Limit { retry_after_seconds: seconds(now, next) });
         }
-        waiter = match lacks {
-            Lacks::Room => {
-                let waits = || shared.waits.begin(candidate.party, &candidate.grant.provider_key, now);
-                Some(waiter.unwrap_or_else(waits))
+        waiter = match shortage {
+            Shortage::Limits => {
+                let begin = || shared.waits.begin(candidate.caller, &candidate.grant.provider_key, now);
+                Some(waiter.unwrap_or_else(begin))
             }
-            Lacks::Money => None,
+            Shortage::Money => None,
         };
-        let pause = duration(now, until.min(candidate.deadline)).min(LOOK);
+        let pause = duration(now, until.min(candidate.deadline)).min(STOP_CHECK_INTERVAL);
         tokio::select! {
-            () = tokio::time::sleep(pause) => place.step_back(),
-            () = place.woken() => {}
+            () = tokio::time::sleep(pause) => ticket.unpark(),
+            () = ticket.woken() => {}
         }
     }
 }
 
 /// Why a call may not go out now.
-enum NotGranted {
+enum Denial {
     /// The limits leave no room before then.
     Before(Timestamp),
     /// Another call has to end first.
-    Without(Lacks),
-    /// It is refused.
-    AtAll(Reason),
+    Short(Shortage),
+    /// The call is refused.
+    Refused(Refusal),
 }
 
-async fn ask(
+async fn reserve(
     shared: &Arc<Shared>,
     candidate: &Candidate<'_>,
-    line: &Arc<Line>,
-    place: &Place,
+    queue: &Arc<FairQueue>,
+    ticket: &Ticket,
     now: Timestamp,
-) -> Result<OpenCall, NotGranted> {
-    let ends = place.ends();
-    let asked = reservation(candidate, now);
-    let call = asked.call.clone();
-    let asked_for = AskedFor::new(shared, call.clone());
-    let reserved = shared.ledger.reserve(asked).await.map_err(|error| NotGranted::AtAll(unavailable(error)))?;
-    asked_for.answered();
+) -> Result<InFlightCall, Denial> {
+    let ended_calls = ticket.ended_calls();
+    let reservation = reservation(candidate, now);
+    let call = reservation.call.clone();
+    let pending = PendingReservation::new(shared, call.clone());
+    let reserved = shared.ledger.reserve(reservation).await.map_err(|error| Denial::Refused(unavailable(error)))?;
+    pending.answered();
     match reserved {
         Reserved::Granted => {
             let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);
-            place.given(amount, now, pause_after(candidate));
-            Ok(OpenCall::new(shared, line, call, candidate.grant.model.prices.clone()))
+            ticket.granted(amount, now, pause_after(candidate));
+            Ok(InFlightCall::new(shared, queue, call, candidate.grant.model.prices.clone()))
         }
         Reserved::Exhausted(name) => {
-            let said = format!("the budget {name} is used up; raise it to go on");
-            Err(NotGranted::AtAll(Reason::Budget(said)))
+            let message = format!("the budget {name} is used up; raise it to go on");
+            Err(Denial::Refused(Refusal::Budget(message)))
         }
         Reserved::BreakerOpen(at) => {
             let model = candidate.grant.model.model.clone();
-            Err(NotGranted::AtAll(Reason::Breaker { model, retry_after_seconds: seconds(now, at) }))
+            Err(Denial::Refused(Refusal::Breaker { model, retry_after_seconds: seconds(now, at) }))
         }
         Reserved::Wait(at) => {
-            place.limited(now);
-            Err(NotGranted::Before(at))
+            ticket.limit_reached(now);
+            Err(Denial::Before(at))
         }
         Reserved::Full => {
-            place.step_aside(ends, now);
-            Err(NotGranted::Without(Lacks::Room))
+            ticket.park(ended_calls, now);
+            Err(Denial::Short(Shortage::Limits))
         }
         Reserved::AfterAnother => {
-            place.step_aside(ends, now);
-            Err(NotGranted::Without(Lacks::Money))
+            ticket.park(ended_calls, now);
+            Err(Denial::Short(Shortage::Money))
         }
     }
 }
 
-/// Returns half the time in which the limits come back that a call uses for certain, so that pauses never leave a limit unused.
+/// Returns half the time in which the limits come back that a call uses for certain. So pauses never leave a limit unused.
 fn pause_after(candidate: &Candidate<'_>) -> SignedDuration {
     let limits = &candidate.grant.provider.limits;
     let input = i64::try_from(candidate.estimate.usual_input).unwrap_or(i64::MAX);
@@ -183,11 +183,11 @@ fn pause_after(candidate: &Candidate<'_>) -> SignedDuration {
 }
 
 fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {
-    let Candidate { party, grant, estimate, deadline: _ } = candidate;
+    let Candidate { caller, grant, estimate, deadline: _ } = candidate;
     Reservation {
         call: CallId::new(),
         at: now,
-        party: (*party).clone(),
+        party: (*caller).clone(),
         provider: grant.provider_key.clone(),
         model: grant.model.model.clone(),
         prices: grant.prices.clone(),
@@ -200,9 +200,9 @@ fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it maps an error")]
-pub(crate) fn unavailable(error: manyworlds_ledger::LedgerError) -> Reason {
+fn unavailable(error: manyworlds_ledger::LedgerError) -> Refusal {
     tracing::error!(%error, "the ledger does not answer; no call goes out");
-    Reason::Unavailable
+    Refusal::Unavailable
 }
 
 fn duration(from: Timestamp, to: Timestamp) -> Duration {
@@ -210,7 +210,7 @@ fn duration(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 /// Returns the whole seconds until a time, at least one.
-pub(crate) fn seconds(now: Timestamp, at: Timestamp) -> u64 {
+fn seconds(now: Timestamp, at: Timestamp) -> u64 {
     let wait = at.duration_since(now) + SignedDuration::from_millis(999);
     u64::try_from(wait.as_secs()).unwrap_or_default().max(1)
 }

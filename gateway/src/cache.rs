@@ -1,7 +1,6 @@
 //! Answers that need not be paid for twice: the same request at temperature 0 gets the answer that it got before.
 //!
-//! Kept in memory, the least recently used go first, bounded in bytes. Whose answers a World may have is the scope of its
-//! grant, which is a part of the key; so is every byte of the request, and with it every sampling parameter.
+//! They are kept in memory and bounded in bytes. The least recently used go first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,117 +8,84 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lru::LruCache;
 use manyworlds_telemetry::{CacheWord, Metrics};
-use sha2::{Digest, Sha256};
 
-use crate::access::Grant;
-use crate::answer::{Answer, Body};
-use crate::endpoint::Endpoint;
-use crate::forward::Asked;
-use crate::request::{Prepared, samples};
+use crate::response::{Body, ClientResponse};
 
 /// An answer of more than this share of the cache is not kept: it would drive out too many others.
 const LARGEST_SHARE: usize = 16;
-/// What an entry takes besides its body, roughly.
+/// The bytes that an entry takes besides its body, roughly.
 const ENTRY: usize = 1024;
-/// Says that an answer was kept from before and costs nothing.
+/// The header of an answer that was kept from before and costs nothing.
 const HEADER: &str = "x-manyworlds-cache";
-/// Headers that change what a request means.
-const MEANING: [&str; 3] = ["anthropic-version", "anthropic-beta", "openai-beta"];
 
-/// Names a request.
+/// The hash of everything that an answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CacheKey([u8; 32]);
-
-/// Returns the name of a request, where its answer may be kept: somebody may have it, and its temperature is 0.
-pub(crate) fn key(asked: &Asked, endpoint: &Endpoint, grant: &Grant, prepared: &Prepared) -> Option<CacheKey> {
-    let scope = grant.cache_scope.as_deref()?;
-    if !samples(endpoint) || prepared.temperature != Some(0.0) {
-        return None;
-    }
-    let mut hash = Sha256::new();
-    let mut add = |part: &[u8]| {
-        // Lengths keep parts from running into each other.
-        hash.update(part.len().to_le_bytes());
-        hash.update(part);
-    };
-    add(scope.as_bytes());
-    add(grant.provider_key.as_bytes());
-    add(endpoint.upstream_path().unwrap_or_default().as_bytes());
-    add(asked.query.as_deref().unwrap_or_default().as_bytes());
-    for name in MEANING {
-        add(asked.headers.get(name).map_or(&[][..], HeaderValue::as_bytes));
-    }
-    // The event that the gateway itself asked for is not in the answer that is kept.
-    add(if prepared.usage_added { b"stripped" } else { b"as it came" });
-    // What was let through for others is not looked through.
-    add(if asked.screen.is_some() { b"screened" } else { b"" });
-    add(&prepared.body);
-    Some(CacheKey(hash.finalize().into()))
-}
+pub(crate) struct CacheKey(pub(crate) [u8; 32]);
 
 /// The answers. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Cache {
-    held: Arc<Mutex<Held>>,
+    entries: Arc<Mutex<Entries>>,
     most: usize,
     metrics: Metrics,
 }
 
-struct Held {
-    answers: LruCache<CacheKey, Kept>,
+struct Entries {
+    answers: LruCache<CacheKey, CachedAnswer>,
     bytes: usize,
 }
 
-struct Kept {
+struct CachedAnswer {
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl Cache {
-    /// Returns a cache of at most so many bytes; none is kept where that is 0.
+    /// Returns a cache of at most so many bytes. With 0, no answer is kept.
     pub(crate) fn new(most: usize, metrics: Metrics) -> Self {
-        let held = Held { answers: LruCache::unbounded(), bytes: 0 };
-        Self { held: Arc::new(Mutex::new(held)), most, metrics }
+        let entries = Entries { answers: LruCache::unbounded(), bytes: 0 };
+        Self { entries: Arc::new(Mutex::new(entries)), most, metrics }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // Nothing panics while it holds the lock.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the answer that a request got before.
-    pub(crate) fn find(&self, key: CacheKey) -> Option<Answer> {
-        let found = self.held().answers.get(&key).map(|kept| (kept.headers.clone(), kept.body.clone()));
+    pub(crate) fn find(&self, key: CacheKey) -> Option<ClientResponse> {
+        let found = self.entries().answers.get(&key).map(|cached| (cached.headers.clone(), cached.body.clone()));
         let word = if found.is_some() { CacheWord::Hit } else { CacheWord::Miss };
         self.metrics.llm_cache.with_label_values(&[word.as_str()]).inc();
         let (mut headers, body) = found?;
         headers.insert(HEADER, HeaderValue::from_static("hit"));
-        Some(Answer { status: StatusCode::OK, headers, body: Body::whole(body) })
+        Some(ClientResponse { status: StatusCode::OK, headers, body: Body::whole(body) })
     }
 
-    /// Begins to keep an answer as it passes.
+    /// Begins to record an answer as it passes.
     pub(crate) fn record(&self, key: CacheKey, headers: &HeaderMap) -> Recording {
         Recording { cache: self.clone(), key, headers: headers.clone(), body: Some(Vec::new()) }
     }
 
-    fn keep(&self, key: CacheKey, kept: Kept) {
-        let mut held = self.held();
-        held.bytes += size(&kept);
-        if let Some(before) = held.answers.put(key, kept) {
-            held.bytes -= size(&before);
+    fn keep(&self, key: CacheKey, answer: CachedAnswer) {
+        let mut entries = self.entries();
+        entries.bytes += size(&answer);
+        if let Some(before) = entries.answers.put(key, answer) {
+            entries.bytes -= size(&before);
         }
-        while held.bytes > self.most {
-            let Some((_, oldest)) = held.answers.pop_lru() else { break };
-            held.bytes -= size(&oldest);
+        while entries.bytes > self.most {
+            let Some((_, oldest)) = entries.answers.pop_lru() else { break };
+            entries.bytes -= size(&oldest);
         }
-        self.metrics.llm_cache_bytes.set(i64::try_from(held.bytes).unwrap_or(i64::MAX));
+        self.metrics.llm_cache_bytes.set(i64::try_from(entries.bytes).unwrap_or(i64::MAX));
     }
 }
 
-fn size(kept: &Kept) -> usize {
-    kept.body.len() + ENTRY
+fn size(answer: &CachedAnswer) -> usize {
+    answer.body.len() + ENTRY
 }
 
-/// An answer on its way that is kept if all of it comes.
+/// An answer on its way, kept if all of it comes.
 pub(crate) struct Recording {
     cache: Cache,
     key: CacheKey,
@@ -129,7 +95,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Notes a part.
+    /// Records a part.
     pub(crate) fn feed(&mut self, part: &[u8]) {
         let largest = self.cache.most / LARGEST_SHARE;
         if let Some(body) = &mut self.body {
@@ -144,7 +110,7 @@ impl Recording {
     /// Keeps the answer: all of it has come.
     pub(crate) fn finish(self) {
         if let Some(body) = self.body {
-            self.cache.keep(self.key, Kept { headers: self.headers, body: body.into() });
+            self.cache.keep(self.key, CachedAnswer { headers: self.headers, body: body.into() });
         }
     }
 }
@@ -180,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_or_said_twice_does_not_grow_the_count() {
+    fn an_answer_that_is_too_large_or_comes_twice_does_not_grow_the_count() {
         let metrics = Metrics::new("test").unwrap();
         let cache = Cache::new(64 * 1024, metrics.clone());
         keep(&cache, 1, 5 * 1024);

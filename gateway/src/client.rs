@@ -13,29 +13,29 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
-/// How long a connection that is not used is kept.
+/// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
 
 /// Why the client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The file with certificates of one's own cannot be read.
+    /// The file of trusted certificates cannot be read.
     #[error("the file of trusted certificates {} cannot be read; see gateway.certificatesConfigMap of the chart", .0.display())]
     Unreadable(PathBuf, #[source] std::io::Error),
-    /// It has none.
+    /// The file has no certificate.
     #[error(
         "the file of trusted certificates {} has no certificate; it must have one or more in PEM, each from a line -----BEGIN CERTIFICATE----- to a line -----END CERTIFICATE-----",
         .0.display()
     )]
     NoCertificate(PathBuf),
-    /// What it has cannot be used.
+    /// A certificate of the file cannot be used.
     #[error("certificate {number} of the file of trusted certificates {} cannot be used: {problem}", file.display())]
     Certificate {
         /// The file.
         file: PathBuf,
-        /// Which one in the file, counted from 1.
+        /// The place of the certificate in the file, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
     /// The client refuses its settings.
@@ -43,18 +43,18 @@ pub enum ClientError {
     Settings(String),
 }
 
-/// Makes calls to Providers: to the very host that was meant, and nowhere else.
+/// Makes calls to Providers: to the host of their address, and nowhere else.
 ///
-/// - **Guarantees:** follows no redirect, uses no proxy of the environment, keeps no cookie, and changes no byte of an answer.
+/// - **Guarantees:** it follows no redirect, uses no proxy of the environment, keeps no cookie, and changes no byte of an answer.
 #[derive(Clone)]
 pub struct Clients {
     tls: ClientConfig,
-    /// One for each time-out of connecting, of which there are few.
+    /// The client of each connect time-out. There are few of them.
     made: Arc<Mutex<HashMap<Duration, Client>>>,
 }
 
 impl Clients {
-    /// Returns a client that trusts the usual authorities, and those of a file in PEM beside them.
+    /// Returns a client that trusts the usual authorities, and those in a PEM file.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Clients {
         Ok(Self { tls, made: Arc::default() })
     }
 
-    /// Returns the client for a time-out of connecting.
+    /// Returns the client with a connect time-out.
     ///
     /// # Errors
     ///
@@ -112,14 +112,15 @@ fn add(roots: &mut RootCertStore, file: &Path) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// Returns an error and what has caused it, one after the other.
+/// Returns an error and its causes, the outermost first.
 pub(crate) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(Some(error as &(dyn Error + 'static)), |cause| (*cause).source())
 }
 
-/// Returns why a call has failed in the words of what failed first, such as `Connection refused (os error 111)`.
+/// Returns the text of the innermost cause of a failed call, such as `Connection refused (os error 111)`.
 ///
-/// - **Guarantees:** the URL of the call is not in it. Where the server's certificate is of an unknown authority, it says what to do.
+/// - **Guarantees:** it does not hold the URL of the call. Where nobody trusts the authority of the server's certificate, it says
+///   what to do.
 pub(crate) fn innermost_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let cause = causes(&error).last().unwrap_or(&error);
@@ -131,7 +132,7 @@ pub(crate) fn innermost_cause(error: reqwest::Error) -> String {
 }
 
 fn of_unknown_authority(cause: &(dyn Error + 'static)) -> bool {
-    // Errors of input and output hold the handshake's, one in the other, and name none of them as their source.
+    // An I/O error holds that of the handshake inside, and does not name it as its source.
     if let Some(inside) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         return of_unknown_authority(inside);
     }

@@ -1,14 +1,14 @@
-//! Which endpoint a request means.
+//! The endpoints of the gateway, and their paths upstream.
 
 use http::Method;
 use manyworlds_api::provider::Protocol;
 
-/// Letters that a path may be written with. Nothing needs an escape, so that no path can be read in two ways.
+/// The marks that a path may have besides letters and digits. No path needs an escape, so none can be read in two ways.
 const PATH_MARKS: &[u8] = b"/-._~:@";
 /// The longest path, in bytes. Names of models are bounded by the Provider's schema at 253.
 const LONGEST_PATH: usize = 512;
 
-/// What a request asks for.
+/// The endpoint that a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `POST /v1/chat/completions`.
@@ -37,14 +37,14 @@ pub enum Endpoint {
     Model(String),
     /// `GET /v1beta/models/<model>`. Answered by the gateway.
     GeminiModel(String),
-    /// `HEAD` or `GET` of `/`, `/api/hello` or `/v1`: clients look whether somebody is there. Answered by the gateway.
+    /// `HEAD` or `GET` of `/`, `/api/hello` or `/v1`: clients check that the server is there. Answered by the gateway.
     Probe,
 }
 
 /// Why a path is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// The path is written in a way that no client writes it.
+    /// No client writes a path in this way.
     #[error("the path is not written plainly; write it without escapes, empty parts, . and ..")]
     Path,
     /// There is no such endpoint.
@@ -58,7 +58,7 @@ pub enum EndpointError {
 impl Endpoint {
     /// Finds the endpoint that a method and a path, without its query, mean.
     ///
-    /// - **Guarantees:** the path of the endpoint is written anew for upstream, so nothing of the client's text but a name of a model made of plain letters gets there.
+    /// - **Guarantees:** the path for upstream is written anew. Only the name of a model, in plain letters, is the client's own text.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the same endpoint for the model as the Provider knows it.
+    /// Returns the endpoint with the name of the model as the Provider knows it.
     #[must_use]
     pub fn with_model(self, model: &str) -> Self {
         match self {
@@ -110,7 +110,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the protocol that the endpoint belongs to. A list of models and a probe belong to OpenAI's or Anthropic's, as the headers say.
+    /// Returns the protocol of the endpoint. A list of models and a probe have none: the headers decide.
     pub const fn protocol(&self) -> Option<Protocol> {
         match self {
             Self::ChatCompletions | Self::Responses | Self::Completions | Self::Embeddings => Some(Protocol::OpenAi),
@@ -124,7 +124,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the protocol that a path belongs to as far as its beginning says so, also where it is no endpoint.
+    /// Returns the protocol of a path by its beginning, also where it is no endpoint.
     pub(crate) fn protocol_of_path(path: &str) -> Option<Protocol> {
         const BEGINNINGS: [(&str, Protocol); 6] = [
             ("/v1beta", Protocol::Gemini),
@@ -137,9 +137,9 @@ impl Endpoint {
         BEGINNINGS.into_iter().find(|(beginning, _)| path.starts_with(beginning)).map(|(_, protocol)| protocol)
     }
 
-    /// Returns the path to call behind the Provider's base URL, or nothing where the gateway answers by itself.
+    /// Returns the path behind the Provider's base URL, or nothing where the gateway answers by itself.
     ///
-    /// - **Shape:** a base URL of OpenAI's ends with `/v1`, those of the other protocols with the host, as their clients write them.
+    /// - **Shape:** a base URL of OpenAI's ends with `/v1`, one of the other protocols with the host, as their clients write it.
     pub fn upstream_path(&self) -> Option<String> {
         let path = match self {
             Self::ChatCompletions => "/chat/completions".to_owned(),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_look_at_first_never_goes_upstream() {
+    fn requests_that_clients_begin_with_never_go_upstream() {
         for path in
             ["/", "/api/hello", "/v1/models", "/v1/models/gpt-5", "/v1beta/models", "/v1beta/models/gemini-2.5-pro"]
         {

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_handed_on_at_once_and_not_kept() {
+    fn an_event_that_is_too_large_is_handed_on_at_once_and_not_kept() {
         let mut splitter = EventSplitter::default();
         let mut passed = 0;
         for _ in 0..3 {

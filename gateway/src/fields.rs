@@ -1,4 +1,4 @@
-//! The fields of a request's body: read and forced without touching a byte of any other.
+//! Reads and sets fields of a request's body without touching a byte of any other.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,26 +7,26 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The most fields of an object. Requests have some twenty; each is compared with all others.
+/// The most fields of an object. Requests have some twenty. Each is compared with all others.
 const MOST_FIELDS: usize = 256;
-/// The longest value that is read, in bytes. What is longer, such as a conversation, is looked through and never built.
+/// The longest value that is parsed, in bytes. A longer one, such as a conversation, is only searched.
 const LONGEST_VALUE: usize = 256 * 1024;
 
 /// Why a body cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FieldsError {
-    /// It is no object, or could be read in two ways.
+    /// The body is no object, or could be read in two ways.
     #[error(
         "the body is not one JSON object with each field once and at most {MOST_FIELDS} of them, named in plain letters"
     )]
     Object(#[from] serde_json::Error),
-    /// A field that has to be understood cannot be.
+    /// A field that decides cannot be read.
     #[error("the field {0} cannot be read, or is longer than {LONGEST_VALUE} bytes")]
     Value(String),
-    /// A field that has to be looked through is no list.
+    /// A field that has to be a list is none.
     #[error("the field {0} is not a list")]
     List(String),
-    /// The same of an object in the body.
+    /// An object in the body could be read in two ways.
     #[error(
         "the field {0} has an object that does not have each field once, or more than {MOST_FIELDS} of them, or names not in plain letters"
     )]
@@ -43,9 +43,8 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads a body.
     ///
-    /// - **Guarantees:** no field is there twice, in small letters or large ones: some servers tell them apart and some do not.
-    ///   Which of two models a server reads is its own affair, so it must not be asked. For the same reason a name has no
-    ///   letters that fold to plain ones.
+    /// - **Guarantees:** no field is there twice, in small letters or large ones: nobody knows which of two models a server would
+    ///   read. For the same reason a name has no letters that fold to plain ones.
     ///
     /// # Errors
     ///
@@ -65,14 +64,14 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     ///
-    /// [`FieldsError::Value`] (class: spec): what is there and not understood here may be understood upstream.
+    /// [`FieldsError::Value`] (class: spec): upstream may understand a value that is not understood here.
     pub fn get(&self, name: &str) -> Result<Option<Value>, FieldsError> {
         let Some(text) = self.raw(name) else { return Ok(None) };
         let value = if text.len() > LONGEST_VALUE { None } else { serde_json::from_str(text).ok() };
         value.map(Some).ok_or_else(|| FieldsError::Value(name.to_owned()))
     }
 
-    /// Returns whether a field is there and says something.
+    /// Returns whether a field is there and not null.
     pub fn says(&self, name: &str) -> bool {
         self.raw(name).is_some_and(|text| text != "null")
     }
@@ -82,21 +81,21 @@ impl<'a> Fields<'a> {
         self.found.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, text)| *text)
     }
 
-    /// Returns the fields of a field, or nothing where it is not there or has none.
+    /// Returns the fields of an object in a field, or nothing where there is none.
     ///
     /// # Errors
     ///
-    /// [`FieldsError::Inner`] (class: spec): the same holds for it as for the body.
+    /// [`FieldsError::Inner`] (class: spec): the guarantees of the body hold for it too.
     pub fn object(&self, name: &str) -> Result<Option<Fields<'a>>, FieldsError> {
         self.raw(name).map_or(Ok(None), |text| inner(name, text))
     }
 
-    /// Hands each object of a list to `each`, and keeps none: a list may be as long as a body. Texts and numbers in the list, or
-    /// in its place, are passed over.
+    /// Hands each object of a list to `each`, and keeps none: a list may be as long as a body. Texts and numbers are skipped, in
+    /// the list or in its place.
     ///
     /// # Errors
     ///
-    /// What `each` says; [`FieldsError::List`] and [`FieldsError::Inner`] (class: spec).
+    /// The error of `each`; [`FieldsError::List`] and [`FieldsError::Inner`] (class: spec).
     pub fn each_of<E: From<FieldsError>>(
         &self,
         name: &str,
@@ -109,7 +108,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     ///
-    /// What `each` says; [`FieldsError::List`] (class: spec).
+    /// The error of `each`; [`FieldsError::List`] (class: spec).
     pub fn values_of<E: From<FieldsError>>(
         &self,
         name: &str,
@@ -155,12 +154,12 @@ impl<'a> Fields<'a> {
         written
     }
 
-    /// Returns the body without a field, and every other byte as it was; nothing where the field is not there.
+    /// Returns the body without a field, and every other byte as it was. Nothing where the field is not there.
     pub fn without(&self, name: &str) -> Option<String> {
         let index = self.found.iter().position(|(other, _)| other.eq_ignore_ascii_case(name))?;
         let own = self.place(self.found[index].1);
         let gone = match (index.checked_sub(1), self.found.get(index + 1)) {
-            // With the comma before it, which stands between two values.
+            // The comma before it goes too.
             (Some(before), _) => self.place(self.found[before].1).end..own.end,
             (None, None) => self.after_brace()..own.end,
             // Only blanks and one comma stand between a value and the next name.
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_and_cannot_be_read_is_not_taken_to_be_absent() {
+    fn a_field_that_cannot_be_read_is_not_taken_to_be_absent() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for value in ["1e999", r#""\ud800""#, &deep, &format!("\"{}\"", "a".repeat(LONGEST_VALUE))] {
             let body = format!(r#"{{"a":{value},"b":null}}"#);

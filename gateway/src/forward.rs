@@ -1,4 +1,4 @@
-//! A call on its way: attempts, and the answer as it comes.
+//! The attempts of a call at one model, until one is answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,162 +8,115 @@ use futures::StreamExt;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use manyworlds_api::provider::Protocol;
-use manyworlds_ledger::{Outcome, Party};
+use manyworlds_ledger::Outcome;
 use manyworlds_metering::price;
 use manyworlds_metering::rate_window::Remaining;
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
-use crate::access::{Access, Grant};
+use crate::access::Access;
 use crate::admission::{self, Candidate};
-use crate::answer::{Answer, Body};
-use crate::cache::CacheKey;
+use crate::call::{ModelCall, RetryState};
 use crate::client::{causes, innermost_cause};
-use crate::endpoint::Endpoint;
-use crate::open::{Ending, OpenCall};
-use crate::outgoing::{Outgoing, Stopped};
-use crate::refusal::Reason;
-use crate::request::Prepared;
+use crate::endpoint::EndpointError;
+use crate::in_flight::{AnswerEnd, InFlightCall};
+use crate::outgoing_body::{OutgoingBody, Stopped};
+use crate::redactor::Redactor;
+use crate::refusal::Refusal;
+use crate::response::{Body, ClientResponse};
 use crate::retry::{self, Failure};
-use crate::screen::Screen;
 use crate::shared::Shared;
-use crate::{headers, limits, passing};
+use crate::{headers, limits, relay};
 
-/// The largest answer of a failure, in bytes. More of it is cut off.
+/// The largest answer of a failure, in bytes. The rest is cut off.
 const LARGEST_FAILURE: usize = 256 * 1024;
-/// After upstream said that money or quota is used up, nobody asks it again for so long.
+/// How long nobody asks a Provider again that said that money or quota is used up.
 const OUT_OF_CREDIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
-/// Counts a client's own attempts, as the official clients send it.
+/// The header in which the official clients count their own retries.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 
-/// A request that was understood.
-pub(crate) struct Asked {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) protocol: Protocol,
-    pub(crate) party: Arc<Party>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) query: Option<String>,
-    /// Looks through the calls of our own worker.
-    pub(crate) screen: Option<Screen>,
-}
-
-/// What a request becomes for the model that it is granted.
-pub(crate) struct Call<'a> {
-    pub(crate) asked: &'a Asked,
-    /// The request's, with the model's name.
-    pub(crate) endpoint: Endpoint,
-    pub(crate) grant: Grant,
-    pub(crate) prepared: Prepared,
-    /// What its answer is kept under, where it may be.
-    pub(crate) cache_key: Option<CacheKey>,
-}
-
-/// What a request has had so far, whichever models it went to: attempts and time are bounded for all together.
-pub(crate) struct Course {
-    begun: Timestamp,
-    attempts: u32,
-}
-
-impl Course {
-    /// Returns that of a request that begins now.
-    pub(crate) fn begin() -> Self {
-        Self { begun: Timestamp::now(), attempts: 0 }
-    }
-
-    /// Returns how often it was tried again, where it was tried.
-    pub(crate) fn retries(&self) -> Option<u32> {
-        self.attempts.checked_sub(1)
-    }
-
-    /// Returns whether further tries may be left to the client. It counts its own requests, and not the attempts that one of
-    /// them made here.
-    pub(crate) const fn leaves_retries(&self) -> bool {
-        self.attempts <= 1
-    }
-}
-
-/// What came of one attempt.
+/// The result of one attempt.
 enum Attempt {
     /// An answer that goes to the client as it comes.
-    Answered(Answer),
-    /// A failure that may be tried again: how upstream put it, and what it wishes.
-    Again(Failed),
+    Answered(ClientResponse),
+    /// A failure that may be tried again.
+    Again(FailedAttempt),
     /// A failure that may not.
-    Final(Failed),
-    /// It was held back: whoever calls was stopped.
+    Final(FailedAttempt),
+    /// The request was held back: the caller was stopped.
     Stopped,
 }
 
-struct Failed {
+struct FailedAttempt {
     failure: Failure,
-    /// Upstream's own words, where it had any.
-    said: Option<(StatusCode, HeaderMap, Bytes)>,
-    wished: Option<Duration>,
+    /// Upstream's own answer, where it gave any.
+    answer: Option<(StatusCode, HeaderMap, Bytes)>,
+    /// The time after which upstream wants the next attempt.
+    retry_after: Option<Duration>,
 }
 
 /// Makes a call: as many attempts as may be, within one total time.
 pub(crate) async fn forward<A: Access>(
     shared: &Arc<Shared>,
     access: &Arc<A>,
-    call: Call<'_>,
-    course: &mut Course,
-) -> Result<Answer, Reason> {
-    let (asked, provider) = (call.asked, &call.grant.provider);
+    call: ModelCall<'_>,
+    retries: &mut RetryState,
+) -> Result<ClientResponse, Refusal> {
+    let (request, provider) = (call.request, &call.grant.provider);
     let client = shared.clients.get(Duration::from(provider.timeouts.connect)).map_err(|error| {
         tracing::error!(%error, "no client");
-        Reason::Unavailable
+        Refusal::Unavailable
     })?;
     let url = url(&call)?;
-    let headers = headers::upstream(&asked.headers, asked.protocol, call.grant.key.as_ref())
-        .map_err(|_| Reason::Request("a header has characters that none may have".to_owned()))?;
-    let made = asked.headers.get(RETRY_COUNT).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let headers = headers::upstream(&request.headers, request.protocol, call.grant.key.as_ref())
+        .map_err(|_| Refusal::Request("a header has characters that none may have".to_owned()))?;
+    let made = request.headers.get(RETRY_COUNT).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     let most = retry::attempts_left(u32::try_from(provider.retries.max_attempts).unwrap_or(1), made);
-    let total = later(course.begun, Duration::from(provider.timeouts.total));
-    let deadline = later(course.begun, Duration::from(provider.limits.max_wait)).min(total);
+    let total = later(retries.begun(), Duration::from(provider.timeouts.total));
+    let deadline = later(retries.begun(), Duration::from(provider.limits.max_wait)).min(total);
     let candidate = Candidate {
-        party: &asked.party,
+        caller: &request.caller,
         grant: &call.grant,
         estimate: price::estimate(&call.grant.model.prices, call.prepared.request),
         deadline,
     };
     loop {
-        let mut open = admission::admit(shared, &**access, &candidate).await?;
-        open.retries = course.attempts;
-        course.attempts += 1;
-        let number = course.attempts;
-        let chance = open.chance();
-        let stands = {
-            let (access, party) = (access.clone(), asked.party.clone());
-            move || access.standing(&party).is_ok()
+        let mut in_flight = admission::admit(shared, &**access, &candidate).await?;
+        in_flight.retries = retries.attempts();
+        retries.count_attempt();
+        let number = retries.attempts();
+        let chance = in_flight.chance();
+        let may_leave = {
+            let (access, caller) = (access.clone(), request.caller.clone());
+            move || access.may_call(&caller).is_ok()
         };
-        let body = Outgoing::of(call.prepared.body.clone(), open.sent(), stands);
-        let sent = Sent { client: &client, url: url.clone(), headers: headers.clone(), body, total };
-        let failed = match attempt(shared, &call, open, sent).await {
+        let body = OutgoingBody::of(call.prepared.body.clone(), in_flight.sent(), may_leave);
+        let outgoing = OutgoingRequest { client: &client, url: url.clone(), headers: headers.clone(), body, total };
+        let failed = match attempt(shared, &call, in_flight, outgoing).await {
             Attempt::Answered(answer) => return Ok(answer),
-            Attempt::Final(failed) => return refused(failed, asked.screen.as_ref(), ClientRetries::None),
+            Attempt::Final(failed) => return refused(failed, request.redactor.as_ref(), ClientRetries::None),
             Attempt::Again(failed) => failed,
-            Attempt::Stopped => return Err(Reason::Stopped),
+            Attempt::Stopped => return Err(Refusal::Stopped),
         };
-        let wait = retry::wait(number, chance, failed.wished);
+        let wait = retry::wait(number, chance, failed.retry_after);
         if number >= most || later(Timestamp::now(), wait) >= deadline {
-            let leaves = failed.failure == Failure::RateLimited && course.leaves_retries() && number < most;
-            let retries = if leaves { ClientRetries::Left } else { ClientRetries::None };
-            return refused(failed, asked.screen.as_ref(), retries);
+            let leaves = failed.failure == Failure::RateLimited && retries.leaves_retries() && number < most;
+            let client_retries = if leaves { ClientRetries::Left } else { ClientRetries::None };
+            return refused(failed, request.redactor.as_ref(), client_retries);
         }
         tracing::debug!(provider = call.grant.provider_key, number, ?wait, "a call failed and is made again");
         tokio::time::sleep(wait).await;
     }
 }
 
-fn url(call: &Call<'_>) -> Result<Url, Reason> {
-    let path = call.endpoint.upstream_path().ok_or(Reason::Endpoint(crate::endpoint::EndpointError::Unknown))?;
-    let query = call.asked.query.as_deref().and_then(headers::query);
+fn url(call: &ModelCall<'_>) -> Result<Url, Refusal> {
+    let path = call.endpoint.upstream_path().ok_or(Refusal::Endpoint(EndpointError::Unknown))?;
+    let query = call.request.query.as_deref().and_then(headers::query);
     let base = Url::parse(&call.grant.provider.base_url);
     // A name or password in it would go out as a header besides the Provider's own key.
     let mut url =
         base.ok().filter(|base| base.username().is_empty() && base.password().is_none()).ok_or_else(|| {
-            Reason::Request("the Provider's baseUrl is no URL, or one with a name or password in it".to_owned())
+            Refusal::Request("the Provider's baseUrl is no URL, or one with a name or password in it".to_owned())
         })?;
     let path = format!("{}{path}", url.path().trim_end_matches('/'));
     // Setting a path and a query cannot lead elsewhere than the Provider's own address.
@@ -172,7 +125,8 @@ fn url(call: &Call<'_>) -> Result<Url, Reason> {
     Ok(url)
 }
 
-struct Sent<'a> {
+/// A request with all that is needed to send it once.
+struct OutgoingRequest<'a> {
     client: &'a Client,
     url: Url,
     headers: HeaderMap,
@@ -180,68 +134,74 @@ struct Sent<'a> {
     total: Timestamp,
 }
 
-async fn attempt(shared: &Arc<Shared>, call: &Call<'_>, mut open: OpenCall, sent: Sent<'_>) -> Attempt {
+async fn attempt(
+    shared: &Arc<Shared>,
+    call: &ModelCall<'_>,
+    mut in_flight: InFlightCall,
+    outgoing: OutgoingRequest<'_>,
+) -> Attempt {
     let timeouts = &call.grant.provider.timeouts;
-    let left = Duration::try_from(sent.total.duration_since(Timestamp::now())).unwrap_or_default();
+    let left = Duration::try_from(outgoing.total.duration_since(Timestamp::now())).unwrap_or_default();
     let first_byte = Duration::from(timeouts.first_byte).min(left);
-    let request = sent.client.post(sent.url).headers(sent.headers).body(sent.body).send();
+    let request = outgoing.client.post(outgoing.url).headers(outgoing.headers).body(outgoing.body).send();
     let response = match tokio::time::timeout(first_byte, request).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) if causes(&error).any(<dyn std::error::Error>::is::<Stopped>) => {
-            open.release().await;
+            in_flight.release().await;
             return Attempt::Stopped;
         }
-        Ok(Err(error)) => return no_answer(shared, call, open, &innermost_cause(error)).await,
-        Err(_) => return no_answer(shared, call, open, "its answer has not begun in time").await,
+        Ok(Err(error)) => return no_answer(shared, call, in_flight, &innermost_cause(error)).await,
+        Err(_) => return no_answer(shared, call, in_flight, "its answer has not begun in time").await,
     };
     let status = response.status();
-    open.answers(status.as_u16());
+    in_flight.answer_begins(status.as_u16());
     let now = Timestamp::now();
     let remaining = limits::remaining(response.headers(), now);
     if status.is_success() {
-        // Only what is close to its end slows anybody down.
-        let scarce: Vec<_> = remaining.into_iter().filter(|said| said.left < said.limit / 2).collect();
+        // Only a limit that is close to its end slows anybody down.
+        let scarce: Vec<_> = remaining.into_iter().filter(|remaining| remaining.left < remaining.limit / 2).collect();
         if !scarce.is_empty() {
             // The answer does not wait for it.
             let (shared, provider) = (shared.clone(), call.grant.provider_key.clone());
-            tokio::spawn(async move { note(&shared, provider, now, scarce, None).await });
+            tokio::spawn(async move { note_limits(&shared, provider, now, scarce, None).await });
         }
-        return Attempt::Answered(passing::pass(shared, call, open, response));
+        return Attempt::Answered(relay::relay(shared, call, in_flight, response));
     }
     if status.is_redirection() {
         // Where it leads to is not where the Provider is.
-        let _ = open.settle(Ending::Failed(Outcome::Faulty)).await;
-        return Attempt::Final(Failed { failure: Failure::Request, said: None, wished: None });
+        let _ = in_flight.settle(AnswerEnd::Failed(Outcome::Faulty)).await;
+        return Attempt::Final(FailedAttempt { failure: Failure::Request, answer: None, retry_after: None });
     }
     let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle)).await);
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let failure = Failure::of(call.asked.protocol, status.as_u16(), &value).unwrap_or(Failure::Request);
+    let failure = Failure::of(call.request.protocol, status.as_u16(), &value).unwrap_or(Failure::Request);
     let wished = limits::not_before(&headers, now);
     let not_before = match failure {
         Failure::RateLimited => wished,
         Failure::Quota => Some(now + OUT_OF_CREDIT),
         _ => None,
     };
-    let _ = open.settle(Ending::Failed(outcome(failure))).await;
+    let _ = in_flight.settle(AnswerEnd::Failed(outcome(failure))).await;
     if let (Failure::RateLimited, Some(until)) = (failure, not_before) {
-        shared.waits.pauses(&call.asked.party, &call.grant.provider_key, now, until);
+        shared.waits.pauses(&call.request.caller, &call.grant.provider_key, now, until);
     }
     if not_before.is_some() || !remaining.is_empty() {
-        note(shared, call.grant.provider_key.clone(), now, remaining, not_before).await;
+        note_limits(shared, call.grant.provider_key.clone(), now, remaining, not_before).await;
     }
-    let wished = wished.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
-    let failed = Failed { failure, said: Some((status, headers, body)), wished };
+    let retry_after = wished.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    let failed = FailedAttempt { failure, answer: Some((status, headers, body)), retry_after };
     if failure.may_be_tried_again() { Attempt::Again(failed) } else { Attempt::Final(failed) }
 }
 
-/// Upstream may be at work on a call that went out: it then counts at its upper bound, and so does each that is made after it.
-async fn no_answer(shared: &Shared, call: &Call<'_>, open: OpenCall, cause: &str) -> Attempt {
+/// Settles a call that was not answered. If it went out, upstream may be at work on it. Then it counts at its upper bound, and so
+/// does each attempt after it.
+async fn no_answer(shared: &Shared, call: &ModelCall<'_>, in_flight: InFlightCall, cause: &str) -> Attempt {
     let provider = &call.grant.provider_key;
-    if shared.line(provider).complains(Timestamp::now()) {
+    if shared.queue(provider).should_log_outage(Timestamp::now()) {
         tracing::warn!(provider, cause, "the Provider gave no answer");
     }
-    let _ = open.settle(Ending::Silent).await;
-    Attempt::Again(Failed { failure: Failure::Outage, said: None, wished: None })
+    let _ = in_flight.settle(AnswerEnd::Missing).await;
+    Attempt::Again(FailedAttempt { failure: Failure::Outage, answer: None, retry_after: None })
 }
 
 const fn outcome(failure: Failure) -> Outcome {
@@ -252,7 +212,8 @@ const fn outcome(failure: Failure) -> Outcome {
     }
 }
 
-async fn note(
+/// Tells the ledger what upstream said of its limits.
+async fn note_limits(
     shared: &Shared,
     provider: String,
     now: Timestamp,
@@ -273,14 +234,18 @@ enum ClientRetries {
     None,
 }
 
-/// Gives upstream's own words to the client.
-fn refused(failed: Failed, screen: Option<&Screen>, retries: ClientRetries) -> Result<Answer, Reason> {
-    let Some((status, said, body)) = failed.said else { return Err(Reason::Upstream) };
-    let headers = headers::downstream(&said);
-    let body = if let Some(screen) = screen { screen.answer(body) } else { body };
-    let mut answer = Answer { status, headers, body: Body::whole(body) };
+/// Passes upstream's own failure on to the client.
+fn refused(
+    failed: FailedAttempt,
+    redactor: Option<&Redactor>,
+    retries: ClientRetries,
+) -> Result<ClientResponse, Refusal> {
+    let Some((status, headers, body)) = failed.answer else { return Err(Refusal::Upstream) };
+    let headers = headers::downstream(&headers);
+    let body = if let Some(redactor) = redactor { redactor.answer(body) } else { body };
+    let mut answer = ClientResponse { status, headers, body: Body::whole(body) };
     match failed.failure {
-        Failure::RateLimited => answer.say_when(failed.wished),
+        Failure::RateLimited => answer.set_retry_after(failed.retry_after),
         // No time that upstream names makes money come back.
         Failure::Quota => drop(answer.headers.remove(RETRY_AFTER)),
         _ => {}

@@ -1,4 +1,4 @@
-//! Which headers pass, and where a World's token and the Provider's key are.
+//! Selects the headers and the query that pass, finds a World's token, and puts in the Provider's key.
 
 use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use manyworlds_api::provider::Protocol;
@@ -20,9 +20,9 @@ const OF_THE_CONNECTION: [&str; 12] = [
     "upgrade",
 ];
 
-/// Headers by which a request says who it is or who pays, that could be read as where it is to go, or by which its body or the
-/// answer would be another one than is read here: `accept-encoding` and `x-goog-fieldmask`, since the usage has to be there and
-/// plain; `content-encoding`, `content-type` and `x-http-method-override`, since the body was read as JSON that is posted.
+/// Headers of a request that name the caller, the payer or another target, and headers that change the form of the body or the
+/// answer. Without `accept-encoding` and `x-goog-fieldmask` the usage is there and readable. Without `content-encoding`,
+/// `content-type` and `x-http-method-override` the body is posted as JSON, as it was read.
 const OF_THE_CALLER: [&str; 21] = [
     "accept-encoding",
     "anthropic-user-profile-id",
@@ -47,12 +47,12 @@ const OF_THE_CALLER: [&str; 21] = [
     "x-real-ip",
 ];
 
-/// What a query says of the caller, and by which it would have another form of answer, of which nobody could read what it has used.
+/// Fields of a query that name the caller or the payer, or ask for a form of answer whose usage nobody could read.
 const OF_THE_QUERY: [&str; 7] = ["key", "api_key", "access_token", "oauth_token", "userProject", "fields", "callback"];
 /// The forms of an answer that can be read.
 const FORMS: [&str; 2] = ["sse", "json"];
 
-/// Headers by which a World tells the gateway something begin so.
+/// The beginning of headers by which a World tells the gateway something.
 const OF_OURS: &str = "x-manyworlds-";
 
 /// Headers of an answer that are between the gateway and the Provider.
@@ -61,7 +61,7 @@ const OF_THE_PROVIDER: [&str; 5] =
 
 /// Returns the token that a World sends, wherever its client puts a key.
 ///
-/// - **Guarantees:** nothing when two places hold different tokens: which of them is meant must not be a matter of order.
+/// - **Guarantees:** nothing where two headers hold different tokens: their order must not decide.
 pub fn token(headers: &HeaderMap) -> Option<SecretString> {
     let bearer = headers.get_all(AUTHORIZATION).iter().map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -80,7 +80,7 @@ pub fn token(headers: &HeaderMap) -> Option<SecretString> {
 ///
 /// # Errors
 ///
-/// [`InvalidHeaderValue`] (class: spec) when the key has characters that no header may have.
+/// [`InvalidHeaderValue`] (class: spec) where the key has characters that no header may have.
 pub fn upstream(
     headers: &HeaderMap,
     protocol: Protocol,
@@ -111,7 +111,7 @@ pub fn downstream(headers: &HeaderMap) -> HeaderMap {
     without(headers, &OF_THE_PROVIDER)
 }
 
-/// Returns the query to send upstream: the client's own, without a key, who pays, and other forms of answer.
+/// Returns the query to send upstream: the client's own without keys, payers and other forms of answer.
 pub fn query(query: &str) -> Option<String> {
     let kept: Vec<_> = query
         .split('&')

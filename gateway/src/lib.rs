@@ -1,42 +1,46 @@
 //! The gateway between Worlds and the APIs of models. It alone knows their keys.
 //!
 //! A call is authenticated ([`access`]), understood ([`endpoint`], [`fields`], `request`), waits for its turn (`admission`,
-//! `line`), is made (`forward`) and settled (`open`). What an answer has used is read beside its way to the client ([`usage`]).
+//! `queue`), is made (`forward`), relayed (`relay`) and settled (`in_flight`). The usage of an answer is read beside its way to the
+//! client ([`usage`]).
 //!
-//! **Architecture invariant:** the crate does not know Kubernetes. Whose a token is and what a World may call are asked of
-//! [`access::Access`].
+//! **Architecture invariant:** the crate does not know Kubernetes. It asks [`access::Access`] who has a token, and what a World
+//! may call.
 
 pub mod access;
 mod admission;
-mod answer;
-mod bodies;
+mod body_permits;
 mod cache;
+mod cache_key;
+mod call;
+mod call_sums;
 mod client;
-mod contents;
+mod compaction;
 pub mod endpoint;
 mod event_splitter;
 pub mod fields;
 mod forward;
 pub mod headers;
+mod in_flight;
 mod limits;
-mod line;
-mod open;
-mod outgoing;
-mod passing;
-mod reduction;
+mod modalities;
+mod outgoing_body;
+mod queue;
+mod redactor;
 pub mod refusal;
+mod relay;
 mod request;
+mod request_policy;
+mod response;
 pub mod retry;
-mod screen;
 mod server;
 mod shared;
-mod strip;
-mod sums;
-mod unpriced;
 pub mod usage;
-mod waits;
+mod usage_filter;
+mod wait_list;
 
-pub use answer::{Body, BoxError};
+pub use body_permits::LARGEST_REQUEST;
 pub use client::{ClientError, Clients};
-pub use server::{Gateway, LARGEST_REQUEST, Patience};
-pub use waits::WaitList;
+pub use response::{Body, BoxError};
+pub use server::{Gateway, Timeouts};
+pub use wait_list::WaitList;

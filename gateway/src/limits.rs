@@ -1,13 +1,13 @@
-//! What upstream says of its limits in the headers of an answer.
+//! Reads upstream's limits from the headers of an answer.
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_metering::rate_window::{Dimension, Remaining};
 
-/// The longest time that upstream is believed to want us to wait.
+/// The longest wait that upstream may ask for.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
-/// Returns what may still be sent, as far as the headers say.
+/// Returns the requests and tokens that are left, as far as the headers say.
 pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Vec<Remaining> {
     let openai = [("requests", Dimension::Requests), ("tokens", Dimension::Tokens)].map(|(word, dimension)| {
         let name = |what: &str| format!("x-ratelimit-{what}-{word}");
@@ -26,7 +26,7 @@ pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Vec<Remaining> {
     openai.into_iter().chain(anthropic).flatten().collect()
 }
 
-/// Returns when upstream wants the next call, where it says so.
+/// Returns the time at which upstream wants the next call, where it names one.
 ///
 /// - **Shape:** `retry-after-ms` comes before `retry-after`, which is in seconds or a date, as the official clients read them.
 pub fn not_before(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
@@ -43,7 +43,7 @@ pub fn not_before(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     at.map(|at| believed(at, now)).filter(|at| *at > now)
 }
 
-/// Returns a time that upstream names, or the last one that it is believed.
+/// Returns a time that upstream names, or the latest time that it may name.
 fn believed(at: Timestamp, now: Timestamp) -> Timestamp {
     now.checked_add(LONGEST).map_or(at, |last| at.min(last))
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_believed_that_the_limits_come_back_in_thousands_of_years() {
+    fn limits_come_back_within_a_day_whatever_upstream_says() {
         let openai = [
             ("x-ratelimit-limit-tokens", "1"),
             ("x-ratelimit-remaining-tokens", "1"),

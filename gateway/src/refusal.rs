@@ -1,26 +1,29 @@
-//! What the gateway says when it refuses, in the client's own protocol.
+//! The refusals of the gateway, in the client's own protocol.
 
 use http::StatusCode;
 use manyworlds_api::provider::Protocol;
 use manyworlds_telemetry::RefusalWord;
 use serde_json::{Value, json};
 
+use crate::endpoint::EndpointError;
+use crate::fields::FieldsError;
+
 /// Why the gateway refuses a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum Refusal {
     /// The request is not what its protocol says.
     #[error("the request cannot be read: {0}")]
     Request(String),
-    /// The request asks for more than tokens of its model: what for, and what to do.
+    /// The request asks for more than tokens of its model. The text names it and says what to do.
     #[error("{0}")]
-    Unpriced(String),
-    /// There is no token, or it is nobody's.
+    Policy(String),
+    /// There is no token, or no World has it.
     #[error("no World has this token; send the one that the World's pod holds, as Bearer, x-api-key or x-goog-api-key")]
     Token,
     /// The World was stopped.
     #[error("this World was stopped; it makes no more calls")]
     Stopped,
-    /// A budget is used up, or cannot be used: which one, and what to do.
+    /// A budget is used up, or cannot be used. The text names it and says what to do.
     #[error("{0}")]
     Budget(String),
     /// The caller's variant does not have this model.
@@ -28,7 +31,7 @@ pub enum Reason {
     Model(String),
     /// There is no such endpoint.
     #[error("{0}")]
-    Endpoint(crate::endpoint::EndpointError),
+    Endpoint(EndpointError),
     /// The body is too large.
     #[error("the request has more than {0} bytes")]
     Size(u64),
@@ -52,22 +55,22 @@ pub enum Reason {
     /// The client did not send its request in time.
     #[error("the request did not come in time")]
     Slow,
-    /// The gateway itself cannot go on: nothing is called without the ledger, and nobody is let in whose token cannot be looked at.
+    /// The gateway itself cannot go on: no call is made without the ledger, and no token is trusted that cannot be checked.
     #[error("the gateway cannot take calls now; try again in a moment")]
     Unavailable,
 }
 
-impl From<crate::fields::FieldsError> for Reason {
-    fn from(error: crate::fields::FieldsError) -> Self {
+impl From<FieldsError> for Refusal {
+    fn from(error: FieldsError) -> Self {
         Self::Request(error.to_string())
     }
 }
 
-impl Reason {
-    /// Returns the value of the metric's label.
+impl Refusal {
+    /// Returns the label in the metrics.
     pub const fn label(&self) -> RefusalWord {
         match self {
-            Self::Request(_) | Self::Unpriced(_) | Self::Endpoint(_) => RefusalWord::Request,
+            Self::Request(_) | Self::Policy(_) | Self::Endpoint(_) => RefusalWord::Request,
             Self::Token => RefusalWord::Token,
             Self::Stopped => RefusalWord::Stopped,
             Self::Budget(_) => RefusalWord::Budget,
@@ -87,11 +90,9 @@ impl Reason {
             Self::Token => StatusCode::UNAUTHORIZED,
             Self::Budget(_) => StatusCode::PAYMENT_REQUIRED,
             Self::Stopped | Self::Model(_) => StatusCode::FORBIDDEN,
-            Self::Request(_) | Self::Unpriced(_) | Self::Endpoint(crate::endpoint::EndpointError::Path) => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::Endpoint(crate::endpoint::EndpointError::Unknown) => StatusCode::NOT_FOUND,
-            Self::Endpoint(crate::endpoint::EndpointError::Method) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Request(_) | Self::Policy(_) | Self::Endpoint(EndpointError::Path) => StatusCode::BAD_REQUEST,
+            Self::Endpoint(EndpointError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Endpoint(EndpointError::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Size(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Limit { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Breaker { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -135,7 +136,7 @@ impl Reason {
 
     const fn openai(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Request(_) | Self::Unpriced(_) | Self::Size(_) | Self::Endpoint(_) => {
+            Self::Request(_) | Self::Policy(_) | Self::Size(_) | Self::Endpoint(_) => {
                 ("invalid_request_error", "invalid_request")
             }
             Self::Token => ("invalid_request_error", "invalid_api_key"),
@@ -150,7 +151,7 @@ impl Reason {
 
     const fn anthropic(&self) -> &'static str {
         match self {
-            Self::Request(_) | Self::Unpriced(_) | Self::Slow => "invalid_request_error",
+            Self::Request(_) | Self::Policy(_) | Self::Slow => "invalid_request_error",
             Self::Token => "authentication_error",
             Self::Stopped | Self::Model(_) => "permission_error",
             Self::Budget(_) => "billing_error",
@@ -164,7 +165,7 @@ impl Reason {
 
     const fn gemini(&self) -> &'static str {
         match self {
-            Self::Request(_) | Self::Unpriced(_) | Self::Size(_) | Self::Slow => "INVALID_ARGUMENT",
+            Self::Request(_) | Self::Policy(_) | Self::Size(_) | Self::Slow => "INVALID_ARGUMENT",
             Self::Token => "UNAUTHENTICATED",
             Self::Stopped | Self::Model(_) => "PERMISSION_DENIED",
             Self::Budget(_) => "FAILED_PRECONDITION",
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_429_in_each_protocols_own_words() {
-        let reason = Reason::Limit { retry_after_seconds: 7 };
+        let reason = Refusal::Limit { retry_after_seconds: 7 };
         assert_eq!((reason.status().as_u16(), reason.retry_after_seconds()), (429, Some(7)));
         assert_eq!(reason.body(Protocol::OpenAi)["error"]["code"], "rate_limit_exceeded");
         assert_eq!(reason.body(Protocol::Anthropic)["type"], "error");
@@ -193,15 +194,15 @@ mod tests {
     #[test]
     fn clients_are_told_to_try_again_only_where_waiting_helps() {
         for reason in [
-            Reason::Token,
-            Reason::Stopped,
-            Reason::Budget("b".into()),
-            Reason::Model("m".into()),
-            Reason::Size(1),
-            Reason::Upstream,
+            Refusal::Token,
+            Refusal::Stopped,
+            Refusal::Budget("b".into()),
+            Refusal::Model("m".into()),
+            Refusal::Size(1),
+            Refusal::Upstream,
         ] {
             assert!(!reason.client_may_retry(), "{reason}");
         }
-        assert!(Reason::Breaker { model: "m".into(), retry_after_seconds: 60 }.client_may_retry());
+        assert!(Refusal::Breaker { model: "m".into(), retry_after_seconds: 60 }.client_may_retry());
     }
 }

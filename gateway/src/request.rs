@@ -1,4 +1,4 @@
-//! What a request's body says, and what of it is set for the variant.
+//! Prepares a request for its model: sets what the variant wants, and estimates what the call can cost.
 
 use bytes::Bytes;
 use manyworlds_api::provider::Temperature;
@@ -6,19 +6,19 @@ use manyworlds_metering::price;
 use serde_json::{Value, json};
 
 use crate::access::Grant;
-use crate::contents::Contents;
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, FieldsError};
-use crate::refusal::Reason;
-use crate::unpriced;
+use crate::modalities::Modalities;
+use crate::refusal::Refusal;
+use crate::request_policy;
 
-/// The most output tokens of a model that nobody knows a bound of.
+/// The most output tokens of a model without a known bound.
 const UNKNOWN_OUTPUT: u64 = 32_768;
-/// What a picture or a file comes to as a rule, in tokens.
+/// The usual size of a picture or a file, in tokens.
 const USUAL_PART: u64 = 2_000;
-/// What one may come to, and what upstream keeps of a conversation, in tokens, where the model's context is not known.
+/// The context of a model where it is not known, in tokens. A picture, or a conversation that upstream keeps, may fill it.
 const UNKNOWN_CONTEXT: u64 = 200_000;
-/// Fields that name what upstream keeps: a conversation, a text in its cache.
+/// Fields that refer to what upstream keeps: a conversation, or a text in its cache.
 const KEPT: [&str; 6] =
     ["previous_response_id", "conversation", "thread", "cachedContent", "cached_content", "continuationToken"];
 
@@ -27,54 +27,54 @@ const KEPT: [&str; 6] =
 pub(crate) struct Prepared {
     pub(crate) body: Bytes,
     pub(crate) request: price::Request,
-    /// The usage event was asked for by the gateway and is to be taken out again.
+    /// The gateway asked for the usage event and has to take it out again.
     pub(crate) usage_added: bool,
-    /// The temperature that the body says.
+    /// The temperature in the body.
     pub(crate) temperature: Option<f64>,
 }
 
 /// Returns the model that a request names.
-pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, Reason> {
+pub(crate) fn model(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<String, Refusal> {
     match endpoint {
         Endpoint::GenerateContent(model) | Endpoint::StreamGenerateContent(model) | Endpoint::CountTokens(model) => {
             Ok(model.clone())
         }
         _ => match fields.get("model")? {
             Some(Value::String(model)) if !model.is_empty() => Ok(model),
-            _ => Err(Reason::Request("the field model is missing or is not a text".to_owned())),
+            _ => Err(Refusal::Request("the field model is missing or is not a text".to_owned())),
         },
     }
 }
 
-/// Refuses what no model may be asked for, and returns what the request holds: that is the same whichever model it goes to.
-pub(crate) fn look_through(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Contents, Reason> {
-    let contents = Contents::of(fields.body());
-    unpriced::refuse(endpoint, fields, contents)?;
+/// Refuses what no model may be asked for, and returns the modalities of the request. Both are the same for every model.
+pub(crate) fn inspect(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Modalities, Refusal> {
+    let modalities = Modalities::of(fields.body());
+    request_policy::enforce(endpoint, fields, modalities)?;
     refuse_two_settings(endpoint, fields)?;
-    Ok(contents)
+    Ok(modalities)
 }
 
-/// Sets what the variant says, takes out what the model refuses, and reckons what the call may come to.
+/// Sets what the variant wants, takes out what the model refuses, and estimates the most that the call can cost.
 pub(crate) fn prepare(
     endpoint: &Endpoint,
     fields: &Fields<'_>,
     grant: &Grant,
-    contents: Contents,
-) -> Result<Prepared, Reason> {
+    modalities: Modalities,
+) -> Result<Prepared, Refusal> {
     let without = match grant.model.temperature {
         Temperature::Settable => None,
         Temperature::Fixed => without_temperature(endpoint, fields)?,
     };
     match without {
-        None => set(endpoint, fields, grant, contents),
+        None => set(endpoint, fields, grant, modalities),
         Some(body) => {
             let fields = Fields::read(body.as_bytes())?;
-            set(endpoint, &fields, grant, contents)
+            set(endpoint, &fields, grant, modalities)
         }
     }
 }
 
-fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, contents: Contents) -> Result<Prepared, Reason> {
+fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, modalities: Modalities) -> Result<Prepared, Refusal> {
     let mut forced: Vec<(&str, Value)> = Vec::new();
     if !is_gemini(endpoint) && fields.get("model")? != Some(json!(grant.model.model)) {
         forced.push(("model", json!(grant.model.model)));
@@ -95,16 +95,18 @@ fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, contents: Conten
         }
     }
     let body = if forced.is_empty() { fields.body().to_owned() } else { fields.with(&forced) };
-    let request = reckon(endpoint, fields, grant, body.len(), contents)?;
+    let request = estimate(endpoint, fields, grant, body.len(), modalities)?;
     let temperature = wanted.map_or_else(|| temperature(endpoint, fields), |wanted| Ok(Some(wanted)))?;
     Ok(Prepared { body: Bytes::from(body), request, usage_added, temperature })
 }
 
-/// Gemini takes its settings under either of two names; which of both a server reads is its own affair.
-fn refuse_two_settings(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<(), Reason> {
+/// Refuses a request with Gemini's settings under both of their names: nobody knows which of them a server reads.
+fn refuse_two_settings(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<(), Refusal> {
     let both = ["generationConfig", "generation_config"].iter().all(|name| fields.raw(name).is_some());
     if is_gemini(endpoint) && both {
-        return Err(Reason::Request("generationConfig and generation_config are both there; leave one out".to_owned()));
+        return Err(Refusal::Request(
+            "generationConfig and generation_config are both there; leave one out".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -122,7 +124,7 @@ fn temperature(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<Option<f64>, 
     Ok(settings.get("temperature")?.and_then(|temperature| temperature.as_f64()))
 }
 
-/// Returns Gemini's settings under the name under which they are there.
+/// Returns Gemini's settings, under either of their names.
 fn settings<'a>(fields: &Fields<'a>) -> Result<Option<Fields<'a>>, FieldsError> {
     match fields.object("generation_config")? {
         None => fields.object("generationConfig"),
@@ -135,7 +137,7 @@ pub(crate) fn samples(endpoint: &Endpoint) -> bool {
     !matches!(endpoint, Endpoint::Embeddings | Endpoint::MessagesCountTokens | Endpoint::CountTokens(_))
 }
 
-/// Returns whether a call may say a temperature of its variant's.
+/// Returns whether the variant's temperature may be set in a call.
 fn takes_temperature(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<bool, FieldsError> {
     if grant.model.temperature != Temperature::Settable || !samples(endpoint) {
         return Ok(false);
@@ -171,22 +173,22 @@ fn temperature_field(
     if !is_gemini(endpoint) {
         return Ok(("temperature", json!(temperature)));
     }
-    // Both spellings are the API's own; the one that is there is set.
+    // Both spellings are the API's own. The one that is there is set.
     let name = if fields.raw("generation_config").is_some() { "generation_config" } else { "generationConfig" };
     let mut settings = fields.get(name)?.filter(Value::is_object).unwrap_or_else(|| json!({}));
     settings["temperature"] = json!(temperature);
     Ok((name, settings))
 }
 
-fn reckon(
+fn estimate(
     endpoint: &Endpoint,
     fields: &Fields<'_>,
     grant: &Grant,
     bytes: usize,
-    contents: Contents,
-) -> Result<price::Request, Reason> {
+    modalities: Modalities,
+) -> Result<price::Request, Refusal> {
     if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
-        // To be told how many tokens there are costs nothing.
+        // Counting tokens costs nothing.
         return Ok(price::Request {
             bytes: 0,
             other_input: 0,
@@ -198,7 +200,7 @@ fn reckon(
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let context = grant.model.context_window.unwrap_or(UNKNOWN_CONTEXT);
     let kept = if keeps(endpoint, fields)? { context } else { 0 };
-    let parts = contents.parts;
+    let parts = modalities.parts;
     Ok(price::Request {
         bytes,
         other_input: parts.saturating_mul(USUAL_PART).saturating_add(kept),
@@ -208,7 +210,7 @@ fn reckon(
     })
 }
 
-/// Returns whether a request goes on with something that upstream keeps.
+/// Returns whether a request continues something that upstream keeps.
 fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<bool, FieldsError> {
     let mut keeps = KEPT.iter().any(|name| fields.says(name));
     if matches!(endpoint, Endpoint::Responses) {
@@ -221,7 +223,7 @@ fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<bool, FieldsError> 
     Ok(keeps)
 }
 
-fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<u64, Reason> {
+fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<u64, Refusal> {
     let (most, choices) = match endpoint {
         Endpoint::Embeddings => return Ok(0),
         Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) | Endpoint::CountTokens(_) => {
@@ -245,14 +247,14 @@ fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Resul
         (Some(asked), None) => asked,
         (None, bound) => bound.unwrap_or(UNKNOWN_OUTPUT),
     };
-    // What was foretold and did not come is charged as output, too.
-    let foretold = fields.raw("prediction").map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
-    let all = most.saturating_add(foretold).saturating_mul(choices.unwrap_or(1).max(1));
+    // A predicted output that did not come is charged as output, too.
+    let predicted = fields.raw("prediction").map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+    let all = most.saturating_add(predicted).saturating_mul(choices.unwrap_or(1).max(1));
     Ok(all.saturating_mul(prompts(endpoint, fields)?))
 }
 
-/// Returns the largest of some numbers, of which each may be left out. Zero and less bound nothing, where a server takes them.
-fn largest(fields: &Fields<'_>, names: &[&str]) -> Result<Option<u64>, Reason> {
+/// Returns the largest of some numbers, of which each may be left out. Zero and less are no bound, where a server takes them.
+fn largest(fields: &Fields<'_>, names: &[&str]) -> Result<Option<u64>, Refusal> {
     let mut largest = None;
     for name in names {
         let value = fields.get(name)?.unwrap_or_default();
@@ -260,7 +262,7 @@ fn largest(fields: &Fields<'_>, names: &[&str]) -> Result<Option<u64>, Reason> {
             Some(number) => largest = largest.max(Some(number).filter(|number| *number > 0)),
             None if value.is_null() => {}
             // Some servers read a number out of a text.
-            None => return Err(Reason::Request(format!("{name} is not a whole number"))),
+            None => return Err(Refusal::Request(format!("{name} is not a whole number"))),
         }
     }
     Ok(largest)
@@ -274,7 +276,7 @@ fn whole(number: f64) -> Option<u64> {
     (number.fract() == 0.0).then_some(bounded as u64)
 }
 
-/// Returns how many texts are to be gone on with: completions take several at once, as texts or as lists of tokens.
+/// Returns the number of prompts: completions take several at once, as texts or as lists of tokens.
 fn prompts(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<u64, FieldsError> {
     let text = fields.raw("prompt").filter(|_| matches!(endpoint, Endpoint::Completions)).unwrap_or_default();
     let first = text.strip_prefix('[').map(str::trim_ascii_start);

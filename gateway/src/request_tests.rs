@@ -28,13 +28,13 @@ fn grant(temperature: Option<f64>) -> Grant {
     }
 }
 
-fn prepared(endpoint: &Endpoint, body: &str, temperature: Option<f64>) -> Result<Prepared, Reason> {
+fn prepared(endpoint: &Endpoint, body: &str, temperature: Option<f64>) -> Result<Prepared, Refusal> {
     prepared_for(endpoint, body, &grant(temperature))
 }
 
-fn prepared_for(endpoint: &Endpoint, body: &str, grant: &Grant) -> Result<Prepared, Reason> {
+fn prepared_for(endpoint: &Endpoint, body: &str, grant: &Grant) -> Result<Prepared, Refusal> {
     let fields = Fields::read(body.as_bytes()).unwrap();
-    prepare(endpoint, &fields, grant, look_through(endpoint, &fields)?)
+    prepare(endpoint, &fields, grant, inspect(endpoint, &fields)?)
 }
 
 #[test]
@@ -150,12 +150,12 @@ fn numbers_that_are_none_are_refused() {
         (Endpoint::ChatCompletions, r#"{"model":"m","n":1.5}"#),
         (Endpoint::GenerateContent("m".into()), r#"{"generationConfig":{"candidateCount":1e999}}"#),
     ] {
-        assert!(matches!(prepared(&endpoint, body, None), Err(Reason::Request(_))), "{body}");
+        assert!(matches!(prepared(&endpoint, body, None), Err(Refusal::Request(_))), "{body}");
     }
 }
 
 #[test]
-fn what_a_request_only_names_is_reckoned() {
+fn a_conversation_or_file_that_a_request_only_names_is_estimated() {
     let image = r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"https://a"}}]}]}"#;
     let reckoned = prepared(&Endpoint::ChatCompletions, image, None).unwrap().request;
     assert_eq!((reckoned.other_input, reckoned.most_other_input), (USUAL_PART, 100_000), "all that the model takes");
@@ -180,13 +180,13 @@ fn what_a_request_only_names_is_reckoned() {
 #[test]
 fn settings_under_both_of_their_names_are_refused() {
     let both = r#"{"generationConfig":{"temperature":0},"generation_config":{"maxOutputTokens":9}}"#;
-    assert!(matches!(prepared(&Endpoint::GenerateContent("m".into()), both, None), Err(Reason::Request(_))));
+    assert!(matches!(prepared(&Endpoint::GenerateContent("m".into()), both, None), Err(Refusal::Request(_))));
 }
 
 #[test]
-fn what_costs_more_than_tokens_is_refused() {
+fn a_request_that_costs_more_than_tokens_is_refused() {
     for body in [r#"{"model":"m","service_tier":"priority"}"#, r#"{"model":"m","tools":[{"type":"web_search"}]}"#] {
-        assert!(matches!(prepared(&Endpoint::Responses, body, None), Err(Reason::Unpriced(_))), "{body}");
+        assert!(matches!(prepared(&Endpoint::Responses, body, None), Err(Refusal::Policy(_))), "{body}");
     }
     assert!(prepared(&Endpoint::Responses, r#"{"model":"m","service_tier":"auto"}"#, None).is_ok());
 }
@@ -195,6 +195,6 @@ fn what_costs_more_than_tokens_is_refused() {
 fn a_request_without_a_model_says_so() {
     for body in ["{}", r#"{"model":""}"#, r#"{"model":1}"#] {
         let fields = Fields::read(body.as_bytes()).unwrap();
-        assert!(matches!(model(&Endpoint::Messages, &fields), Err(Reason::Request(_))), "{body}");
+        assert!(matches!(model(&Endpoint::Messages, &fields), Err(Refusal::Request(_))), "{body}");
     }
 }

@@ -1,25 +1,26 @@
-//! Which failures of upstream are tried again, and which say that the model is in trouble.
+//! Decides which failures of upstream are tried again, when, and which count for the breaker.
 
 use std::time::Duration;
 
 use manyworlds_api::provider::Protocol;
 use serde_json::Value;
 
-/// The first wait, as the official clients have it.
+/// The first wait. It is that of the official clients.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait that is not upstream's own wish, as the official clients have it.
+/// The longest wait, where upstream names none. It is that of the official clients.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
-/// The share of a wait, in percent, that chance may take away, as the official clients have it.
+/// The most that chance takes off a wait, in percent. It is that of the official clients.
 const JITTER_PERCENT: u32 = 25;
 
-/// What an answer of upstream that is no success means.
+/// The meaning of an answer of upstream that is no success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Upstream is in trouble. It is tried again and counts for the breaker.
     Outage,
-    /// Somebody else was in the way. It is tried again and says nothing about upstream's health.
+    /// Another request was in the way. It is tried again and does not count for the breaker.
     Busy,
-    /// The rate limit. It is tried again after the time that upstream names, by nobody before, and says nothing about upstream's health.
+    /// The rate limit. It is tried again after the time that upstream names. Nobody calls before that. It does not count for the
+    /// breaker.
     RateLimited,
     /// Money or quota is used up. It is never tried again.
     Quota,
@@ -30,7 +31,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns what an answer means, or nothing for a success.
+    /// Returns the meaning of an answer, or nothing for a success.
     pub fn of(protocol: Protocol, status: u16, body: &Value) -> Option<Self> {
         match status {
             0..=399 => None,
@@ -66,27 +67,28 @@ fn is_quota(body: &Value) -> bool {
 
 fn no_credit(body: &Value) -> bool {
     let message = body["error"]["message"].as_str().unwrap_or_default();
-    // From the beginning: the words of a request that is refused come back behind others.
+    // Only at the beginning: a refusal may repeat words of the request behind its own.
     ["Your credit balance is too low", "You have reached your specified"].iter().any(|words| message.starts_with(words))
 }
 
 /// Returns the wait before an attempt, where upstream names none.
 ///
-/// - **Shape:** `attempt` counts those already made, from 1; `chance` is a number from 0 to 99.
-/// - **Guarantees:** between 375 ms and 8 s; upstream's own wish is never cut short.
-pub fn wait(attempt: u32, chance: u32, wished: Option<Duration>) -> Duration {
-    if let Some(wished) = wished {
-        return wished;
+/// - **Shape:** `attempt` is the number of attempts so far, from 1. `chance` is from 0 to 99.
+/// - **Guarantees:** it is between 375 ms and 8 s. A wait that upstream asks for is never cut short.
+pub fn wait(attempt: u32, chance: u32, asked: Option<Duration>) -> Duration {
+    if let Some(asked) = asked {
+        return asked;
     }
     let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
     let whole = doubled.min(LONGEST_WAIT);
     whole * (100 - chance.min(99) * JITTER_PERCENT / 99) / 100
 }
 
-/// Returns how many attempts the gateway may still make of a call, the client's own earlier ones counted.
+/// Returns how many attempts the gateway may make of a call. The client's own earlier attempts count.
 ///
-/// - **Shape:** `client_retries` is what `x-stainless-retry-count` says, the header that the official clients send; 0 without it.
-/// - **Guarantees:** at least one, because a client that asks is answered; with a client that gives up where `x-should-retry: false` tells it to, never more than `most` in total.
+/// - **Shape:** `client_retries` is the number in `x-stainless-retry-count`, the header of the official clients; 0 without it.
+/// - **Guarantees:** at least one, because a client that asks is answered. All together they are at most `most` where the client
+///   obeys `x-should-retry: false`.
 pub fn attempts_left(most: u32, client_retries: u32) -> u32 {
     most.saturating_sub(client_retries).max(1)
 }

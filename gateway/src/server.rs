@@ -1,4 +1,4 @@
-//! The server: from a connection to a call that is understood and granted.
+//! The server: from a connection to a call that is understood and granted, and back.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,42 +23,42 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::access::{Access, Grant};
-use crate::answer::{self, Answer, Body};
-use crate::bodies::Room;
+use crate::body_permits::{BodyPermit, LARGEST_REQUEST};
+use crate::cache_key::cache_key;
+use crate::call::{ModelCall, ModelRequest, RetryState};
 use crate::client::Clients;
 use crate::endpoint::Endpoint;
 use crate::fields::Fields;
-use crate::forward::{self, Asked, Call, Course};
-use crate::refusal::Reason;
-use crate::screen::Screen;
+use crate::redactor::Redactor;
+use crate::refusal::Refusal;
+use crate::response::{self, Body, ClientResponse};
 use crate::shared::Shared;
-use crate::waits::WaitList;
-use crate::{cache, headers, reduction, request, sums};
+use crate::wait_list::WaitList;
+use crate::{call_sums, compaction, forward, headers, request};
 
-/// The largest request, in bytes: pictures come in it.
-pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
-/// Of a request that is refused as much more is read, and for so long: a client that still writes does not read why.
+/// The most that is read of a refused request, in bytes: a client that still writes does not read why it was refused.
 const READ_OF_REFUSED: usize = 128 * 1024 * 1024;
+/// How long a refused request is read.
 const READ_OF_REFUSED_TIME: Duration = Duration::from_secs(5);
 /// The most connections at once. More wait to be accepted.
 const CONNECTIONS: usize = 4096;
 /// The wait after a connection could not be accepted, as when there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a client may take.
+/// The time-outs of a client.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// For the head of its request.
+pub struct Timeouts {
+    /// For the head of its request. A connection without a request is closed after the same time.
     pub head: Duration,
-    /// For its body.
+    /// For the body of its request.
     pub body: Duration,
-    /// For reading what was sent to it.
-    pub reading: Duration,
+    /// For taking the answer that is sent to it.
+    pub answer: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
-        Self { head: Duration::from_secs(10), body: Duration::from_mins(1), reading: Duration::from_mins(5) }
+        Self { head: Duration::from_secs(10), body: Duration::from_mins(1), answer: Duration::from_mins(5) }
     }
 }
 
@@ -66,20 +66,20 @@ impl Default for Patience {
 pub struct Gateway<A> {
     shared: Arc<Shared>,
     access: Arc<A>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl<A> Clone for Gateway<A> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), access: self.access.clone(), patience: self.patience }
+        Self { shared: self.shared.clone(), access: self.access.clone(), timeouts: self.timeouts }
     }
 }
 
 impl<A: Access> Gateway<A> {
     /// Returns a gateway in front of the Providers that `access` grants.
     ///
-    /// - **Shape:** answers at temperature 0 are kept in at most `cache_bytes`; in 0, none is. What waits for room is put into
-    ///   `waits`.
+    /// - **Shape:** answers at temperature 0 are kept in at most `cache_bytes`, none where that is 0. Calls that wait for room are
+    ///   put into `waits`.
     pub fn new(
         access: A,
         ledger: Ledger,
@@ -89,23 +89,23 @@ impl<A: Access> Gateway<A> {
         waits: WaitList,
     ) -> Self {
         let tally = ledger.tally();
-        metrics.read_calls_from(move || tally.now().map(|totals| sums::of(&totals)));
+        metrics.read_calls_from(move || tally.now().map(|totals| call_sums::of(&totals)));
         let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes, waits));
-        Self { shared, access: Arc::new(access), patience: Patience::default() }
+        Self { shared, access: Arc::new(access), timeouts: Timeouts::default() }
     }
 
-    /// Returns the same gateway with another patience.
+    /// Returns the same gateway with other time-outs.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
     /// Serves until `stop` comes. Calls that are under way then go on as long as the runtime does.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
         let mut stop = std::pin::pin!(stop);
         loop {
-            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let Ok(permit) = connections.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = &mut stop => return,
@@ -127,8 +127,8 @@ impl<A: Access> Gateway<A> {
     }
 
     async fn connection(self, stream: TcpStream) {
-        // Small parts of a stream go out at once, and who does not read its answer keeps no call open for ever.
-        let bounded = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience.reading));
+        // Small parts of a stream go out at once, and a client that does not read its answer keeps no call open for ever.
+        let bounded = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.timeouts.answer));
         if stream.set_nodelay(true).is_err() || bounded.is_err() {
             return;
         }
@@ -139,25 +139,25 @@ impl<A: Access> Gateway<A> {
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.patience.head)
+            .header_read_timeout(self.timeouts.head)
             .serve_connection(TokioIo::new(stream), service)
             .await;
         match served {
             Ok(()) => {}
-            // The HTTP library has answered it, without a body: nobody knows which protocol it was to be.
+            // The HTTP library has refused it by a status alone: no client of a model sends what is no HTTP.
             Err(error) if error.is_parse() => {
-                self.note(&Reason::Request(error.to_string()), &Known::default(), "", "");
+                self.note_refusal(&Refusal::Request(error.to_string()), &RequestContext::default(), "", "");
             }
             Err(error) => tracing::debug!(%error, "a connection ended early"),
         }
     }
 
-    /// Counts a refusal, logs it and writes it down.
-    fn note(&self, reason: &Reason, known: &Known, method: &str, path: &str) {
+    /// Counts a refusal, logs it and writes it into the audit log.
+    fn note_refusal(&self, reason: &Refusal, context: &RequestContext, method: &str, path: &str) {
         let label = reason.label().as_str();
         let entry = AuditEntry::new(Stage::Gateway, "Refused", Timestamp::now()).because(label);
-        let entry = if let Some(party) = &known.party { entry.about(party, &[]) } else { entry };
-        let retry_count = known.course.as_ref().and_then(Course::retries).map(i64::from);
+        let entry = if let Some(caller) = &context.caller { entry.about(caller, &[]) } else { entry };
+        let retry_count = context.retries.as_ref().and_then(RetryState::retries).map(i64::from);
         let entry = AuditEntry { retry_count, ..entry };
         self.shared.ledger.audit(Stage::Gateway, entry);
         self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
@@ -169,18 +169,18 @@ impl<A: Access> Gateway<A> {
         let (head, mut body) = request.into_parts();
         let protocol = Endpoint::protocol_of_path(head.uri.path()).unwrap_or_else(|| spoken(&head.headers));
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
-        // Who waits to be told to go on is told something else, and has not begun to write.
+        // A client that waits to be told to go on has not begun to write its body.
         let waits = head.headers.contains_key(http::header::EXPECT);
-        let mut known = Known::default();
-        match self.answer(head, &mut body, &mut known).await {
+        let mut context = RequestContext::default();
+        match self.answer(head, &mut body, &mut context).await {
             Ok(answer) => answer.into_response(),
             Err(reason) => {
-                self.note(&reason, &known, method.as_str(), &path);
-                if !waits && reason != Reason::Slow {
+                self.note_refusal(&reason, &context, method.as_str(), &path);
+                if !waits && reason != Refusal::Slow {
                     read_rest(&mut body).await;
                 }
-                let mut answer = Answer::refusal(&reason, protocol);
-                if known.course.is_some_and(|course| !course.leaves_retries()) {
+                let mut answer = ClientResponse::refusal(&reason, protocol);
+                if context.retries.is_some_and(|retries| !retries.leaves_retries()) {
                     answer.forbid_retry();
                 }
                 answer.into_response()
@@ -188,109 +188,111 @@ impl<A: Access> Gateway<A> {
         }
     }
 
-    /// Answers a request, and says what is known of it as soon as it is.
-    async fn answer(&self, head: Parts, body: &mut Incoming, known: &mut Known) -> Result<Answer, Reason> {
-        let endpoint = Endpoint::find(&head.method, head.uri.path()).map_err(Reason::Endpoint)?;
+    /// Answers a request, and fills in its context as soon as it is known.
+    async fn answer(
+        &self,
+        head: Parts,
+        body: &mut Incoming,
+        context: &mut RequestContext,
+    ) -> Result<ClientResponse, Refusal> {
+        let endpoint = Endpoint::find(&head.method, head.uri.path()).map_err(Refusal::Endpoint)?;
         if head.uri.authority().is_some() {
-            return Err(Reason::Request("the request names a host of its own".to_owned()));
+            return Err(Refusal::Request("the request names a host of its own".to_owned()));
         }
         if endpoint == Endpoint::Probe {
-            return Ok(Answer::own(http::StatusCode::OK, &json!({"gateway": "manyworlds"})));
+            return Ok(ClientResponse::own(http::StatusCode::OK, &json!({"gateway": "manyworlds"})));
         }
-        let token = headers::token(&head.headers).ok_or(Reason::Token)?;
-        let party = known.party.insert(self.access.party(&token).await?);
+        let token = headers::token(&head.headers).ok_or(Refusal::Token)?;
+        let caller = context.caller.insert(self.access.caller(&token).await?);
         let Some(protocol) = endpoint.protocol().filter(|_| head.method == Method::POST) else {
-            return self.own(&endpoint, spoken(&head.headers), party);
+            return self.own(&endpoint, spoken(&head.headers), caller);
         };
-        // Until upstream answers.
-        let mut room = self.shared.bodies.room(&party.world_uid);
-        let body = read(body, self.patience.body, &mut room).await?;
+        // It is held until upstream answers.
+        let mut permit = self.shared.body_permits.permit(&caller.world_uid);
+        let body = read(body, self.timeouts.body, &mut permit).await?;
         let mut fields = fields_of(&body)?;
         let model = request::model(&endpoint, &fields)?;
-        let grant = self.access.grant(party, protocol, &model)?;
-        let screen = grant.filter.clone().map(|filter| Screen::new(&self.shared, party, filter));
+        let grant = self.access.grant(caller, protocol, &model)?;
+        let redactor = grant.filter.clone().map(|filter| Redactor::new(&self.shared, caller, filter));
         let masked;
-        if let Some(screen) = &screen {
-            masked = screen.request(body.clone());
+        if let Some(redactor) = &redactor {
+            masked = redactor.request(body.clone());
             fields = fields_of(&masked)?;
-            if let Some(entry) = reduction::entry(&head.headers, party) {
+            if let Some(entry) = compaction::audit_entry(&head.headers, caller) {
                 self.shared.ledger.audit(Stage::Context, entry);
             }
         }
         let query = head.uri.query().map(str::to_owned);
-        let asked = Asked { endpoint, protocol, party: Arc::new(party.clone()), headers: head.headers, query, screen };
-        self.call(&asked, &fields, grant, known.course.insert(Course::begin())).await
+        let caller = Arc::new(caller.clone());
+        let request = ModelRequest { endpoint, protocol, caller, headers: head.headers, query, redactor };
+        self.call(&request, &fields, grant, context.retries.insert(RetryState::begin())).await
     }
 
     /// Calls a model; while its breaker is open, the next one that the order allows.
     async fn call(
         &self,
-        asked: &Asked,
+        request: &ModelRequest,
         fields: &Fields<'_>,
         wanted: Grant,
-        course: &mut Course,
-    ) -> Result<Answer, Reason> {
-        let contents = request::look_through(&asked.endpoint, fields)?;
+        retries: &mut RetryState,
+    ) -> Result<ClientResponse, Refusal> {
+        let modalities = request::inspect(&request.endpoint, fields)?;
         let mut grant = wanted;
         let mut others = None;
         loop {
-            let prepared = request::prepare(&asked.endpoint, fields, &grant, contents)?;
+            let prepared = request::prepare(&request.endpoint, fields, &grant, modalities)?;
             let (provider, model) = (grant.provider_key.clone(), grant.model.model.clone());
-            let endpoint = asked.endpoint.clone().with_model(&model);
-            let cache_key = cache::key(asked, &endpoint, &grant, &prepared);
-            let kept = cache_key.and_then(|key| self.shared.cache.find(key));
-            let answered = if let Some(kept) = kept {
-                Ok(kept)
+            let endpoint = request.endpoint.clone().with_model(&model);
+            let cache_key = cache_key(request, &endpoint, &grant, &prepared);
+            let cached = cache_key.and_then(|key| self.shared.cache.find(key));
+            let answered = if let Some(cached) = cached {
+                Ok(cached)
             } else {
-                let call = Call { asked, endpoint, grant, prepared, cache_key };
-                forward::forward(&self.shared, &self.access, call, course).await
+                let call = ModelCall { request, endpoint, grant, prepared, cache_key };
+                forward::forward(&self.shared, &self.access, call, retries).await
             };
             let refused = match answered {
-                Err(reason @ Reason::Breaker { .. }) => reason,
+                Err(reason @ Refusal::Breaker { .. }) => reason,
                 Ok(mut answer) if others.is_some() => {
-                    answer.say_model(&model);
+                    answer.set_model(&model);
                     return Ok(answer);
                 }
                 ended => return ended,
             };
-            let others = others.get_or_insert_with(|| self.access.fallbacks(&asked.party, asked.protocol).into_iter());
+            let fallbacks = || self.access.fallbacks(&request.caller, request.protocol).into_iter();
+            let others = others.get_or_insert_with(fallbacks);
             let is_another = |other: &Grant| other.provider_key != provider || other.model.model != model;
             grant = others.find(is_another).ok_or(refused)?;
-            let (from, to, at) = (&model, &grant.model.model, &grant.provider_key);
-            tracing::info!(
-                world = asked.party.world,
-                from,
-                to,
-                at,
-                "a model's breaker is open; the next one is called"
-            );
+            let (world, from, to, at) = (&request.caller.world, &model, &grant.model.model, &grant.provider_key);
+            tracing::info!(world, from, to, at, "a model's breaker is open; the next one is called");
         }
     }
 
-    fn own(&self, endpoint: &Endpoint, spoken: Protocol, party: &Party) -> Result<Answer, Reason> {
+    /// Answers an endpoint that never goes upstream.
+    fn own(&self, endpoint: &Endpoint, spoken: Protocol, caller: &Party) -> Result<ClientResponse, Refusal> {
         let protocol = endpoint.protocol().unwrap_or(spoken);
-        let listed = self.access.models(party, protocol)?;
+        let listed = self.access.models(caller, protocol)?;
         match endpoint {
             Endpoint::Model(name) | Endpoint::GeminiModel(name) => {
-                let found = listed.iter().find(|known| known.name == *name);
+                let found = listed.iter().find(|listed| listed.name == *name);
                 found
-                    .map(|found| answer::model(protocol, found))
-                    .map(|model| Answer::own(http::StatusCode::OK, &model))
-                    .ok_or_else(|| Reason::Model(name.clone()))
+                    .map(|found| response::model(protocol, found))
+                    .map(|model| ClientResponse::own(http::StatusCode::OK, &model))
+                    .ok_or_else(|| Refusal::Model(name.clone()))
             }
-            _ => Ok(Answer::own(http::StatusCode::OK, &answer::models(protocol, &listed))),
+            _ => Ok(ClientResponse::own(http::StatusCode::OK, &response::models(protocol, &listed))),
         }
     }
 }
 
-/// What is known of a request, however it ends.
+/// The facts about a request that its refusal is reported with.
 #[derive(Default)]
-struct Known {
-    party: Option<Party>,
-    course: Option<Course>,
+struct RequestContext {
+    caller: Option<Party>,
+    retries: Option<RetryState>,
 }
 
-fn fields_of(body: &[u8]) -> Result<Fields<'_>, Reason> {
+fn fields_of(body: &[u8]) -> Result<Fields<'_>, Refusal> {
     Ok(Fields::read(body)?)
 }
 
@@ -305,31 +307,32 @@ fn spoken(headers: &HeaderMap) -> Protocol {
     }
 }
 
-async fn read(body: &mut Incoming, patience: Duration, room: &mut Room) -> Result<Bytes, Reason> {
+/// Reads the body of a request, within its time, its size and its permit.
+async fn read(body: &mut Incoming, timeout: Duration, permit: &mut BodyPermit) -> Result<Bytes, Refusal> {
     let largest = u64::try_from(LARGEST_REQUEST).unwrap_or(u64::MAX);
     if hyper::body::Body::size_hint(body).lower() > largest {
-        return Err(Reason::Size(largest));
+        return Err(Refusal::Size(largest));
     }
     let all = async {
         let mut read = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Reason::Request("the request broke off".to_owned()))?;
+            let frame = frame.map_err(|_| Refusal::Request("the request broke off".to_owned()))?;
             let Ok(part) = frame.into_data() else { continue };
             if read.len() + part.len() > LARGEST_REQUEST {
-                return Err(Reason::Size(largest));
+                return Err(Refusal::Size(largest));
             }
-            room.grow(part.len()).map_err(|error| {
+            permit.grow(part.len()).map_err(|error| {
                 tracing::warn!("{error}; a request is refused");
-                Reason::Unavailable
+                Refusal::Unavailable
             })?;
             read.extend_from_slice(&part);
         }
         Ok(read.freeze())
     };
-    tokio::time::timeout(patience, all).await.unwrap_or(Err(Reason::Slow))
+    tokio::time::timeout(timeout, all).await.unwrap_or(Err(Refusal::Slow))
 }
 
-/// Reads what a client still writes and keeps nothing of it, so that the client gets to read its refusal.
+/// Reads and drops the rest of a body, so that a client which still writes gets to read its refusal.
 async fn read_rest(body: &mut Incoming) {
     let all = async {
         let mut left = READ_OF_REFUSED;
@@ -340,6 +343,6 @@ async fn read_rest(body: &mut Incoming) {
             }
         }
     };
-    // Who is too slow has had its time.
+    // A client that is too slow has had its time.
     let _ = tokio::time::timeout(READ_OF_REFUSED_TIME, all).await;
 }

@@ -1,4 +1,4 @@
-//! What all calls of a gateway share.
+//! The state that all calls of a gateway share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manyworlds_ledger::Ledger;
 use manyworlds_telemetry::Metrics;
 
-use crate::bodies::Bodies;
+use crate::body_permits::BodyPermits;
 use crate::cache::Cache;
 use crate::client::Clients;
-use crate::line::Line;
-use crate::waits::WaitList;
+use crate::queue::FairQueue;
+use crate::wait_list::WaitList;
 
-/// The most Providers whose lines are remembered when nobody stands in them.
-const LINES: usize = 1024;
+/// The number of Providers above which empty queues are forgotten.
+const QUEUES: usize = 1024;
 
 pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
@@ -21,25 +21,25 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) cache: Cache,
     pub(crate) waits: WaitList,
-    pub(crate) bodies: Arc<Bodies>,
-    lines: Mutex<HashMap<String, Arc<Line>>>,
+    pub(crate) body_permits: Arc<BodyPermits>,
+    queues: Mutex<HashMap<String, Arc<FairQueue>>>,
 }
 
 impl Shared {
     pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize, waits: WaitList) -> Self {
         let cache = Cache::new(cache_bytes, metrics.clone());
-        Self { ledger, metrics, clients, cache, waits, bodies: Arc::default(), lines: Mutex::default() }
+        Self { ledger, metrics, clients, cache, waits, body_permits: Arc::default(), queues: Mutex::default() }
     }
 
-    /// Returns the line in front of a Provider.
-    pub(crate) fn line(&self, provider: &str) -> Arc<Line> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get(provider) {
-            return line.clone();
+    /// Returns the queue in front of a Provider.
+    pub(crate) fn queue(&self, provider: &str) -> Arc<FairQueue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(provider) {
+            return queue.clone();
         }
-        if lines.len() >= LINES {
-            lines.retain(|_, line| Arc::strong_count(line) > 1);
+        if queues.len() >= QUEUES {
+            queues.retain(|_, queue| Arc::strong_count(queue) > 1);
         }
-        lines.entry(provider.to_owned()).or_default().clone()
+        queues.entry(provider.to_owned()).or_default().clone()
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use support::{Bench, always, client, eventually};
 
 #[tokio::test]
-async fn what_is_refused_is_in_the_audit_log() {
+async fn a_refusal_is_in_the_audit_log() {
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;
     for model in ["sk-canary-of-a-client", "another"] {
         let body = json!({"model": model, "max_tokens": 5, "messages": []});

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use books::Books;
 use logged::Log;
-use manyworlds_gateway::Patience;
+use manyworlds_gateway::Timeouts;
 use serde_json::{Value, json};
 use support::{Bench, always, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -104,9 +104,9 @@ struct Case {
 impl Case {
     async fn start() -> Self {
         let log = Log::start();
-        let patience =
-            Patience { head: Duration::from_millis(500), body: Duration::from_millis(500), ..Patience::default() };
-        let bench = Bench::patient(&always(&json!({"text": "a"})), patience).await;
+        let timeouts =
+            Timeouts { head: Duration::from_millis(500), body: Duration::from_millis(500), ..Timeouts::default() };
+        let bench = Bench::with_timeouts(&always(&json!({"text": "a"})), timeouts).await;
         bench.rules.change(|rules| rules.stopped.extend(["dead".to_owned()]));
         Self { bench, log }
     }
@@ -171,7 +171,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused() {
+async fn a_body_that_cannot_be_read_is_refused() {
     let case = Case::start().await;
     for protocol in &PROTOCOLS {
         for body in [&b""[..], b"{", b"[]", b"{\"model\":", br#"{"model":"scripted","model":"other"}"#, b"\xff\xfe{}"] {
@@ -188,7 +188,7 @@ async fn what_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn who_may_not_call_is_refused() {
+async fn a_caller_that_may_not_call_is_refused() {
     let case = Case::start().await;
     for protocol in &PROTOCOLS {
         let whole = WHOLE.as_bytes();
@@ -250,7 +250,7 @@ async fn kept_alive(case: &Case, behind: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_behind_a_request_that_was_answered_too() {
+async fn a_request_that_is_no_http_is_refused_behind_an_answered_one_too() {
     let case = Case::start().await;
     for protocol in &PROTOCOLS {
         let text = String::from_utf8(protocol.request(protocol.path, TOKEN, WHOLE.as_bytes())).unwrap();

@@ -96,7 +96,7 @@ async fn a_failure_that_passes_is_tried_again_and_only_the_answer_is_paid_for() 
 }
 
 #[tokio::test]
-async fn what_keeps_failing_is_given_up_and_left_alone_and_costs_nothing() {
+async fn a_model_that_keeps_failing_is_given_up_and_left_alone_and_costs_nothing() {
     let mock = Mock::start().await;
     with_every_shape(&mock, async |bench, shape, case| {
         for (asked, seen) in [(1, 3), (2, 5), (3, 5)] {

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use books::Books;
-use manyworlds_gateway::Patience;
+use manyworlds_gateway::Timeouts;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
@@ -52,7 +52,7 @@ async fn a_client_that_goes_away_while_the_ledger_writes_leaves_nothing_reserved
 }
 
 #[tokio::test]
-async fn a_stop_that_is_seen_while_the_way_to_upstream_opens_holds_the_call_back() {
+async fn a_stop_that_is_seen_while_the_connection_to_upstream_opens_holds_the_call_back() {
     let nobody = FullQueue::start().await;
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;
     bench.rules.change(|rules| rules.base_url = format!("http://{}", nobody.address));
@@ -73,7 +73,7 @@ async fn a_client_that_does_not_read_keeps_no_call_open() {
     // More than fits between the two.
     let reply = json!({"text": "a".repeat(24 * 1024 * 1024)});
     let bench =
-        Bench::patient(&always(&reply), Patience { reading: Duration::from_secs(1), ..Patience::default() }).await;
+        Bench::with_timeouts(&always(&reply), Timeouts { answer: Duration::from_secs(1), ..Timeouts::default() }).await;
     let mut body = messages();
     body["stream"] = json!(true);
     let mut client = TcpStream::connect(bench.address).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_client_that_does_not_read_keeps_no_call_open() {
 }
 
 #[tokio::test]
-async fn requests_of_one_world_find_room_one_after_the_other() {
+async fn requests_of_one_world_get_permits_one_after_the_other() {
     let bench = Bench::start(&always(&json!({"text": "a", "delayMs": 1000}))).await;
     let mut large = messages();
     large["messages"][0]["content"] = json!("a".repeat(20 * 1024 * 1024));

@@ -82,7 +82,7 @@ async fn an_answer_that_does_not_come_in_time_may_have_been_made_and_counts_at_i
 }
 
 #[tokio::test]
-async fn what_never_went_out_costs_nothing() {
+async fn a_call_that_never_went_out_costs_nothing() {
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;
     bench.rules.change(|rules| {
         rules.base_url = "http://127.0.0.1:1".to_owned();
@@ -105,7 +105,7 @@ async fn what_never_went_out_costs_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_the_clients_fault_is_never_tried_again_and_is_no_outage() {
+async fn a_fault_of_the_client_is_never_tried_again_and_is_no_outage() {
     for status in [400, 401, 402, 403, 404, 413] {
         let bench = Bench::start(&always(&json!({"status": status}))).await;
         for _ in 0..7 {
@@ -216,7 +216,7 @@ async fn a_budget_stops_spending_and_is_passed_by_one_call_at_most() {
 }
 
 #[tokio::test]
-async fn a_stop_is_seen_at_once_also_by_those_that_wait() {
+async fn a_stop_is_seen_at_once_also_by_calls_that_wait() {
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;
     bench.rules.change(|rules| rules.provider["limits"] = json!({"requestsPerMinute": 1, "maxWait": "50s"}));
     assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 200);

@@ -105,7 +105,7 @@ async fn a_limit_is_the_clients_own_error_and_says_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_client_that_likes_to_try_again_makes_no_more_attempts_than_configured() {
+async fn a_client_with_retries_of_its_own_makes_no_more_attempts_than_configured() {
     for client in CLIENTS {
         let bench = Bench::start(&always(&json!({"status": 503}))).await;
         run(&bench, client, "Failing").await;

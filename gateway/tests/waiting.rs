@@ -20,7 +20,7 @@ fn waiting(bench: &Bench, seconds: i64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_is_known_while_it_waits() {
+async fn a_call_that_waits_for_room_is_in_the_list_while_it_waits() {
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;
     bench.rules.change(|rules| rules.provider["limits"] = json!({"requestsPerMinute": 1, "maxWait": "3s"}));
     assert_eq!(bench.post("a", "/v1/messages", messages()).await.status(), 200);
@@ -35,7 +35,7 @@ async fn who_waits_for_room_is_known_while_it_waits() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_call_under_way_waits_for_room() {
+async fn a_call_that_waits_for_another_to_end_waits_for_room() {
     let bench = Bench::start(&always(&json!({"text": "a", "delayMs": 500}))).await;
     bench.rules.change(|rules| rules.provider["limits"]["concurrency"] = json!(1));
     let both =
@@ -45,7 +45,7 @@ async fn who_waits_for_a_call_under_way_waits_for_room() {
 }
 
 #[tokio::test]
-async fn who_waits_for_money_does_not_wait_for_room() {
+async fn a_call_that_waits_for_money_does_not_wait_for_room() {
     let usage = json!({"input": 10, "cached": 0, "output": 0});
     // Longer than what is but a moment.
     let slow = json!({"times": 1, "reply": {"text": "a", "delayMs": 5200, "usage": usage}});
@@ -62,7 +62,7 @@ async fn who_waits_for_money_does_not_wait_for_room() {
 }
 
 #[tokio::test]
-async fn a_long_pause_that_upstream_asks_for_is_known_at_once() {
+async fn a_long_pause_that_upstream_asks_for_is_in_the_list_at_once() {
     let pause = json!({"status": 429, "headers": {"retry-after": "60"}});
     let bench = Bench::start(&always(&pause)).await;
     bench.rules.change(|rules| rules.provider["limits"]["maxWait"] = json!("1s"));

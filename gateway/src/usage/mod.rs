@@ -1,6 +1,6 @@
-//! What an answer has used, read beside its way to the client.
+//! The tokens that an answer has used, read beside its way to the client.
 //!
-//! **Architecture invariant:** a [`Meter`] looks at bytes and never holds or changes them: what goes to the client does
+//! **Architecture invariant:** a [`UsageParser`] gets a view of each part of an answer. The parts on their way to the client do
 //! not pass through it.
 
 use manyworlds_api::provider::Protocol;
@@ -10,56 +10,56 @@ use serde_json::Value;
 
 use crate::event_splitter::{self, EventSplitter, Piece};
 
-/// What a call has used.
+/// The tokens that a call has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Used {
-    /// Upstream said it, at the end of its answer.
-    Said(Tokens),
-    /// The answer was cut, or said nothing: at least what is named here. Such a call is settled at its upper bound.
+pub enum Usage {
+    /// Upstream reported them at the end of its answer.
+    Reported(Tokens),
+    /// The answer was cut, or reported nothing: these tokens at least. Such a call is settled at its upper bound.
     Unknown(Tokens),
 }
 
-/// Reads what one streamed answer has used.
+/// Reads the usage of one streamed answer.
 #[derive(Debug)]
-pub struct Meter {
+pub struct UsageParser {
     protocol: Protocol,
     splitter: EventSplitter,
     tokens: Tokens,
-    /// Whether an Anthropic stream has said how much went in.
-    begun: bool,
-    said: bool,
+    /// An Anthropic stream has reported its input.
+    has_input: bool,
+    reported: bool,
     ended: bool,
 }
 
-impl Meter {
-    /// Returns a meter that has seen nothing.
+impl UsageParser {
+    /// Returns a parser that has seen nothing.
     pub fn new(protocol: Protocol) -> Self {
         Self {
             protocol,
             splitter: EventSplitter::default(),
             tokens: Tokens::default(),
-            begun: false,
-            said: false,
+            has_input: false,
+            reported: false,
             ended: false,
         }
     }
 
-    /// Looks at the next part of the stream, wherever it was divided.
+    /// Reads the next part of the stream, wherever it was divided.
     pub fn feed(&mut self, part: &[u8]) {
         let mut splitter = std::mem::take(&mut self.splitter);
         splitter.feed(part, |piece| self.piece(piece));
         self.splitter = splitter;
     }
 
-    /// Returns what the stream has used, after its last part.
-    pub fn finish(mut self) -> Used {
+    /// Returns the usage, after the last part of the stream.
+    pub fn finish(mut self) -> Usage {
         let mut splitter = std::mem::take(&mut self.splitter);
         splitter.finish(|piece| self.piece(piece));
-        if self.said && self.ended { Used::Said(self.tokens) } else { Used::Unknown(self.tokens) }
+        if self.reported && self.ended { Usage::Reported(self.tokens) } else { Usage::Unknown(self.tokens) }
     }
 
     fn piece(&mut self, piece: Piece<'_>) {
-        // What an event says that is too large to be kept is not known.
+        // The usage of an event that is too large stays unknown.
         let Piece::Event(event) = piece else { return };
         for line in event_splitter::lines(event) {
             self.line(line);
@@ -96,7 +96,7 @@ impl Meter {
                     event["type"].as_str(),
                     Some("response.completed" | "response.incomplete" | "response.failed")
                 );
-                self.says(usage);
+                self.report(usage);
             }
             Protocol::Anthropic => self.anthropic_event(event),
             Protocol::Gemini => {
@@ -104,14 +104,14 @@ impl Meter {
                 let candidates = event["candidates"].as_array().map(Vec::as_slice).unwrap_or_default();
                 self.ended |= candidates.iter().any(|candidate| candidate["finishReason"].is_string())
                     || event["promptFeedback"]["blockReason"].is_string();
-                self.says(usage);
+                self.report(usage);
             }
         }
     }
 
-    fn says(&mut self, usage: &Value) {
+    fn report(&mut self, usage: &Value) {
         if let Some(tokens) = read(self.protocol, usage) {
-            (self.tokens, self.said) = (tokens, true);
+            (self.tokens, self.reported) = (tokens, true);
         }
     }
 
@@ -119,7 +119,7 @@ impl Meter {
         match event["type"].as_str() {
             Some("message_start") => {
                 let usage = &event["message"]["usage"];
-                (self.tokens, self.begun) = (anthropic(usage), says_input(self.protocol, usage));
+                (self.tokens, self.has_input) = (anthropic(usage), reports_input(self.protocol, usage));
             }
             Some("message_delta") if event["usage"].is_object() => {
                 // Each number is the total so far; those that a delta leaves out hold as they were.
@@ -138,7 +138,7 @@ impl Meter {
                     self.tokens.cache_write_5m = later.cache_write_5m;
                     self.tokens.cache_write_1h = later.cache_write_1h;
                 }
-                self.said = self.begun || says_input(self.protocol, usage);
+                self.reported = self.has_input || reports_input(self.protocol, usage);
             }
             Some("message_stop") => self.ended = true,
             _ => {}
@@ -146,27 +146,27 @@ impl Meter {
     }
 }
 
-/// Returns what an answer that is not streamed has used, or nothing where it does not say so.
+/// Returns the usage of an answer that is not streamed, or nothing where it does not report any.
 pub fn of_body(protocol: Protocol, body: &Value) -> Option<Tokens> {
     let usage = match protocol {
         Protocol::OpenAi | Protocol::Anthropic => &body["usage"],
-        Protocol::Gemini => &last_said(body)["usageMetadata"],
+        Protocol::Gemini => &last_report(body)["usageMetadata"],
     };
     read(protocol, usage)
 }
 
-/// Returns the tokens of a usage that says how much went in.
+/// Returns the tokens of a usage that reports its input.
 fn read(protocol: Protocol, usage: &Value) -> Option<Tokens> {
     let tokens: fn(&Value) -> Tokens = match protocol {
         Protocol::OpenAi => openai,
         Protocol::Anthropic => anthropic,
         Protocol::Gemini => gemini,
     };
-    says_input(protocol, usage).then(|| tokens(usage))
+    reports_input(protocol, usage).then(|| tokens(usage))
 }
 
-/// Returns whether a usage says how much went in. One that does not is not to be taken for one of nothing.
-fn says_input(protocol: Protocol, usage: &Value) -> bool {
+/// Returns whether a usage reports its input. One that does not must not count as no input.
+fn reports_input(protocol: Protocol, usage: &Value) -> bool {
     let names: &[&str] = match protocol {
         Protocol::OpenAi => &["prompt_tokens", "input_tokens"],
         Protocol::Anthropic => &["input_tokens"],
@@ -175,8 +175,8 @@ fn says_input(protocol: Protocol, usage: &Value) -> bool {
     names.iter().any(|name| usage[*name].is_u64())
 }
 
-/// A Gemini stream that was not asked for as events comes as a list, of which the last part has the sum.
-fn last_said(body: &Value) -> &Value {
+/// Returns the part with the usage. A Gemini stream without events is a list, of which the last part has the sum.
+fn last_report(body: &Value) -> &Value {
     let parts = body.as_array().map(Vec::as_slice).unwrap_or_default();
     parts.iter().rfind(|part| part["usageMetadata"].is_object()).unwrap_or(body)
 }

@@ -42,20 +42,20 @@ const STREAMS: [(Protocol, &str, Tokens); 4] = [
     (Protocol::Gemini, GEMINI, OPENAI_USED),
 ];
 
-fn used<'a>(protocol: Protocol, parts: impl IntoIterator<Item = &'a [u8]>) -> Used {
-    let mut meter = Meter::new(protocol);
-    parts.into_iter().for_each(|part| meter.feed(part));
-    meter.finish()
+fn used<'a>(protocol: Protocol, parts: impl IntoIterator<Item = &'a [u8]>) -> Usage {
+    let mut parser = UsageParser::new(protocol);
+    parts.into_iter().for_each(|part| parser.feed(part));
+    parser.finish()
 }
 
 #[test]
-fn a_whole_stream_says_what_it_used_wherever_it_is_divided() {
+fn a_whole_stream_reports_its_usage_wherever_it_is_divided() {
     for (protocol, stream, tokens) in STREAMS {
-        assert_eq!(used(protocol, [stream.as_bytes()]), Used::Said(tokens));
-        assert_eq!(used(protocol, stream.as_bytes().chunks(1)), Used::Said(tokens), "byte by byte");
+        assert_eq!(used(protocol, [stream.as_bytes()]), Usage::Reported(tokens));
+        assert_eq!(used(protocol, stream.as_bytes().chunks(1)), Usage::Reported(tokens), "byte by byte");
         for at in 0..stream.len() {
             let (one, other) = stream.as_bytes().split_at(at);
-            assert_eq!(used(protocol, [one, other]), Used::Said(tokens), "divided at {at}");
+            assert_eq!(used(protocol, [one, other]), Usage::Reported(tokens), "divided at {at}");
         }
     }
 }
@@ -64,21 +64,23 @@ fn a_whole_stream_says_what_it_used_wherever_it_is_divided() {
 fn a_stream_that_was_cut_is_unknown() {
     for (protocol, stream, _) in STREAMS {
         let half = &stream.as_bytes()[..stream.len() / 2];
-        assert!(matches!(used(protocol, [half]), Used::Unknown(_)), "{protocol:?}");
+        assert!(matches!(used(protocol, [half]), Usage::Unknown(_)), "{protocol:?}");
     }
     let (before_stop, _) = MESSAGES.rsplit_once("data:").unwrap();
-    assert_eq!(used(Protocol::Anthropic, [before_stop.as_bytes()]), Used::Unknown(ANTHROPIC_USED));
-    assert_eq!(used(Protocol::OpenAi, [&b"data: [DONE]\n\n"[..]]), Used::Unknown(Tokens::default()));
+    assert_eq!(used(Protocol::Anthropic, [before_stop.as_bytes()]), Usage::Unknown(ANTHROPIC_USED));
+    assert_eq!(used(Protocol::OpenAi, [&b"data: [DONE]\n\n"[..]]), Usage::Unknown(Tokens::default()));
 }
 
 #[test]
 fn cumulative_counts_are_not_added_up() {
-    let Used::Said(tokens) = used(Protocol::Anthropic, [MESSAGES.as_bytes()]) else { panic!("the stream was whole") };
+    let Usage::Reported(tokens) = used(Protocol::Anthropic, [MESSAGES.as_bytes()]) else {
+        panic!("the stream was whole")
+    };
     assert_eq!(tokens.output, 20, "1, 7 and 20 are totals");
 }
 
 #[test]
-fn bodies_say_what_they_used() {
+fn bodies_report_their_usage() {
     let chat = json!({"usage": {"prompt_tokens": 100, "completion_tokens": 20,
         "prompt_tokens_details": {"cached_tokens": 60}, "completion_tokens_details": {"reasoning_tokens": 5}}});
     let embeddings = json!({"usage": {"prompt_tokens": 8, "total_tokens": 8}});
@@ -95,7 +97,7 @@ fn bodies_say_what_they_used() {
 }
 
 #[test]
-fn a_usage_that_does_not_say_what_went_in_is_none() {
+fn a_usage_without_its_input_is_none() {
     for (protocol, body) in [
         (Protocol::Gemini, json!({})),
         (Protocol::Gemini, json!({"usageMetadata": {"totalTokenCount": 9, "candidatesTokenCount": 4}})),
@@ -112,12 +114,12 @@ fn a_usage_that_does_not_say_what_went_in_is_none() {
             "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":1}}\ndata: {\"type\":\"message_stop\"}\n",
         ),
     ] {
-        assert!(matches!(used(protocol, [stream.as_bytes()]), Used::Unknown(_)), "{stream}");
+        assert!(matches!(used(protocol, [stream.as_bytes()]), Usage::Unknown(_)), "{stream}");
     }
 }
 
 #[test]
-fn a_gemini_stream_that_comes_as_a_list_says_what_it_has_used_in_its_last_part() {
+fn a_gemini_stream_that_comes_as_a_list_reports_its_usage_in_its_last_part() {
     let part = |output| json!({"usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": output}});
     let tokens = of_body(Protocol::Gemini, &json!([part(1), part(7), {"candidates": []}])).unwrap();
     assert_eq!((tokens.input, tokens.output), (5, 7));

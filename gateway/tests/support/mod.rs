@@ -10,9 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_api::provider::{Prices, Protocol, ProviderSpec, Temperature};
-use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
-use manyworlds_gateway::refusal::Reason;
-use manyworlds_gateway::{Clients, Gateway, Patience, WaitList};
+use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
+use manyworlds_gateway::refusal::Refusal;
+use manyworlds_gateway::{Clients, Gateway, Timeouts, WaitList};
 use manyworlds_ledger::{Holder, Ledger, Party, migrations};
 use manyworlds_masking::Filter;
 use manyworlds_metering::budget::Allowed;
@@ -51,7 +51,7 @@ impl FullQueue {
         Self { address, listener, waiting }
     }
 
-    /// Lets in who waits, and returns what the next one says.
+    /// Lets all in that wait, and returns what the next one sends.
     pub async fn let_in(mut self) -> Vec<u8> {
         for _ in 0..self.waiting.len() {
             drop(self.listener.accept().await.unwrap());
@@ -60,13 +60,13 @@ impl FullQueue {
         let (mut stream, _) = self.listener.accept().await.unwrap();
         let mut said = Vec::new();
         let reading = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut said));
-        // Who has begun to speak waits for an answer; who goes away may do so by a reset.
+        // A client that has begun to send waits for an answer; one that goes away may do so by a reset.
         let _ = reading.await;
         said
     }
 }
 
-/// Who may do what, changed by a test as it goes.
+/// The rules of who may do what. A test changes them as it goes.
 #[derive(Clone, Default)]
 pub struct Rules(Arc<Mutex<Ruled>>);
 
@@ -94,9 +94,9 @@ impl Rules {
 }
 
 impl Access for Rules {
-    async fn party(&self, token: &SecretString) -> Result<Party, Reason> {
+    async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
         // A token is `<order>/<world>`.
-        let (order, world) = token.expose_secret().split_once('/').ok_or(Reason::Token)?;
+        let (order, world) = token.expose_secret().split_once('/').ok_or(Refusal::Token)?;
         let party = Party {
             namespace: "team".into(),
             work_order: order.into(),
@@ -105,18 +105,18 @@ impl Access for Rules {
             world_uid: format!("uid-{order}-{world}"),
             attempt: 1,
         };
-        self.standing(&party).map(|()| party)
+        self.may_call(&party).map(|()| party)
     }
 
-    fn standing(&self, party: &Party) -> Result<(), Reason> {
-        if self.0.lock().unwrap().stopped.contains(&party.work_order) { Err(Reason::Stopped) } else { Ok(()) }
+    fn may_call(&self, party: &Party) -> Result<(), Refusal> {
+        if self.0.lock().unwrap().stopped.contains(&party.work_order) { Err(Refusal::Stopped) } else { Ok(()) }
     }
 
-    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
+    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
         // A model of another Provider is `<provider>/<model>`.
         let (name, model) = model.split_once('/').unwrap_or(("p", model));
         if !model.starts_with("scripted") {
-            return Err(Reason::Model(model.to_owned()));
+            return Err(Refusal::Model(model.to_owned()));
         }
         let rules = self.0.lock().unwrap();
         let mut provider = rules.provider.clone();
@@ -162,9 +162,9 @@ impl Access for Rules {
         names.iter().map(|name| self.grant(party, protocol, name).unwrap()).collect()
     }
 
-    fn models(&self, party: &Party, _: Protocol) -> Result<Vec<Listed>, Reason> {
-        self.standing(party).map(|()| {
-            vec![Listed {
+    fn models(&self, party: &Party, _: Protocol) -> Result<Vec<ListedModel>, Refusal> {
+        self.may_call(party).map(|()| {
+            vec![ListedModel {
                 name: "scripted".to_owned(),
                 strength: Some(50),
                 prices: None,
@@ -189,11 +189,11 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start(script: &Value) -> Self {
-        Self::patient(script, Patience::default()).await
+        Self::with_timeouts(script, Timeouts::default()).await
     }
 
-    /// Starts one whose clients may take so long for their requests.
-    pub async fn patient(script: &Value, patience: Patience) -> Self {
+    /// Starts a gateway with other time-outs for its clients.
+    pub async fn with_timeouts(script: &Value, timeouts: Timeouts) -> Self {
         let script = Script::read(&script.to_string()).unwrap();
         let upstream = Upstream::start(script).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -211,7 +211,7 @@ impl Bench {
         let gateway = Gateway::new(rules.clone(), ledger.clone(), metrics.clone(), clients, CACHE_BYTES, waits.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(gateway.with_patience(patience).serve(listener, std::future::pending()));
+        tokio::spawn(gateway.with_timeouts(timeouts).serve(listener, std::future::pending()));
         Self { rules, upstream, ledger, metrics, waits, address, folder }
     }
 

@@ -10,8 +10,8 @@ use manyworlds_api::artifacts::hexadecimal;
 use manyworlds_api::provider::Protocol;
 use manyworlds_api::work_order::Worker;
 use manyworlds_api::{Money, WorkOrder, World, labels};
-use manyworlds_gateway::access::{Access, Grant, Listed, Sampling};
-use manyworlds_gateway::refusal::Reason;
+use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
+use manyworlds_gateway::refusal::Refusal;
 use manyworlds_ledger::Party;
 use manyworlds_metering::model_choice::{PricedModel, is_named};
 use manyworlds_planner::observation::{ObservedPod, Presence};
@@ -57,17 +57,17 @@ impl WorldAccess {
     }
 
     /// Returns the pod that a token is bound to.
-    async fn pod(&self, token: &SecretString) -> Result<PodIdentity, Reason> {
+    async fn pod(&self, token: &SecretString) -> Result<PodIdentity, Refusal> {
         let fingerprint: Fingerprint = Sha256::digest(token.expose_secret().as_bytes()).into();
         let now = Instant::now();
         if let Some(known) = self.known().get(&fingerprint).filter(|known| known.until > now) {
-            return known.pod.clone().ok_or(Reason::Token);
+            return known.pod.clone().ok_or(Refusal::Token);
         }
         let pod = match self.reviews.pod(token.expose_secret(), labels::GATEWAY_AUDIENCE).await {
             Ok(pod) => pod,
             Err(error) => {
                 tracing::error!(error = %crate::errors::chain(&error), "a token could not be reviewed");
-                return Err(Reason::Unavailable);
+                return Err(Refusal::Unavailable);
             }
         };
         let until = now + if pod.is_some() { BELIEVED } else { DISBELIEVED };
@@ -78,18 +78,18 @@ impl WorldAccess {
         if known.len() < REMEMBERED {
             known.insert(fingerprint, Known { until, pod: pod.clone() });
         }
-        pod.ok_or(Reason::Token)
+        pod.ok_or(Refusal::Token)
     }
 
-    fn order_of(&self, party: &Party) -> Result<(Arc<WorkOrder>, Arc<World>), Reason> {
+    fn order_of(&self, party: &Party) -> Result<(Arc<WorkOrder>, Arc<World>), Refusal> {
         let key = OrderKey { namespace: party.namespace.as_str().into(), name: party.work_order.as_str().into() };
         let pod_name = format!("{}-{}", party.world, party.attempt);
-        let (order, pod) = self.models.index.pod(&key, &pod_name).ok_or(Reason::Stopped)?;
-        let world = self.models.index.world(&party.namespace, &party.world).ok_or(Reason::Stopped)?;
+        let (order, pod) = self.models.index.pod(&key, &pod_name).ok_or(Refusal::Stopped)?;
+        let world = self.models.index.world(&party.namespace, &party.world).ok_or(Refusal::Stopped)?;
         let same = order.metadata.uid.as_deref() == Some(party.order_uid.as_str())
             && world.metadata.uid.as_deref() == Some(party.world_uid.as_str())
             && pod.world_uid == party.world_uid;
-        if same && goes_on(&order) && works(&world, &pod) { Ok((order, world)) } else { Err(Reason::Stopped) }
+        if same && goes_on(&order) && works(&world, &pod) { Ok((order, world)) } else { Err(Refusal::Stopped) }
     }
 }
 
@@ -120,12 +120,12 @@ fn works(world: &World, pod: &ObservedPod) -> bool {
 }
 
 impl Access for WorldAccess {
-    async fn party(&self, token: &SecretString) -> Result<Party, Reason> {
+    async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
         let identity = self.pod(token).await?;
         let (key, order, pod) =
-            self.models.index.pod_named(&identity.namespace, &identity.name).ok_or(Reason::Stopped)?;
+            self.models.index.pod_named(&identity.namespace, &identity.name).ok_or(Refusal::Stopped)?;
         if pod.uid != identity.uid {
-            return Err(Reason::Stopped);
+            return Err(Refusal::Stopped);
         }
         let party = Party {
             namespace: identity.namespace,
@@ -135,19 +135,19 @@ impl Access for WorldAccess {
             world_uid: pod.world_uid.clone(),
             attempt: u32::try_from(pod.attempt).unwrap_or_default(),
         };
-        self.standing(&party).map(|()| party)
+        self.may_call(&party).map(|()| party)
     }
 
-    fn standing(&self, party: &Party) -> Result<(), Reason> {
+    fn may_call(&self, party: &Party) -> Result<(), Refusal> {
         self.order_of(party).map(drop)
     }
 
-    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Reason> {
+    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
         let (order, world) = self.order_of(party)?;
-        let refused = || Reason::Model(model.to_owned());
+        let refused = || Refusal::Model(model.to_owned());
         let not_found = |error: LookupError| {
             tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
-            if error.passes() { Reason::Unavailable } else { refused() }
+            if error.passes() { Refusal::Unavailable } else { refused() }
         };
         let wanted = world.model().ok_or_else(refused)?;
         let found = if wanted == labels::AUTOMATIC_MODEL {
@@ -160,7 +160,7 @@ impl Access for WorldAccess {
             found
         };
         if found.provider.protocol != protocol {
-            return Err(Reason::Request(format!(
+            return Err(Refusal::Request(format!(
                 "the model {model} speaks {}, and this is a request of {}",
                 found.provider.protocol.as_str(),
                 protocol.as_str()
@@ -177,19 +177,20 @@ impl Access for WorldAccess {
         speaking.filter_map(|found| self.granted(party, &order, &world, found).ok()).collect()
     }
 
-    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<Listed>, Reason> {
+    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
         let (order, world) = self.order_of(party)?;
         let Some(wanted) = world.model() else { return Ok(Vec::new()) };
         let catalogue = &self.models.catalogue;
-        catalogue.listed().map_err(|_| Reason::Unavailable)?;
+        catalogue.listed().map_err(|_| Refusal::Unavailable)?;
         let cost_share = cost_share(&order);
         let listed = |name: String, found: CallableModel| {
             let PricedModel { strength, prices, context_window, max_output_tokens, .. } = found.model;
-            let listed = Listed { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
+            let listed =
+                ListedModel { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
             (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {
-            let choices = catalogue.choices(&party.namespace).map_err(|_| Reason::Unavailable)?.into_iter();
+            let choices = catalogue.choices(&party.namespace).map_err(|_| Refusal::Unavailable)?.into_iter();
             let named = choices.map(|found| (found.model.full_name(), found));
             return Ok(named.filter_map(|(name, found)| listed(name, found)).collect());
         }
@@ -199,7 +200,7 @@ impl Access for WorldAccess {
 }
 
 impl WorldAccess {
-    fn granted(&self, party: &Party, order: &WorkOrder, world: &World, found: CallableModel) -> Result<Grant, Reason> {
+    fn granted(&self, party: &Party, order: &WorkOrder, world: &World, found: CallableModel) -> Result<Grant, Refusal> {
         let holders = self.models.holders(order, Timestamp::now()).map_err(|error| {
             tracing::warn!(order = party.work_order, error = %error, "an order cannot be held by its Budgets");
             not_held(&error)
@@ -224,11 +225,11 @@ impl WorldAccess {
 }
 
 /// Returns why a World may not call whose order cannot be held by its Budgets.
-fn not_held(error: &HolderError) -> Reason {
+fn not_held(error: &HolderError) -> Refusal {
     match error {
         // What is not known may still hold it, so nothing passes; the client is to try again.
-        HolderError::NotListed(_) | HolderError::Unreadable(_) => Reason::Unavailable,
-        HolderError::Missing(_) | HolderError::Zone { .. } => Reason::Budget(error.to_string()),
+        HolderError::NotListed(_) | HolderError::Unreadable(_) => Refusal::Unavailable,
+        HolderError::Missing(_) | HolderError::Zone { .. } => Refusal::Budget(error.to_string()),
     }
 }
 

@@ -113,7 +113,7 @@ async fn neither_a_request_nor_an_answer_of_our_own_worker_holds_a_secret() {
 }
 
 #[tokio::test]
-async fn other_clients_are_never_altered() {
+async fn calls_of_other_clients_are_never_changed() {
     for streamed in [false, true] {
         let bench = bench(&always(&answering())).await;
         let mut body = asks(MESSAGES, &json!(streamed));
@@ -136,7 +136,7 @@ fn without_names(answer: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_error_of_upstream_and_an_answer_that_is_cut_are_looked_through_too() {
+async fn an_error_of_upstream_and_an_answer_that_is_cut_are_redacted_too() {
     let refused = json!({"status": 400, "body": format!("{{\"error\":{{\"message\":\"no such key: {LOOKS}\"}}}}")});
     let bench = bench(&always(&refused)).await;
     let answer = bench.post("own", CHAT, asks(CHAT, &json!(false))).await;
@@ -177,7 +177,7 @@ async fn kept_answers_are_kept_masked_and_each_kind_of_client_has_its_own() {
 }
 
 #[tokio::test]
-async fn what_the_worker_tells_of_a_reduction_is_in_the_audit_log_and_goes_no_further() {
+async fn the_workers_report_of_a_compaction_is_in_the_audit_log_and_goes_no_further() {
     let bench = bench(&always(&json!({"text": "a"}))).await;
     let told = "before=300000; after=120000; summary=true; strategy=summarize_old_turns";
     for order in ["own", "other"] {
@@ -230,7 +230,7 @@ async fn a_request_that_is_refused_in_the_end_says_how_often_it_was_tried() {
 }
 
 #[tokio::test]
-async fn what_is_held_back_when_an_answer_is_cut_still_comes() {
+async fn a_text_that_is_held_back_when_an_answer_is_cut_still_comes() {
     for cut_after in 4..14 {
         let script = always(&json!({"text": "see sk-learn", "parts": 12, "cutAfter": cut_after}));
         let bench = bench(&script).await;

@@ -1,11 +1,11 @@
-//! Which texts of a stream's events belong together, and when they end.
+//! The texts that grow over the events of a stream, and when they end, in each protocol.
 
 use manyworlds_api::provider::Protocol;
 use serde_json::{Map, Value, json};
 
 use super::json::Step;
 
-/// Names of fields that a stream adds to, in the protocols' own events.
+/// The fields that a stream adds to, in the protocols' own events.
 const GROWING: [&str; 10] = [
     "arguments",
     "content",
@@ -19,38 +19,38 @@ const GROWING: [&str; 10] = [
     "thinking",
 ];
 
-/// Where a text is in an event, apart from the event's own text.
+/// The place of a text in an event.
 pub(super) type Path = Vec<Step<'static>>;
 
 /// A part of a text that grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Growth {
-    /// Where it is in the event.
+    /// Its place in the event.
     pub(super) path: Path,
-    /// Names the text that it belongs to.
+    /// The name of the text that it belongs to.
     pub(super) channel: String,
 }
 
-/// What an event says about texts that grow.
+/// The growing texts of an event.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct EventTexts {
     /// In the order of the event.
     pub(super) growths: Vec<Growth>,
-    /// Texts whose names begin so have ended before the event, or with it where it has more of them.
+    /// The beginnings of the names of texts that have ended: before the event, or with it where it has more of them.
     pub(super) ended: Vec<String>,
 }
 
-impl Reading {
+impl EventTexts {
     /// Reads an event.
     pub(super) fn of(protocol: Protocol, event: &Value) -> Self {
-        let mut reading = Self::default();
+        let mut texts = Self::default();
         match protocol {
-            Protocol::OpenAi if event["choices"].is_array() => reading.chat(event),
-            Protocol::OpenAi => reading.responses(event),
-            Protocol::Anthropic => reading.messages(event),
-            Protocol::Gemini => reading.gemini(event),
+            Protocol::OpenAi if event["choices"].is_array() => texts.chat(event),
+            Protocol::OpenAi => texts.responses(event),
+            Protocol::Anthropic => texts.messages(event),
+            Protocol::Gemini => texts.gemini(event),
         }
-        reading
+        texts
     }
 
     pub(super) fn ends(&self, channel: &str) -> bool {
@@ -117,7 +117,7 @@ impl Reading {
         }
     }
 
-    /// Finds every text within a value that grows.
+    /// Finds every growing text within a value.
     fn grow(&mut self, value: &Value, path: &mut Path, name: &str, field: &str) {
         match value {
             Value::String(text) if GROWING.contains(&field) && !text.is_empty() => {
@@ -142,14 +142,14 @@ impl Reading {
     }
 }
 
-/// Returns what an element calls itself, which is not always its place.
+/// Returns an element's own index, which is not always its place.
 fn index(element: &Value, number: usize) -> u64 {
     element["index"].as_u64().unwrap_or_else(|| u64::try_from(number).unwrap_or(u64::MAX))
 }
 
 /// Returns an event like another that adds to one text and says nothing else.
 ///
-/// - **Shape:** of what is around the text only what says where it belongs stays: clients add up all else that they get.
+/// - **Shape:** around the text, only the fields stay that say where it belongs: clients add up all others.
 pub(super) fn event_like(event: &Value, path: &[Step<'_>], text: &str) -> Value {
     let mut made = around(event, path, text);
     if let (Value::Object(made), Value::Object(event)) = (&mut made, event) {

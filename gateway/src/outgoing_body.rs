@@ -1,4 +1,4 @@
-//! A request on its way to upstream, of which it is known whether it has left, and which can be held back until it does.
+//! The body of a request on its way upstream. It tells whether the request has left, and can be held back until then.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,39 +8,39 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// Who calls was stopped while the way to upstream was opened.
+/// The caller was stopped while the connection to upstream was opened.
 #[derive(Debug, thiserror::Error)]
 #[error("the caller was stopped before the request left")]
 pub(crate) struct Stopped;
 
 /// The body of a request.
 ///
-/// - **Guarantees:** the HTTP library takes it once there is a connection; before that nothing of the request can have reached
-///   anybody who would answer it. It is asked then whether the call may still be made, and an error ends the connection
-///   before anything is written.
-pub(crate) struct Outgoing {
+/// - **Guarantees:** the HTTP library takes the body once there is a connection. Before that, nothing of the request has reached
+///   anybody. At that moment the body asks whether the call may still be made. If not, an error ends the connection before
+///   anything is written.
+pub(crate) struct OutgoingBody {
     body: Option<Bytes>,
     sent: Arc<AtomicBool>,
-    stands: Box<dyn Fn() -> bool + Send + Sync>,
+    may_leave: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
-impl Outgoing {
-    /// Returns a body that sets `sent` when it is taken, and is given only if the call still `stands` then.
+impl OutgoingBody {
+    /// Returns a body that sets `sent` when it is taken. It is given only if it still `may_leave` then.
     pub(crate) fn of(
         body: Bytes,
         sent: Arc<AtomicBool>,
-        stands: impl Fn() -> bool + Send + Sync + 'static,
+        may_leave: impl Fn() -> bool + Send + Sync + 'static,
     ) -> reqwest::Body {
-        reqwest::Body::wrap(Self { body: Some(body), sent, stands: Box::new(stands) })
+        reqwest::Body::wrap(Self { body: Some(body), sent, may_leave: Box::new(may_leave) })
     }
 }
 
-impl Body for Outgoing {
+impl Body for OutgoingBody {
     type Data = Bytes;
     type Error = Stopped;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
-        if self.body.is_some() && !(self.stands)() {
+        if self.body.is_some() && !(self.may_leave)() {
             return Poll::Ready(Some(Err(Stopped)));
         }
         self.sent.store(true, Ordering::Relaxed);

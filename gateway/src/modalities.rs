@@ -1,11 +1,11 @@
-//! Looks through all of a request: for pictures, sounds and files, of which its bytes do not say how many tokens they come
-//! to, and for tools that stand elsewhere than in its field for them.
+//! Finds the pictures, sounds and files of a request, whose tokens nobody can tell from its bytes. Also finds whether the
+//! conversation brings tools, besides those in the request's own field for them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// What the parts of a message are called that are no text, in the three protocols.
+/// The types of message parts that are no text, in the three protocols.
 const TYPES: [&str; 14] = [
     "image",
     "image_url",
@@ -22,24 +22,24 @@ const TYPES: [&str; 14] = [
     "video_url",
     "audio_url",
 ];
-/// Fields of parts that have no type.
+/// The fields of such parts without a type.
 const FIELDS: [&str; 4] = ["inlineData", "inline_data", "fileData", "file_data"];
-/// What parts of a conversation are called that bring tools with them.
+/// The types of conversation parts that bring tools with them.
 const BRINGING_TOOLS: [&str; 3] = ["additional_tools", "tool_definition", "tool_search_output"];
 
-/// What a JSON text holds.
+/// The modalities of a request, apart from text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contents {
-    /// How many parts are no text, whether they are in it or it only names them.
+pub(crate) struct Modalities {
+    /// The number of parts that are no text, whether the request holds them or only names them.
     pub(crate) parts: u64,
     /// Whether a part of the conversation may bring tools.
     pub(crate) brings_tools: bool,
 }
 
-impl Contents {
-    /// Looks through a JSON text.
+impl Modalities {
+    /// Searches a JSON text.
     ///
-    /// - **Guarantees:** where it is nested so deeply that it is not looked through, it holds one of everything.
+    /// - **Guarantees:** a text that is nested too deeply to be searched counts as one with everything.
     pub(crate) fn of(body: &str) -> Self {
         let mut found = Self::default();
         let walk = Walk { found: &mut found, field: Field::Other };
@@ -50,7 +50,7 @@ impl Contents {
     }
 }
 
-/// Which field a value is of.
+/// The kind of field that a value is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Type,
@@ -59,7 +59,7 @@ enum Field {
 }
 
 struct Walk<'a> {
-    found: &'a mut Contents,
+    found: &'a mut Modalities,
     field: Field,
 }
 
@@ -164,12 +164,12 @@ mod tests {
             (r#"{"contents":[{"parts":[{"fileData":{"fileUri":"a"}},{"inline_data":{"data":"A"}},{"text":"a"}]}]}"#, 2),
             (r#"{"tools":[{"parameters":{"type":"object","properties":{"type":{"type":"string"}}}}],"n":1.5e3}"#, 0),
         ] {
-            assert_eq!(Contents::of(body), Contents { parts, ..Contents::default() }, "{body}");
+            assert_eq!(Modalities::of(body), Modalities { parts, ..Modalities::default() }, "{body}");
         }
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-        let one = Contents { parts: 1, brings_tools: true };
-        assert_eq!(Contents::of(&deep), one, "what is not looked through may hold one");
+        let one = Modalities { parts: 1, brings_tools: true };
+        assert_eq!(Modalities::of(&deep), one, "a text that is not searched may hold one");
         let brought = r#"{"input":[{"type":"message","content":"tool_definition"},{"Type":"additional\u005ftools"}]}"#;
-        assert!(Contents::of(brought).brings_tools);
+        assert!(Modalities::of(brought).brings_tools);
     }
 }

@@ -1,10 +1,10 @@
-//! The texts of a JSON document: read and replaced without touching another byte.
+//! Reads and replaces the texts of a JSON document without touching another byte.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Where in a document a text is, one step for each level around it.
+/// One level of the place of a text in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// In an object, behind a name.
@@ -13,27 +13,26 @@ pub(super) enum Step<'a> {
     Element(usize),
 }
 
-/// What a text is.
+/// The kind of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'p, 'a> {
+pub(super) enum JsonText<'p, 'a> {
     /// The name of a field.
     Name,
     /// A value.
     Value(&'p [Step<'a>]),
 }
 
-/// What is expected next in an object.
+/// The text that comes next in an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Name,
     Value,
 }
 
-/// Hands each text of a document that is valid to `replaced`, and returns the document with what it was replaced by; nothing
-/// where all stays as it is.
+/// Returns a valid document with each text as `replaced` wants it, or nothing where no text changes.
 pub(super) fn rewritten<'a>(
     document: &'a str,
-    mut replaced: impl FnMut(Place<'_, 'a>, Cow<'a, str>) -> Option<String>,
+    mut replaced: impl FnMut(JsonText<'_, 'a>, Cow<'a, str>) -> Option<String>,
 ) -> Option<String> {
     let bytes = document.as_bytes();
     let (mut path, mut expected): (Vec<Step<'a>>, Vec<Expected>) = (Vec::new(), Vec::new());
@@ -61,13 +60,13 @@ pub(super) fn rewritten<'a>(
             b'"' => {
                 let end = end_of_text(bytes, at);
                 let inner = document.get(at + 1..end).unwrap_or_default();
-                let place = if expected.last() == Some(&Expected::Name) {
+                let kind = if expected.last() == Some(&Expected::Name) {
                     set_last(&mut path, Step::Field(unescaped(inner)));
-                    Place::Name
+                    JsonText::Name
                 } else {
-                    Place::Value(&path)
+                    JsonText::Value(&path)
                 };
-                if let Some(text) = replaced(place, unescaped(inner)) {
+                if let Some(text) = replaced(kind, unescaped(inner)) {
                     written.push_str(&document[done..at]);
                     written.push_str(&Value::from(text).to_string());
                     done = end + 1;
@@ -90,7 +89,7 @@ fn set_last<T>(all: &mut [T], value: T) {
     }
 }
 
-/// Returns where the quotation mark is that ends the text which begins at a place.
+/// Returns the position of the quotation mark that ends a text.
 fn end_of_text(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
@@ -103,9 +102,9 @@ fn end_of_text(bytes: &[u8], start: usize) -> usize {
     at
 }
 
-/// Returns what an escaped text says.
+/// Returns a text without its escapes.
 ///
-/// Halves of characters, which JSON lets pass, are read as a mark: what stands behind one is looked through too.
+/// Half a character, which JSON allows, becomes a mark. So the text behind it is searched too.
 fn unescaped(inner: &str) -> Cow<'_, str> {
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);
@@ -135,7 +134,7 @@ fn unescaped(inner: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Reads the digits behind `\u`, of two halves where they are, and returns how long they are.
+/// Reads the digits behind `\u`, of both halves of a character where it has two. Returns their length too.
 fn unicode(rest: &str) -> (char, usize) {
     let half = |text: Option<&str>| u32::from_str_radix(text?, 16).ok();
     let Some(first) = half(rest.get(..4)) else { return (char::REPLACEMENT_CHARACTER, 0) };
@@ -158,21 +157,21 @@ mod tests {
         let document =
             r#" {"a" : ["x", {"b\n":"y\u00e9\ud83d\ude00\"", "c":[]} ,1.50,"x"],"d":{}, "e":"x\ud800x" , "f":null} "#;
         let mut seen = Vec::new();
-        let written = rewritten(document, |place, text| {
-            let place = match place {
-                Place::Name => "name".to_owned(),
-                Place::Value(path) => format!("{path:?}"),
+        let written = rewritten(document, |kind, text| {
+            let kind = match kind {
+                JsonText::Name => "name".to_owned(),
+                JsonText::Value(path) => format!("{path:?}"),
             };
-            seen.push((place, text.clone().into_owned()));
+            seen.push((kind, text.clone().into_owned()));
             (text == "x").then(|| "\"*\"".to_owned())
         });
         let expected = document.replace("\"x\"", r#""\"*\"""#);
         assert_eq!(written.as_deref(), Some(expected.as_str()));
-        let values: Vec<_> = seen.iter().filter(|(place, _)| place != "name").collect();
+        let values: Vec<_> = seen.iter().filter(|(kind, _)| kind != "name").collect();
         assert_eq!(values[1], &(r#"[Field("a"), Element(1), Field("b\n")]"#.to_owned(), "yé😀\"".to_owned()));
         assert_eq!(values[2].0, r#"[Field("a"), Element(3)]"#);
         assert_eq!(values[3].1, "x\u{fffd}x");
-        assert_eq!(seen.iter().filter(|(place, _)| place == "name").count(), 6);
+        assert_eq!(seen.iter().filter(|(kind, _)| kind == "name").count(), 6);
         assert_eq!(rewritten(document, |_, _| None), None);
     }
 }

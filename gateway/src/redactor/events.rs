@@ -1,4 +1,4 @@
-//! A stream of events, masked text by text: a secret that is divided between events does not pass.
+//! Masks a stream of events, text by text: a secret that is divided between events does not pass.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,15 @@ use manyworlds_api::provider::Protocol;
 use manyworlds_masking::{Carry, Filter, Findings};
 use serde_json::Value;
 
-use super::TooLarge;
-use super::channels::{Growth, Path, Reading, event_like};
-use super::json::{self, Place, Step};
+use super::channels::{EventTexts, Growth, Path, event_like};
+use super::json::{self, JsonText, Step};
 use super::texts::{document, replacement, text};
 use crate::event_splitter::{self, EventSplitter, Piece};
 
 /// The most texts that grow at a time.
 const MOST_CHANNELS: usize = 1024;
 
-/// A text that grows.
+/// A text that grows over several events.
 struct Channel {
     carry: Carry,
     /// The last event that had a part of it, and where.
@@ -25,8 +24,13 @@ struct Channel {
     path: Path,
 }
 
+/// An answer is too large to be searched for secrets.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is too large to be looked through for secrets")]
+pub(crate) struct TooLarge;
+
 /// Masks a stream.
-pub(super) struct Events {
+pub(super) struct EventRedactor {
     protocol: Protocol,
     filter: Filter,
     splitter: EventSplitter,
@@ -36,14 +40,14 @@ pub(super) struct Events {
     findings: Findings,
 }
 
-impl Events {
+impl EventRedactor {
     pub(super) fn new(protocol: Protocol, filter: Filter) -> Self {
         let (channels, findings) = (BTreeMap::new(), Findings::default());
         let splitter = EventSplitter::default();
         Self { protocol, filter, splitter, too_large: false, channels, findings }
     }
 
-    /// Takes the next part and returns what may pass. An event that has begun waits for its end.
+    /// Takes the next part and returns the events that may pass. An event that has begun waits for its end.
     pub(super) fn feed(&mut self, part: &[u8]) -> Result<Bytes, TooLarge> {
         let mut passed = String::new();
         let mut splitter = std::mem::take(&mut self.splitter);
@@ -52,7 +56,7 @@ impl Events {
         if self.too_large { Err(TooLarge) } else { Ok(passed.into()) }
     }
 
-    /// Returns what is left at the end of the stream.
+    /// Returns the rest at the end of the stream.
     pub(super) fn finish(&mut self) -> Bytes {
         let mut passed = String::new();
         let mut splitter = std::mem::take(&mut self.splitter);
@@ -87,12 +91,12 @@ impl Events {
             passed.push_str(&text(&self.filter, written, &mut self.findings));
             return;
         };
-        let reading = Reading::of(self.protocol, &event);
-        let has_more = |channel: &str| reading.growths.iter().any(|growth| growth.channel == channel);
-        self.release(|channel| reading.ends(channel) && !has_more(channel), passed);
+        let texts = EventTexts::of(self.protocol, &event);
+        let has_more = |channel: &str| texts.growths.iter().any(|growth| growth.channel == channel);
+        self.release(|channel| texts.ends(channel) && !has_more(channel), passed);
         let name = lines(written).find_map(|line| line.strip_prefix("event:")).map(|name| name.trim().to_owned());
-        let grown = self.grow(&reading, &event, name.as_deref());
-        match self.replaced(&data, &reading.growths, &grown) {
+        let grown = self.grow(&texts, &event, name.as_deref());
+        match self.replaced(&data, &texts.growths, &grown) {
             None => passed.push_str(written),
             Some(data) => write_event(written, &data, passed),
         }
@@ -101,10 +105,10 @@ impl Events {
         }
     }
 
-    /// Adds each part to its text, and returns what of it may pass.
-    fn grow(&mut self, reading: &Reading, event: &Value, name: Option<&str>) -> Vec<String> {
+    /// Adds each part to its text, and returns how much of the text may pass.
+    fn grow(&mut self, texts: &EventTexts, event: &Value, name: Option<&str>) -> Vec<String> {
         let mut grown = Vec::new();
-        for (number, Growth { path, channel }) in reading.growths.iter().enumerate() {
+        for (number, Growth { path, channel }) in texts.growths.iter().enumerate() {
             let held = self.channels.entry(channel.clone()).or_insert_with(|| Channel {
                 carry: self.filter.carry(),
                 event: Value::Null,
@@ -113,13 +117,13 @@ impl Events {
             });
             let mut passed = held.carry.feed(text_at(event, path));
             let has_ended =
-                reading.ends(channel) && reading.growths[number + 1..].iter().all(|later| later.channel != *channel);
+                texts.ends(channel) && texts.growths[number + 1..].iter().all(|later| later.channel != *channel);
             if has_ended {
                 passed.push_str(&held.carry.finish());
             }
             self.findings.add(held.carry.take_findings());
             if held.carry.holds() {
-                // What is held back comes in an event like this one.
+                // The part that is held back comes in an event like this one.
                 (held.event, held.name) = (event.clone(), name.map(str::to_owned));
                 held.path.clone_from(path);
             }
@@ -131,14 +135,14 @@ impl Events {
         grown
     }
 
-    /// Returns the data of an event with its texts masked, or nothing where it stays as it is.
+    /// Returns the data of an event with its texts masked, or nothing where it does not change.
     fn replaced(&mut self, data: &str, growths: &[Growth], grown: &[String]) -> Option<String> {
         if growths.is_empty() {
             return document(&self.filter, data, &mut self.findings);
         }
         let (filter, findings) = (&self.filter, &mut self.findings);
-        json::rewritten(data, |place, text| {
-            if let Place::Value(path) = place
+        json::rewritten(data, |kind, text| {
+            if let JsonText::Value(path) = kind
                 && let Some(number) = growths.iter().position(|growth| growth.path == path)
             {
                 return (text != grown[number]).then(|| grown[number].clone());
@@ -147,7 +151,7 @@ impl Events {
         })
     }
 
-    /// Lets pass what is held back of some texts, each in an event of its own: they have ended.
+    /// Passes on what is held back of texts that have ended, each in an event of its own.
     fn release(&mut self, which: impl Fn(&str) -> bool, passed: &mut String) {
         for (_, mut channel) in self.channels.extract_if(.., |name, _| which(name)) {
             let held = channel.carry.finish();
@@ -179,7 +183,7 @@ fn text_at<'a>(event: &'a Value, path: &[Step<'_>]) -> &'a str {
     found.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Writes an event with other data, and all else of it as it was.
+/// Writes an event with other data. The rest of it stays as it was.
 fn write_event(written: &str, data: &str, passed: &mut String) {
     let mut said = false;
     for line in lines(written) {

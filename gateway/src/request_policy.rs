@@ -1,13 +1,13 @@
-//! Refuses what a request asks for beyond the tokens of its one model: nobody knows what that costs, and some of it is done
-//! where no limit of the World holds.
+//! The request policy: a request may ask for tokens of its one model, and for nothing else. Nobody knows what the rest costs,
+//! and some of it happens where no limit of the World holds.
 
 use manyworlds_api::provider::Protocol;
 use serde_json::Value;
 
-use crate::contents::Contents;
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, FieldsError};
-use crate::refusal::Reason;
+use crate::modalities::Modalities;
+use crate::refusal::Refusal;
 
 // Why a field is refused.
 const PRICES: &str = "has prices that are not known";
@@ -18,8 +18,8 @@ const PAYER: &str = "says who is to pay";
 const UNCOUNTED: &str = "has tokens that no answer counts";
 const KEPT: &str = "stands for what only the Provider knows, tools included";
 
-/// Fields that a request may leave out, switch off or set to one of the values, and why not to others. A name means the same to
-/// every server that knows it: OpenAI's, Anthropic's, Gemini's and those that took after them.
+/// Fields that a request may leave out, switch off or set to one of these values, with the reason against others. A name means
+/// the same to every server that knows it: OpenAI's, Anthropic's, Gemini's and those like them.
 const FIELDS: [(&str, &[&str], &str); 27] = [
     ("service_tier", &["auto", "default", "standard", "standard_only"], PRICES),
     ("serviceTier", &["standard"], PRICES),
@@ -49,7 +49,7 @@ const FIELDS: [(&str, &[&str], &str); 27] = [
     ("plugins", &[], REACH),
     ("web_search", &[], REACH),
 ];
-/// The same of fields within fields.
+/// The same for fields within fields.
 const WITHIN: [(&str, &str, &[&str], &str); 5] = [
     ("reasoning", "mode", &["standard"], MODELS),
     ("generationConfig", "responseModalities", &["text"], PRICES),
@@ -57,10 +57,10 @@ const WITHIN: [(&str, &str, &[&str], &str); 5] = [
     ("generation_config", "responseModalities", &["text"], PRICES),
     ("generation_config", "response_modalities", &["text"], PRICES),
 ];
-/// OpenAI's tools that the client runs, or that only look through the others.
+/// OpenAI's tools that the client runs, or that only search the others.
 const OPENAI: [&str; 7] =
     ["function", "custom", "tool_search", "apply_patch", "local_shell", "computer", "computer_use_preview"];
-/// Anthropic's tools that the client runs, or that only look through the others. A date may follow.
+/// Anthropic's tools that the client runs, or that only search the others. A date may follow.
 const ANTHROPIC: [&str; 8] = [
     "bash",
     "text_editor",
@@ -74,11 +74,15 @@ const ANTHROPIC: [&str; 8] = [
 /// The fields of Gemini's tools that the client runs.
 const GEMINI: [&str; 4] = ["functionDeclarations", "function_declarations", "computerUse", "computer_use"];
 
-/// How much of a tool's name is said again, in characters.
+/// The most of a tool's name that a refusal repeats, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// Refuses a request whose cost could be more than its tokens, or whose model could be another one.
-pub(crate) fn refuse(endpoint: &Endpoint, fields: &Fields<'_>, contents: Contents) -> Result<(), Reason> {
+/// Refuses a request that could cost more than its tokens, or be answered by another model.
+///
+/// # Errors
+///
+/// [`Refusal::Policy`] with what to leave out; [`Refusal::Request`] where a field that decides cannot be read.
+pub(crate) fn enforce(endpoint: &Endpoint, fields: &Fields<'_>, modalities: Modalities) -> Result<(), Refusal> {
     for (name, values, why) in FIELDS {
         if !is_harmless(&fields.get(name)?.unwrap_or_default(), values) {
             return Err(refused(name, why));
@@ -98,21 +102,21 @@ pub(crate) fn refuse(endpoint: &Endpoint, fields: &Fields<'_>, contents: Content
         return Err(refused("context_management", UNCOUNTED));
     }
     let protocol = endpoint.protocol().unwrap_or(Protocol::OpenAi);
-    fields.each_of("tools", |tool| check(protocol, tool))?;
-    if contents.brings_tools {
+    fields.each_of("tools", |tool| check_tool(protocol, tool))?;
+    if modalities.brings_tools {
         // A conversation may bring further ones: OpenAI's items have them as a list, Anthropic's blocks one at a time.
         for name in ["input", "messages"] {
-            fields.each_of(name, |item| brought(protocol, item))?;
+            fields.each_of(name, |item| check_item(protocol, item))?;
         }
     }
     Ok(())
 }
 
-fn refused(name: &str, why: &str) -> Reason {
-    Reason::Unpriced(format!("{name} {why}; leave it out"))
+fn refused(name: &str, why: &str) -> Refusal {
+    Refusal::Policy(format!("{name} {why}; leave it out"))
 }
 
-/// Returns whether a conversation is to be summed up, which is a call of its own. To leave parts of it out is none.
+/// Returns whether a conversation is to be summed up, which is a call of its own. Leaving parts out is none.
 fn sums_up(fields: &Fields<'_>) -> Result<bool, FieldsError> {
     let mut sums_up = false;
     let look = |edit: &Fields<'_>| {
@@ -128,7 +132,7 @@ fn sums_up(fields: &Fields<'_>) -> Result<bool, FieldsError> {
     Ok(sums_up)
 }
 
-/// Returns whether a field says nothing, or what costs what is known.
+/// Returns whether a field is off, or has a value whose cost is known.
 fn is_harmless(value: &Value, values: &[&str]) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -138,16 +142,17 @@ fn is_harmless(value: &Value, values: &[&str]) -> bool {
     }
 }
 
-fn brought(protocol: Protocol, item: &Fields<'_>) -> Result<(), Reason> {
-    item.each_of("tools", |tool| check(protocol, tool))?;
+/// Refuses an item of a conversation that brings a tool which the client does not run.
+fn check_item(protocol: Protocol, item: &Fields<'_>) -> Result<(), Refusal> {
+    item.each_of("tools", |tool| check_tool(protocol, tool))?;
     item.each_of("content", |block| {
         let defined = block.object("tool")?.map(|tool| tool.object("definition")).transpose()?.flatten();
-        defined.map_or(Ok(()), |tool| check(protocol, &tool))
+        defined.map_or(Ok(()), |tool| check_tool(protocol, &tool))
     })
 }
 
 /// Refuses a tool that the client does not run.
-fn check(protocol: Protocol, tool: &Fields<'_>) -> Result<(), Reason> {
+fn check_tool(protocol: Protocol, tool: &Fields<'_>) -> Result<(), Refusal> {
     let hosted = match protocol {
         Protocol::OpenAi => hosted_by_openai(tool)?,
         Protocol::Anthropic => kind(tool)?.filter(|kind| kind != "custom" && !is_anthropics_own(kind)),
@@ -168,7 +173,7 @@ fn is_anthropics_own(kind: &str) -> bool {
     ANTHROPIC.contains(if is_date { &name } else { &kind })
 }
 
-fn hosted_by_openai(tool: &Fields<'_>) -> Result<Option<String>, Reason> {
+fn hosted_by_openai(tool: &Fields<'_>) -> Result<Option<String>, Refusal> {
     let named = known_kind(tool)?;
     let is_own = match named.as_str() {
         "namespace" => return hosted_in_namespace(tool),
@@ -182,10 +187,10 @@ fn hosted_by_openai(tool: &Fields<'_>) -> Result<Option<String>, Reason> {
     Ok((!is_own).then_some(named))
 }
 
-/// A namespace holds functions, and no further namespace.
-fn hosted_in_namespace(namespace: &Fields<'_>) -> Result<Option<String>, Reason> {
+/// Returns the hosted tool of a namespace. It may hold functions, and no further namespace.
+fn hosted_in_namespace(namespace: &Fields<'_>) -> Result<Option<String>, Refusal> {
     let mut hosted = None;
-    namespace.each_of::<Reason>("tools", |tool| {
+    namespace.each_of::<Refusal>("tools", |tool| {
         let kind = known_kind(tool)?;
         if !matches!(kind.as_str(), "function" | "custom") {
             hosted = Some(kind);
@@ -195,12 +200,12 @@ fn hosted_in_namespace(namespace: &Fields<'_>) -> Result<Option<String>, Reason>
     Ok(hosted)
 }
 
-/// Returns what type an OpenAI tool has. Without one it may be a function, or a tool of a server behind that names its own by a field.
+/// Returns the type of an OpenAI tool. Without one it may be a function, or a tool that another server names by a field.
 fn known_kind(tool: &Fields<'_>) -> Result<String, FieldsError> {
     Ok(kind(tool)?.unwrap_or_else(|| tool.names().find(|name| *name != "type").unwrap_or("function").to_owned()))
 }
 
-/// Returns what an object says its type is.
+/// Returns the type of an object.
 fn kind(object: &Fields<'_>) -> Result<Option<String>, FieldsError> {
     Ok(match object.get("type")?.unwrap_or_default() {
         Value::Null => None,
@@ -214,9 +219,9 @@ mod tests {
     use super::*;
 
     fn refused(endpoint: &Endpoint, body: &str) -> Option<String> {
-        match refuse(endpoint, &Fields::read(body.as_bytes()).unwrap(), Contents::of(body)) {
+        match enforce(endpoint, &Fields::read(body.as_bytes()).unwrap(), Modalities::of(body)) {
             Ok(()) => None,
-            Err(reason @ (Reason::Unpriced(_) | Reason::Request(_))) => Some(reason.to_string()),
+            Err(reason @ (Refusal::Policy(_) | Refusal::Request(_))) => Some(reason.to_string()),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_that_a_conversation_brings_are_held_to_the_same() {
+    fn tools_that_a_conversation_brings_follow_the_same_policy() {
         let defined = |tool: &str| {
             format!(
                 r#"{{"messages":[{{"role":"user","content":"a"}},{{"role":"system","content":[{{"type":"tool_addition",

@@ -1,4 +1,4 @@
-//! Answers: those that pass through, and the gateway's own.
+//! The responses to clients: those of upstream that are passed on, and the gateway's own.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,24 +14,24 @@ use hyper::body::{Frame, SizeHint};
 use manyworlds_api::provider::Protocol;
 use serde_json::{Value, json};
 
-use crate::access::Listed;
-use crate::refusal::Reason;
+use crate::access::ListedModel;
+use crate::refusal::Refusal;
 
 /// An error in the middle of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the client gets.
-pub(crate) struct Answer {
+/// A response to a client.
+pub(crate) struct ClientResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
 
 impl Body {
-    /// Returns a body that is there.
+    /// Returns a body that is there as a whole.
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
     }
@@ -59,22 +59,22 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// Tells the official clients, before all else that they look at, whether to try again.
+/// The header that the official clients look at first to know whether to try again.
 const SHOULD_RETRY: &str = "x-should-retry";
-/// Says which model has answered, where it is not the one that was asked for.
+/// The header with the model that has answered, where it is not the one that was asked for.
 const MODEL: &str = "x-manyworlds-model";
 
-impl Answer {
-    /// Says that another model than the wanted one has answered.
-    pub(crate) fn say_model(&mut self, model: &str) {
+impl ClientResponse {
+    /// Names the model that has answered instead of the wanted one.
+    pub(crate) fn set_model(&mut self, model: &str) {
         if let Ok(model) = HeaderValue::from_str(model) {
             self.headers.insert(MODEL, model);
         }
     }
 
-    /// Says when to call again, where nobody has said it: after what upstream wished, or a second.
-    pub(crate) fn say_when(&mut self, wished: Option<Duration>) {
-        let seconds = wished.map_or(1, |wished| wished.as_millis().div_ceil(1000).max(1));
+    /// Sets when to call again, where upstream has not: after its own time, or a second.
+    pub(crate) fn set_retry_after(&mut self, retry_after: Option<Duration>) {
+        let seconds = retry_after.map_or(1, |retry_after| retry_after.as_millis().div_ceil(1000).max(1));
         let seconds = HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX));
         self.headers.entry(RETRY_AFTER).or_insert(seconds);
     }
@@ -84,7 +84,7 @@ impl Answer {
         self.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
 
-    /// Returns an answer of the gateway's own.
+    /// Returns a response of the gateway's own.
     pub(crate) fn own(status: StatusCode, value: &Value) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -92,7 +92,7 @@ impl Answer {
     }
 
     /// Returns a refusal in the client's protocol.
-    pub(crate) fn refusal(reason: &Reason, protocol: Protocol) -> Self {
+    pub(crate) fn refusal(reason: &Refusal, protocol: Protocol) -> Self {
         let mut answer = Self::own(reason.status(), &reason.body(protocol));
         if let Some(seconds) = reason.retry_after_seconds() {
             answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -112,7 +112,7 @@ impl Answer {
 }
 
 /// Returns the list of models as the clients of a protocol expect it.
-pub(crate) fn models(protocol: Protocol, listed: &[Listed]) -> Value {
+pub(crate) fn models(protocol: Protocol, listed: &[ListedModel]) -> Value {
     let all: Vec<_> = listed.iter().map(|listed| model(protocol, listed)).collect();
     match protocol {
         Protocol::OpenAi => json!({"object": "list", "data": all}),
@@ -126,8 +126,8 @@ pub(crate) fn models(protocol: Protocol, listed: &[Listed]) -> Value {
 
 /// Returns one model as the clients of a protocol expect it.
 ///
-/// - **Shape:** `strength`, `prices`, `contextWindow`, `maxOutputTokens` and `costShare` beside the protocol's own fields where they are known; clients pass over what they do not know.
-pub(crate) fn model(protocol: Protocol, listed: &Listed) -> Value {
+/// - **Shape:** `strength`, `prices`, `contextWindow`, `maxOutputTokens` and `costShare` beside the protocol's own fields where they are known; clients pass over fields that they do not know.
+pub(crate) fn model(protocol: Protocol, listed: &ListedModel) -> Value {
     let name = &listed.name;
     let mut model = match protocol {
         Protocol::OpenAi => json!({"id": name, "object": "model", "created": 0, "owned_by": "manyworlds"}),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_model_is_listed_with_its_money_and_its_limits_where_they_are_known() {
-        let bare = Listed {
+        let bare = ListedModel {
             name: "m".to_owned(),
             strength: None,
             prices: None,
@@ -182,7 +182,7 @@ mod tests {
             cache_write_5m: Some(money("3.75")),
             ..Prices::default()
         };
-        let known = Listed {
+        let known = ListedModel {
             prices: Some(prices),
             context_window: Some(128_000),
             max_output_tokens: Some(4_096),

@@ -1,6 +1,6 @@
 //! Takes out of a stream the one event that the gateway asked for and the client did not.
 //!
-//! OpenAI's chat completions say what they used only where `stream_options.include_usage` asks for it, in a last event
+//! OpenAI's chat completions report their usage only where `stream_options.include_usage` asks for it, in a last event
 //! without choices. Clients that did not ask are not ready for one.
 
 use bytes::{Bytes, BytesMut};
@@ -9,12 +9,12 @@ use serde::Deserialize;
 use crate::event_splitter::{EventSplitter, Piece, lines};
 use crate::usage::names_object;
 
-/// The field that tells what was used.
+/// The field with the usage.
 const USAGE: &str = "\"usage\"";
 
-/// Lets a stream pass without that event.
+/// Passes a stream on without its usage event.
 #[derive(Debug, Default)]
-pub(crate) struct Strip {
+pub(crate) struct UsageFilter {
     splitter: EventSplitter,
 }
 
@@ -24,8 +24,8 @@ struct Event {
     usage: Option<serde::de::IgnoredAny>,
 }
 
-impl Strip {
-    /// Takes the next part and returns what may pass. An event that has begun waits for its end.
+impl UsageFilter {
+    /// Takes the next part and returns the events that may pass. An event that has begun waits for its end.
     pub(crate) fn feed(&mut self, part: &Bytes) -> Bytes {
         if self.splitter.is_between_events() && ends_an_event(part) && !names_object(part, USAGE) {
             return part.clone();
@@ -35,7 +35,7 @@ impl Strip {
         passed.freeze()
     }
 
-    /// Returns what is left at the end of the stream.
+    /// Returns the rest at the end of the stream.
     pub(crate) fn finish(mut self) -> Bytes {
         let mut passed = BytesMut::new();
         self.splitter.finish(|piece| pass(piece, &mut passed));
@@ -51,7 +51,7 @@ fn ends_an_event(part: &[u8]) -> bool {
 fn pass(piece: Piece<'_>, passed: &mut BytesMut) {
     match piece {
         Piece::Event(event) if is_usage_event(event) => {}
-        // No usage is so large.
+        // No usage event is so large.
         Piece::Event(bytes) | Piece::Oversized(bytes) => passed.extend_from_slice(bytes),
     }
 }
@@ -77,40 +77,40 @@ mod tests {
         "data: [DONE]\n\n",
     );
 
-    fn stripped<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-        let mut strip = Strip::default();
+    fn filtered<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let mut filter = UsageFilter::default();
         let mut passed: Vec<u8> = Vec::new();
         for part in parts {
-            passed.extend_from_slice(&strip.feed(&Bytes::copy_from_slice(part)));
+            passed.extend_from_slice(&filter.feed(&Bytes::copy_from_slice(part)));
         }
-        passed.extend_from_slice(&strip.finish());
+        passed.extend_from_slice(&filter.finish());
         String::from_utf8(passed).unwrap()
     }
 
     #[test]
     fn only_the_usage_event_is_taken_out_wherever_the_stream_is_divided() {
         let expected = STREAM.replace("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n", "");
-        assert_eq!(stripped([STREAM.as_bytes()]), expected);
-        assert_eq!(stripped(STREAM.as_bytes().chunks(1)), expected);
+        assert_eq!(filtered([STREAM.as_bytes()]), expected);
+        assert_eq!(filtered(STREAM.as_bytes().chunks(1)), expected);
         for at in 0..STREAM.len() {
             let (one, other) = STREAM.as_bytes().split_at(at);
-            assert_eq!(stripped([one, other]), expected, "divided at {at}");
+            assert_eq!(filtered([one, other]), expected, "divided at {at}");
         }
     }
 
     #[test]
-    fn what_does_not_end_with_a_line_passes_at_the_end() {
-        assert_eq!(stripped([&b"data: {\"error\""[..]]), "data: {\"error\"");
+    fn an_event_without_an_end_passes_at_the_end_of_the_stream() {
+        assert_eq!(filtered([&b"data: {\"error\""[..]]), "data: {\"error\"");
     }
 
     #[test]
-    fn what_holds_whole_events_and_no_usage_passes_without_a_copy() {
+    fn a_part_of_whole_events_without_usage_passes_without_a_copy() {
         let part = Bytes::from_static(b"data: {\"choices\":[]}\n\n: b\r\n\r\n");
-        let mut strip = Strip::default();
+        let mut filter = UsageFilter::default();
         for _ in 0..2 {
-            assert_eq!(strip.feed(&part).as_ptr(), part.as_ptr());
+            assert_eq!(filter.feed(&part).as_ptr(), part.as_ptr());
         }
-        assert_eq!(strip.feed(&Bytes::from_static(b"data: ")), "");
-        assert_eq!(strip.feed(&part)[..], [b"data: ", &part[..]].concat());
+        assert_eq!(filter.feed(&Bytes::from_static(b"data: ")), "");
+        assert_eq!(filter.feed(&part)[..], [b"data: ", &part[..]].concat());
     }
 }

@@ -1,4 +1,4 @@
-//! What calls came to, for the metrics: the ledger's own sums, so that they agree with it also after a crash.
+//! The sums of all calls, for the metrics. They are the ledger's own, so that both agree also after a crash.
 
 use manyworlds_ledger::{Outcome, Totals};
 use manyworlds_telemetry::{CallSums, CallWord, TokenWord};

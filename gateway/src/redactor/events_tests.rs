@@ -11,7 +11,7 @@ fn filter() -> Filter {
 }
 
 fn pass<'a>(protocol: Protocol, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut events = Events::new(protocol, filter());
+    let mut events = EventRedactor::new(protocol, filter());
     let mut passed = Vec::new();
     for part in parts {
         passed.extend_from_slice(&events.feed(part).unwrap());
@@ -143,7 +143,7 @@ fn a_secret_does_not_pass_where_lines_end_with_cr_alone() {
 }
 
 #[test]
-fn the_order_of_events_stays_and_what_is_held_comes_before_the_end() {
+fn the_order_of_events_stays_and_a_held_text_comes_before_the_end() {
     for protocol in [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini] {
         let given = stream(protocol, "it ends with a beginning: sk-", 4);
         let passed = pass(protocol, [given.as_bytes()]);
@@ -164,7 +164,7 @@ fn the_order_of_events_stays_and_what_is_held_comes_before_the_end() {
 }
 
 #[test]
-fn responses_say_all_of_a_text_again_and_it_is_masked_there_too() {
+fn a_text_that_responses_repeat_as_a_whole_is_masked_there_too() {
     let mut given = String::new();
     for piece in ["key: sk-proj-abcde", "fghijklmnopqrstuvwx", " done s"] {
         let value = json!({"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "delta": piece});
@@ -185,7 +185,7 @@ fn responses_say_all_of_a_text_again_and_it_is_masked_there_too() {
 }
 
 #[test]
-fn what_is_no_event_of_the_protocol_is_masked_as_a_text() {
+fn a_text_that_is_no_event_of_the_protocol_is_masked_as_a_text() {
     let given = format!(
         "data: not json {KEY}\n\ndata: {{\"error\":{{\"message\":\"{KEY}\"}}}}\n\ndata: {{\"choices\":[{{\"delta\":{{\"content\":\"{KEY}"
     );
@@ -195,7 +195,7 @@ fn what_is_no_event_of_the_protocol_is_masked_as_a_text() {
 
 #[test]
 fn an_event_that_does_not_end_is_an_error() {
-    let mut events = Events::new(Protocol::OpenAi, filter());
+    let mut events = EventRedactor::new(Protocol::OpenAi, filter());
     let part = vec![b'a'; LARGEST_EVENT];
     assert!(events.feed(&part).is_ok());
     assert!(events.feed(b"a").is_err());

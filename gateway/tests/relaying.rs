@@ -97,7 +97,7 @@ async fn the_first_part_of_a_stream_does_not_wait_for_the_last() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_pays_the_upper_bound_and_a_late_one_what_was_said() {
+async fn a_client_that_goes_away_pays_the_upper_bound_and_a_late_one_the_reported_usage() {
     let slow = json!({"text": "hello", "parts": 100, "pauseMs": 50, "usage": usage()});
     let bench = Bench::start(&always(&slow)).await;
     let body = json!({"model": "scripted", "stream": true, "max_tokens": 500, "messages": []});
@@ -126,7 +126,7 @@ async fn a_stream_that_upstream_cuts_costs_its_upper_bound() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_costs_no_less_than_what_it_has_said_already() {
+async fn a_stream_that_is_cut_costs_no_less_than_it_has_reported_already() {
     let much = json!({"input": 1_000_000, "output": 20});
     let bench = Bench::start(&always(&json!({"text": "hello", "cutAfter": 2, "usage": much}))).await;
     let body = json!({"model": "scripted", "stream": true, "max_tokens": 500, "messages": []});
@@ -150,7 +150,7 @@ async fn the_variants_model_and_temperature_hold() {
 }
 
 #[tokio::test]
-async fn what_clients_look_at_first_is_answered_here() {
+async fn the_requests_that_clients_begin_with_are_answered_by_the_gateway() {
     let bench = Bench::start(&always(&json!({}))).await;
     assert_eq!(client().head(bench.url("/api/hello")).send().await.unwrap().status(), 200);
     let ask = |path: &str| client().get(bench.url(path)).bearer_auth("a/w");

@@ -1,9 +1,9 @@
-//! The filter of our own worker's calls (S5): what looks like a secret, or is known as one, goes neither to a Provider nor to a World.
+//! Masks secrets in the calls of our own worker, in both directions (S5): texts that look like a secret, and known secrets.
 //!
 //! - `texts`: requests and answers that are there as a whole. `json`: their texts, one by one.
-//! - `events`: streams, by the texts that grow in them. `channels`: which those are in each protocol.
+//! - `events`: streams, by the texts that grow in them. `channels`: the growing texts of each protocol.
 //!
-//! **Architecture invariant:** calls of other clients do not come here.
+//! **Architecture invariant:** calls of other clients are never redacted.
 
 mod channels;
 mod events;
@@ -21,54 +21,50 @@ use manyworlds_masking::{Filter, Findings};
 use serde_json::json;
 
 use crate::shared::Shared;
-use events::Events;
+use events::EventRedactor;
+pub(crate) use events::TooLarge;
 
 /// The largest answer that is not streamed, in bytes.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 
-/// An answer is too large to be looked through.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer is too large to be looked through for secrets")]
-pub(crate) struct TooLarge;
-
-/// Which way something goes.
+/// The direction of a body.
 #[derive(Clone, Copy, Debug)]
 enum Direction {
     Request,
     Answer,
 }
 
-/// Whose call is looked through, and for what.
+/// Redacts the calls of one caller.
 #[derive(Clone)]
-pub(crate) struct Screen {
+pub(crate) struct Redactor {
     shared: Arc<Shared>,
-    party: Party,
+    caller: Party,
     filter: Filter,
 }
 
-impl Screen {
-    pub(crate) fn new(shared: &Arc<Shared>, party: &Party, filter: Filter) -> Self {
-        Self { shared: shared.clone(), party: party.clone(), filter }
+impl Redactor {
+    pub(crate) fn new(shared: &Arc<Shared>, caller: &Party, filter: Filter) -> Self {
+        Self { shared: shared.clone(), caller: caller.clone(), filter }
     }
 
-    /// Returns a request without what must not go out.
+    /// Returns a request without its secrets.
     pub(crate) fn request(&self, body: Bytes) -> Bytes {
         self.whole(body, Direction::Request)
     }
 
-    /// Returns an answer that is there without what must not come in.
+    /// Returns a whole answer without its secrets.
     pub(crate) fn answer(&self, body: Bytes) -> Bytes {
         self.whole(body, Direction::Answer)
     }
 
-    /// Begins to look through a stream of events.
-    pub(crate) fn events(&self, protocol: Protocol) -> Screening {
-        Screening::new(self, Form::Events(Box::new(Events::new(protocol, self.filter.clone()))))
+    /// Begins to redact a stream of events.
+    pub(crate) fn events(&self, protocol: Protocol) -> AnswerRedactor {
+        AnswerRedactor::new(self, Form::Events(Box::new(EventRedactor::new(protocol, self.filter.clone()))))
     }
 
-    /// Begins to look through an answer that comes in parts and is one document.
-    pub(crate) fn document(&self) -> Screening {
-        Screening::new(self, Form::Document(Vec::new()))
+    /// Begins to redact an answer that comes in parts and is one document.
+    pub(crate) fn document(&self) -> AnswerRedactor {
+        AnswerRedactor::new(self, Form::Document(Vec::new()))
     }
 
     fn whole(&self, body: Bytes, direction: Direction) -> Bytes {
@@ -79,7 +75,7 @@ impl Screen {
         masked
     }
 
-    /// Writes down and counts what was masked.
+    /// Counts what was masked, and writes it into the audit log.
     fn note(&self, direction: Direction, findings: &Findings, before: usize, after: usize) {
         let direction = match direction {
             Direction::Request => "request",
@@ -89,7 +85,7 @@ impl Screen {
         for finding in findings.iter() {
             let (id, snippet) = (finding.pattern_id, finding.masked_snippet.as_str());
             let further = [("direction", direction), ("pattern_id", id), ("masked_snippet", snippet)];
-            let entry = AuditEntry::new(Stage::Filter, "Masked", Timestamp::now()).about(&self.party, &further);
+            let entry = AuditEntry::new(Stage::Filter, "Masked", Timestamp::now()).about(&self.caller, &further);
             let counts = json!({"count": finding.count}).to_string();
             let entry = AuditEntry { counts, size_before: size(before), size_after: size(after), ..entry };
             self.shared.ledger.audit(Stage::Filter, entry);
@@ -100,23 +96,23 @@ impl Screen {
 
 enum Form {
     Document(Vec<u8>),
-    Events(Box<Events>),
+    Events(Box<EventRedactor>),
 }
 
-/// An answer that is looked through as it comes.
+/// Redacts an answer as it comes.
 ///
-/// - **Guarantees:** what was masked is written down also where nobody waits for the rest.
-pub(crate) struct Screening {
-    screen: Screen,
+/// - **Guarantees:** what was masked is in the audit log also where nobody waits for the rest.
+pub(crate) struct AnswerRedactor {
+    redactor: Redactor,
     form: Form,
     findings: Findings,
     before: usize,
     after: usize,
 }
 
-impl Screening {
-    fn new(screen: &Screen, form: Form) -> Self {
-        Self { screen: screen.clone(), form, findings: Findings::default(), before: 0, after: 0 }
+impl AnswerRedactor {
+    fn new(redactor: &Redactor, form: Form) -> Self {
+        Self { redactor: redactor.clone(), form, findings: Findings::default(), before: 0, after: 0 }
     }
 
     /// Takes the next part and returns what may pass.
@@ -138,13 +134,13 @@ impl Screening {
         Ok(passed)
     }
 
-    /// Returns what was held back: nothing more comes.
+    /// Returns what was held back, at the end of the answer.
     pub(crate) fn finish(&mut self) -> Bytes {
         let rest = match &mut self.form {
             Form::Events(events) => events.finish(),
             Form::Document(body) => {
                 let body = std::mem::take(body);
-                let masked = texts::body(&self.screen.filter, &body, &mut self.findings);
+                let masked = texts::body(&self.redactor.filter, &body, &mut self.findings);
                 masked.map_or_else(|| body.into(), Bytes::from)
             }
         };
@@ -153,11 +149,11 @@ impl Screening {
     }
 }
 
-impl Drop for Screening {
+impl Drop for AnswerRedactor {
     fn drop(&mut self) {
         if let Form::Events(events) = &mut self.form {
             self.findings.add(events.take_findings());
         }
-        self.screen.note(Direction::Answer, &self.findings, self.before, self.after);
+        self.redactor.note(Direction::Answer, &self.findings, self.before, self.after);
     }
 }

@@ -1,0 +1,159 @@
+//! The way of an answer to the client. Its usage is read beside it, and the call is settled when it has ended.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use http::StatusCode;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use reqwest::Response;
+
+use crate::cache::Recording;
+use crate::call::ModelCall;
+use crate::headers;
+use crate::in_flight::{AnswerEnd, CostCertainty, InFlightCall, UsageReader};
+use crate::redactor::{AnswerRedactor, TooLarge};
+use crate::response::{Body, BoxError, ClientResponse};
+use crate::shared::Shared;
+use crate::usage::UsageParser;
+use crate::usage_filter::UsageFilter;
+
+/// Relays an answer to the client as it comes.
+pub(crate) fn relay(
+    shared: &Shared,
+    call: &ModelCall<'_>,
+    mut in_flight: InFlightCall,
+    response: Response,
+) -> ClientResponse {
+    let (status, upstream_headers) = (response.status(), response.headers());
+    let content_type = upstream_headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let streamed = content_type.is_some_and(|kind| kind.starts_with("text/event-stream"));
+    let protocol = call.request.protocol;
+    in_flight.usage = if streamed {
+        UsageReader::Stream(Box::new(UsageParser::new(protocol)))
+    } else {
+        UsageReader::Document(protocol, Vec::new())
+    };
+    let headers = headers::downstream(upstream_headers);
+    let usage_filter = (streamed && call.prepared.usage_added).then(UsageFilter::default);
+    let redactor = call.request.redactor.as_ref();
+    let redactor = redactor.map(|redactor| if streamed { redactor.events(protocol) } else { redactor.document() });
+    let idle = Duration::from(call.grant.provider.timeouts.idle);
+    let recording = call.cache_key.filter(|_| status == StatusCode::OK).map(|key| shared.cache.record(key, &headers));
+    let relay = Relay {
+        parts: Box::pin(response.bytes_stream()),
+        in_flight,
+        filters: Filters { usage_filter, redactor: redactor.map(Box::new) },
+        recording,
+        idle,
+    };
+    ClientResponse { status, headers, body: Body::streamed(StreamBody::new(relay.into_frames())) }
+}
+
+/// The filters that change an answer on its way.
+struct Filters {
+    usage_filter: Option<UsageFilter>,
+    redactor: Option<Box<AnswerRedactor>>,
+}
+
+impl Filters {
+    fn feed(&mut self, part: Bytes) -> Result<Bytes, TooLarge> {
+        let part = match &mut self.usage_filter {
+            Some(filter) => filter.feed(&part),
+            None => part,
+        };
+        match &mut self.redactor {
+            Some(redactor) => redactor.feed(&part),
+            None => Ok(part),
+        }
+    }
+
+    /// Returns what was held back until the end.
+    fn finish(self) -> Result<Bytes, TooLarge> {
+        let rest = self.usage_filter.map(UsageFilter::finish).unwrap_or_default();
+        let Some(mut redactor) = self.redactor else { return Ok(rest) };
+        let mut passed = BytesMut::from(redactor.feed(&rest)?);
+        passed.extend_from_slice(&redactor.finish());
+        Ok(passed.freeze())
+    }
+}
+
+/// An answer that comes in parts.
+struct Relay<S> {
+    parts: S,
+    in_flight: InFlightCall,
+    filters: Filters,
+    recording: Option<Recording>,
+    idle: Duration,
+}
+
+/// How far an answer has come.
+enum Progress<S> {
+    Coming(Box<Relay<S>>),
+    Broken(BoxError),
+    Over,
+}
+
+impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> Relay<S> {
+    /// Returns the frames for the client. The call is settled when the last part has come, or when the frames are dropped.
+    fn into_frames(self) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
+        futures::stream::unfold(Progress::Coming(Box::new(self)), |progress| async {
+            match progress {
+                Progress::Coming(relay) => relay.next().await,
+                Progress::Broken(error) => {
+                    // What was held back has to be on its way, or the error would overtake it.
+                    tokio::task::yield_now().await;
+                    Some((Err(error), Progress::Over))
+                }
+                Progress::Over => None,
+            }
+        })
+    }
+
+    async fn next(mut self: Box<Self>) -> Option<(Result<Frame<Bytes>, BoxError>, Progress<S>)> {
+        loop {
+            match tokio::time::timeout(self.idle, self.parts.next()).await {
+                Ok(Some(Ok(part))) => {
+                    self.in_flight.usage.feed(&part);
+                    let passed = match self.filters.feed(part) {
+                        Ok(passed) => passed,
+                        Err(error) => return Some(self.broken(error.into()).await),
+                    };
+                    if let Some(recording) = &mut self.recording {
+                        recording.feed(&passed);
+                    }
+                    if !passed.is_empty() {
+                        return Some((Ok(Frame::data(passed)), Progress::Coming(self)));
+                    }
+                }
+                Ok(None) => return self.complete().await,
+                Ok(Some(Err(error))) => return Some(self.broken(error.without_url().into()).await),
+                Err(_) => return Some(self.broken("the Provider stopped in the middle of its answer".into()).await),
+            }
+        }
+    }
+
+    /// Ends an answer of which all has come.
+    async fn complete(self) -> Option<(Result<Frame<Bytes>, BoxError>, Progress<S>)> {
+        let certainty = self.in_flight.settle(AnswerEnd::Complete).await;
+        let rest = match self.filters.finish() {
+            Ok(rest) => rest,
+            Err(error) => return Some((Err(error.into()), Progress::Over)),
+        };
+        if let Some(mut recording) = self.recording.filter(|_| certainty == CostCertainty::Exact) {
+            recording.feed(&rest);
+            recording.finish();
+        }
+        (!rest.is_empty()).then(|| (Ok(Frame::data(rest)), Progress::Over))
+    }
+
+    /// Ends an answer of which no more comes. What the redactor held back goes to the client before the error does.
+    async fn broken(self, error: BoxError) -> (Result<Frame<Bytes>, BoxError>, Progress<S>) {
+        let _ = self.in_flight.settle(AnswerEnd::Cut).await;
+        // Without a redactor, only the beginning of an event was held back, which is of no use to a client.
+        let held =
+            if self.filters.redactor.is_some() { self.filters.finish().unwrap_or_default() } else { Bytes::new() };
+        if held.is_empty() { (Err(error), Progress::Over) } else { (Ok(Frame::data(held)), Progress::Broken(error)) }
+    }
+}
