@@ -1,4 +1,4 @@
-//! What a request says, whatever its protocol.
+//! The conversation in a request, whatever its protocol.
 
 use serde_json::Value;
 
@@ -15,17 +15,17 @@ pub(crate) enum Form {
     GeminiCount,
 }
 
-/// What is known of a request.
+/// The conversation of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Conversation {
     pub(crate) form: Form,
     pub(crate) model: String,
-    /// How many answers it has already.
+    /// The number of answers that it has already.
     pub(crate) turns: usize,
-    /// The text of what came after the last answer.
+    /// The text behind the last answer.
     pub(crate) last: String,
     pub(crate) streamed: bool,
-    /// OpenAI's chat completions say what they used only when asked.
+    /// The request asks for the usage. OpenAI's chat completions report it only then.
     pub(crate) with_usage: bool,
     pub(crate) bytes: usize,
 }
@@ -56,7 +56,7 @@ impl Conversation {
     }
 }
 
-/// Items of one answer follow each other, as the Responses API writes them, and count once.
+/// Counts the answers. Items of one answer follow each other, as the Responses API writes them, and count once.
 fn read_items(items: &[Value], answer_role: &str) -> (usize, String) {
     let is_answer = |item: &Value| {
         item["role"] == answer_role

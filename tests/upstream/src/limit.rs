@@ -7,7 +7,7 @@ use crate::script::RateLimit;
 
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// What counted in the last minute.
+/// The calls of the last minute and their tokens.
 #[derive(Default)]
 pub(crate) struct Window(VecDeque<(Instant, u64)>);
 
@@ -27,7 +27,7 @@ impl Window {
         Err((first + WINDOW).saturating_duration_since(now))
     }
 
-    /// Returns what is left: calls and tokens.
+    /// Returns the calls and tokens that are left.
     pub(crate) fn left(&self, limit: RateLimit) -> (u64, u64) {
         let used: u64 = self.0.iter().map(|(_, tokens)| tokens).sum();
         let calls = u64::try_from(self.0.len()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! The script: what is answered to what.
+//! The script: the rules by which the server answers.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use serde_json::{Map, Value, json};
 
 use crate::conversation::{Conversation, Form};
 
-/// What a server answers.
+/// The answers of a server.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Script {
-    /// The rules of each model, tried in order; those of `*` hold for all models, after their own.
+    /// The rules of each model, tried in order. Those of `*` hold for all models, after their own.
     pub models: BTreeMap<String, Vec<Rule>>,
-    /// Models that are listed to Anthropic's clients. All others are to be called as OpenAI's.
+    /// The models that are listed to Anthropic's clients. All others are OpenAI's.
     pub anthropic: Vec<String>,
-    /// How able models are, as a gateway lists them. They are listed to clients of their own protocol.
+    /// The strength of models, as a gateway lists it, for clients of their own protocol.
     pub strengths: BTreeMap<String, i64>,
-    /// What a gateway lists of models beside that, such as prices.
+    /// Other fields that a gateway lists of models, such as prices.
     pub terms: BTreeMap<String, Map<String, Value>>,
-    /// The only key that is let in, as the only one that a call brings; any call without it.
+    /// The only key that a call may bring. Without it, any call is let in.
     pub key: Option<String>,
-    /// What is allowed in a minute; above it, calls are refused with 429.
+    /// The rate limit. Calls above it are refused with 429.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -46,13 +46,13 @@ impl Script {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rule {
-    /// The number of answers that the conversation has already; any without it.
+    /// The number of answers that the conversation must have already. Without it, any number.
     pub turn: Option<usize>,
-    /// A text that the last message holds.
+    /// A text that the last message must hold.
     pub contains: Option<String>,
-    /// How often the rule holds; always without it.
+    /// The number of times that the rule holds. Without it, always.
     pub times: Option<u32>,
-    /// What is answered.
+    /// The answer.
     pub reply: Reply,
 }
 
@@ -62,23 +62,23 @@ pub struct Rule {
 pub struct Reply {
     /// Its text.
     pub text: Option<String>,
-    /// What the model wants to be done.
+    /// The tools that the model wants to use.
     pub tool_calls: Vec<ToolCall>,
-    /// What it has used; reckoned from the lengths without it.
+    /// The usage. Without it, it is estimated from the lengths.
     pub usage: Option<Usage>,
     /// A status other than 200, with the vendor's own error.
     pub status: Option<u16>,
     /// Headers beside the usual ones.
     pub headers: BTreeMap<String, String>,
-    /// A body that takes the place of the vendor's.
+    /// A body that replaces the vendor's.
     pub body: Option<String>,
     /// The wait before the answer begins, in milliseconds.
     pub delay_ms: u64,
     /// The wait between the parts of a stream, in milliseconds.
     pub pause_ms: u64,
-    /// After so many parts of a stream the connection is cut.
+    /// The number of parts of a stream after which the connection is cut.
     pub cut_after: Option<usize>,
-    /// Into how many parts the text of a stream is divided.
+    /// The number of parts into which the text of a stream is divided.
     pub parts: Option<usize>,
 }
 
@@ -92,7 +92,7 @@ pub struct ToolCall {
     pub arguments: Value,
 }
 
-/// What an answer has used.
+/// The tokens that an answer has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Usage {
@@ -104,7 +104,7 @@ pub struct Usage {
     pub output: u64,
 }
 
-/// What is allowed in any minute.
+/// The limits of any minute.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RateLimit {
@@ -151,7 +151,7 @@ impl Rule {
 }
 
 impl Reply {
-    /// Returns what the answer has used.
+    /// Returns the usage of the answer.
     pub(crate) fn used(&self, conversation: &Conversation) -> Usage {
         let said = self.text.as_deref().unwrap_or_default().len();
         let called: usize = self.tool_calls.iter().map(|call| call.arguments.to_string().len() + 8).sum();

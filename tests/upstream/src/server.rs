@@ -21,7 +21,7 @@ use crate::limit::Window;
 use crate::render::{self, Rendered};
 use crate::script::{Reply, Script};
 
-/// Of so many calls the record is kept; the number of all goes on.
+/// The number of calls that are recorded. Later ones are only counted.
 const RECORDED: usize = 10_000;
 const LARGEST: usize = 64 * 1024 * 1024;
 
@@ -40,22 +40,23 @@ pub struct Call {
     pub status: u16,
 }
 
-/// A server. It ends with the value.
+/// A running server. Dropping it ends the server.
 pub struct Upstream {
-    state: Arc<Inner>,
+    state: Arc<Shared>,
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-struct Inner {
-    held: Mutex<Held>,
+struct Shared {
+    progress: Mutex<Progress>,
 }
 
+/// The script, and what has arrived so far.
 #[derive(Default)]
-struct Held {
+struct Progress {
     script: Script,
     window: Window,
-    /// The first of them; what arrives later is counted only.
+    /// The recorded calls.
     calls: Vec<Call>,
     number: u64,
     by_model: BTreeMap<String, u64>,
@@ -76,11 +77,11 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened at.
+    /// When the server cannot listen at the address.
     pub async fn listen(script: Script, address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(Inner { held: Mutex::new(Held { script, ..Held::default() }) });
+        let state = Arc::new(Shared { progress: Mutex::new(Progress { script, ..Progress::default() }) });
         let router = Router::new()
             .route("/_calls", routing::get(record))
             .route("/_reset", routing::post(reset))
@@ -104,27 +105,27 @@ impl Upstream {
 
     /// Returns the calls that have arrived.
     pub fn calls(&self) -> Vec<Call> {
-        self.state.held().calls.clone()
+        self.state.progress().calls.clone()
     }
 
     /// Returns how many calls have arrived, also those that are no longer recorded.
     pub fn count(&self) -> u64 {
-        self.state.held().number
+        self.state.progress().number
     }
 
     /// Returns how many calls for a model have arrived.
     pub fn count_of(&self, model: &str) -> u64 {
-        self.state.held().by_model.get(model).copied().unwrap_or_default()
+        self.state.progress().by_model.get(model).copied().unwrap_or_default()
     }
 
     /// Returns how many calls were refused by the server's own rate limit.
     pub fn refused(&self) -> u64 {
-        self.state.held().refused
+        self.state.progress().refused
     }
 
-    /// Puts another script in the place of the present one.
+    /// Replaces the script.
     pub fn set_script(&self, script: Script) {
-        self.state.held().script = script;
+        self.state.progress().script = script;
     }
 
     /// Waits until the server ends.
@@ -140,32 +141,34 @@ impl Drop for Upstream {
     }
 }
 
-impl Inner {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn record(State(state): State<Arc<Inner>>) -> axum::response::Response {
-    let held = state.held();
-    let calls = held.calls.iter().map(|call| json!({"path": call.path, "model": call.model, "status": call.status}));
+async fn record(State(state): State<Arc<Shared>>) -> axum::response::Response {
+    let progress = state.progress();
+    let calls =
+        progress.calls.iter().map(|call| json!({"path": call.path, "model": call.model, "status": call.status}));
     let calls: Vec<Value> = calls.collect();
     json_response(
         StatusCode::OK,
-        &json!({"count": held.number, "models": held.by_model, "refused": held.refused, "calls": calls}).to_string(),
+        &json!({"count": progress.number, "models": progress.by_model, "refused": progress.refused, "calls": calls})
+            .to_string(),
     )
 }
 
-async fn reset(State(state): State<Arc<Inner>>) {
-    let mut held = state.held();
-    let script = std::mem::take(&mut held.script);
-    *held = Held { script, ..Held::default() };
+async fn reset(State(state): State<Arc<Shared>>) {
+    let mut progress = state.progress();
+    let script = std::mem::take(&mut progress.script);
+    *progress = Progress { script, ..Progress::default() };
 }
 
-async fn replace(State(state): State<Arc<Inner>>, body: String) -> Response {
+async fn replace(State(state): State<Arc<Shared>>, body: String) -> Response {
     match Script::read(&body) {
         Ok(script) => {
-            state.held().script = script;
+            state.progress().script = script;
             json_response(StatusCode::OK, "{}")
         }
         Err(error) => json_response(StatusCode::BAD_REQUEST, &json!({"error": error.to_string()}).to_string()),
@@ -173,7 +176,7 @@ async fn replace(State(state): State<Arc<Inner>>, body: String) -> Response {
 }
 
 async fn answer(
-    State(state): State<Arc<Inner>>,
+    State(state): State<Arc<Shared>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -184,7 +187,7 @@ async fn answer(
             (Method::GET, "/v1/models") => {
                 let anthropic = headers.contains_key("anthropic-version");
                 let protocol = if anthropic { Form::Messages } else { Form::Chat };
-                let models = state.held().script.listed(protocol);
+                let models = state.progress().script.listed(protocol);
                 json_response(StatusCode::OK, &json!({"object": "list", "data": models}).to_string())
             }
             _ => json_response(StatusCode::NOT_FOUND, r#"{"error":{"message":"no such path"}}"#),
@@ -219,7 +222,7 @@ async fn answer(
     with_headers(response, &headers)
 }
 
-impl Inner {
+impl Shared {
     /// Finds the reply, counts and records the call.
     fn decide(
         &self,
@@ -228,20 +231,20 @@ impl Inner {
         headers: HeaderMap,
         body: Bytes,
     ) -> (Reply, u64, Option<Vec<(String, String)>>) {
-        let mut held = self.held();
-        held.number += 1;
-        let number = held.number;
-        let reply = if held.script.key.as_ref().is_some_and(|key| keys(&headers) != [key.as_str()]) {
+        let mut progress = self.progress();
+        progress.number += 1;
+        let number = progress.number;
+        let reply = if progress.script.key.as_ref().is_some_and(|key| keys(&headers) != [key.as_str()]) {
             Reply { status: Some(401), ..Reply::default() }
         } else {
-            conversation.map(|conversation| held.script.reply(conversation)).unwrap_or_default()
+            conversation.map(|conversation| progress.script.reply(conversation)).unwrap_or_default()
         };
         let mut limited = None;
-        if let (Some(limit), Some(conversation)) = (held.script.rate_limit, conversation) {
+        if let (Some(limit), Some(conversation)) = (progress.script.rate_limit, conversation) {
             let used = reply.used(conversation);
-            if let Err(wait) = held.window.take(Instant::now(), limit, used.input + used.output) {
-                held.refused += 1;
-                let (requests, tokens) = held.window.left(limit);
+            if let Err(wait) = progress.window.take(Instant::now(), limit, used.input + used.output) {
+                progress.refused += 1;
+                let (requests, tokens) = progress.window.left(limit);
                 limited = Some(vec![
                     ("retry-after-ms".to_owned(), wait.as_millis().to_string()),
                     ("retry-after".to_owned(), wait.as_secs_f64().ceil().to_string()),
@@ -253,16 +256,16 @@ impl Inner {
         }
         let status = if limited.is_some() { 429 } else { reply.status.unwrap_or(200) };
         let model = conversation.map(|conversation| conversation.model.clone()).unwrap_or_default();
-        *held.by_model.entry(model.clone()).or_default() += 1;
-        if held.calls.len() < RECORDED {
+        *progress.by_model.entry(model.clone()).or_default() += 1;
+        if progress.calls.len() < RECORDED {
             let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            held.calls.push(Call { path, headers, model, body, status });
+            progress.calls.push(Call { path, headers, model, body, status });
         }
         (reply, number, limited)
     }
 }
 
-/// Returns the keys that a call brings; one that is no text is an empty one.
+/// Returns the keys that a call brings. A key that is no text is an empty one.
 fn keys(headers: &HeaderMap) -> Vec<&str> {
     let all = ["authorization", "x-api-key", "x-goog-api-key"].into_iter().flat_map(|name| headers.get_all(name));
     all.map(|value| value.to_str().unwrap_or_default()).map(|key| key.strip_prefix("Bearer ").unwrap_or(key)).collect()
@@ -330,14 +333,15 @@ mod tests {
     use super::*;
 
     fn call(script: &str, headers: &[(&'static str, &'static str)]) -> u16 {
-        let inner = Inner { held: Mutex::new(Held { script: Script::read(script).unwrap(), ..Held::default() }) };
+        let inner =
+            Shared { progress: Mutex::new(Progress { script: Script::read(script).unwrap(), ..Progress::default() }) };
         let headers =
             headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let body = Bytes::from_static(br#"{"model":"m","messages":[]}"#);
         let conversation = Conversation::read(Form::Chat, None, false, &body);
         let uri = Uri::from_static("/v1/chat/completions");
         inner.decide(conversation.as_ref(), &uri, headers.collect(), body);
-        inner.held().calls[0].status
+        inner.progress().calls[0].status
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, named_event};
+use super::context::{Context, named_event};
 
 fn stop_reason(context: &Context<'_>) -> &'static str {
     if context.reply.tool_calls.is_empty() { "end_turn" } else { "tool_use" }

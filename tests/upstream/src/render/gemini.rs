@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, event};
+use super::context::{Context, event};
 
 fn usage(context: &Context<'_>) -> Value {
     let used = context.used;

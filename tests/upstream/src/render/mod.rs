@@ -1,6 +1,7 @@
 //! Answers in the vendors' own forms.
 
 mod anthropic;
+mod context;
 mod gemini;
 mod openai;
 mod responses;
@@ -8,11 +9,12 @@ mod responses;
 use serde_json::{Value, json};
 
 use crate::conversation::{Conversation, Form};
-use crate::script::{Reply, Usage};
+use crate::script::Reply;
+use context::Context;
 
 /// An answer as it is sent.
 pub(crate) enum Rendered {
-    /// All at once.
+    /// As one document.
     Whole(String),
     /// As an event stream.
     Stream(Vec<String>),
@@ -64,27 +66,4 @@ pub(crate) fn failure(form: Form, status: u16) -> Value {
             json!({"error": {"message": message, "type": "server_error", "param": null, "code": code}})
         }
     }
-}
-
-/// What an answer is made of.
-pub(crate) struct Context<'a> {
-    pub(crate) conversation: &'a Conversation,
-    pub(crate) reply: &'a Reply,
-    pub(crate) used: Usage,
-    /// The number of the call, for names that have to differ.
-    pub(crate) number: u64,
-}
-
-impl Context<'_> {
-    fn call_name(&self, prefix: &str, index: usize) -> String {
-        format!("{prefix}_{}_{index}", self.number)
-    }
-}
-
-fn event(value: &Value) -> String {
-    format!("data: {value}\n\n")
-}
-
-fn named_event(name: &str, value: &Value) -> String {
-    format!("event: {name}\ndata: {value}\n\n")
 }

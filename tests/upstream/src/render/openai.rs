@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, event};
+use super::context::{Context, event};
 use crate::conversation::Form;
 
 fn usage(context: &Context<'_>) -> Value {

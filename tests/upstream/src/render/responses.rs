@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, named_event};
+use super::context::{Context, named_event};
 
 fn text_item(context: &Context<'_>, text: &str, status: &str) -> Value {
     json!({
