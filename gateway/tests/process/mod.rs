@@ -19,13 +19,13 @@ pub const WORLDS: usize = 2000;
 /// How many orders they belong to, in turn.
 pub const ORDERS: usize = 4;
 
-/// What is kept from one process to the next: the ledger, and who may do what.
-pub struct Place {
+/// The files that outlive a process: the ledger, and the rules of who may do what.
+pub struct Site {
     folder: TempDir,
 }
 
-impl Place {
-    /// Returns a place whose gateways call one Provider, with these limits, at an address.
+impl Site {
+    /// Returns a site whose gateways call one Provider, with these limits, at an address.
     pub fn new(upstream: &str, limits: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let caller = |number: usize| {
