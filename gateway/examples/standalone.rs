@@ -42,11 +42,11 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 const NAMESPACE: &str = "standalone";
 
-/// What the file says.
+/// The settings in the file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Config {
-    /// Where to listen; a free port of the loopback address without it.
+    /// The address to listen at. Without it, a free port of the loopback address.
     listen: Option<SocketAddr>,
     /// The ledger's SQLite file. It is made where there is none.
     ledger: PathBuf,
@@ -176,7 +176,7 @@ async fn show(listener: TcpListener, metrics: Metrics) {
         let text = metrics.encode().unwrap_or_default();
         let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", text.len());
         let mut request = [0; 4096];
-        // Who does not ask, or does not listen, gets nothing.
+        // A client that does not ask, or does not listen, gets nothing.
         if stream.read(&mut request).await.is_ok() {
             let _ = stream.write_all(&[head.as_bytes(), &text].concat()).await;
         }

@@ -50,13 +50,13 @@ pub struct Sampling {
 pub struct ListedModel {
     /// The name by which the World calls it.
     pub name: String,
-    /// How able it is, from 1 to 100, where its Provider says so.
+    /// Its strength from 1 to 100, where its Provider gives one.
     pub strength: Option<i32>,
-    /// What its tokens cost, where that is known.
+    /// The prices of its tokens, where they are known.
     pub prices: Option<Prices>,
-    /// How many input tokens a call may have, where that is known.
+    /// The most input tokens of a call, where that is known.
     pub context_window: Option<u64>,
-    /// How many tokens an answer has at most, where that is known.
+    /// The most tokens of an answer, where that is known.
     pub max_output_tokens: Option<u64>,
     /// The World's even share of what its order may cost, where that is bounded.
     pub cost_share: Option<Money>,

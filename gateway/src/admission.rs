@@ -67,7 +67,7 @@ impl Drop for MeasuredWait<'_> {
     }
 }
 
-/// What a call waits for.
+/// The shortage that a call waits for the end of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shortage {
     /// Room within the Provider's limits.

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
-/// How long an unused connection is kept.
+/// The time for which an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
 
 /// Why the client could not be made.

@@ -30,7 +30,7 @@ use crate::{headers, limits, relay};
 
 /// The largest answer of a failure, in bytes. The rest is cut off.
 const LARGEST_FAILURE: usize = 256 * 1024;
-/// How long nobody asks a Provider again that said that money or quota is used up.
+/// The pause of all calls to a Provider after it said that money or quota is used up.
 const OUT_OF_CREDIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 /// The header in which the official clients count their own retries.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
@@ -168,7 +168,7 @@ async fn attempt(
         return Attempt::Answered(relay::relay(shared, call, in_flight, response));
     }
     if status.is_redirection() {
-        // Where it leads to is not where the Provider is.
+        // It leads to another place than the Provider's.
         let _ = in_flight.settle(AnswerEnd::Failed(Outcome::Faulty)).await;
         return Attempt::Final(FailedAttempt { failure: Failure::Request, answer: None, retry_after: None });
     }
@@ -225,7 +225,7 @@ async fn note_limits(
     }
 }
 
-/// Whether a client may try again what failed.
+/// The client's own retries of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientRetries {
     /// It may, as it sees fit.

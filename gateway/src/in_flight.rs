@@ -25,7 +25,7 @@ const RELEASE_RETRY_TIME: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest wait before a retry.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long an answer waits for its settlement.
+/// The time for which an answer waits for its settlement.
 const SETTLEMENT_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the usage of one answer.
@@ -110,7 +110,7 @@ pub(crate) struct InFlightCall {
     sent: Arc<AtomicBool>,
 }
 
-/// How an answer ended.
+/// The end of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerEnd {
     /// All of it came.
@@ -123,7 +123,7 @@ pub(crate) enum AnswerEnd {
     Missing,
 }
 
-/// How well the cost of a call is known.
+/// The certainty of a call's cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CostCertainty {
     /// Upstream reported the usage, to the end of its answer.

@@ -32,7 +32,7 @@ const BRINGING_TOOLS: [&str; 3] = ["additional_tools", "tool_definition", "tool_
 pub(crate) struct Modalities {
     /// The number of parts that are no text, whether the request holds them or only names them.
     pub(crate) parts: u64,
-    /// Whether a part of the conversation may bring tools.
+    /// A part of the conversation may bring tools.
     pub(crate) brings_tools: bool,
 }
 

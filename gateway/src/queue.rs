@@ -51,9 +51,9 @@ pub(crate) struct Ticket {
 struct QueueState {
     next_number: u64,
     entries: Vec<Entry>,
-    /// How many calls have ended.
+    /// The number of calls that have ended.
     ended_calls: u64,
-    /// What each order and World was granted, in tokens.
+    /// The tokens that each order and World was granted.
     granted: HashMap<String, u64>,
     /// Calls ask one after the other until then.
     ordered_until: Timestamp,

@@ -88,7 +88,7 @@ struct Relay<S> {
     idle: Duration,
 }
 
-/// How far an answer has come.
+/// The progress of an answer.
 enum Progress<S> {
     Coming(Box<Relay<S>>),
     Broken(BoxError),
@@ -102,7 +102,7 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> R
             match progress {
                 Progress::Coming(relay) => relay.next().await,
                 Progress::Broken(error) => {
-                    // What was held back has to be on its way, or the error would overtake it.
+                    // The part that was held back has to be on its way, or the error would overtake it.
                     tokio::task::yield_now().await;
                     Some((Err(error), Progress::Over))
                 }

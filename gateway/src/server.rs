@@ -38,7 +38,7 @@ use crate::{call_sums, compaction, forward, headers, request};
 
 /// The most that is read of a refused request, in bytes: a client that still writes does not read why it was refused.
 const READ_OF_REFUSED: usize = 128 * 1024 * 1024;
-/// How long a refused request is read.
+/// The time for which a refused request is read.
 const READ_OF_REFUSED_TIME: Duration = Duration::from_secs(5);
 /// The most connections at once. More wait to be accepted.
 const CONNECTIONS: usize = 4096;

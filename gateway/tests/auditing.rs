@@ -1,4 +1,4 @@
-//! What the gateway refuses is in the audit log (S6), once for each kind and minute, without a word of the client's.
+//! Each refusal of the gateway is in the audit log (S6), once for each kind and minute, without a word of the client's.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! What is no proper request: refused in the protocol's own words, logged, metered, and nothing is spent
+//! Bad requests are refused in the protocol's own words, logged and metered, and spend nothing
 //! (docs/gateway.md).
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]

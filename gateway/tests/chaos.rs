@@ -16,9 +16,9 @@ use reqwest::Response;
 use serde_json::Value;
 use support::{Bench, always, client, dollars};
 
-/// What a call costs that has used 100 and 20 tokens.
+/// The cost of a call of 100 input and 20 output tokens.
 const COST: &str = "0.00014";
-/// What a call costs at least of which it is not known what it has used: all the output that it asks for.
+/// The least cost of a call of unknown usage: all the output that it asks for.
 const MOST: &str = "0.001";
 
 async fn bench(mock: &Mock) -> Bench {

@@ -168,7 +168,7 @@ async fn killed_after_the_client_has_gone_or_has_had_all_it_has_settled_the_call
     survives(&site, &upstream, &["Cut"]).await;
 }
 
-/// How often a gateway is killed under load.
+/// The number of gateways that are killed under load.
 const ROUNDS: usize = 12;
 
 /// The calls of a load over all processes.

@@ -1,4 +1,4 @@
-//! What our own worker sends and gets is looked through for secrets (S5); what other clients do is not touched.
+//! Secrets in the calls of our own worker are masked (S5). Calls of other clients are not touched.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -11,7 +11,7 @@ use support::{Bench, KEY, always, client, eventually};
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
-/// What looks like a key.
+/// A text that looks like a key.
 const LOOKS: &str = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Starts a gateway at which the order `own` is our own worker's.

@@ -1,4 +1,4 @@
-//! What the gateway refuses, tries again and makes wait (W6, W9, R12; docs/gateway.md).
+//! Calls that the gateway refuses, tries again and makes wait (W6, W9, R12; docs/gateway.md).
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

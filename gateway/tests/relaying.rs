@@ -1,4 +1,4 @@
-//! What passes through the gateway, and what it costs (W9, W16, S4; docs/gateway.md).
+//! Answers that pass through the gateway, and their cost (W9, W16, S4; docs/gateway.md).
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -10,7 +10,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use support::{Bench, KEY, always, client, dollars, eventually};
 
-/// What a call costs that has used [`usage`].
+/// The cost of a call with this [`usage`].
 const COST: &str = "0.000146";
 
 fn usage() -> Value {

@@ -14,7 +14,7 @@ use support::{Bench, KEY, always, dollars};
 use tokio::process::Command;
 
 const CLIENTS: [&str; 2] = ["openai", "anthropic"];
-/// What a call costs that has used what the script says.
+/// The cost of a call with the usage of the script.
 const COST: Money = Money::from_trillionths(146_000_000);
 
 /// Answers to what the clients say.

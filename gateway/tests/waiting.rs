@@ -1,4 +1,4 @@
-//! Whose calls wait for room within a Provider's limits (W9, R12), as the operator reads it.
+//! The list of calls that wait for room within a Provider's limits (W9, R12), as the operator reads it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a check that cannot go on has failed")]
 

@@ -20,7 +20,7 @@ pub struct CallRow {
     pub cost: i64,
 }
 
-/// What is spent of a budget.
+/// The spending of a budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     pub cost: i64,

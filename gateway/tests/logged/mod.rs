@@ -1,4 +1,4 @@
-//! What the gateway says in its log while a test runs.
+//! The lines that the gateway logs while a test runs.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};

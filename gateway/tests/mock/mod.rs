@@ -15,7 +15,7 @@ pub struct Shape {
     pub path: &'static str,
     body: &'static str,
     pub streamed: bool,
-    /// Whether the client asks for what was used, or is told anyway.
+    /// The client asks for the usage, or is told anyway.
     pub says_usage: bool,
     /// The field of an error that says its kind, and the kind of one that may pass by waiting.
     pub field: &'static str,
@@ -76,10 +76,10 @@ pub const SHAPES: [Shape; 9] = [
     Shape { path: "/v1beta/models/scripted:streamGenerateContent?alt=sse", body: CONTENTS, streamed: true, ..GEMINI },
 ];
 
-/// What the mock noted of a call.
+/// The mock's record of a call.
 #[derive(Debug)]
 pub struct Seen {
-    /// What it did instead of an answer.
+    /// The failure that it gave instead of an answer.
     pub chaos: Option<String>,
 }
 

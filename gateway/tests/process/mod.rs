@@ -14,9 +14,9 @@ use crate::support::client;
 
 /// The Budget that holds every call.
 pub const BUDGET: &str = "budget/team";
-/// How many Worlds may call: `token-<number>` is the token of the World `w<number>`.
+/// The number of Worlds that may call: `token-<number>` is the token of the World `w<number>`.
 pub const WORLDS: usize = 2000;
-/// How many orders they belong to, in turn.
+/// The number of orders that they belong to, in turn.
 pub const ORDERS: usize = 4;
 
 /// The files that outlive a process: the ledger, and the rules of who may do what.

@@ -74,7 +74,7 @@ pub struct Rules(Arc<Mutex<Ruled>>);
 pub struct Ruled {
     pub stopped: BTreeSet<String>,
     pub temperature: Option<f64>,
-    /// Whether the models take a temperature.
+    /// The models take a temperature, or do not.
     pub takes: Temperature,
     pub budget: Option<Money>,
     pub provider: Value,
