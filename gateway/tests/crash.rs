@@ -223,7 +223,7 @@ async fn killed_at_any_instant_under_load_it_has_counted_each_call_once_and_none
     let (_process, books) = next(&site).await;
     cuts.push(books.with("Lost").len() - lost);
     let missed = cuts.iter().filter(|cut| **cut == 0).count();
-    println!("{missed} of {ROUNDS} kills met no call under way; the calls that each has cut: {cuts:?}");
+    eprintln!("{missed} of {ROUNDS} kills met no call under way; the calls that each has cut: {cuts:?}");
     assert!(missed * 20 <= ROUNDS, "more than 5 % of the kills met no call: {cuts:?}");
     let mut rows: BTreeMap<&str, Vec<&CallRow>> = BTreeMap::new();
     for call in &books.calls {
