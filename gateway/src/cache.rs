@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lru::LruCache;
-use manyworlds_telemetry::{CacheWord, Metrics};
+use manyworlds_telemetry::{CacheLabel, Metrics};
 
 use crate::response::{Body, ClientResponse};
 
@@ -55,7 +55,7 @@ impl Cache {
     /// Returns the answer that a request got before.
     pub(crate) fn find(&self, key: CacheKey) -> Option<ClientResponse> {
         let found = self.entries().answers.get(&key).map(|cached| (cached.headers.clone(), cached.body.clone()));
-        let word = if found.is_some() { CacheWord::Hit } else { CacheWord::Miss };
+        let word = if found.is_some() { CacheLabel::Hit } else { CacheLabel::Miss };
         self.metrics.llm_cache.with_label_values(&[word.as_str()]).inc();
         let (mut headers, body) = found?;
         headers.insert(HEADER, HeaderValue::from_static("hit"));

@@ -1,7 +1,7 @@
 //! The sums of all calls, for the metrics. They are the ledger's own, so that both agree also after a crash.
 
 use manyworlds_ledger::{Outcome, Totals};
-use manyworlds_telemetry::{CallSums, CallWord, TokenWord};
+use manyworlds_telemetry::{CallLabel, CallSums, TokenLabel};
 
 const TRILLIONTHS: f64 = 1e12;
 
@@ -11,23 +11,23 @@ pub(crate) fn of(totals: &Totals) -> CallSums {
     CallSums {
         calls: Outcome::ALL.into_iter().map(|outcome| (word(outcome), totals.of(outcome).calls)).collect(),
         tokens: vec![
-            (TokenWord::Input, all.input_tokens),
-            (TokenWord::Cached, all.cached_tokens),
-            (TokenWord::CacheWrite, all.cache_write_tokens),
-            (TokenWord::Output, all.output_tokens),
+            (TokenLabel::Input, all.input_tokens),
+            (TokenLabel::Cached, all.cached_tokens),
+            (TokenLabel::CacheWrite, all.cache_write_tokens),
+            (TokenLabel::Output, all.output_tokens),
         ],
         #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
         cost: all.cost.trillionths() as f64 / TRILLIONTHS,
     }
 }
 
-const fn word(outcome: Outcome) -> CallWord {
+const fn word(outcome: Outcome) -> CallLabel {
     match outcome {
-        Outcome::Answered => CallWord::Answered,
-        Outcome::Outage => CallWord::Outage,
-        Outcome::Refused => CallWord::Refused,
-        Outcome::Faulty => CallWord::Faulty,
-        Outcome::Cut => CallWord::Cut,
-        Outcome::Lost => CallWord::Lost,
+        Outcome::Answered => CallLabel::Answered,
+        Outcome::Outage => CallLabel::Outage,
+        Outcome::Refused => CallLabel::Refused,
+        Outcome::Faulty => CallLabel::Faulty,
+        Outcome::Cut => CallLabel::Cut,
+        Outcome::Lost => CallLabel::Lost,
     }
 }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use manyworlds_api::provider::Protocol;
-use manyworlds_telemetry::RefusalWord;
+use manyworlds_telemetry::RefusalLabel;
 use serde_json::{Value, json};
 
 use crate::endpoint::EndpointError;
@@ -68,19 +68,19 @@ impl From<FieldsError> for Refusal {
 
 impl Refusal {
     /// Returns the label in the metrics.
-    pub const fn label(&self) -> RefusalWord {
+    pub const fn label(&self) -> RefusalLabel {
         match self {
-            Self::Request(_) | Self::Policy(_) | Self::Endpoint(_) => RefusalWord::Request,
-            Self::Token => RefusalWord::Token,
-            Self::Stopped => RefusalWord::Stopped,
-            Self::Budget(_) => RefusalWord::Budget,
-            Self::Model(_) => RefusalWord::Model,
-            Self::Size(_) => RefusalWord::Size,
-            Self::Limit { .. } => RefusalWord::Limit,
-            Self::Breaker { .. } => RefusalWord::Breaker,
-            Self::Upstream => RefusalWord::Upstream,
-            Self::Slow => RefusalWord::Slow,
-            Self::Unavailable => RefusalWord::Unavailable,
+            Self::Request(_) | Self::Policy(_) | Self::Endpoint(_) => RefusalLabel::Request,
+            Self::Token => RefusalLabel::Token,
+            Self::Stopped => RefusalLabel::Stopped,
+            Self::Budget(_) => RefusalLabel::Budget,
+            Self::Model(_) => RefusalLabel::Model,
+            Self::Size(_) => RefusalLabel::Size,
+            Self::Limit { .. } => RefusalLabel::Limit,
+            Self::Breaker { .. } => RefusalLabel::Breaker,
+            Self::Upstream => RefusalLabel::Upstream,
+            Self::Slow => RefusalLabel::Slow,
+            Self::Unavailable => RefusalLabel::Unavailable,
         }
     }
 

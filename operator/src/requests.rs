@@ -6,7 +6,7 @@ use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::Request;
 use manyworlds_api::{GROUP, VERSION, WorkOrder, World};
-use manyworlds_telemetry::{ApiVerb, Metrics, Written};
+use manyworlds_telemetry::{ApiVerb, Metrics, ObjectLabel};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
@@ -30,13 +30,13 @@ impl Writer {
 
     /// Makes a World.
     pub(crate) async fn world_create(&self, namespace: &str, world: &World) -> Result<World, ReconcileError> {
-        let Slim(made) = self.create(&custom(namespace, "worlds"), Written::World, world).await?;
+        let Slim(made) = self.create(&custom(namespace, "worlds"), ObjectLabel::World, world).await?;
         Ok(made)
     }
 
     /// Makes a pod.
     pub(crate) async fn pod_create(&self, namespace: &str, pod: &Pod) -> Result<PodRecord, ReconcileError> {
-        self.create(&format!("/api/v1/namespaces/{namespace}/pods"), Written::Pod, pod).await
+        self.create(&format!("/api/v1/namespaces/{namespace}/pods"), ObjectLabel::Pod, pod).await
     }
 
     /// Writes an event.
@@ -46,7 +46,7 @@ impl Writer {
         event: &k8s_openapi::api::events::v1::Event,
     ) -> Result<(), ReconcileError> {
         let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
-        self.create::<_, IgnoredAny>(&path, Written::Event, event).await.map(drop)
+        self.create::<_, IgnoredAny>(&path, ObjectLabel::Event, event).await.map(drop)
     }
 
     /// Patches the status of a World.
@@ -56,7 +56,7 @@ impl Writer {
         name: &str,
         body: &Value,
     ) -> Result<World, ReconcileError> {
-        let Slim(world) = self.status_patch(&custom(namespace, "worlds"), Written::World, name, body).await?;
+        let Slim(world) = self.status_patch(&custom(namespace, "worlds"), ObjectLabel::World, name, body).await?;
         Ok(world)
     }
 
@@ -67,7 +67,8 @@ impl Writer {
         name: &str,
         body: &Value,
     ) -> Result<WorkOrder, ReconcileError> {
-        let Slim(order) = self.status_patch(&custom(namespace, "workorders"), Written::WorkOrder, name, body).await?;
+        let Slim(order) =
+            self.status_patch(&custom(namespace, "workorders"), ObjectLabel::WorkOrder, name, body).await?;
         Ok(order)
     }
 
@@ -79,14 +80,14 @@ impl Writer {
         body: &Value,
     ) -> Result<(), ReconcileError> {
         let path = custom(namespace, "workorders");
-        self.status_patch::<IgnoredAny>(&path, Written::WorkOrder, name, body).await.map(drop)
+        self.status_patch::<IgnoredAny>(&path, ObjectLabel::WorkOrder, name, body).await.map(drop)
     }
 
     /// Patches the status of a Provider or a Budget.
     pub(crate) async fn catalogue_status_patch(
         &self,
         namespace: &str,
-        kind: Written,
+        kind: ObjectLabel,
         name: &str,
         body: &Value,
     ) -> Result<(), ReconcileError> {
@@ -103,17 +104,17 @@ impl Writer {
         grace_seconds: Option<u32>,
     ) -> Result<(), ReconcileError> {
         let parameters = DeleteParams { grace_period_seconds: grace_seconds, ..of_uid(uid) };
-        self.delete(&format!("/api/v1/namespaces/{namespace}/pods"), Written::Pod, name, &parameters).await
+        self.delete(&format!("/api/v1/namespaces/{namespace}/pods"), ObjectLabel::Pod, name, &parameters).await
     }
 
     /// Deletes a World and its pods.
     pub(crate) async fn world_delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ReconcileError> {
-        self.delete(&custom(namespace, "worlds"), Written::World, name, &of_uid(uid)).await
+        self.delete(&custom(namespace, "worlds"), ObjectLabel::World, name, &of_uid(uid)).await
     }
 
     /// Deletes a WorkOrder and everything that belongs to it.
     pub(crate) async fn order_delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ReconcileError> {
-        self.delete(&custom(namespace, "workorders"), Written::WorkOrder, name, &of_uid(uid)).await
+        self.delete(&custom(namespace, "workorders"), ObjectLabel::WorkOrder, name, &of_uid(uid)).await
     }
 
     /// Makes a network policy what it should be.
@@ -131,18 +132,18 @@ impl Writer {
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let request = Request::new(path).patch(name, &parameters, &Patch::Apply(&value));
-        self.send::<IgnoredAny>(ApiVerb::Patch, Written::NetworkPolicy, request).await.map(drop)
+        self.send::<IgnoredAny>(ApiVerb::Patch, ObjectLabel::NetworkPolicy, request).await.map(drop)
     }
 
     /// Reads the metadata of a World or a pod: only after a name turned out to be taken.
     pub(crate) async fn owner_of(
         &self,
         namespace: &str,
-        kind: Written,
+        kind: ObjectLabel,
         name: &str,
     ) -> Result<kube::core::ObjectMeta, ReconcileError> {
         let path = match kind {
-            Written::Pod => format!("/api/v1/namespaces/{namespace}/pods"),
+            ObjectLabel::Pod => format!("/api/v1/namespaces/{namespace}/pods"),
             _ => custom(namespace, "worlds"),
         };
         let request = Request::new(path).get_metadata(name, &kube::api::GetParams::default());
@@ -150,7 +151,7 @@ impl Writer {
         Ok(object.metadata)
     }
 
-    async fn create<K, R>(&self, path: &str, kind: Written, object: &K) -> Result<R, ReconcileError>
+    async fn create<K, R>(&self, path: &str, kind: ObjectLabel, object: &K) -> Result<R, ReconcileError>
     where
         K: serde::Serialize,
         R: DeserializeOwned,
@@ -163,7 +164,7 @@ impl Writer {
     async fn status_patch<R: DeserializeOwned>(
         &self,
         path: &str,
-        kind: Written,
+        kind: ObjectLabel,
         name: &str,
         body: &Value,
     ) -> Result<R, ReconcileError> {
@@ -175,7 +176,7 @@ impl Writer {
     async fn delete(
         &self,
         path: &str,
-        kind: Written,
+        kind: ObjectLabel,
         name: &str,
         parameters: &DeleteParams,
     ) -> Result<(), ReconcileError> {
@@ -192,7 +193,7 @@ impl Writer {
     async fn send<R: DeserializeOwned>(
         &self,
         verb: ApiVerb,
-        kind: Written,
+        kind: ObjectLabel,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<R, ReconcileError> {
         self.metrics.api_writes.with_label_values(&[verb.as_str(), kind.as_str()]).inc();
@@ -203,7 +204,7 @@ impl Writer {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
         verb: &str,
-        kind: Written,
+        kind: ObjectLabel,
     ) -> Result<R, ReconcileError> {
         let failed = |source| ReconcileError::Api { action: format!("{verb} a {}", kind.as_str()), source };
         let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;

@@ -1,4 +1,4 @@
-//! Counters whose values are kept elsewhere: what calls to models came to, as the ledger says.
+//! Counters of model calls, whose values come from the ledger when the metrics are read.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -6,22 +6,22 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, IntCounter, IntCounterVec};
 
-use crate::labels::{CallWord, TokenWord};
+use crate::labels::{CallLabel, TokenLabel};
 
-/// What calls to models came to.
+/// Sums over all calls to models.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallSums {
-    /// How many ended in which way.
-    pub calls: Vec<(CallWord, u64)>,
-    /// How many tokens of which kind they had.
-    pub tokens: Vec<(TokenWord, u64)>,
-    /// What they have cost, in dollars.
+    /// Number of calls by outcome.
+    pub calls: Vec<(CallLabel, u64)>,
+    /// Number of tokens by kind.
+    pub tokens: Vec<(TokenLabel, u64)>,
+    /// Cost in dollars.
     pub cost: f64,
 }
 
 type Source = Box<dyn Fn() -> Option<CallSums> + Send + Sync>;
 
-/// Counters that are read when somebody asks for them.
+/// Counters that are set from a source on each read of the metrics.
 #[derive(Clone)]
 pub(crate) struct CallCounters(Arc<Inner>);
 
@@ -30,7 +30,7 @@ struct Inner {
     tokens: IntCounterVec,
     cost: Counter,
     source: OnceLock<Source>,
-    /// Held while they are set: two may ask at once.
+    /// Held while the counters are set, because two reads may overlap.
     setting: Mutex<()>,
 }
 
@@ -41,7 +41,7 @@ impl CallCounters {
     }
 
     pub(crate) fn read_from(&self, source: impl Fn() -> Option<CallSums> + Send + Sync + 'static) {
-        // Whoever comes first stays.
+        // The first source stays.
         let _ = self.0.source.set(Box::new(source));
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         let source = count.clone();
         metrics.read_calls_from(move || {
             let count = source.load(Ordering::Relaxed);
-            let (calls, tokens) = (vec![(CallWord::Lost, count)], vec![(TokenWord::Output, 10 * count)]);
+            let (calls, tokens) = (vec![(CallLabel::Lost, count)], vec![(TokenLabel::Output, 10 * count)]);
             Some(CallSums { calls, tokens, cost: if count > 41 { 0.3 } else { 0.1 } })
         });
         let says = |lines: [&str; 3]| lines.iter().all(|line| text().lines().any(|found| found == *line));

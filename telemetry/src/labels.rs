@@ -16,11 +16,11 @@ macro_rules! labels {
 }
 
 labels! {
-    /// How a WorkOrder ended.
+    /// The outcome of a WorkOrder.
     OrderOutcome {
-        /// It has a winner.
+        /// It succeeded.
         Succeeded = "succeeded",
-        /// It has none.
+        /// It failed.
         Failed = "failed",
         /// It was cancelled.
         Cancelled = "cancelled",
@@ -29,30 +29,30 @@ labels! {
     }
 }
 labels! {
-    /// How a World ended.
+    /// The outcome of a World.
     WorldOutcome {
-        /// With a score, and it could win.
+        /// Scored and eligible.
         Eligible = "eligible",
-        /// With a score, and it could not win.
+        /// Scored and not eligible.
         Ineligible = "ineligible",
-        /// Without a score.
+        /// Not scored.
         Failed = "failed",
-        /// It was cut.
+        /// Cut before it had a score.
         Cut = "cut",
     }
 }
 labels! {
     /// Class of an error of the operator itself.
     ErrorClass {
-        /// The resource's fault.
+        /// The specification is wrong.
         Spec = "spec",
-        /// Time will cure it.
+        /// A retry may succeed.
         Transient = "transient",
-        /// Somebody else wrote first.
+        /// Another writer was first.
         Conflict = "conflict",
         /// A permission is missing.
         Permission = "permission",
-        /// Ours.
+        /// A bug of the operator.
         Bug = "bug",
     }
 }
@@ -68,8 +68,8 @@ labels! {
     }
 }
 labels! {
-    /// What a write request is about.
-    Written {
+    /// The kind of object in a write request.
+    ObjectLabel {
         /// A WorkOrder.
         WorkOrder = "workorder",
         /// A World.
@@ -89,8 +89,8 @@ labels! {
     }
 }
 labels! {
-    /// Class of an HTTP answer.
-    ApiWord {
+    /// The class of an HTTP status.
+    StatusClassLabel {
         /// 2xx.
         Success = "2xx",
         /// 4xx.
@@ -101,90 +101,90 @@ labels! {
 }
 
 labels! {
-    /// A kind of token.
-    TokenWord {
+    /// The kind of a token.
+    TokenLabel {
         /// Input that was neither read from the Provider's cache nor written to it.
         Input = "input",
-        /// Input that was read from it.
+        /// Input that was read from the cache.
         Cached = "cached",
-        /// Input that was written to it.
+        /// Input that was written to the cache.
         CacheWrite = "cache_write",
         /// Output.
         Output = "output",
     }
 }
 labels! {
-    /// How a call to a model ended.
-    CallWord {
+    /// The outcome of a call to a model.
+    CallLabel {
         /// The model answered.
         Answered = "answered",
-        /// Upstream failed or could not be reached.
+        /// The Provider failed or could not be reached.
         Outage = "outage",
-        /// Upstream was busy or its rate limit was passed.
+        /// The Provider was busy or its rate limit was reached.
         Refused = "refused",
-        /// The request, the key or the money was at fault.
+        /// The request, the key or the budget was at fault.
         Faulty = "faulty",
-        /// The client went away, or the answer was cut.
+        /// The client disconnected or the answer was cut short.
         Cut = "cut",
-        /// The process that made it died.
+        /// The process of the call died.
         Lost = "lost",
     }
 }
 labels! {
-    /// Whether an answer had been kept.
-    CacheWord {
-        /// It had.
+    /// The result of a look-up in the answer cache.
+    CacheLabel {
+        /// The answer was in the cache.
         Hit = "hit",
-        /// It had not.
+        /// The answer was not in the cache.
         Miss = "miss",
     }
 }
 labels! {
     /// The state of a breaker.
-    BreakerWord {
-        /// Calls go out.
+    BreakerLabel {
+        /// Calls are sent.
         Closed = "closed",
-        /// A few are tried.
+        /// A few calls are tried.
         HalfOpen = "half_open",
-        /// None goes out.
+        /// No call is sent.
         Open = "open",
     }
 }
 labels! {
-    /// How a Budget stands.
-    BudgetWord {
+    /// The state of a Budget.
+    BudgetLabel {
         /// No percentage of `warnAt` is reached.
         Within = "within",
-        /// One is.
+        /// A percentage of `warnAt` is reached.
         Warned = "warned",
-        /// All of it is spent.
+        /// All of the amount is spent.
         Exceeded = "exceeded",
     }
 }
 labels! {
-    /// Why the gateway refused a request.
-    RefusalWord {
-        /// It is not what its protocol says.
+    /// The reason why the gateway refused a request.
+    RefusalLabel {
+        /// The request is not valid in its protocol.
         Request = "request",
-        /// Nobody holds its token.
+        /// The token is not valid.
         Token = "token",
-        /// Its World was stopped.
+        /// The World was stopped.
         Stopped = "stopped",
         /// A budget is used up.
         Budget = "budget",
-        /// Its World may not call the model.
+        /// The World may not call the model.
         Model = "model",
-        /// It is too large.
+        /// The request is too large.
         Size = "size",
-        /// There was no room in time.
+        /// The rate limits left no room within the maximum wait.
         Limit = "limit",
         /// The breaker is open.
         Breaker = "breaker",
         /// The Provider did not answer.
         Upstream = "upstream",
-        /// It did not come in time.
+        /// The request did not arrive in time.
         Slow = "slow",
-        /// The gateway cannot go on.
+        /// The gateway cannot serve requests.
         Unavailable = "unavailable",
     }
 }

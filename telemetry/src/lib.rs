@@ -13,7 +13,7 @@ pub use prometheus::IntGauge;
 
 pub use calls::CallSums;
 pub use labels::{
-    ApiVerb, ApiWord, BreakerWord, BudgetWord, CacheWord, CallWord, ErrorClass, OrderOutcome, RefusalWord, TokenWord,
-    WorldOutcome, Written,
+    ApiVerb, BreakerLabel, BudgetLabel, CacheLabel, CallLabel, ErrorClass, ObjectLabel, OrderOutcome, RefusalLabel,
+    StatusClassLabel, TokenLabel, WorldOutcome,
 };
 pub use metrics::{CONTENT_TYPE, Description, LIST, Metrics, MetricsError};

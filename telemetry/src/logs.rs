@@ -9,10 +9,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The target of the audit log's lines.
+/// Target of audit entries.
 const AUDIT: &str = "audit";
 
-/// How a log line looks.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -21,10 +21,10 @@ pub enum LogFormat {
     Text,
 }
 
-/// Masks what is written: returns it without what must not be in it, or nothing where it may stay as it is.
+/// Masks secrets in a line; `None` when the line may stay as it is.
 pub type Mask = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Writes masked lines.
+/// A writer that masks each line.
 #[derive(Clone)]
 struct MaskedWriter<W> {
     mask: Mask,
@@ -33,7 +33,7 @@ struct MaskedWriter<W> {
 
 impl<W: Write> Write for MaskedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Lines come whole: nothing is divided between two calls.
+        // The subscriber writes one whole line per call, so no secret is divided.
         match (self.mask)(&String::from_utf8_lossy(bytes)) {
             Some(masked) => self.to.write_all(masked.as_bytes())?,
             None => self.to.write_all(bytes)?,
@@ -46,7 +46,7 @@ impl<W: Write> Write for MaskedWriter<W> {
     }
 }
 
-/// Why the logs could not be started.
+/// The reason why the logs could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter cannot be read.
@@ -54,7 +54,7 @@ pub enum LogError {
     Filter {
         /// The filter.
         filter: String,
-        /// What is wrong with it.
+        /// The parse error.
         #[source]
         source: ParseError,
     },
@@ -65,7 +65,8 @@ pub enum LogError {
 
 /// Starts the logs of this process.
 ///
-/// - **Guarantees:** every line goes through `mask`; lines of the audit log are written whatever the level, unless the filter itself names their target.
+/// - **Guarantees:** every line goes through `mask`. Audit entries are written at any level, unless the filter names their target
+///   `audit`.
 ///
 /// # Errors
 ///

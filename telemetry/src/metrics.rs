@@ -15,7 +15,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct Description {
     /// Name, with its unit as the suffix.
     pub name: &'static str,
-    /// What it counts.
+    /// Help text.
     pub help: &'static str,
     /// Labels.
     pub labels: &'static [&'static str],
@@ -34,8 +34,8 @@ metric_list! {
     RECONCILE_SECONDS = "manyworlds_reconcile_duration_seconds", [], "Time of one reconciliation, writes included.";
     RECONCILE_ERRORS = "manyworlds_reconcile_errors_total", ["class"], "Reconciliations that failed, by class of the error.";
     API_WRITES = "manyworlds_api_writes_total", ["verb", "kind"], "Write requests to the API server.";
-    WATCH_ERRORS = "manyworlds_watch_errors_total", ["kind"], "Watches that broke and were taken up again.";
-    OBJECTS_UNREADABLE = "manyworlds_objects_unreadable_total", ["kind"], "Objects that this version cannot read and leaves alone.";
+    WATCH_ERRORS = "manyworlds_watch_errors_total", ["kind"], "Watches that broke and were restarted.";
+    OBJECTS_UNREADABLE = "manyworlds_objects_unreadable_total", ["kind"], "Objects that this version cannot read and ignores.";
     ORDERS = "manyworlds_work_orders", ["state"], "WorkOrders by state: active or finished.";
     ORDERS_FINISHED = "manyworlds_work_orders_finished_total", ["outcome"], "WorkOrders that finished.";
     ORDER_SECONDS = "manyworlds_work_order_duration_seconds", [], "Time from the creation of a WorkOrder to its end.";
@@ -48,33 +48,33 @@ metric_list! {
     SLOTS = "manyworlds_nodes_ready", [], "Nodes that are ready and schedulable.";
     ARTIFACTS = "manyworlds_artifacts_stored_total", [], "Artifacts that were stored.";
     ARTIFACT_BYTES = "manyworlds_artifacts_stored_bytes_total", [], "Bytes of artifacts that were stored.";
-    HTTP_REQUESTS = "manyworlds_http_requests_total", ["code"], "Requests to the artifact API, by class of the answer.";
-    EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were not written because too many were waiting.";
-    QUEUE = "manyworlds_reconciles_running", [], "Reconciliations under way.";
+    HTTP_REQUESTS = "manyworlds_http_requests_total", ["code"], "Requests to the artifact API, by class of the status.";
+    EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were dropped because the queue was full.";
+    QUEUE = "manyworlds_reconciles_running", [], "Reconciliations in progress.";
     POD_START_SECONDS = "manyworlds_pods_created_duration_seconds", [], "Time from seeing a WorkOrder to its first pods created.";
-    LLM_CALLS = "manyworlds_llm_calls_total", ["outcome"], "Calls to models, by outcome, as the ledger has them; attempts are counted apart.";
-    LLM_TOKENS = "manyworlds_token_usage_total", ["kind"], "Tokens of these calls, each in one kind; reasoning is a part of output.";
-    LLM_COST = "manyworlds_llm_cost_dollars_total", [], "What these calls have cost, in dollars.";
-    LLM_WAITING = "manyworlds_llm_calls_waiting", [], "Calls to models that wait for their turn.";
-    LLM_RUNNING = "manyworlds_llm_calls_running", [], "Calls to models that are under way.";
-    LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited for its turn.";
-    LLM_FIRST_BYTE_SECONDS = "manyworlds_llm_first_byte_duration_seconds", [], "Time from sending a call to a model until its answer begins.";
+    LLM_CALLS = "manyworlds_llm_calls_total", ["outcome"], "Calls to models, by outcome, from the ledger; each attempt is a call of its own.";
+    LLM_TOKENS = "manyworlds_token_usage_total", ["kind"], "Tokens of these calls; each token has one kind, reasoning is part of output.";
+    LLM_COST = "manyworlds_llm_cost_dollars_total", [], "Cost of these calls in dollars.";
+    LLM_WAITING = "manyworlds_llm_calls_waiting", [], "Calls to models that wait in the queue.";
+    LLM_RUNNING = "manyworlds_llm_calls_running", [], "Calls to models in flight.";
+    LLM_WAIT_SECONDS = "manyworlds_llm_wait_duration_seconds", [], "Time that a call to a model waited in the queue.";
+    LLM_FIRST_BYTE_SECONDS = "manyworlds_llm_first_byte_duration_seconds", [], "Time from sending a call to a model to the first byte of its answer.";
     GATEWAY_REFUSALS = "manyworlds_gateway_refusals_total", ["reason"], "Requests that the gateway refused, by reason.";
-    SECRETS_MASKED = "manyworlds_secrets_masked_total", ["pattern_id"], "Secrets that were masked in calls of the worker coder and in the operator's logs, by pattern.";
-    LLM_CACHE = "manyworlds_llm_cache_total", ["result"], "Calls at temperature 0 whose answer was looked for among those kept: hit or miss.";
-    LLM_CACHE_BYTES = "manyworlds_llm_cache_bytes", [], "Bytes of answers that are kept.";
-    LLM_WINDOW_USED = "manyworlds_llm_window_used_percent", [], "How much of its limits the busiest Provider has used in the last minute.";
-    LLM_BREAKERS = "manyworlds_providers", ["breaker"], "Providers by the state of the breaker that is furthest from closed.";
-    BUDGETS = "manyworlds_budgets", ["state"], "Budgets: within what was planned, past a percentage of warnAt, or used up.";
+    SECRETS_MASKED = "manyworlds_secrets_masked_total", ["pattern_id"], "Secrets that were masked in calls of the worker coder and in the operator's log, by pattern.";
+    LLM_CACHE = "manyworlds_llm_cache_total", ["result"], "Look-ups in the cache of answers at temperature 0: hit or miss.";
+    LLM_CACHE_BYTES = "manyworlds_llm_cache_bytes", [], "Size of the cache of answers in bytes.";
+    LLM_WINDOW_USED = "manyworlds_llm_window_used_percent", [], "Share of its limits that the busiest Provider used in the last minute.";
+    LLM_BREAKERS = "manyworlds_providers", ["breaker"], "Providers, by the worst breaker state among their models.";
+    BUDGETS = "manyworlds_budgets", ["state"], "Budgets by state: within plan, past a percentage of warnAt, or used up.";
     BUILD = "manyworlds_build_info", ["version"], "Version of the operator; always 1.";
 }
 
-/// Why the metrics could not be made.
+/// The reason why the metrics could not be registered or written.
 #[derive(Debug, thiserror::Error)]
 #[error("a metric could not be registered or written")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// The metrics of one operator.
+/// The metrics of one process.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the list above says what each of them counts")]
 pub struct Metrics {
@@ -116,7 +116,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the metrics.
+    /// Registers the metrics.
     ///
     /// # Errors
     ///
@@ -163,15 +163,14 @@ impl Metrics {
         })
     }
 
-    /// Says where the sums over calls to models are. They are asked for when the metrics are written; before this was said,
-    /// and while they are not known, there is no such metric.
+    /// Sets the source of the sums over model calls, which is read whenever the metrics are written.
     ///
-    /// - **Shape:** the first source stays.
+    /// - **Guarantees:** the first source stays. Without a source, and while it returns `None`, these metrics are absent.
     pub fn read_calls_from(&self, source: impl Fn() -> Option<CallSums> + Send + Sync + 'static) {
         self.llm_calls.read_from(source);
     }
 
-    /// Writes all metrics as text for Prometheus.
+    /// Returns all metrics in the text format of Prometheus.
     ///
     /// # Errors
     ///
@@ -183,11 +182,11 @@ impl Metrics {
     }
 }
 
-/// Upper bounds, in seconds, for what takes milliseconds.
+/// Upper bounds, in seconds, of durations of milliseconds.
 const SHORT_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Upper bounds, in seconds, for what takes minutes; 1800 is the acceptance limit of W17.
+/// Upper bounds, in seconds, of durations of minutes; 1800 is the acceptance limit of W17.
 const LONG_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0];
-/// Upper bounds, in seconds, for what takes from milliseconds to minutes.
+/// Upper bounds, in seconds, of waits from milliseconds to minutes.
 const WAIT_SECONDS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 /// Upper bounds of scores.
 const POINTS: &[f64] = &[0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 100.0];
@@ -247,7 +246,7 @@ mod tests {
 
     #[test]
     fn every_metric_is_documented_in_this_order() {
-        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
         let documented: Vec<&str> = page.lines().filter(|line| line.starts_with("| `manyworlds_")).collect();
         let expected: Vec<String> = LIST
             .iter()

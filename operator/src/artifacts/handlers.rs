@@ -13,7 +13,7 @@ use manyworlds_api::artifacts::{
 };
 use manyworlds_api::conditions::{Truth, WorldCondition, truth};
 use manyworlds_planner::observation::Presence;
-use manyworlds_telemetry::ApiWord;
+use manyworlds_telemetry::StatusClassLabel;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -219,9 +219,9 @@ impl ArtifactApi {
             Err(error) => error.into_response(),
         };
         let word = match response.status() {
-            status if status.is_success() => ApiWord::Success,
-            status if status.is_server_error() => ApiWord::Failed,
-            _ => ApiWord::Refused,
+            status if status.is_success() => StatusClassLabel::Success,
+            status if status.is_server_error() => StatusClassLabel::Failed,
+            _ => StatusClassLabel::Refused,
         };
         self.metrics.http_requests.with_label_values(&[word.as_str()]).inc();
         response

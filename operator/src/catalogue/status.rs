@@ -9,7 +9,7 @@ use manyworlds_api::{Budget, BudgetStatus, Money, Provider, ProviderStatus};
 use manyworlds_metering::model_choice::{NamedProvider, price};
 use manyworlds_metering::period::{self, Bounds};
 use manyworlds_metering::price_table::PriceTable;
-use manyworlds_telemetry::BudgetWord;
+use manyworlds_telemetry::BudgetLabel;
 
 use super::key::KeyState;
 
@@ -128,12 +128,12 @@ fn reached(budget: &Budget, spent: Money) -> Option<i32> {
 }
 
 /// Returns how a Budget stands, by what it shows.
-pub fn word(budget: &Budget) -> BudgetWord {
-    let Some(status) = &budget.status else { return BudgetWord::Within };
+pub fn word(budget: &Budget) -> BudgetLabel {
+    let Some(status) = &budget.status else { return BudgetLabel::Within };
     match (truth(&status.conditions, BudgetCondition::Exceeded.as_str()), status.warned) {
-        (Truth::True, _) => BudgetWord::Exceeded,
-        (Truth::False | Truth::Unknown, Some(_)) => BudgetWord::Warned,
-        (Truth::False | Truth::Unknown, None) => BudgetWord::Within,
+        (Truth::True, _) => BudgetLabel::Exceeded,
+        (Truth::False | Truth::Unknown, Some(_)) => BudgetLabel::Warned,
+        (Truth::False | Truth::Unknown, None) => BudgetLabel::Within,
     }
 }
 

@@ -17,7 +17,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::provider::BreakerState;
 use manyworlds_api::{Budget, Provider};
 use manyworlds_planner::{Event, EventKind};
-use manyworlds_telemetry::{BreakerWord, BudgetWord, Metrics, Written};
+use manyworlds_telemetry::{BreakerLabel, BudgetLabel, Metrics, ObjectLabel};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -42,8 +42,8 @@ async fn see(catalogue: &Catalogue, namespace: Option<&str>, looks: &mpsc::Unbou
     let client = &catalogue.0.client;
     let mut providers = watch::<Provider>(client, namespace);
     let mut budgets = watch::<Budget>(client, namespace);
-    let mut of_providers = Seeing::new(catalogue, Written::Provider);
-    let mut of_budgets = Seeing::new(catalogue, Written::Budget);
+    let mut of_providers = Seeing::new(catalogue, ObjectLabel::Provider);
+    let mut of_budgets = Seeing::new(catalogue, ObjectLabel::Budget);
     loop {
         let look = tokio::select! {
             Some(event) = providers.next() => of_providers.note(event, |change| catalogue.provider_changed(change)).await,
@@ -109,14 +109,14 @@ fn key_of(object: &impl ResourceExt) -> Key {
 
 /// What a watch has listed since it began anew, and whom it tells of what it cannot read.
 struct Seeing {
-    kind: Written,
+    kind: ObjectLabel,
     listed: BTreeSet<Key>,
     reporter: Reporter,
     metrics: Metrics,
 }
 
 impl Seeing {
-    fn new(catalogue: &Catalogue, kind: Written) -> Self {
+    fn new(catalogue: &Catalogue, kind: ObjectLabel) -> Self {
         let Inner { writer, recorder, metrics, .. } = &*catalogue.0;
         let reporter = Reporter::new(writer.clone(), recorder.clone(), metrics.clone());
         Self { kind, listed: BTreeSet::new(), reporter, metrics: metrics.clone() }
@@ -252,9 +252,9 @@ impl Catalogue {
             i64::try_from(breakers.filter(|breaker| *breaker == wanted).count()).unwrap_or(i64::MAX)
         };
         for (state, word) in [
-            (BreakerState::Closed, BreakerWord::Closed),
-            (BreakerState::HalfOpen, BreakerWord::HalfOpen),
-            (BreakerState::Open, BreakerWord::Open),
+            (BreakerState::Closed, BreakerLabel::Closed),
+            (BreakerState::HalfOpen, BreakerLabel::HalfOpen),
+            (BreakerState::Open, BreakerLabel::Open),
         ] {
             metrics.providers.with_label_values(&[word.as_str()]).set(providers(state));
         }
@@ -264,7 +264,7 @@ impl Catalogue {
             .filter_map(|held| Some(status::percent_used(held.traffic.window.as_ref()?, &held.provider.spec.limits)));
         metrics.llm_window_used.set(windows.max().unwrap_or_default());
         let words: Vec<_> = known.budgets.values().map(|held| status::word(&held.budget)).collect();
-        for word in [BudgetWord::Within, BudgetWord::Warned, BudgetWord::Exceeded] {
+        for word in [BudgetLabel::Within, BudgetLabel::Warned, BudgetLabel::Exceeded] {
             let count = words.iter().filter(|found| **found == word).count();
             metrics.budgets.with_label_values(&[word.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
@@ -289,7 +289,7 @@ impl Catalogue {
         };
         let wanted = status::of_provider(&provider, &state, &traffic, &self.0.table, Timestamp::now());
         if provider.status.as_ref() != Some(&wanted) {
-            let written = self.write(&*provider, Written::Provider, provider.status.as_ref(), &wanted).await;
+            let written = self.write(&*provider, ObjectLabel::Provider, provider.status.as_ref(), &wanted).await;
             complain(written, key);
         }
     }
@@ -300,7 +300,7 @@ impl Catalogue {
         let Some((budget, spending)) = found else { return };
         let wanted = status::of_budget(&budget, spending, Timestamp::now());
         if budget.status.as_ref() != Some(&wanted) {
-            let written = self.write(&*budget, Written::Budget, budget.status.as_ref(), &wanted).await;
+            let written = self.write(&*budget, ObjectLabel::Budget, budget.status.as_ref(), &wanted).await;
             let before = budget.status.as_ref().and_then(|status| status.warned);
             // A warning that was not written comes again with the next look.
             if written.is_ok()
@@ -316,7 +316,7 @@ impl Catalogue {
     async fn write<S: serde::Serialize>(
         &self,
         object: &impl ResourceExt,
-        kind: Written,
+        kind: ObjectLabel,
         before: Option<&S>,
         wanted: &S,
     ) -> Result<(), ReconcileError> {

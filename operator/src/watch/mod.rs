@@ -20,7 +20,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::Urgency;
-use manyworlds_telemetry::{Metrics, Written};
+use manyworlds_telemetry::{Metrics, ObjectLabel};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as state;
 use tokio::task::JoinHandle;
@@ -71,7 +71,7 @@ impl Watches {
 /// What a watch does with what it sees.
 trait Observer: Send + Sync + 'static {
     type Object: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static;
-    const KIND: Written;
+    const KIND: ObjectLabel;
     /// How long an order is left alone after something of this kind has ended or gone wrong, so that what happens at the
     /// same moment to several of its Worlds is one look at the order and not several.
     const COALESCE: Duration;
@@ -220,7 +220,7 @@ struct Orders(Arc<Index>);
 
 impl Observer for Orders {
     type Object = Slim<WorkOrder>;
-    const KIND: Written = Written::WorkOrder;
+    const KIND: ObjectLabel = ObjectLabel::WorkOrder;
     const COALESCE: Duration = Duration::ZERO;
 
     fn seen(&self, Slim(order): Slim<WorkOrder>) -> (Touched, Urgency) {
@@ -236,7 +236,7 @@ struct Worlds(Arc<Index>);
 
 impl Observer for Worlds {
     type Object = Slim<World>;
-    const KIND: Written = Written::World;
+    const KIND: ObjectLabel = ObjectLabel::World;
     const COALESCE: Duration = Duration::from_millis(5);
 
     fn seen(&self, Slim(world): Slim<World>) -> (Touched, Urgency) {
@@ -252,7 +252,7 @@ struct Pods(Arc<Index>);
 
 impl Observer for Pods {
     type Object = PodRecord;
-    const KIND: Written = Written::Pod;
+    const KIND: ObjectLabel = ObjectLabel::Pod;
     const COALESCE: Duration = Duration::from_millis(5);
 
     fn seen(&self, pod: PodRecord) -> (Touched, Urgency) {
@@ -270,7 +270,7 @@ struct Nodes(Arc<Index>);
 
 impl Observer for Nodes {
     type Object = Node;
-    const KIND: Written = Written::Node;
+    const KIND: ObjectLabel = ObjectLabel::Node;
     const COALESCE: Duration = Duration::ZERO;
 
     fn seen(&self, node: Node) -> (Touched, Urgency) {

@@ -17,7 +17,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition};
 use manyworlds_planner::{Event as OrderEvent, EventKind};
-use manyworlds_telemetry::{Metrics, Written};
+use manyworlds_telemetry::{Metrics, ObjectLabel};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -164,7 +164,7 @@ impl Reporter {
     }
 
     /// An object cannot be read.
-    pub(crate) async fn tell<K: Resource<DynamicType = ()>>(&mut self, kind: Written, unreadable: &Unreadable) {
+    pub(crate) async fn tell<K: Resource<DynamicType = ()>>(&mut self, kind: ObjectLabel, unreadable: &Unreadable) {
         let Unreadable { metadata, why, raw } = unreadable;
         let conditions = &raw["status"]["conditions"];
         if !self.told.insert(metadata.uid.clone().unwrap_or_default()) {
@@ -193,7 +193,7 @@ impl Reporter {
         let reason = Reason::Unreadable;
         let event = OrderEvent { kind: EventKind::Warning, reason, action: "Read", message: message.clone() };
         self.events.record_about(regarding, &event, Timestamp::now());
-        if kind == Written::WorkOrder && !is_true(conditions, OrderCondition::Finished) {
+        if kind == ObjectLabel::WorkOrder && !is_true(conditions, OrderCondition::Finished) {
             self.stall(namespace, metadata, conditions, &message).await;
         }
     }

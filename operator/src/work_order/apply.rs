@@ -13,7 +13,7 @@ use manyworlds_api::World;
 use manyworlds_api::world::WorldStage;
 use manyworlds_planner::resources::{NETWORK_POLICY, network_policy};
 use manyworlds_planner::{Effect, Grace, Snapshot, WorldPatch};
-use manyworlds_telemetry::{WorldOutcome, Written};
+use manyworlds_telemetry::{ObjectLabel, WorldOutcome};
 
 use super::Reconciler;
 use super::patch::{status_patch, to_json};
@@ -124,7 +124,7 @@ impl Reconciler {
             }
             Err(error) if already_exists(&error) => {
                 let name = world.metadata.name.as_deref().unwrap_or_default();
-                self.existing(key, Written::World, name, order_uid).await?.uid
+                self.existing(key, ObjectLabel::World, name, order_uid).await?.uid
             }
             Err(error) => return Err(error),
         };
@@ -149,7 +149,7 @@ impl Reconciler {
                 tracing::info!(pod = name, "an attempt has started");
                 Ok(())
             }
-            Err(error) if already_exists(&error) => self.existing(key, Written::Pod, name, owner).await.map(drop),
+            Err(error) if already_exists(&error) => self.existing(key, ObjectLabel::Pod, name, owner).await.map(drop),
             Err(error) => Err(error),
         }
     }
@@ -158,7 +158,7 @@ impl Reconciler {
     async fn existing(
         &self,
         key: &OrderKey,
-        kind: Written,
+        kind: ObjectLabel,
         name: &str,
         owner: &str,
     ) -> Result<ObjectMeta, ReconcileError> {
@@ -193,9 +193,9 @@ impl Reconciler {
     }
 }
 
-const fn kind_name(kind: Written) -> &'static str {
+const fn kind_name(kind: ObjectLabel) -> &'static str {
     match kind {
-        Written::Pod => "Pod",
+        ObjectLabel::Pod => "Pod",
         _ => "World",
     }
 }
