@@ -17,7 +17,9 @@ const LOOKS: &str = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
 /// Starts a gateway at which the order `own` is our own worker's.
 async fn bench(script: &Value) -> Bench {
     let bench = Bench::start(script).await;
-    bench.rules.change(|rules| drop(rules.filters.insert("own".to_owned(), Filter::by_pattern().knowing([KEY], 16))));
+    bench
+        .rules
+        .change(|rules| drop(rules.filters.insert("own".to_owned(), Filter::by_pattern().with_values([KEY], 16))));
     bench
 }
 

@@ -1,25 +1,26 @@
-//! What was masked, as the audit log has it.
+//! Findings: a record of masked secrets for the audit log, without the secrets.
 
 use std::ops::Range;
 
-use crate::MASK;
 use crate::scan::Span;
 
-/// How many characters of what stands around a secret are told on each side.
+/// Replacement of a secret.
+pub const MASK: &str = "***";
+/// Characters of context on each side of a mask in a snippet.
 const CONTEXT: usize = 12;
 
-/// What was masked by one pattern.
+/// The secrets that one pattern masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Name of the pattern.
     pub pattern_id: &'static str,
-    /// How often.
+    /// Number of masked secrets.
     pub count: u64,
-    /// A few characters around the first one, themselves masked.
+    /// A few masked characters around the first one.
     pub masked_snippet: String,
 }
 
-/// What was masked: at most one entry for each pattern.
+/// The masked secrets: at most one entry for each pattern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings(Vec<Finding>);
 
@@ -29,12 +30,12 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// Returns what was masked.
+    /// Returns the entries.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.0.iter()
     }
 
-    /// Adds what was masked elsewhere.
+    /// Adds the findings of another text.
     pub fn add(&mut self, other: Self) {
         for Finding { pattern_id, count, masked_snippet } in other.0 {
             self.note(pattern_id, count, || masked_snippet);
@@ -49,22 +50,22 @@ impl Findings {
     }
 }
 
-/// A masked text as it is written.
-pub(crate) struct Written {
+/// A masked text that is being built.
+pub(crate) struct MaskedText {
     text: String,
-    /// How much of it was written before.
+    /// Bytes of `text` that came before.
     before: usize,
-    /// Where masks are.
+    /// Position of each mask and the pattern behind it.
     masks: Vec<(usize, &'static str)>,
 }
 
-impl Written {
-    /// Begins a text that goes on behind another.
+impl MaskedText {
+    /// Returns an empty text that continues another one.
     pub(crate) fn after(before: &str) -> Self {
         Self { text: before.to_owned(), before: before.len(), masks: Vec::new() }
     }
 
-    /// Writes a part of a text. Spans that begin outside of it are no part of it.
+    /// Appends a part of a text with its spans masked. Spans that begin outside of the part are ignored.
     pub(crate) fn text(&mut self, text: &str, part: Range<usize>, spans: &[Span]) {
         let mut at = part.start;
         for span in spans.iter().filter(|span| part.contains(&span.start)) {
@@ -76,7 +77,7 @@ impl Written {
         self.text.push_str(text.get(at..part.end).unwrap_or_default());
     }
 
-    /// Returns what was written, and notes what was masked.
+    /// Returns the appended text and adds its masks to the findings.
     pub(crate) fn finish(mut self, findings: &mut Findings) -> String {
         for (at, id) in &self.masks {
             findings.note(id, 1, || snippet(&self.text, *at));
@@ -85,14 +86,14 @@ impl Written {
     }
 }
 
-/// Returns what stands around a mask, on one line.
+/// Returns the text around a mask, on one line.
 fn snippet(text: &str, at: usize) -> String {
     let before: Vec<char> = text[..at].chars().rev().take(CONTEXT).collect();
     let around = before.into_iter().rev().chain(text[at..].chars().take(MASK.len() + CONTEXT));
     around.map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-/// Returns the end of a text that what comes behind it is told with.
+/// Returns the end of a text, as context for a mask that follows it.
 pub(crate) fn context(text: &str) -> &str {
     let start = text.char_indices().rev().take(CONTEXT).last().map_or(text.len(), |(at, _)| at);
     &text[start..]

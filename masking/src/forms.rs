@@ -1,18 +1,20 @@
-//! How a value can be written: as it is, by line, and as it looks in JSON, base64 and addresses.
+//! The forms of a secret value: plain, by line, and encoded for JSON, base64 and URLs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Of a shorter value so little of its base64 is certain that it would be found anywhere.
+/// Shortest value whose base64 is searched for; less would match ordinary text.
 const SHORTEST_IN_BASE64: usize = 8;
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Adds every form of a value.
+///
+/// - **Shape:** values and lines of fewer than `shortest` bytes are left out.
 pub(crate) fn add(value: &str, shortest: usize, forms: &mut BTreeSet<String>) {
     let parts = value.lines().chain([value]).map(str::trim);
     for part in parts.filter(|part| part.len() >= shortest.max(1)) {
         let escaped = json(part);
-        forms.extend([json(&escaped), escaped, address(part), part.to_owned()]);
+        forms.extend([json(&escaped), escaped, percent_encoded(part), part.to_owned()]);
         if part.len() >= SHORTEST_IN_BASE64 {
             for before in 0..3 {
                 let text = base64(part.as_bytes(), before);
@@ -27,7 +29,7 @@ fn json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-fn address(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     let mut written = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -40,7 +42,9 @@ fn address(text: &str) -> String {
     written
 }
 
-/// Returns what is certain of a value's base64 where so many bytes, from 0 to 2, are before it in its group of three.
+/// Returns the base64 letters that depend on the value alone.
+///
+/// - **Shape:** `before` is the number of bytes, 0 to 2, that precede the value in its group of three.
 fn base64(value: &[u8], before: usize) -> String {
     let bit = |at: usize| at.checked_sub(before * 8).map_or(0, |at| usize::from(value[at / 8] >> (7 - at % 8) & 1));
     let (first, end) = ((before * 8).div_ceil(6), (before + value.len()) * 8 / 6);

@@ -1,86 +1,82 @@
-//! Keeps secrets out of everything that is printed, stored or sent (S5): by their value, and by how keys usually look.
+//! Masks secrets in text that is printed, stored or sent (S5): known values, and keys of well-known formats.
 //!
-//! - [`Filter`]: what is looked for; masks a text that is there as a whole.
-//! - [`Carry`]: masks a text that comes in parts, wherever it is divided.
-//! - [`Findings`]: what was masked, by the name of its pattern, for the audit log.
-//! - `patterns`: how keys look. `forms`: how else a value can be written.
+//! - [`Filter`]: the secrets to look for; masks a complete text.
+//! - [`StreamMasker`]: masks a text that arrives in parts.
+//! - [`Findings`]: the masked secrets by pattern, for the audit log.
+//! - `patterns`: formats of keys. `forms`: encodings of a value.
 //!
-//! **Architecture invariant:** pure: no I/O, no clock. Dividing a text changes nothing of what comes out.
+//! **Architecture invariant:** pure: no I/O, no clock. The output does not depend on how a text is divided.
 
-mod carry;
 mod findings;
 mod forms;
 mod patterns;
 mod scan;
+mod stream;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-pub use carry::Carry;
-pub use findings::{Finding, Findings};
-pub use patterns::PATTERN_IDS;
+pub use findings::{Finding, Findings, MASK};
+pub use patterns::{PATTERN_IDS, SECRET_VALUE};
+pub use stream::StreamMasker;
 
-use findings::Written;
-use patterns::{Ahead, PATTERNS};
+use findings::MaskedText;
+use patterns::{Continuation, PATTERNS};
 use scan::Rules;
 
-/// What stands where a secret was.
-pub const MASK: &str = "***";
-/// Values that are shorter are part of ordinary text too often.
-pub const SHORTEST: usize = 4;
-/// The pattern of what is known by its value.
-pub const SECRET_VALUE: &str = "secret-value";
+/// Shortest value, in bytes, that is worth masking; shorter ones are common in ordinary text.
+pub const SHORTEST_VALUE: usize = 4;
 
-/// What must not pass. Clones share it.
+/// The secrets to mask. Clones share them.
 #[derive(Clone, Default)]
 pub struct Filter(Option<Arc<Rules>>);
 
 impl Filter {
-    /// Returns a filter that knows no value and masks what looks like a key.
+    /// Returns a filter that masks keys of well-known formats.
     pub fn by_pattern() -> Self {
         Self(Some(Arc::new(Rules::new(PATTERNS, BTreeSet::new()))))
     }
 
-    /// Returns a filter that masks these values too: whole, each of their lines, and as they look in JSON, base64 and addresses.
+    /// Returns a filter that also masks these values: whole, by line, and encoded for JSON, base64 and URLs.
     ///
-    /// - **Shape:** values and lines of fewer than `shortest` bytes are passed over: they would blacken ordinary text.
+    /// - **Shape:** values and lines of fewer than `shortest` bytes are ignored, because they occur in ordinary text.
     #[must_use]
-    pub fn knowing<'a>(&self, values: impl IntoIterator<Item = &'a str>, shortest: usize) -> Self {
-        let (patterns, mut known) = match self.0.as_deref() {
+    pub fn with_values<'a>(&self, values: impl IntoIterator<Item = &'a str>, shortest: usize) -> Self {
+        let (patterns, mut forms) = match self.0.as_deref() {
             Some(rules) => (rules.patterns(), rules.values().map(str::to_owned).collect()),
             None => (&[][..], BTreeSet::new()),
         };
         for value in values {
-            forms::add(value, shortest, &mut known);
+            forms::add(value, shortest, &mut forms);
         }
-        Self(Some(Arc::new(Rules::new(patterns, known))))
+        Self(Some(Arc::new(Rules::new(patterns, forms))))
     }
 
-    /// Masks a text.
+    /// Returns the masked text and the findings; borrows the text when nothing is masked.
     pub fn mask<'a>(&self, text: &'a str) -> (Cow<'a, str>, Findings) {
         let mut findings = Findings::default();
-        let Some(rules) = self.0.as_deref().filter(|rules| rules.may_concern(text)) else {
+        let Some(rules) = self.0.as_deref().filter(|rules| rules.may_match(text)) else {
             return (Cow::Borrowed(text), findings);
         };
-        let scanned = rules.scan(text, 0, Ahead::Nothing);
+        let scanned = rules.scan(text, 0, Continuation::None);
         if scanned.spans.is_empty() {
             return (Cow::Borrowed(text), findings);
         }
-        let mut written = Written::after("");
+        let mut written = MaskedText::after("");
         written.text(text, 0..text.len(), &scanned.spans);
         (Cow::Owned(written.finish(&mut findings)), findings)
     }
 
-    /// Returns a masked text.
+    /// Returns the masked text.
     pub fn masked(&self, text: &str) -> String {
         self.mask(text).0.into_owned()
     }
 
-    /// Returns what masks a text that comes in parts.
-    pub fn carry(&self) -> Carry {
-        Carry::new(self.0.clone())
+    /// Returns a masker for a text that arrives in parts.
+    pub fn stream(&self) -> StreamMasker {
+        StreamMasker::new(self.0.clone())
     }
 }
 

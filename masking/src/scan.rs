@@ -1,22 +1,21 @@
-//! Where secrets are in a text, and from where on it is not known yet.
+//! The search for secrets in a text.
 
 use std::collections::BTreeSet;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 
-use crate::SECRET_VALUE;
-use crate::patterns::{Ahead, Pattern, Verdict};
+use crate::patterns::{Continuation, Match, Pattern, SECRET_VALUE};
 
-/// What is looked for.
+/// The patterns and values to search for.
 pub(crate) struct Rules {
     patterns: &'static [Pattern],
-    /// Beginnings of the patterns, then the values. `None` where there is nothing, or too much, to look for.
+    /// Searches for the prefixes of the patterns, then the values. `None` when there is nothing, or too much, to search for.
     needles: Option<AhoCorasick>,
-    /// Sorted.
+    /// The values, sorted.
     values: Vec<String>,
-    /// What any of them begins with, sorted.
+    /// First bytes of all needles, sorted.
     first: Vec<u8>,
-    /// The length of the longest.
+    /// Length of the longest needle.
     longest: usize,
 }
 
@@ -28,20 +27,20 @@ pub(crate) struct Span {
     pub(crate) id: &'static str,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug)]
-pub(crate) struct Scanned {
-    /// In order, none touching another.
+pub(crate) struct ScanResult {
+    /// The secrets in order, without overlaps.
     pub(crate) spans: Vec<Span>,
-    /// From where on a secret may have begun that is not there as a whole.
-    pub(crate) open: Option<usize>,
+    /// First byte of a possible secret whose end has not arrived.
+    pub(crate) undecided_from: Option<usize>,
 }
 
 impl Rules {
     pub(crate) fn new(patterns: &'static [Pattern], values: BTreeSet<String>) -> Self {
         let values: Vec<_> = values.into_iter().collect();
         let all: Vec<&str> =
-            patterns.iter().map(|pattern| pattern.beginning).chain(values.iter().map(String::as_str)).collect();
+            patterns.iter().map(|pattern| pattern.prefix).chain(values.iter().map(String::as_str)).collect();
         let first: BTreeSet<u8> = all.iter().filter_map(|needle| needle.bytes().next()).collect();
         let longest = all.iter().map(|needle| needle.len()).max().unwrap_or_default();
         let needles = AhoCorasickBuilder::new().match_kind(MatchKind::Standard).build(&all).ok();
@@ -57,17 +56,17 @@ impl Rules {
         self.values.iter().map(String::as_str)
     }
 
-    /// Returns whether anything in a text could be a secret. Most texts end here.
-    pub(crate) fn may_concern(&self, text: &str) -> bool {
+    /// Returns whether the text may hold a secret. Most texts do not, so this is the fast path.
+    pub(crate) fn may_match(&self, text: &str) -> bool {
         self.needles.as_ref().is_some_and(|needles| needles.is_match(text))
     }
 
-    /// Looks for secrets from a place on. What is before it only says whether a word begins there.
-    pub(crate) fn scan(&self, text: &str, from: usize, ahead: Ahead) -> Scanned {
+    /// Finds the secrets from byte `from` on. The text before it only tells whether a word begins there.
+    pub(crate) fn scan(&self, text: &str, from: usize, continuation: Continuation) -> ScanResult {
         let bytes = text.as_bytes();
-        let mut open = if ahead == Ahead::More { self.begun(bytes, from) } else { None };
+        let mut undecided = if continuation == Continuation::Possible { self.partial_match(bytes, from) } else { None };
         let mut found: Vec<(Span, usize)> = Vec::new();
-        // A pattern does not begin again within what it found: a long run is read once.
+        // A pattern does not match again inside its own match, so that a long run is read once.
         let mut read = vec![from; self.patterns.len()];
         for needle in self.needles.iter().flat_map(|needles| needles.find_overlapping_iter(text)) {
             let (start, end, index) = (needle.start(), needle.end(), needle.pattern().as_usize());
@@ -80,25 +79,25 @@ impl Rules {
             if start < read[index] || !pattern.may_begin(bytes, start) {
                 continue;
             }
-            match pattern.look(bytes, end, ahead) {
-                Verdict::Secret(end) => {
+            match pattern.match_rest(bytes, end, continuation) {
+                Match::Secret(end) => {
                     read[index] = end;
-                    found.push((Span { start, end, id: pattern.id }, pattern.beginning.len()));
+                    found.push((Span { start, end, id: pattern.id }, pattern.prefix.len()));
                 }
-                Verdict::Open => open = Some(open.map_or(start, |open| open.min(start))),
-                Verdict::Nothing => {}
+                Match::Undecided => undecided = Some(undecided.map_or(start, |first| first.min(start))),
+                Match::None => {}
             }
         }
         found.sort_unstable_by_key(|(span, certain)| (span.start, std::cmp::Reverse(*certain)));
-        Scanned { spans: joined(found.into_iter().map(|(span, _)| span)), open }
+        ScanResult { spans: joined(found.into_iter().map(|(span, _)| span)), undecided_from: undecided }
     }
 
-    /// Returns the first place from which on the rest of a text is the beginning of something that is looked for.
-    fn begun(&self, text: &[u8], from: usize) -> Option<usize> {
+    /// Returns the first byte from which the rest of the text is the beginning of a needle.
+    fn partial_match(&self, text: &[u8], from: usize) -> Option<usize> {
         let earliest = text.len().saturating_sub(self.longest.saturating_sub(1)).max(from);
         (earliest..text.len()).find(|at| {
             let rest = &text[*at..];
-            let begins = |pattern: &&Pattern| pattern.beginning.as_bytes().starts_with(rest);
+            let begins = |pattern: &&Pattern| pattern.prefix.as_bytes().starts_with(rest);
             self.first.binary_search(&rest[0]).is_ok()
                 && (self.patterns.iter().filter(begins).any(|pattern| pattern.may_begin(text, *at))
                     || self.begins_a_value(rest))
@@ -106,12 +105,12 @@ impl Rules {
     }
 
     fn begins_a_value(&self, rest: &[u8]) -> bool {
-        let place = self.values.partition_point(|value| value.as_bytes() <= rest);
-        self.values.get(place).is_some_and(|value| value.as_bytes().starts_with(rest))
+        let position = self.values.partition_point(|value| value.as_bytes() <= rest);
+        self.values.get(position).is_some_and(|value| value.as_bytes().starts_with(rest))
     }
 }
 
-/// Puts spans together that overlap. The first gives the name.
+/// Joins overlapping spans. The first one gives the id.
 fn joined(spans: impl Iterator<Item = Span>) -> Vec<Span> {
     let mut all: Vec<Span> = Vec::new();
     for span in spans {

@@ -27,14 +27,14 @@ const KEYS: [(&str, &str); 14] = [
 const VALUE: &str = "correct horse\nbattery \"staple\"";
 
 fn filter() -> Filter {
-    Filter::by_pattern().knowing([VALUE, "überlanges-Geheimnis"], 4)
+    Filter::by_pattern().with_values([VALUE, "überlanges-Geheimnis"], 4)
 }
 
 fn in_parts<'a>(filter: &Filter, parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut carry = filter.carry();
-    let mut passed: String = parts.into_iter().map(|part| carry.feed(part)).collect();
-    passed.push_str(&carry.finish());
-    assert!(!carry.holds());
+    let mut masker = filter.stream();
+    let mut passed: String = parts.into_iter().map(|part| masker.feed(part)).collect();
+    passed.push_str(&masker.finish());
+    assert!(!masker.holds());
     passed
 }
 
@@ -75,7 +75,7 @@ fn every_pattern_has_its_name_in_the_list() {
 
 #[test]
 fn a_value_is_masked_whole_by_line_and_in_its_other_forms() {
-    let filter = Filter::default().knowing(["first-line\nsecond \"line\"\n", "abc"], 4);
+    let filter = Filter::default().with_values(["first-line\nsecond \"line\"\n", "abc"], 4);
     for (text, masked) in [
         ("x first-line y second \"line\" abc", "x *** y *** abc"),
         ("x first-line\nsecond \"line\" y", "x *** y"),
@@ -114,21 +114,21 @@ fn no_part_of_a_secret_passes_before_its_end_is_known() {
     let filter = filter();
     for (_, key) in KEYS {
         for at in 1..key.len() {
-            let mut carry = filter.carry();
-            assert_eq!(carry.feed(&format!("key: {}", &key[..at])), "key: ", "{key} divided at {at}");
-            assert_eq!(carry.feed(&format!("{};", &key[at..])), "***;");
+            let mut masker = filter.stream();
+            assert_eq!(masker.feed(&format!("key: {}", &key[..at])), "key: ", "{key} divided at {at}");
+            assert_eq!(masker.feed(&format!("{};", &key[at..])), "***;");
         }
     }
 }
 
 #[test]
 fn ordinary_text_is_not_held_back() {
-    let mut carry = Filter::by_pattern().carry();
+    let mut masker = Filter::by_pattern().stream();
     let begin = "Let us see what the tests say, and how";
-    assert_eq!(carry.feed(begin), begin);
-    assert_eq!(carry.feed(" s"), " ", "it may be the beginning of a key");
-    assert_eq!(carry.feed("ee"), "see");
-    assert!(carry.take_findings().is_empty());
+    assert_eq!(masker.feed(begin), begin);
+    assert_eq!(masker.feed(" s"), " ", "it may be the beginning of a key");
+    assert_eq!(masker.feed("ee"), "see");
+    assert!(masker.take_findings().is_empty());
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn a_snippet_tells_a_few_characters_and_no_other_secret() {
     let all: Vec<_> = findings.iter().collect();
     let [finding] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!((finding.count, finding.masked_snippet.as_str()), (2, "ENAI_API_KEY=*** OTHER=*** a".get(1..).unwrap()));
-    let mut carry = filter().carry();
-    text.chars().for_each(|letter| drop(carry.feed(&letter.to_string())));
-    let findings = carry.take_findings();
+    let mut masker = filter().stream();
+    text.chars().for_each(|letter| drop(masker.feed(&letter.to_string())));
+    let findings = masker.take_findings();
     assert_eq!(findings.iter().map(|finding| finding.count).sum::<u64>(), 2);
     assert!(findings.iter().all(|finding| finding.masked_snippet.starts_with("NAI_API_KEY=***")), "{findings:?}");
 }

@@ -57,8 +57,8 @@ impl KnownSecrets {
         let surplus = values.len().saturating_sub(MOST);
         values.drain(..surplus);
         let all = || values.iter().map(String::as_str);
-        let logs = Filter::by_pattern().knowing(all(), SHORTEST_IN_LOGS);
-        let prompts = Filter::by_pattern().knowing(all(), SHORTEST_IN_PROMPTS);
+        let logs = Filter::by_pattern().with_values(all(), SHORTEST_IN_LOGS);
+        let prompts = Filter::by_pattern().with_values(all(), SHORTEST_IN_PROMPTS);
         *self.0.filters.write().unwrap_or_else(PoisonError::into_inner) = Filters { logs, prompts };
     }
 

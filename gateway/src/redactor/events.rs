@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use manyworlds_api::provider::Protocol;
-use manyworlds_masking::{Carry, Filter, Findings};
+use manyworlds_masking::{Filter, Findings, StreamMasker};
 use serde_json::Value;
 
 use super::channels::{EventTexts, Growth, Path, event_like};
@@ -17,7 +17,7 @@ const MOST_CHANNELS: usize = 1024;
 
 /// A text that grows over several events.
 struct Channel {
-    carry: Carry,
+    carry: StreamMasker,
     /// The last event that had a part of it, and where.
     event: Value,
     name: Option<String>,
@@ -110,7 +110,7 @@ impl EventRedactor {
         let mut grown = Vec::new();
         for (number, Growth { path, channel }) in texts.growths.iter().enumerate() {
             let held = self.channels.entry(channel.clone()).or_insert_with(|| Channel {
-                carry: self.filter.carry(),
+                carry: self.filter.stream(),
                 event: Value::Null,
                 name: None,
                 path: Vec::new(),

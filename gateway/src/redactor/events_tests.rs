@@ -7,7 +7,7 @@ const KEY: &str = "sk-proj-abcdefghijklmnopqrstuvwx";
 const VALUE: &str = "canary of the provider";
 
 fn filter() -> Filter {
-    Filter::by_pattern().knowing([VALUE], 8)
+    Filter::by_pattern().with_values([VALUE], 8)
 }
 
 fn pass<'a>(protocol: Protocol, parts: impl IntoIterator<Item = &'a [u8]>) -> String {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::GitSource;
-use manyworlds_masking::{Filter, SHORTEST};
+use manyworlds_masking::{Filter, SHORTEST_VALUE};
 use url::{Origin, Url};
 
 use crate::git::Git;
@@ -59,14 +59,14 @@ impl Credential {
         }
         if is_ssh {
             let key = field("ssh-privatekey").ok_or_else(|| missing_key(&reference.name, "ssh-privatekey"))?;
-            credential.secrets = credential.secrets.knowing([key.as_str()], SHORTEST);
+            credential.secrets = credential.secrets.with_values([key.as_str()], SHORTEST_VALUE);
             credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref(), journal)?);
             return Ok(credential);
         }
         match (field("username"), field("password")) {
             (user, Some(password)) => {
                 let (user, password) = (user.unwrap_or_else(|| "git".to_owned()), password.trim().to_owned());
-                credential.secrets = credential.secrets.knowing([password.as_str()], SHORTEST);
+                credential.secrets = credential.secrets.with_values([password.as_str()], SHORTEST_VALUE);
                 // Without a host nobody asks for a password.
                 credential.login =
                     origin(&source.url).map(|origin| Login { user: user.trim().to_owned(), password, origin });

@@ -15,7 +15,7 @@ use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
-use manyworlds_masking::{Filter, SHORTEST};
+use manyworlds_masking::{Filter, SHORTEST_VALUE};
 
 use crate::files;
 use crate::git;
@@ -64,7 +64,7 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     };
     let mut secrets = Filter::by_pattern();
     if let Some(models) = &context.models {
-        secrets = secrets.knowing([models.token.as_str()], SHORTEST);
+        secrets = secrets.with_values([models.token.as_str()], SHORTEST_VALUE);
     }
     let limits = Limits {
         time: Duration::from(order.phase_timeout.coding),
