@@ -11,19 +11,19 @@ use crate::stage::Stage;
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-worlds", bin_name = "kubectl worlds", version)]
 pub struct Arguments {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: Command,
-    /// Where and how
+    /// Options of every command
     #[command(flatten)]
     pub global: Global,
 }
 
-/// The options of every command alone, of a line that is not finished.
+/// The global options of an unfinished command line, for completion.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-worlds", disable_help_flag = true)]
-pub struct Probe {
-    /// Where and how
+pub struct PartialArguments {
+    /// Options of every command
     #[command(flatten)]
     pub global: Global,
 }
@@ -31,30 +31,30 @@ pub struct Probe {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Namespace of the order; that of the kubeconfig's context by default
+    /// Namespace of the order [default: the namespace of the kubeconfig's context]
     #[arg(short, long, global = true)]
     pub namespace: Option<String>,
-    /// Context of the kubeconfig
+    /// Context of the kubeconfig [default: its current context]
     #[arg(long, global = true)]
     pub context: Option<String>,
-    /// Path of the kubeconfig; KUBECONFIG, which may list several, by default
+    /// Path of the kubeconfig [default: the files in KUBECONFIG, else ~/.kube/config]
     #[arg(long, global = true)]
     pub kubeconfig: Option<PathBuf>,
-    /// Whether the output has colours
+    /// When to colour the output
     #[arg(long, global = true, default_value = "auto")]
     pub color: Color,
-    /// Namespace of the operator, for patches and stored logs
+    /// Namespace of the operator, which stores patches and logs
     #[arg(long, global = true, default_value = "manyworlds-system")]
     pub operator_namespace: String,
-    /// Address of the operator's artifact API; a port-forward to its pod by default
+    /// Address of the operator's artifact API, as http://HOST:PORT [default: a port-forward to its pod]
     #[arg(long, global = true, env = "MANYWORLDS_OPERATOR_URL")]
     pub operator_url: Option<String>,
-    /// Token for the artifact API; that of the kubeconfig, or one made for this call, by default
+    /// Token for the artifact API [default: the token of the kubeconfig, or one requested for this call]
     #[arg(long, global = true, env = "MANYWORLDS_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
 }
 
-/// Whether the output has colours.
+/// When to colour the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set.
@@ -65,22 +65,22 @@ pub enum Color {
     Never,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     #[value(alias = "table")]
     Text,
-    /// For people, with more columns and nothing cut.
+    /// Text with more columns and nothing cut.
     Wide,
-    /// For programs.
+    /// JSON.
     Json,
-    /// For programs and people.
+    /// YAML.
     Yaml,
 }
 
 impl Output {
-    /// Returns whether the resource itself is wanted rather than a view of it.
+    /// Returns whether the format is for programs: the resource itself as data.
     pub const fn is_data(self) -> bool {
         match self {
             Self::Text | Self::Wide => false,
@@ -89,57 +89,57 @@ impl Output {
     }
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Apply the WorkOrders of a file
     Run(Run),
     /// Show the Worlds of an order while they run
     Watch(Order),
-    /// Say why an order waits, why the winner won and why the others lost
+    /// Explain why an order waits, why the winner won and why the others lost
     Explain(Order),
-    /// List the orders
+    /// List orders
     #[command(visible_alias = "get")]
     List(List),
-    /// Print the winning change, or that of a World
+    /// Print the patch of the winner or of another World
     Patch(Patch),
-    /// Print what a stage of a World printed
+    /// Print the log of a stage of a World
     Logs(Logs),
-    /// List what the Worlds of an order have left
+    /// List the stored artifacts of an order
     Artifacts(Order),
-    /// End an order for good
+    /// Cancel orders for good
     Cancel(Names),
-    /// Stop the Worlds of an order until it is resumed
+    /// Stop the Worlds of orders until they are resumed
     Suspend(Names),
-    /// Let a suspended order go on
+    /// Resume suspended orders
     Resume(Names),
-    /// Run an order again, as a new one
+    /// Run a finished order again, as a new order
     Retry(Retry),
-    /// Write the completion of a shell
+    /// Print the completion script for a shell
     Completion {
-        /// The shell
+        /// Shell
         shell: Shell,
     },
-    /// Say what could come next; for kubectl_complete-worlds
+    /// Print the candidates for the last word; for kubectl_complete-worlds
     #[command(name = "__complete", hide = true)]
     Complete {
-        /// What follows `kubectl worlds`, the word that is to be completed last
+        /// Words after `kubectl worlds`; the last one is completed
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
 }
 
-/// One order.
+/// Arguments of a command for one order.
 #[derive(Debug, Args)]
 pub struct Order {
     /// Name of the WorkOrder
     pub order: String,
-    /// Form of the output
+    /// Output format
     #[arg(short, long, default_value = "text")]
     pub output: Output,
 }
 
-/// Some orders.
+/// Arguments of a command for several orders.
 #[derive(Debug, Args)]
 pub struct Names {
     /// Names of the WorkOrders
@@ -147,71 +147,71 @@ pub struct Names {
     pub orders: Vec<String>,
 }
 
-/// Which order to run again.
+/// Arguments of `retry`.
 #[derive(Debug, Args)]
 pub struct Retry {
     /// Name of the WorkOrder
     pub order: String,
-    /// Watch the new order until it is finished; the exit code is 0 when it has succeeded and 1 when not
+    /// Watch the new order until it is finished; exit with 0 when it succeeded, with 1 when not
     #[arg(long)]
     pub wait: bool,
 }
 
-/// What to list.
+/// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Names of the WorkOrders; all of the namespace by default
+    /// Names of the WorkOrders [default: all of the namespace]
     #[arg(value_name = "ORDER", conflicts_with = "all_namespaces")]
     pub orders: Vec<String>,
-    /// The orders of all namespaces
+    /// List the orders of all namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Form of the output
+    /// Output format
     #[arg(short, long, default_value = "text")]
     pub output: Output,
 }
 
-/// Which orders to apply.
+/// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// File with WorkOrders as YAML or JSON; - for the standard input
+    /// File with WorkOrders, as YAML or JSON; - is the standard input
     #[arg(short, long)]
     pub file: String,
-    /// Name of the order instead of the one in the file, which may hold only one then
+    /// Name for the order instead of the one in the file, which must then hold one order
     #[arg(long)]
     pub name: Option<String>,
-    /// Watch until they are finished; the exit code is 0 when all have succeeded and 1 when not
+    /// Watch the orders until they are finished; exit with 0 when all succeeded, with 1 when not
     #[arg(long)]
     pub wait: bool,
 }
 
-/// Which patch to print.
+/// Arguments of `patch`.
 #[derive(Debug, Args)]
 pub struct Patch {
     /// Name of the WorkOrder
     pub order: String,
-    /// World whose change is printed; the winner by default
+    /// Name of the World, such as alpha [default: the winner]
     #[arg(long)]
     pub world: Option<String>,
-    /// File to write to; the standard output by default
+    /// File to write to [default: the standard output]
     #[arg(short, long)]
     pub output: Option<PathBuf>,
 }
 
-/// Which log to print.
+/// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub struct Logs {
     /// Name of the WorkOrder
     pub order: String,
     /// Name of the World, such as alpha
     pub world: String,
-    /// Stage
+    /// Stage of the World
     #[arg(long, default_value = "work")]
     pub stage: Stage,
-    /// Go on printing while it runs
+    /// Wait for the stage and print its log while it runs
     #[arg(short, long)]
     pub follow: bool,
-    /// Number of the attempt; the last by default
+    /// Number of the attempt [default: the last one]
     #[arg(long)]
     pub attempt: Option<i32>,
 }

@@ -1,4 +1,5 @@
-//! What could come next on the command line: for `kubectl_complete-worlds`, which kubectl asks when the tab key is pressed.
+//! Shell completion: the candidates for the last word of a command line. kubectl asks for them through
+//! `kubectl_complete-worlds`.
 
 use std::fmt::Write;
 
@@ -6,139 +7,144 @@ use clap::{Arg, Command, CommandFactory};
 
 use crate::arguments::Arguments;
 
-/// What is asked for.
+/// The candidates for a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// One of these words, with what each means.
+pub enum Candidates {
+    /// These words, each with a description.
     Words(Vec<(String, String)>),
     /// Names of WorkOrders.
     Orders,
     /// Names of the Worlds of a WorkOrder.
     Worlds(String),
-    /// A file.
+    /// Names of files.
     File,
-    /// Something that nobody can guess.
+    /// No candidates.
     Nothing,
 }
 
-/// Returns what the last of the words could be; the words are what follows `kubectl worlds`, and the last may be empty.
-pub fn asked(words: &[String]) -> Asked {
+/// Returns the candidates for the last word.
+///
+/// - **Shape:** `words` follow `kubectl worlds`; the last one may be empty.
+pub fn candidates(words: &[String]) -> Candidates {
     let command = Arguments::command();
     let Some((last, before)) = words.split_last() else { return subcommands(&command, "") };
-    let scan = Scan::of(&command, before);
-    if let Some(option) = scan.open {
-        return value_of(option, &scan);
+    let parsed = ParsedWords::of(&command, before);
+    if let Some(option) = parsed.pending_option {
+        return value_of(option, &parsed);
     }
-    let Some(chosen) = scan.chosen else {
+    let Some(subcommand) = parsed.subcommand else {
         return if last.starts_with('-') { options(&command, &command, last) } else { subcommands(&command, last) };
     };
     if last.starts_with('-') {
-        return options(&command, chosen, last);
+        return options(&command, subcommand, last);
     }
-    let place = scan.positionals.len();
-    let positional = chosen.get_positionals().nth(place).or_else(|| {
-        // The last one may be there several times.
-        chosen
+    let position = parsed.positionals.len();
+    let positional = subcommand.get_positionals().nth(position).or_else(|| {
+        // The last positional may be repeated.
+        subcommand
             .get_positionals()
             .last()
             .filter(|argument| argument.get_num_args().is_some_and(|count| count.max_values() > 1))
     });
-    positional.map_or(Asked::Nothing, |argument| value_of(argument, &scan))
+    positional.map_or(Candidates::Nothing, |argument| value_of(argument, &parsed))
 }
 
-/// Writes what kubectl reads: a word a line, with what it means after a tab, and then what the shell is to do.
-pub fn reply(words: &[(String, String)], prefix: &str, files: Files) -> String {
+/// Formats the reply that kubectl reads: one candidate a line with a description after a tab, then a directive for the shell.
+pub fn reply(words: &[(String, String)], prefix: &str, files: FileCompletion) -> String {
     let mut text = String::new();
     for (word, meaning) in words.iter().filter(|(word, _)| word.starts_with(prefix)) {
         let _ = if meaning.is_empty() { writeln!(text, "{word}") } else { writeln!(text, "{word}\t{meaning}") };
     }
     let directive = match files {
-        Files::Offer => 0,
-        Files::Keep => 4,
+        FileCompletion::Enabled => 0,
+        FileCompletion::Disabled => 4,
     };
     let _ = writeln!(text, ":{directive}");
     text
 }
 
-/// Whether the shell offers files besides.
+/// Whether the shell completes file names too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Files {
-    /// It does.
-    Offer,
-    /// It does not.
-    Keep,
+pub enum FileCompletion {
+    /// File names are completed.
+    Enabled,
+    /// File names are not completed.
+    Disabled,
 }
 
-/// What stands before the word that is asked for.
-struct Scan<'a> {
-    chosen: Option<&'a Command>,
+/// The words before the one that is completed.
+struct ParsedWords<'a> {
+    subcommand: Option<&'a Command>,
     positionals: Vec<&'a str>,
-    /// The option whose value comes next.
-    open: Option<&'a Arg>,
+    /// The option that the completed word is the value of.
+    pending_option: Option<&'a Arg>,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> ParsedWords<'a> {
     fn of(command: &'a Command, words: &'a [String]) -> Self {
-        let mut scan = Self { chosen: None, positionals: Vec::new(), open: None };
+        let mut parsed = Self { subcommand: None, positionals: Vec::new(), pending_option: None };
         for word in words {
-            if scan.open.take().is_some() {
+            if parsed.pending_option.take().is_some() {
                 continue;
             }
             if word.starts_with('-') {
-                scan.open = scan.option(command, word).filter(|option| option.get_action().takes_values());
-            } else if scan.chosen.is_none() {
-                scan.chosen = command.find_subcommand(word);
+                parsed.pending_option =
+                    parsed.option(command, word).filter(|option| option.get_action().takes_values());
+            } else if parsed.subcommand.is_none() {
+                parsed.subcommand = command.find_subcommand(word);
             } else {
-                scan.positionals.push(word);
+                parsed.positionals.push(word);
             }
         }
-        scan
+        parsed
     }
 
     fn option(&self, command: &'a Command, word: &str) -> Option<&'a Arg> {
         let found = |argument: &&Arg| match word.strip_prefix("--") {
-            // A value that stands in the same word is complete.
+            // `--option=value` is complete in one word.
             Some(long) => argument.get_long() == Some(long),
             None => word.len() == 2 && argument.get_short() == word.chars().nth(1),
         };
-        self.chosen.into_iter().chain([command]).flat_map(Command::get_arguments).find(found)
+        self.subcommand.into_iter().chain([command]).flat_map(Command::get_arguments).find(found)
     }
 }
 
-fn subcommands(command: &Command, prefix: &str) -> Asked {
+fn subcommands(command: &Command, prefix: &str) -> Candidates {
     let shown = command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name().starts_with(prefix));
-    Asked::Words(shown.map(|one| (one.get_name().to_owned(), about(one.get_about()))).collect())
+    Candidates::Words(shown.map(|one| (one.get_name().to_owned(), about(one.get_about()))).collect())
 }
 
-fn options(command: &Command, chosen: &Command, prefix: &str) -> Asked {
-    let of_both = chosen.get_arguments().chain(command.get_arguments().filter(|argument| argument.is_global_set()));
+fn options(command: &Command, subcommand: &Command, prefix: &str) -> Candidates {
+    let of_both = subcommand.get_arguments().chain(command.get_arguments().filter(|argument| argument.is_global_set()));
     let mut words: Vec<(String, String)> = of_both
         .filter_map(|argument| Some((format!("--{}", argument.get_long()?), about(argument.get_help()))))
         .filter(|(word, _)| word.starts_with(prefix))
         .collect();
     words.sort();
     words.dedup();
-    Asked::Words(words)
+    Candidates::Words(words)
 }
 
 fn about(text: Option<&clap::builder::StyledStr>) -> String {
     text.map(|text| text.to_string().lines().next().unwrap_or_default().to_owned()).unwrap_or_default()
 }
 
-fn value_of(argument: &Arg, scan: &Scan<'_>) -> Asked {
+fn value_of(argument: &Arg, parsed: &ParsedWords<'_>) -> Candidates {
     let possible: Vec<(String, String)> = argument
         .get_possible_values()
         .into_iter()
         .map(|value| (value.get_name().to_owned(), about(value.get_help())))
         .collect();
     if !possible.is_empty() {
-        return Asked::Words(possible);
+        return Candidates::Words(possible);
     }
     match argument.get_id().as_str() {
-        "order" | "orders" => Asked::Orders,
-        "world" => scan.positionals.first().map_or(Asked::Nothing, |order| Asked::Worlds((*order).to_owned())),
-        "file" | "output" | "kubeconfig" => Asked::File,
-        _ => Asked::Nothing,
+        "order" | "orders" => Candidates::Orders,
+        "world" => {
+            parsed.positionals.first().map_or(Candidates::Nothing, |order| Candidates::Worlds((*order).to_owned()))
+        }
+        "file" | "output" | "kubeconfig" => Candidates::File,
+        _ => Candidates::Nothing,
     }
 }
 
@@ -146,13 +152,13 @@ fn value_of(argument: &Arg, scan: &Scan<'_>) -> Asked {
 mod tests {
     use super::*;
 
-    fn after(line: &str) -> Asked {
-        asked(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    fn after(line: &str) -> Candidates {
+        candidates(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 
     fn words(line: &str) -> Vec<String> {
         match after(line) {
-            Asked::Words(words) => words.into_iter().map(|(word, _)| word).collect(),
+            Candidates::Words(words) => words.into_iter().map(|(word, _)| word).collect(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -168,11 +174,11 @@ mod tests {
     #[test]
     fn names_come_from_the_cluster() {
         for line in ["explain ", "cancel one ", "logs -n team ", "logs --follow "] {
-            assert_eq!(after(line), Asked::Orders, "{line}");
+            assert_eq!(after(line), Candidates::Orders, "{line}");
         }
-        assert_eq!(after("logs fix "), Asked::Worlds("fix".to_owned()));
-        assert_eq!(after("patch fix --world "), Asked::Worlds("fix".to_owned()));
-        assert_eq!(after("explain fix "), Asked::Nothing);
+        assert_eq!(after("logs fix "), Candidates::Worlds("fix".to_owned()));
+        assert_eq!(after("patch fix --world "), Candidates::Worlds("fix".to_owned()));
+        assert_eq!(after("explain fix "), Candidates::Nothing);
     }
 
     #[test]
@@ -181,14 +187,14 @@ mod tests {
         assert!(words("logs fix alpha --").contains(&"--namespace".to_owned()));
         assert_eq!(words("logs fix alpha --stage "), ["prepare", "work", "evaluate"]);
         assert_eq!(words("list -o "), ["text", "wide", "json", "yaml"]);
-        assert_eq!(after("run -f "), Asked::File);
-        assert_eq!(after("patch fix -o "), Asked::File);
+        assert_eq!(after("run -f "), Candidates::File);
+        assert_eq!(after("patch fix -o "), Candidates::File);
     }
 
     #[test]
     fn the_reply_is_as_kubectl_reads_it() {
         let words = [("alpha".to_owned(), String::new()), ("beta".to_owned(), "second".to_owned())];
-        assert_eq!(reply(&words, "", Files::Keep), "alpha\nbeta\tsecond\n:4\n");
-        assert_eq!(reply(&words, "b", Files::Offer), "beta\tsecond\n:0\n");
+        assert_eq!(reply(&words, "", FileCompletion::Disabled), "alpha\nbeta\tsecond\n:4\n");
+        assert_eq!(reply(&words, "b", FileCompletion::Enabled), "beta\tsecond\n:0\n");
     }
 }

@@ -1,24 +1,24 @@
-//! What can go wrong, in words that say what to do.
+//! The errors of a command, with a hint on what to do.
 
-/// Why a command could not do what it was asked. Its exit code is 2; 1 stands for an order that did not succeed.
+/// The reason why a command could not be carried out: exit code 2. Exit code 1 means that an order did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Something that the user gave cannot be used.
+    /// An argument or a file cannot be used.
     #[error("{0}")]
     Usage(String),
-    /// The API server refused, or could not be reached.
+    /// The API server refused the request or could not be reached.
     #[error("{}", api_error(.0))]
     Api(#[from] kube::Error),
     /// The kubeconfig cannot be used.
     #[error("the kubeconfig cannot be used")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// The operator refused, or could not be reached.
+    /// The operator refused the request or could not be reached.
     #[error("{0}")]
     Operator(String),
     /// A file or the terminal failed.
     #[error("{0}")]
     File(String),
-    /// Nobody reads the output any more.
+    /// The reader of the output is gone.
     #[error("the output is closed")]
     Closed,
 }
@@ -27,21 +27,21 @@ impl Failure {
     /// Exit code of every failure.
     pub const EXIT_CODE: u8 = 2;
 
-    /// A file could not be read or written.
+    /// Returns the failure of reading or writing a file.
     pub fn file(path: &str, error: &std::io::Error) -> Self {
         Self::File(format!("{path}: {error}"))
     }
 
-    /// Returns what stands behind the failure, where that says more than the failure itself.
+    /// Returns the cause of the failure, where it adds something to the message.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // What the API server said is said in full, and the client's own words repeat it.
+            // The message has the API server's answer in full; the client's own error repeats it.
             Self::Api(kube::Error::Api(_)) => None,
             _ => std::error::Error::source(self),
         }
     }
 
-    /// Returns whether asking again may help.
+    /// Returns whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Api(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
@@ -51,7 +51,7 @@ impl Failure {
     }
 }
 
-/// Writes what the API server said: one line for each field that it refuses.
+/// Formats the answer of the API server, with one line for each refused field.
 fn api_error(error: &kube::Error) -> String {
     let kube::Error::Api(status) = error else { return "the API server could not be asked".to_owned() };
     if status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty()) {
@@ -60,24 +60,24 @@ fn api_error(error: &kube::Error) -> String {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let lines: Vec<String> = causes
         .map(|cause| match cause.field.as_str() {
-            "" | "<nil>" => format!("  {}", plain(&cause.message)),
-            field => format!("  {field}: {}", plain(&cause.message)),
+            "" | "<nil>" => format!("  {}", without_value_prefix(&cause.message)),
+            field => format!("  {field}: {}", without_value_prefix(&cause.message)),
         })
         .collect();
-    if let Some(refused) = undeclared(&status.message) {
+    if let Some(refused) = undeclared_field(&status.message) {
         return format!("the API server refused it:\n  {refused}");
     }
     if lines.is_empty() { status.message.clone() } else { format!("the API server refused it:\n{}", lines.join("\n")) }
 }
 
-/// Finds the field that no resource of the kind has; server-side apply names it in a sentence of its own.
-fn undeclared(message: &str) -> Option<&str> {
+/// Returns the field that the schema does not have, from the message of server-side apply.
+fn undeclared_field(message: &str) -> Option<&str> {
     let rest = message.strip_prefix("failed to create typed patch object (")?;
     rest.split_once("): ").map(|(_, fields)| fields.trim_start_matches("errors:").trim().trim_start_matches('.'))
 }
 
-/// Leaves out what the API server puts before the message of a rule: the value, where that is only the name of a type.
-fn plain(message: &str) -> &str {
+/// Removes the prefix that the API server puts before the message of a rule, unless it holds a short value.
+fn without_value_prefix(message: &str) -> &str {
     let prefixes = ["object", "array", "string", "integer", "number", "boolean", "null"];
     prefixes
         .iter()
@@ -85,7 +85,7 @@ fn plain(message: &str) -> &str {
             let quoted = message.strip_prefix(&format!("Invalid value: \"{kind}\": "));
             quoted.or_else(|| message.strip_prefix(&format!("Invalid value: {kind}: ")))
         })
-        // Newer API servers leave the value out where it is not a short one.
+        // Newer API servers leave out a value that is not short.
         .or_else(|| message.strip_prefix("Invalid value: ").filter(|rest| rest.starts_with(char::is_alphabetic)))
         .unwrap_or(message)
 }

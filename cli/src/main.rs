@@ -5,12 +5,13 @@ mod cluster;
 mod commands;
 mod completion;
 mod errors;
-mod names;
 mod operator;
-mod picture;
+mod order_view;
+mod render;
+mod session;
 mod stage;
+mod suggestion;
 mod terminal;
-mod view;
 
 use std::process::ExitCode;
 
@@ -24,10 +25,10 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match commands::run(arguments).await {
         Ok(code) => code,
-        // Whoever read the output has seen enough: 'kubectl worlds logs ... | head' is no failure.
+        // The reader of the output has seen enough: `kubectl worlds logs ... | head` is not a failure.
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
-            terminal::complain(&failure);
+            terminal::print_error(&failure);
             ExitCode::from(Failure::EXIT_CODE)
         }
     }

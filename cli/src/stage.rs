@@ -1,4 +1,4 @@
-//! The stages of a World, and where a pod stands among them.
+//! The stages of a World and the progress of its pod through them.
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -40,18 +40,18 @@ impl Stage {
     }
 }
 
-/// How far a stage of a pod has come.
+/// The state of one stage of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StageState {
-    /// Its container has not been started; the text says what it waits for.
+    /// The container has not started; the text is the reason, or empty.
     Waiting(String),
-    /// Its container runs.
+    /// The container runs.
     Running,
-    /// Its container has ended.
+    /// The container has ended.
     Ended,
 }
 
-/// Returns how far one stage of a pod has come.
+/// Returns the state of one stage of a pod.
 pub fn stage_state(pod: &Pod, stage: Stage) -> StageState {
     let Some(found) = container_status(pod, stage).and_then(|status| status.state.as_ref()) else {
         return StageState::Waiting(String::new());
@@ -71,18 +71,18 @@ pub fn stage_state(pod: &Pod, stage: Stage) -> StageState {
     }
 }
 
-/// Where a pod stands.
+/// The progress of a pod through its stages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodProgress {
-    /// No stage runs yet; the text says why, where that is known.
+    /// No stage has started; the text is the reason, or empty.
     Starting(String),
-    /// This stage runs, or is the next to run once its container is made.
-    At(Stage, String),
+    /// This stage runs or is the next to run; the text is the reason for a wait, or empty.
+    InStage(Stage, String),
     /// All stages have ended.
     Ended,
 }
 
-/// Returns where a pod stands.
+/// Returns the progress of a pod.
 pub fn pod_progress(pod: &Pod) -> PodProgress {
     if matches!(phase(pod), Some("Succeeded" | "Failed")) {
         return PodProgress::Ended;
@@ -91,8 +91,8 @@ pub fn pod_progress(pod: &Pod) -> PodProgress {
     for stage in Stage::ALL {
         match stage_state(pod, stage) {
             StageState::Ended => begun = true,
-            StageState::Running => return PodProgress::At(stage, String::new()),
-            StageState::Waiting(why) if begun => return PodProgress::At(stage, why),
+            StageState::Running => return PodProgress::InStage(stage, String::new()),
+            StageState::Waiting(why) if begun => return PodProgress::InStage(stage, why),
             StageState::Waiting(why) if why.is_empty() => return PodProgress::Starting(unscheduled(pod)),
             StageState::Waiting(why) => return PodProgress::Starting(why),
         }
@@ -100,7 +100,7 @@ pub fn pod_progress(pod: &Pod) -> PodProgress {
     PodProgress::Ended
 }
 
-/// Returns when the pod was started by its node.
+/// Returns when the kubelet accepted the pod.
 pub fn pod_start(pod: &Pod) -> Option<Timestamp> {
     pod.status.as_ref()?.start_time.as_ref().map(|time| time.0)
 }
@@ -147,13 +147,13 @@ mod tests {
             "initContainerStatuses": [container("prepare", &ended), container("work", &running)],
             "containerStatuses": [container("evaluate", &waiting)],
         }));
-        assert_eq!(pod_progress(&at_work), PodProgress::At(Stage::Work, String::new()));
+        assert_eq!(pod_progress(&at_work), PodProgress::InStage(Stage::Work, String::new()));
         assert_eq!(stage_state(&at_work, Stage::Evaluate), StageState::Waiting(String::new()));
         let between = pod(&serde_json::json!({
             "phase": "Pending",
             "initContainerStatuses": [container("prepare", &ended), container("work", &waiting)],
         }));
-        assert_eq!(pod_progress(&between), PodProgress::At(Stage::Work, String::new()));
+        assert_eq!(pod_progress(&between), PodProgress::InStage(Stage::Work, String::new()));
     }
 
     #[test]

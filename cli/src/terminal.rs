@@ -1,4 +1,4 @@
-//! What is drawn on: width, height, colours.
+//! The terminal: width, height, colours and drawing.
 
 use std::io::{IsTerminal, Write};
 
@@ -7,23 +7,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::Color;
 use crate::errors::Failure;
-use crate::view::frame::Canvas;
-use crate::view::text::{Line, Tone};
+use crate::render::live_table::Canvas;
+use crate::render::text::{Line, Tone};
 
 /// The standard output.
 pub struct Terminal {
     term: Term,
     redraws: bool,
     colours: bool,
-    /// What was drawn last and will be drawn over.
+    /// The last drawing, which the next one replaces.
     drawing: Option<ProgressBar>,
 }
 
-/// The most drawings in a second.
-const DRAWINGS: u8 = 20;
+/// The most drawings per second.
+const DRAWINGS_PER_SECOND: u8 = 20;
 
 impl Terminal {
-    /// Looks at the standard output.
+    /// Detects the properties of the standard output.
     pub fn new(color: Color) -> Self {
         let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
         let is_terminal = std::io::stdout().is_terminal() && !is_dumb;
@@ -35,26 +35,26 @@ impl Terminal {
         Self { term: Term::stdout(), redraws: is_terminal, colours, drawing: None }
     }
 
-    /// Returns whether what was written can be drawn over.
+    /// Returns whether a drawing can be replaced by the next one.
     pub fn can_redraw(&self) -> bool {
         self.redraws
     }
 
-    /// Returns what there is to draw on.
-    pub fn canvas(&self, beat: Option<usize>) -> Canvas {
+    /// Returns the area to draw on.
+    pub fn canvas(&self, tick: Option<usize>) -> Canvas {
         let size = if self.can_redraw() { self.term.size_checked() } else { None };
         Canvas {
             width: size.map(|(_, width)| usize::from(width)),
             height: size.map(|(height, _)| usize::from(height)),
-            beat,
+            tick,
         }
     }
 
-    /// Writes lines.
+    /// Prints lines after removing the drawing.
     ///
     /// # Errors
     ///
-    /// [`Failure::Closed`] when nobody reads the output, [`Failure::File`] when it fails otherwise.
+    /// [`Failure::Closed`] when the reader is gone, [`Failure::File`] when the output fails otherwise.
     pub fn print(&mut self, lines: &[Line]) -> Result<(), Failure> {
         if let Some(drawing) = self.drawing.take() {
             drawing.finish_and_clear();
@@ -62,11 +62,11 @@ impl Terminal {
         self.write(lines)
     }
 
-    /// Writes lines in the place of those that were drawn before. [`Terminal::print`] removes them.
+    /// Draws lines in place of the last drawing.
     pub fn redraw(&mut self, lines: &[Line]) {
         let text: Vec<String> = lines.iter().map(|line| self.painted(line)).collect();
         let drawing = self.drawing.get_or_insert_with(|| {
-            let target = ProgressDrawTarget::term(Term::buffered_stdout(), DRAWINGS);
+            let target = ProgressDrawTarget::term(Term::buffered_stdout(), DRAWINGS_PER_SECOND);
             let drawing = ProgressBar::with_draw_target(None, target);
             match ProgressStyle::with_template("{msg}") {
                 Ok(style) => drawing.with_style(style),
@@ -86,7 +86,7 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// [`Failure::Closed`] when nobody reads the output, [`Failure::File`] when it fails otherwise.
+    /// [`Failure::Closed`] when the reader is gone, [`Failure::File`] when the output fails otherwise.
     pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut output = &self.term;
         output.write_all(bytes).and_then(|()| output.flush()).map_err(|error| closed(&error))
@@ -111,7 +111,7 @@ fn style(tone: Tone) -> Style {
         Tone::Good => Style::new().green(),
         Tone::Bad => Style::new().red(),
         Tone::Busy => Style::new().cyan(),
-        Tone::Held => Style::new().yellow(),
+        Tone::Waiting => Style::new().yellow(),
     }
 }
 
@@ -122,8 +122,8 @@ fn closed(error: &std::io::Error) -> Failure {
     }
 }
 
-/// Says on the standard error what went wrong.
-pub fn complain(failure: &Failure) {
+/// Prints an error with its causes on the standard error.
+pub fn print_error(failure: &Failure) {
     let mut text = format!("error: {failure}");
     let mut source = failure.cause();
     while let Some(cause) = source {
@@ -133,6 +133,6 @@ pub fn complain(failure: &Failure) {
         }
         source = cause.source();
     }
-    // Nobody is left to tell about a standard error that is closed.
+    // A closed standard error leaves nowhere to report to.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What could come next on the command line, with the names that the cluster knows.
+//! `__complete`: completion candidates, with the names of orders and Worlds in the cluster.
 
 use std::process::ExitCode;
 
@@ -6,29 +6,29 @@ use clap::Parser;
 use kube::api::{ListParams, ObjectMeta};
 use manyworlds_api::labels;
 
-use crate::arguments::{Global, Probe};
+use crate::arguments::{Global, PartialArguments};
 use crate::cluster::{Cluster, selector};
-use crate::completion::{Asked, Files, asked, reply};
+use crate::completion::{Candidates, FileCompletion, candidates, reply};
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
-/// Runs the command. A cluster that does not answer leaves the names out: the tab key is no place for errors.
+/// Runs the command. Names are left out when the cluster does not answer, because completion must not print errors.
 pub(super) async fn complete(global: &Global, words: &[String]) -> Result<ExitCode, Failure> {
-    let (files, offered) = match asked(words) {
-        Asked::Words(words) => (Files::Keep, words),
-        Asked::Orders => (Files::Keep, names(words, None).await.unwrap_or_default()),
-        Asked::Worlds(order) => (Files::Keep, names(words, Some(&order)).await.unwrap_or_default()),
-        Asked::File => (Files::Offer, Vec::new()),
-        Asked::Nothing => (Files::Keep, Vec::new()),
+    let (files, offered) = match candidates(words) {
+        Candidates::Words(words) => (FileCompletion::Disabled, words),
+        Candidates::Orders => (FileCompletion::Disabled, names(words, None).await.unwrap_or_default()),
+        Candidates::Worlds(order) => (FileCompletion::Disabled, names(words, Some(&order)).await.unwrap_or_default()),
+        Candidates::File => (FileCompletion::Enabled, Vec::new()),
+        Candidates::Nothing => (FileCompletion::Disabled, Vec::new()),
     };
     let prefix = words.last().map_or("", String::as_str);
     Terminal::new(global.color).print_raw(reply(&offered, prefix, files).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the names of the orders of a namespace, or those of the Worlds of one order.
+/// Returns the names of the orders of a namespace, or of the Worlds of one order.
 async fn names(words: &[String], order: Option<&str>) -> Option<Vec<(String, String)>> {
-    let cluster = Cluster::connect(&Probe::of(words).global).await.ok()?;
+    let cluster = Cluster::connect(&PartialArguments::of(words).global).await.ok()?;
     let name = |metadata: ObjectMeta| metadata.name.map(|name| (name, String::new()));
     match order {
         None => {
@@ -43,8 +43,8 @@ async fn names(words: &[String], order: Option<&str>) -> Option<Vec<(String, Str
     }
 }
 
-impl Probe {
-    /// Reads the options of every command out of a line that is not finished.
+impl PartialArguments {
+    /// Reads the global options of an unfinished command line.
     fn of(words: &[String]) -> Self {
         let known = ["--namespace", "-n", "--context", "--kubeconfig"];
         let mut line = vec!["kubectl-worlds".to_owned()];

@@ -7,27 +7,28 @@ use kube::api::{Patch, PatchParams, PostParams};
 use manyworlds_api::{WorkOrder, WorkOrderSpec};
 use serde_json::{Value, json};
 
-use super::{FIELD_MANAGER, Session, watch};
+use super::watch;
 use crate::arguments::Retry;
 use crate::errors::Failure;
-use crate::view::summary::summary_word;
-use crate::view::text::{Line, Tone};
+use crate::render::summary::summary_word;
+use crate::render::text::{Line, Tone};
+use crate::session::{FIELD_MANAGER, Session};
 
-/// Annotation of an order that runs another one again.
+/// Annotation of a retry with the name of the first order.
 const RETRY_OF: &str = "manyworlds.dev/retry-of";
 /// The longest name that an order may have.
 const LONGEST_NAME: usize = 40;
-/// How many retries of one order there may be.
+/// The most retries of one order.
 const MOST_RETRIES: u32 = 99;
 
-/// A change of an order that goes on.
+/// A change of an active order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Ends it for good.
+    /// Ends the order for good.
     Cancel,
     /// Stops its Worlds.
     Suspend,
-    /// Lets it go on.
+    /// Lets the order go on.
     Resume,
 }
 
@@ -40,7 +41,7 @@ impl Change {
         }
     }
 
-    const fn is_made(self, spec: &WorkOrderSpec) -> bool {
+    const fn is_in_effect(self, spec: &WorkOrderSpec) -> bool {
         match self {
             Self::Cancel => spec.cancel,
             Self::Suspend => spec.suspend,
@@ -48,7 +49,7 @@ impl Change {
         }
     }
 
-    const fn done(self) -> &'static str {
+    const fn confirmation(self) -> &'static str {
         match self {
             Self::Cancel => "is cancelled",
             Self::Suspend => "is suspended",
@@ -56,7 +57,7 @@ impl Change {
         }
     }
 
-    const fn was_done(self) -> &'static str {
+    const fn already_in_effect(self) -> &'static str {
         match self {
             Self::Cancel => "is cancelled already",
             Self::Suspend => "is suspended already",
@@ -65,26 +66,26 @@ impl Change {
     }
 }
 
-/// Changes orders.
+/// Applies a change to each of the orders.
 pub(super) async fn set(session: &mut Session, change: Change, names: &[String]) -> Result<ExitCode, Failure> {
     for name in names {
         let order = session.cluster.order(name).await?;
         let line = if order.is_finished() {
             Line::of(Tone::Muted, format!("WorkOrder {name} has finished: {}", summary_word(&order)))
-        } else if change.is_made(&order.spec) {
-            Line::of(Tone::Muted, format!("WorkOrder {name} {}", change.was_done()))
+        } else if change.is_in_effect(&order.spec) {
+            Line::of(Tone::Muted, format!("WorkOrder {name} {}", change.already_in_effect()))
         } else {
             let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             let patch = Patch::Merge(json!({ "spec": change.spec() }));
             session.cluster.orders().patch(name, &parameters, &patch).await?;
-            Line::of(Tone::Good, format!("WorkOrder {name} {}", change.done()))
+            Line::of(Tone::Good, format!("WorkOrder {name} {}", change.confirmation()))
         };
         session.terminal.print(&[line])?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a new order like an old one.
+/// Creates a new order from the specification of a finished one.
 pub(super) async fn retry(session: &mut Session, which: &Retry) -> Result<ExitCode, Failure> {
     let name = &which.order;
     let old = session.cluster.order(name).await?;
@@ -94,22 +95,22 @@ pub(super) async fn retry(session: &mut Session, which: &Retry) -> Result<ExitCo
             summary_word(&old)
         )));
     }
-    let made = create_again(session, &old).await?;
+    let made = create_retry(session, &old).await?;
     let line = Line::of(Tone::Good, format!("WorkOrder {made} was made; "))
         .and(Tone::Plain, format!("'kubectl worlds watch {made}' shows it"));
     session.terminal.print(&[line])?;
     if !which.wait {
         return Ok(ExitCode::SUCCESS);
     }
-    let picture = watch::until_finished(session, &made, watch::Telling::All).await?;
-    Ok(if picture.has_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let view = watch::until_finished(session, &made, watch::ProgressOutput::Shown).await?;
+    Ok(if view.has_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Creates the new order under the first name that is free, and returns that.
-async fn create_again(session: &Session, old: &WorkOrder) -> Result<String, Failure> {
+/// Creates the retry under the first free name and returns that name.
+async fn create_retry(session: &Session, old: &WorkOrder) -> Result<String, Failure> {
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     for number in 1..=MOST_RETRIES {
-        match session.cluster.orders().create(&parameters, &again(old, number)).await {
+        match session.cluster.orders().create(&parameters, &retry_of(old, number)).await {
             Ok(made) => return Ok(made.name_any()),
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(error.into()),
@@ -119,8 +120,8 @@ async fn create_again(session: &Session, old: &WorkOrder) -> Result<String, Fail
     Err(Failure::Usage(format!("{name} was tried again {MOST_RETRIES} times; delete some of its retries")))
 }
 
-/// Returns an order like an old one, under a name of its own.
-fn again(old: &WorkOrder, number: u32) -> WorkOrder {
+/// Returns retry number `number` of an order.
+fn retry_of(old: &WorkOrder, number: u32) -> WorkOrder {
     let name = old.annotations().get(RETRY_OF).cloned().unwrap_or_else(|| old.name_any());
     let suffix = format!("-retry-{number}");
     let kept: String = name.chars().take(LONGEST_NAME - suffix.len()).collect();
@@ -136,16 +137,16 @@ fn again(old: &WorkOrder, number: u32) -> WorkOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::sample;
+    use crate::render::fixtures;
 
     #[test]
     fn a_retry_is_named_after_the_first_order_and_starts_fresh() {
-        let mut old = sample::finished().order;
+        let mut old = fixtures::finished().order;
         old.spec.cancel = true;
-        let first = again(&old, 1);
+        let first = retry_of(&old, 1);
         assert_eq!((first.name_any().as_str(), first.spec.cancel), ("fix-270-retry-1", false));
-        assert_eq!(again(&first, 2).name_any(), "fix-270-retry-2");
+        assert_eq!(retry_of(&first, 2).name_any(), "fix-270-retry-2");
         old.metadata.name = Some("n".repeat(40));
-        assert_eq!(again(&old, 12).name_any().len(), 40);
+        assert_eq!(retry_of(&old, 12).name_any().len(), 40);
     }
 }

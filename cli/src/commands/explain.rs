@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use super::{Session, print_as};
 use crate::arguments::Order;
 use crate::errors::Failure;
-use crate::view;
+use crate::render;
+use crate::session::Session;
 
 /// Runs the command.
 pub(super) async fn explain(session: &mut Session, which: &Order) -> Result<ExitCode, Failure> {
-    let picture = session.cluster.picture(&which.order).await?;
+    let view = session.cluster.order_view(&which.order).await?;
     if which.output.is_data() {
-        let worlds: Vec<_> = picture.variants().iter().filter_map(|variant| picture.world(&variant.name)).collect();
-        print_as(session, which.output, &serde_json::json!({ "order": picture.order, "worlds": worlds }))?;
+        let worlds: Vec<_> = view.variants().iter().filter_map(|variant| view.world(&variant.name)).collect();
+        session.print_data(which.output, &serde_json::json!({ "order": view.order, "worlds": worlds }))?;
     } else {
         let width = session.terminal.canvas(None).width;
-        session.terminal.print(&view::explain::explain(&picture, jiff::Timestamp::now(), width))?;
+        session.terminal.print(&render::explain::explain(&view, jiff::Timestamp::now(), width))?;
     }
     Ok(ExitCode::SUCCESS)
 }

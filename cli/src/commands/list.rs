@@ -1,25 +1,25 @@
-//! `list`: the orders of a namespace, or of all.
+//! `list`: the orders of a namespace or of all namespaces.
 
 use std::process::ExitCode;
 
 use kube::api::{Api, ListParams};
 use manyworlds_api::WorkOrder;
 
-use super::{Session, print_as};
 use crate::arguments::{List, Output};
 use crate::errors::Failure;
-use crate::view::list::{Columns, list as view};
+use crate::render::list::{Columns, list as draw};
+use crate::session::Session;
 
 /// Runs the command.
 pub(super) async fn list(session: &mut Session, which: &List) -> Result<ExitCode, Failure> {
     let orders = read(session, which).await?;
     if which.output.is_data() {
-        print_as(session, which.output, &orders)?;
+        session.print_data(which.output, &orders)?;
         return Ok(ExitCode::SUCCESS);
     }
     let columns = Columns { has_namespace: which.all_namespaces, is_wide: which.output == Output::Wide };
     let width = session.terminal.canvas(None).width.filter(|_| !columns.is_wide);
-    session.terminal.print(&view(&orders, jiff::Timestamp::now(), columns, width))?;
+    session.terminal.print(&draw(&orders, jiff::Timestamp::now(), columns, width))?;
     Ok(ExitCode::SUCCESS)
 }
 

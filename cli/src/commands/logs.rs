@@ -1,4 +1,4 @@
-//! `logs`: what a stage printed, from its pod while there is one, else from the artifacts.
+//! `logs`: the log of a stage, from its pod while that exists, else from the artifacts.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
 
-use super::{Session, patch::known_world};
 use crate::arguments::Logs;
 use crate::errors::Failure;
 use crate::operator::Operator;
-use crate::picture::Picture;
+use crate::order_view::OrderView;
+use crate::session::Session;
 use crate::stage::{PodProgress, Stage, StageState, pod_progress, stage_state};
 
-/// How often a stage that has not begun is looked at.
-const LOOK: Duration = Duration::from_millis(300);
+/// Interval between two reads of a stage that has not started.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Runs the command.
 pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode, Failure> {
-    let mut picture = session.cluster.picture(&which.order).await?;
-    let world = known_world(&picture, &which.world)?;
+    let mut view = session.cluster.order_view(&which.order).await?;
+    let world = view.variant(&which.world)?;
     loop {
-        match pod_of(&picture, &world, which.attempt) {
+        match pod_of(&view, &world, which.attempt) {
             Some(pod) if has_begun(pod, which) => match print_pod(session, pod, which).await {
-                // The pod was removed between two looks; what it printed is kept.
+                // The pod was removed between two reads; its log is an artifact now.
                 Err(Failure::Api(kube::Error::Api(status))) if status.code == 404 => break,
                 printed => return printed.map(|()| ExitCode::SUCCESS),
             },
-            Some(pod) if !may_begin(&picture, Some(pod), which) => return Err(not_begun(pod, &world, which.stage)),
-            None if !may_begin(&picture, None, which) => break,
+            Some(pod) if !may_begin(&view, Some(pod), which) => return Err(not_begun(pod, &world, which.stage)),
+            None if !may_begin(&view, None, which) => break,
             _ => {}
         }
-        tokio::time::sleep(LOOK).await;
-        picture = session.cluster.picture(&which.order).await?;
+        tokio::time::sleep(POLL_INTERVAL).await;
+        view = session.cluster.order_view(&which.order).await?;
     }
     let operator = Operator::new(session).await?;
     let namespace = &session.cluster.namespace;
@@ -43,10 +43,10 @@ pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn pod_of<'a>(picture: &'a Picture, world: &'a str, attempt: Option<i32>) -> Option<&'a Pod> {
+fn pod_of<'a>(view: &'a OrderView, world: &'a str, attempt: Option<i32>) -> Option<&'a Pod> {
     match attempt {
-        Some(attempt) => picture.pod_of_attempt(world, attempt),
-        None => picture.pod(world),
+        Some(attempt) => view.pod_of_attempt(world, attempt),
+        None => view.pod(world),
     }
 }
 
@@ -54,9 +54,9 @@ fn has_begun(pod: &Pod, which: &Logs) -> bool {
     !matches!(stage_state(pod, which.stage), StageState::Waiting(_))
 }
 
-/// Returns whether it is worth waiting for the stage.
-fn may_begin(picture: &Picture, pod: Option<&Pod>, which: &Logs) -> bool {
-    which.follow && !picture.is_finished() && pod.is_none_or(|pod| pod_progress(pod) != PodProgress::Ended)
+/// Returns whether the stage can still start.
+fn may_begin(view: &OrderView, pod: Option<&Pod>, which: &Logs) -> bool {
+    which.follow && !view.is_finished() && pod.is_none_or(|pod| pod_progress(pod) != PodProgress::Ended)
 }
 
 fn not_begun(pod: &Pod, world: &str, stage: Stage) -> Failure {

@@ -1,24 +1,23 @@
-//! `patch` and `artifacts`: what Worlds have left.
+//! `patch` and `artifacts`: the stored results of Worlds.
 
 use std::process::ExitCode;
 
 use manyworlds_api::artifacts::ArtifactName;
-use manyworlds_api::labels::world_name;
 
-use super::{Session, print_as};
 use crate::arguments::{Order, Patch};
 use crate::errors::Failure;
 use crate::operator::Operator;
-use crate::picture::Picture;
-use crate::view;
-use crate::view::text::{Line, Tone};
+use crate::order_view::OrderView;
+use crate::render;
+use crate::render::text::{Line, Tone};
+use crate::session::Session;
 
-/// Prints or writes a change.
+/// Prints the patch of a World or writes it to a file.
 pub(super) async fn patch(session: &mut Session, which: &Patch) -> Result<ExitCode, Failure> {
-    let picture = session.cluster.picture(&which.order).await?;
+    let view = session.cluster.order_view(&which.order).await?;
     let world = match &which.world {
-        Some(world) => known_world(&picture, world)?,
-        None => picture.winner().map(str::to_owned).ok_or_else(|| no_winner(&picture))?,
+        Some(world) => view.variant(world)?,
+        None => view.winner().map(str::to_owned).ok_or_else(|| no_winner(&view))?,
     };
     let operator = Operator::new(session).await?;
     let change = operator.artifact(&session.cluster.namespace, &which.order, &world, ArtifactName::Patch, None).await?;
@@ -39,28 +38,16 @@ pub(super) async fn artifacts(session: &mut Session, which: &Order) -> Result<Ex
     let operator = Operator::new(session).await?;
     let artifacts = operator.artifacts(&session.cluster.namespace, &which.order).await?;
     if which.output.is_data() {
-        print_as(session, which.output, &artifacts)?;
+        session.print_data(which.output, &artifacts)?;
     } else {
-        session.terminal.print(&view::artifacts::artifacts(&artifacts))?;
+        session.terminal.print(&render::artifacts::artifacts(&artifacts))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the name of a World if the order has it.
-pub(super) fn known_world(picture: &Picture, name: &str) -> Result<String, Failure> {
-    let names: Vec<&str> = picture.variants().iter().map(|variant| variant.name.as_str()).collect();
-    // The World's own name is what 'kubectl get worlds' shows, so it is taken as well.
-    let order = picture.name();
-    let meant = names.iter().find(|variant| **variant == name || world_name(&order, variant) == name);
-    match meant {
-        Some(variant) => Ok((*variant).to_owned()),
-        None => Err(Failure::Usage(format!("WorkOrder {order} has no World {name}; it has {}", names.join(", ")))),
-    }
-}
-
-fn no_winner(picture: &Picture) -> Failure {
-    let name = picture.name();
-    Failure::Usage(if picture.is_finished() {
+fn no_winner(view: &OrderView) -> Failure {
+    let name = view.name();
+    Failure::Usage(if view.is_finished() {
         format!(
             "WorkOrder {name} has no winner; 'kubectl worlds explain {name}' says why, and --world names another World"
         )

@@ -1,4 +1,4 @@
-//! `run`: applies the WorkOrders of a file, and waits for them where that is asked for.
+//! `run`: applies the WorkOrders of a file and, with `--wait`, waits for them.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -9,10 +9,11 @@ use manyworlds_api::WorkOrder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{FIELD_MANAGER, Session, watch};
+use super::watch;
 use crate::arguments::Run;
 use crate::errors::Failure;
-use crate::view::text::{Line, Tone};
+use crate::render::text::{Line, Tone};
+use crate::session::{FIELD_MANAGER, Session};
 
 /// Runs the command.
 pub(super) async fn run(session: &mut Session, which: &Run) -> Result<ExitCode, Failure> {
@@ -21,7 +22,7 @@ pub(super) async fn run(session: &mut Session, which: &Run) -> Result<ExitCode, 
         rename(&which.file, &mut manifests, name)?;
     }
     if let Some(namespace) = &session.global.namespace {
-        same_namespace(&which.file, &manifests, namespace)?;
+        check_namespace(&which.file, &manifests, namespace)?;
     }
     let mut names = Vec::new();
     for manifest in &manifests {
@@ -31,7 +32,7 @@ pub(super) async fn run(session: &mut Session, which: &Run) -> Result<ExitCode, 
     if which.wait {
         for (namespace, name) in names {
             session.cluster.namespace = namespace;
-            all_succeeded &= watch::until_finished(session, &name, watch::Telling::All).await?.has_succeeded();
+            all_succeeded &= watch::until_finished(session, &name, watch::ProgressOutput::Shown).await?.has_succeeded();
         }
     }
     Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -44,21 +45,21 @@ async fn apply(session: &mut Session, manifest: &Value) -> Result<(String, Strin
     let before = orders.get_opt(&name).await?.map(|order| order.resource_version());
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let applied = orders.patch(&name, &parameters, &Patch::Apply(manifest)).await?;
-    let said = match before {
+    let change = match before {
         None => "created",
         Some(version) if version == applied.resource_version() => "unchanged",
         Some(_) => "configured",
     };
-    let mut line = Line::of(Tone::Good, format!("WorkOrder {namespace}/{name} {said}"));
+    let mut line = Line::of(Tone::Good, format!("WorkOrder {namespace}/{name} {change}"));
     if applied.is_finished() {
         let hint = format!("; it has finished already, and 'kubectl worlds retry {name}' runs it again");
-        line = line.and(Tone::Held, hint);
+        line = line.and(Tone::Waiting, hint);
     }
     session.terminal.print(&[line])?;
     Ok((namespace, name))
 }
 
-/// Gives the one order of a file another name.
+/// Renames the one order of a file.
 fn rename(file: &str, manifests: &mut [Value], name: &str) -> Result<(), Failure> {
     let [manifest] = manifests else {
         return Err(Failure::Usage(format!(
@@ -70,8 +71,8 @@ fn rename(file: &str, manifests: &mut [Value], name: &str) -> Result<(), Failure
     Ok(())
 }
 
-/// Refuses to apply an order elsewhere than where the user says.
-fn same_namespace(file: &str, manifests: &[Value], namespace: &str) -> Result<(), Failure> {
+/// Refuses an order whose own namespace contradicts `--namespace`.
+fn check_namespace(file: &str, manifests: &[Value], namespace: &str) -> Result<(), Failure> {
     for manifest in manifests {
         let metadata = &manifest["metadata"];
         if let Some(own) = metadata["namespace"].as_str().filter(|own| *own != namespace) {
@@ -93,23 +94,23 @@ fn read(file: &str) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))
 }
 
-/// Reads the WorkOrders of a file; one that cannot be read keeps all of them from being applied.
+/// Parses the WorkOrders of a file. One that cannot be parsed keeps all of them from being applied.
 fn parse(file: &str, text: &str) -> Result<Vec<Value>, Failure> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| Failure::Usage(format!("{file} is no YAML: {error}")))?;
     let mut manifests = Vec::new();
     for (index, document) in documents.into_iter().filter(|document| !document.is_null()).enumerate() {
-        let place = format!("{file}, document {}", index + 1);
+        let location = format!("{file}, document {}", index + 1);
         let kind = document["kind"].as_str().unwrap_or_default();
         if kind != "WorkOrder" {
             return Err(Failure::Usage(format!(
-                "{place}: kind is {kind:?}, not WorkOrder; use 'kubectl apply' for other kinds"
+                "{location}: kind is {kind:?}, not WorkOrder; use 'kubectl apply' for other kinds"
             )));
         }
         if document["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            return Err(Failure::Usage(format!("{place}: metadata.name is missing")));
+            return Err(Failure::Usage(format!("{location}: metadata.name is missing")));
         }
-        WorkOrder::deserialize(&document).map_err(|error| Failure::Usage(format!("{place}: {error}")))?;
+        WorkOrder::deserialize(&document).map_err(|error| Failure::Usage(format!("{location}: {error}")))?;
         manifests.push(document);
     }
     if manifests.is_empty() {
@@ -141,10 +142,10 @@ mod tests {
     #[test]
     fn a_namespace_that_contradicts_the_file_is_refused() {
         let placed = parse("f", &ORDER.replace("{name: a}", "{name: a, namespace: here}")).unwrap();
-        assert!(same_namespace("f", &placed, "here").is_ok());
-        let message = same_namespace("f", &placed, "there").unwrap_err().to_string();
+        assert!(check_namespace("f", &placed, "here").is_ok());
+        let message = check_namespace("f", &placed, "there").unwrap_err().to_string();
         assert!(message.contains("is here, --namespace says there"), "{message}");
-        assert!(same_namespace("f", &parse("f", ORDER).unwrap(), "there").is_ok());
+        assert!(check_namespace("f", &parse("f", ORDER).unwrap(), "there").is_ok());
     }
 
     #[test]

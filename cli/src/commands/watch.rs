@@ -1,4 +1,4 @@
-//! `watch`: the live table of an order's Worlds; plain lines where nothing can be redrawn.
+//! `watch`: a live table of an order's Worlds on a terminal, one plain line for each change elsewhere.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,100 +8,104 @@ use kube::runtime::{WatchStreamExt, watcher};
 use manyworlds_api::labels;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Session, print_as};
 use crate::arguments::Order;
 use crate::errors::Failure;
-use crate::picture::Picture;
-use crate::view::changes::{Answer, Said, changes};
-use crate::view::frame::{Canvas, frame};
-use crate::view::summary::outcome;
-use crate::view::text::{Line, Tone};
+use crate::order_view::OrderView;
+use crate::render::change_log::{ChangeLog, Reachability};
+use crate::render::live_table::{Canvas, live_table};
+use crate::render::summary::outcome;
+use crate::render::text::{Line, Tone};
+use crate::session::Session;
 
-/// How often a table is drawn anew, so that times go on.
-const FRAME: Duration = Duration::from_millis(120);
-/// How often the cluster is asked at most.
-const LOOK: Duration = Duration::from_millis(300);
-/// How often it is asked while it does not answer.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How long an answer may take before the user is told.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the cluster is believed without having sent anything.
-const LONGEST_REST: Duration = Duration::from_secs(10);
+/// Interval between two drawings of the table; the shown times go on.
+const FRAME_INTERVAL: Duration = Duration::from_millis(120);
+/// Shortest interval between two reads of the order.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
+/// Interval between two reads while the API server does not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// Time-out of a read; the user is told after it.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest interval between two reads when the watches report nothing.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Runs the command. The exit code says whether the order has succeeded.
+/// Runs the command. The exit code is 0 when the order succeeded and 1 when it did not.
 pub(super) async fn watch(session: &mut Session, which: &Order) -> Result<ExitCode, Failure> {
-    let telling = if which.output.is_data() { Telling::Nothing } else { Telling::All };
-    let picture = until_finished(session, &which.order, telling).await?;
-    if telling == Telling::Nothing {
-        print_as(session, which.output, &picture.order)?;
+    let progress = if which.output.is_data() { ProgressOutput::Hidden } else { ProgressOutput::Shown };
+    let view = until_finished(session, &which.order, progress).await?;
+    if progress == ProgressOutput::Hidden {
+        session.print_data(which.output, &view.order)?;
     }
-    Ok(if picture.has_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if view.has_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What people are told on the way to the end.
+/// Whether progress is printed until the order is finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Telling {
-    /// All that happens.
-    All,
-    /// Nothing: a program wants the end alone.
-    Nothing,
+pub(super) enum ProgressOutput {
+    /// Progress is printed.
+    Shown,
+    /// Nothing is printed: a program reads the finished order.
+    Hidden,
 }
 
-/// Shows an order until it is finished, and returns it.
-pub(super) async fn until_finished(session: &mut Session, name: &str, telling: Telling) -> Result<Picture, Failure> {
-    let mut picture = session.cluster.picture(name).await?;
-    let mut touched = Box::pin(touches(session, name));
-    let mut said = Said::default();
-    let mut beat = 0;
-    let (mut dirty, mut looked, mut silence) = (false, Instant::now(), None);
+/// Shows an order until it is finished, then returns it.
+pub(super) async fn until_finished(
+    session: &mut Session,
+    name: &str,
+    progress: ProgressOutput,
+) -> Result<OrderView, Failure> {
+    let mut view = session.cluster.order_view(name).await?;
+    let mut change_events = Box::pin(change_events(session, name));
+    let mut log = ChangeLog::default();
+    let mut tick = 0;
+    let (mut is_stale, mut last_read, mut unanswered_since) = (false, Instant::now(), None);
     loop {
-        if picture.is_finished() {
-            if telling == Telling::All {
-                conclude(session, &picture, &mut said)?;
+        if view.is_finished() {
+            if progress == ProgressOutput::Shown {
+                print_end(session, &view, &mut log)?;
             }
-            return Ok(picture);
+            return Ok(view);
         }
-        if telling == Telling::All {
-            show(session, &picture, &mut said, beat, silence)?;
+        if progress == ProgressOutput::Shown {
+            show(session, &view, &mut log, tick, unanswered_since)?;
         }
-        let next_frame = Instant::now() + FRAME;
+        let next_frame = Instant::now() + FRAME_INTERVAL;
         tokio::select! {
-            _ = touched.next(), if !dirty => dirty = true,
-            () = sleep_until(next_frame) => beat += 1,
+            _ = change_events.next(), if !is_stale => is_stale = true,
+            () = sleep_until(next_frame) => tick += 1,
         }
-        let rest = looked.elapsed();
-        let pause = if silence.is_some() { LOOK_AGAIN } else { LOOK };
-        if (dirty && rest >= pause) || rest >= LONGEST_REST {
-            // The order goes on without us, so an API server that restarts is waited for.
-            silence = match timeout(PATIENCE, session.cluster.picture(name)).await {
+        let elapsed = last_read.elapsed();
+        let interval = if unanswered_since.is_some() { RETRY_INTERVAL } else { POLL_INTERVAL };
+        if (is_stale && elapsed >= interval) || elapsed >= REFRESH_INTERVAL {
+            // The order goes on meanwhile, so the API server may restart.
+            unanswered_since = match timeout(READ_TIMEOUT, session.cluster.order_view(name)).await {
                 Ok(Ok(seen)) => {
-                    picture = seen;
+                    view = seen;
                     None
                 }
                 Ok(Err(failure)) if !failure.is_transient() => return Err(failure),
-                Ok(Err(_)) | Err(_) => silence.or(Some(looked)),
+                Ok(Err(_)) | Err(_) => unanswered_since.or(Some(last_read)),
             };
-            (dirty, looked) = (silence.is_some(), Instant::now());
+            (is_stale, last_read) = (unanswered_since.is_some(), Instant::now());
         }
     }
 }
 
 fn show(
     session: &mut Session,
-    picture: &Picture,
-    said: &mut Said,
-    beat: usize,
-    silence: Option<Instant>,
+    view: &OrderView,
+    log: &mut ChangeLog,
+    tick: usize,
+    unanswered_since: Option<Instant>,
 ) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     if !session.terminal.can_redraw() {
-        let answer = if silence.is_some() { Answer::IsMissing } else { Answer::Comes };
-        let mut lines: Vec<Line> = said.answer(answer, now).into_iter().collect();
-        lines.extend(changes(said, picture, now));
+        let reachability = if unanswered_since.is_some() { Reachability::Unreachable } else { Reachability::Reachable };
+        let mut lines: Vec<Line> = log.reachability(reachability, now).into_iter().collect();
+        lines.extend(log.changes(view, now));
         return session.terminal.print(&lines);
     }
-    let mut lines = frame(picture, now, session.terminal.canvas(Some(beat)));
-    if let Some(since) = silence {
+    let mut lines = live_table(view, now, session.terminal.canvas(Some(tick)));
+    if let Some(since) = unanswered_since {
         let seconds = since.elapsed().as_secs();
         lines.push(Line::of(Tone::Bad, format!("The API server has not answered for {seconds}s; trying again.")));
     }
@@ -109,21 +113,21 @@ fn show(
     Ok(())
 }
 
-/// Writes how it ended, to stay.
-fn conclude(session: &mut Session, picture: &Picture, said: &mut Said) -> Result<(), Failure> {
+/// Prints how the order ended.
+fn print_end(session: &mut Session, view: &OrderView, log: &mut ChangeLog) -> Result<(), Failure> {
     let now = jiff::Timestamp::now();
     if !session.terminal.can_redraw() {
-        let mut lines: Vec<Line> = said.answer(Answer::Comes, now).into_iter().collect();
-        lines.extend(changes(said, picture, now));
+        let mut lines: Vec<Line> = log.reachability(Reachability::Reachable, now).into_iter().collect();
+        lines.extend(log.changes(view, now));
         return session.terminal.print(&lines);
     }
-    let mut lines = frame(picture, now, Canvas { height: None, ..session.terminal.canvas(None) });
-    lines.extend([Line::default(), outcome(picture)]);
+    let mut lines = live_table(view, now, Canvas { height: None, ..session.terminal.canvas(None) });
+    lines.extend([Line::default(), outcome(view)]);
     session.terminal.print(&lines)
 }
 
-/// Returns a stream with an item whenever something about the order may have changed.
-fn touches(session: &Session, name: &str) -> impl futures::Stream<Item = ()> + use<> {
+/// Returns a stream with an item for each change of the order, its Worlds or its pods.
+fn change_events(session: &Session, name: &str) -> impl futures::Stream<Item = ()> + use<> {
     let mine = watcher::Config::default().labels(&format!("{}={name}", labels::WORK_ORDER));
     let own = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let pods = watcher::watcher(session.cluster.pods(), mine.clone()).default_backoff().map(|_| ());

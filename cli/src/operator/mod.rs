@@ -1,4 +1,4 @@
-//! The operator's artifact API, reached through a port-forward to its pod.
+//! A client of the operator's artifact API.
 
 mod token;
 
@@ -16,48 +16,48 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Position, Url};
 
-use crate::commands::Session;
 use crate::errors::Failure;
+use crate::session::Session;
 
 /// Port of the artifact API in the operator's pod.
 const PORT: u16 = 8080;
 /// Selects the operator's pods.
 const PODS: &str = "app.kubernetes.io/name=manyworlds,app.kubernetes.io/component=operator";
 
-/// The artifact API.
+/// A client of the artifact API.
 pub struct Operator {
-    way: Way,
+    transport: Transport,
     token: String,
 }
 
-/// How the operator is reached.
-enum Way {
-    /// By its address: host and port.
+/// A connection to the operator.
+enum Transport {
+    /// TCP to a host and port.
     Address(String),
-    /// Through the API server.
+    /// Port-forward through the API server.
     Forward { pods: Box<Api<Pod>>, name: String },
 }
 
 impl Operator {
-    /// Finds the operator, and a token for it.
+    /// Finds the operator and a token for it.
     ///
     /// # Errors
     ///
-    /// [`Failure::Operator`] when it does not run, or no token can be had.
+    /// [`Failure::Operator`] when the operator does not run or no token can be made.
     pub async fn new(session: &Session) -> Result<Self, Failure> {
         let token = token::find(session).await?;
-        let way = match &session.global.operator_url {
-            Some(url) => Way::Address(address(url)?),
+        let transport = match &session.global.operator_url {
+            Some(url) => Transport::Address(address(url)?),
             None => forward(session).await?,
         };
-        Ok(Self { way, token })
+        Ok(Self { transport, token })
     }
 
     /// Fetches an artifact.
     ///
     /// # Errors
     ///
-    /// [`Failure::Operator`] with what the operator said, or when what arrived is not what was sent.
+    /// [`Failure::Operator`] with the operator's message, or when the content does not match its digest.
     pub async fn artifact(
         &self,
         namespace: &str,
@@ -79,19 +79,19 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`Failure::Operator`] with what the operator said.
+    /// [`Failure::Operator`] with the operator's message.
     pub async fn artifacts(&self, namespace: &str, order: &str) -> Result<Vec<StoredArtifact>, Failure> {
         let (_, bytes) = self.get(&list_path(namespace, order)).await?;
         serde_json::from_slice(&bytes).map_err(|error| failed(&error))
     }
 
     async fn get(&self, path: &str) -> Result<(Option<String>, Bytes), Failure> {
-        match &self.way {
-            Way::Address(address) => {
+        match &self.transport {
+            Transport::Address(address) => {
                 let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| failed(&error))?;
                 self.exchange(stream, path).await
             }
-            Way::Forward { pods, name } => {
+            Transport::Forward { pods, name } => {
                 let mut forward = pods.portforward(name, &[PORT]).await?;
                 let stream = forward.take_stream(PORT).ok_or_else(|| failed(&"the port-forward has no stream"))?;
                 self.exchange(stream, path).await
@@ -120,14 +120,14 @@ impl Operator {
     }
 }
 
-/// Returns host and port of an address.
+/// Parses `http://HOST:PORT` to `HOST:PORT`.
 fn address(url: &str) -> Result<String, Failure> {
     let read = Url::parse(url).ok().filter(|read| read.scheme() == "http" && read[Position::AfterPort..] == *"/");
     let place = read.and_then(|read| Some(format!("{}:{}", read.host_str()?, read.port_or_known_default()?)));
     place.ok_or_else(|| Failure::Usage(format!("--operator-url {url}: write it as http://HOST:PORT")))
 }
 
-async fn forward(session: &Session) -> Result<Way, Failure> {
+async fn forward(session: &Session) -> Result<Transport, Failure> {
     let namespace = &session.global.operator_namespace;
     let pods: Api<Pod> = Api::namespaced(session.cluster.client.clone(), namespace);
     let found = pods.list(&ListParams::default().labels(PODS)).await?;
@@ -136,7 +136,7 @@ async fn forward(session: &Session) -> Result<Way, Failure> {
             && pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
     });
     match running {
-        Some(pod) => Ok(Way::Forward { name: pod.name_any(), pods: Box::new(pods) }),
+        Some(pod) => Ok(Transport::Forward { name: pod.name_any(), pods: Box::new(pods) }),
         None => Err(Failure::Operator(format!(
             "no operator runs in namespace {namespace}; name its namespace with --operator-namespace or its address with --operator-url"
         ))),

@@ -1,4 +1,4 @@
-//! The token with which the operator is asked: the user's own, or one made for this call.
+//! The token for the artifact API: given by the user, from the kubeconfig, or requested for this call.
 
 use http::{Request, Response, header};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -9,15 +9,15 @@ use kube::client::{Body, ConfigExt};
 use manyworlds_api::labels::TOKEN_AUDIENCE;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-use crate::commands::Session;
 use crate::errors::Failure;
+use crate::session::Session;
 
-/// The account that may read orders and nothing else.
+/// ServiceAccount that may read orders and nothing else.
 const ACCOUNT: &str = "manyworlds-artifact-reader";
-/// How long a token made for one call is valid: the shortest that the API server gives.
-const SECONDS: i64 = 600;
+/// Lifetime of a requested token in seconds: the shortest that the API server grants.
+const LIFETIME_SECONDS: i64 = 600;
 
-/// Returns a token.
+/// Returns a token for the artifact API.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub(super) async fn find(session: &Session) -> Result<String, Failure> {
     let request = TokenRequest {
         spec: TokenRequestSpec {
             audiences: vec![TOKEN_AUDIENCE.to_owned()],
-            expiration_seconds: Some(SECONDS),
+            expiration_seconds: Some(LIFETIME_SECONDS),
             bound_object_ref: None,
         },
         ..TokenRequest::default()
@@ -51,16 +51,16 @@ pub(super) async fn find(session: &Session) -> Result<String, Failure> {
     }
 }
 
-/// Returns the token that the kubeconfig gives: written in it, in a file that it names, or from a program that it runs.
+/// Returns the bearer token of the kubeconfig: an inline one, one from a file, or one from a credential program.
 async fn own_token(config: &Config) -> Option<String> {
     let layer = config.auth_layer().ok()??;
-    // The client's own layer signs a request that goes nowhere: what answers it hands the header back.
-    let catch = service_fn(|request: Request<Body>| async move {
+    // The client's authentication layer adds the header to a request that is not sent; this service returns its headers.
+    let echo_headers = service_fn(|request: Request<Body>| async move {
         let mut response = Response::new(Body::empty());
         *response.headers_mut() = request.into_parts().0.headers;
         Ok::<_, BoxError>(response)
     });
-    let signed = layer.layer(catch).oneshot(Request::new(Body::empty())).await.ok()?;
+    let signed = layer.layer(echo_headers).oneshot(Request::new(Body::empty())).await.ok()?;
     let header = signed.headers().get(header::AUTHORIZATION)?;
     header.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
 }

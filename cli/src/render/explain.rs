@@ -5,41 +5,41 @@ use manyworlds_api::WorldStatus;
 use manyworlds_api::result::GateOutcome;
 use manyworlds_api::world::{Attempt, ScorePart};
 
+use super::comparison::{is_required, why_lost, why_won};
 use super::summary::{message, order_line};
 use super::text::{Line, Tone, wrapped};
 use super::time::{date, length, seconds_between};
-use super::verdict::{is_required, why_lost, why_won};
 use super::world_row::{WorldRow, world_rows};
-use crate::picture::Picture;
+use crate::order_view::OrderView;
 
-/// Explains an order.
-pub fn explain(picture: &Picture, now: Timestamp, width: Option<usize>) -> Vec<Line> {
-    let mut lines = vec![order_line(picture, now)];
-    lines.extend(paragraph("", &message(picture), width));
-    if let Some(won) = why_won(picture) {
+/// Explains an order and each of its Worlds.
+pub fn explain(view: &OrderView, now: Timestamp, width: Option<usize>) -> Vec<Line> {
+    let mut lines = vec![order_line(view, now)];
+    lines.extend(paragraph("", &message(view), width));
+    if let Some(won) = why_won(view) {
         lines.extend(paragraph("", &won, width));
     }
-    if let Some(base) = &picture.status().base_commit {
+    if let Some(base) = &view.status().base_commit {
         lines.push(Line::of(Tone::Muted, format!("All Worlds started from {base}.")));
     }
-    for row in ordered(picture, now) {
+    for row in ordered(view, now) {
         lines.push(Line::default());
-        lines.extend(world(picture, &row, width));
+        lines.extend(world(view, &row, width));
     }
     lines
 }
 
-/// Returns the Worlds in the order of the ranking, and those without a place after them.
-fn ordered(picture: &Picture, now: Timestamp) -> Vec<WorldRow> {
-    let mut rows = world_rows(picture, now);
-    rows.sort_by_key(|row| picture.ranked(&row.name).map_or(usize::MAX, |(place, _)| place));
+/// Returns the Worlds by rank; unranked ones come last.
+fn ordered(view: &OrderView, now: Timestamp) -> Vec<WorldRow> {
+    let mut rows = world_rows(view, now);
+    rows.sort_by_key(|row| view.ranked(&row.name).map_or(usize::MAX, |(place, _)| place));
     rows
 }
 
-fn world(picture: &Picture, row: &WorldRow, width: Option<usize>) -> Vec<Line> {
+fn world(view: &OrderView, row: &WorldRow, width: Option<usize>) -> Vec<Line> {
     let mark = if row.is_winner { "★ " } else { "" };
     let score = row.score.map_or_else(String::new, |score| format!("  {score} of 100"));
-    let verdict = match (row.is_winner, row.eligible) {
+    let eligibility = match (row.is_winner, row.eligible) {
         (true, _) => ", the winner",
         (false, Some(true)) => ", eligible",
         (false, Some(false)) => ", not eligible",
@@ -48,23 +48,23 @@ fn world(picture: &Picture, row: &WorldRow, width: Option<usize>) -> Vec<Line> {
     let mut lines = vec![
         Line::of(Tone::Good, mark)
             .and(Tone::Strong, &row.name)
-            .and(Tone::Muted, format!("  {}", row.shown.word()))
-            .and(row.tone(), format!("{score}{verdict}")),
+            .and(Tone::Muted, format!("  {}", row.state.word()))
+            .and(row.tone(), format!("{score}{eligibility}")),
     ];
     lines.extend(paragraph("  ", &row.reason, width));
-    for reason in why_lost(picture, &row.name) {
+    for reason in why_lost(view, &row.name) {
         lines.extend(paragraph("  ", &reason, width));
     }
-    if let Some(status) = picture.world_status(&row.name) {
-        lines.extend(details(picture, status, width));
+    if let Some(status) = view.world_status(&row.name) {
+        lines.extend(details(view, status, width));
     }
     lines
 }
 
-fn details(picture: &Picture, status: &WorldStatus, width: Option<usize>) -> Vec<Line> {
+fn details(view: &OrderView, status: &WorldStatus, width: Option<usize>) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(score) = &status.score {
-        lines.extend(score.parts.iter().map(|gate| part(picture, gate)));
+        lines.extend(score.parts.iter().map(|gate| part(view, gate)));
     }
     for reason in &status.reasons {
         lines.extend(paragraph("  ! ", reason, width));
@@ -73,12 +73,12 @@ fn details(picture: &Picture, status: &WorldStatus, width: Option<usize>) -> Vec
         let text = format!("  +{} -{} lines in {}", diff.insertions, diff.deletions, files(diff.files));
         lines.push(Line::of(Tone::Muted, text));
     }
-    // What is said of the World already, or of the attempt after this one, is not said again.
-    let said_by_world = status.message.as_deref().unwrap_or_default();
+    // A message that the World or the next attempt repeats is printed once.
+    let world_message = status.message.as_deref().unwrap_or_default();
     for (place, ended) in status.attempts.iter().enumerate() {
         lines.push(attempt(ended));
         let next = status.attempts.get(place + 1).map(|next| next.message.as_str());
-        if next.map_or(!said_by_world.contains(&ended.message), |next| next != ended.message) {
+        if next.map_or(!world_message.contains(&ended.message), |next| next != ended.message) {
             lines.extend(paragraph("    ", &ended.message, width));
         }
     }
@@ -89,16 +89,16 @@ fn files(count: i32) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-fn part(picture: &Picture, part: &ScorePart) -> Line {
+fn part(view: &OrderView, part: &ScorePart) -> Line {
     let (mark, tone) = match part.outcome {
         GateOutcome::Passed => ("✔", Tone::Good),
-        GateOutcome::Partial => ("◐", Tone::Held),
+        GateOutcome::Partial => ("◐", Tone::Waiting),
         GateOutcome::Failed | GateOutcome::TimedOut => ("✘", Tone::Bad),
         GateOutcome::NotRun => ("⊘", Tone::Muted),
     };
     let points = format!("{:>3} of {:<3} ", part.points, part.out_of);
     let line = Line::plain("  ").and(tone, mark).and(Tone::Plain, format!(" {points}")).and(Tone::Strong, &part.gate);
-    let line = if part.outcome != GateOutcome::Passed && is_required(picture, &part.gate) {
+    let line = if part.outcome != GateOutcome::Passed && is_required(view, &part.gate) {
         line.and(Tone::Bad, " (required)")
     } else {
         line
@@ -118,22 +118,22 @@ fn attempt(attempt: &Attempt) -> Line {
 }
 
 fn paragraph(indent: &str, text: &str, width: Option<usize>) -> Vec<Line> {
-    let room = width.map(|width| width.saturating_sub(indent.len()));
+    let width_left = width.map(|width| width.saturating_sub(indent.len()));
     let text = text.trim();
     if text.is_empty() {
         return Vec::new();
     }
-    wrapped(text, room).into_iter().map(|part| Line::plain(format!("{indent}{part}"))).collect()
+    wrapped(text, width_left).into_iter().map(|part| Line::plain(format!("{indent}{part}"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{sample, text::plain_text};
+    use super::super::{fixtures, text::plain_text};
     use super::*;
 
     #[test]
     fn the_winner_comes_first_and_every_world_is_explained() {
-        let text = plain_text(&explain(&sample::finished(), sample::now(), None));
+        let text = plain_text(&explain(&fixtures::finished(), fixtures::now(), None));
         let place = |name: &str| text.find(name).unwrap_or_else(|| panic!("{name} is missing: {text}"));
         assert!(place("★ alpha") < place("\nbeta"), "{text}");
         assert!(text.contains("96 of 100, the winner"), "{text}");
@@ -147,20 +147,20 @@ mod tests {
 
     #[test]
     fn what_is_said_of_the_world_is_not_said_again_of_its_last_attempt() {
-        let text = plain_text(&explain(&sample::finished(), sample::now(), None));
+        let text = plain_text(&explain(&fixtures::finished(), fixtures::now(), None));
         assert_eq!(text.matches("the worker ran out of time and changed nothing").count(), 1, "{text}");
         assert_eq!(text.matches("the node was low on memory").count(), 1, "{text}");
     }
 
     #[test]
     fn an_order_that_nobody_has_seen_says_so() {
-        let text = plain_text(&explain(&sample::submitted(), sample::now(), None));
+        let text = plain_text(&explain(&fixtures::submitted(), fixtures::now(), None));
         assert!(text.contains("The operator has not taken notice"), "{text}");
     }
 
     #[test]
     fn an_order_that_waits_says_why() {
-        let text = plain_text(&explain(&sample::waiting(), sample::now(), None));
+        let text = plain_text(&explain(&fixtures::waiting(), fixtures::now(), None));
         assert!(text.contains("place 3 in the queue"), "{text}");
     }
 }

@@ -1,21 +1,21 @@
-//! Why a World won, and why another one did not.
+//! Comparison of Worlds: why one won and the others did not.
 
 use manyworlds_api::Money;
 
-use crate::picture::Picture;
+use crate::order_view::OrderView;
 
-/// What the Worlds are compared by, in this order.
+/// The values that rank eligible Worlds, most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Standing {
+struct RankingKey {
     score: i32,
     changed_lines: i32,
     cost: Money,
 }
 
-/// Says why the winner won, compared with the next eligible World; `None` when there is no winner.
-pub fn why_won(picture: &Picture) -> Option<String> {
-    let winner = picture.winner()?;
-    let status = picture.status();
+/// Explains why the winner is ahead of the next eligible World; `None` when there is no winner.
+pub fn why_won(view: &OrderView) -> Option<String> {
+    let winner = view.winner()?;
+    let status = view.status();
     let ranking = &status.ranking;
     let next = ranking.iter().find(|ranked| ranked.eligible && ranked.world != winner);
     let Some(next) = next else {
@@ -24,49 +24,49 @@ pub fn why_won(picture: &Picture) -> Option<String> {
     if let Some(votes) = ranking.iter().find(|ranked| ranked.world == winner).and_then(|ranked| ranked.votes) {
         return Some(format!("{winner} won with {votes} votes of the council; {} came next.", next.world));
     }
-    let (best, second) = (standing(picture, winner)?, standing(picture, &next.world)?);
+    let (best, second) = (ranking_key(view, winner)?, ranking_key(view, &next.world)?);
     Some(format!("{winner} won {}.", difference(&best, &second, &next.world)))
 }
 
-/// Says what kept a World from winning; empty for the winner and for one that has not ended.
-pub fn why_lost(picture: &Picture, world: &str) -> Vec<String> {
-    let Some(winner) = picture.winner().filter(|winner| *winner != world) else { return failings(picture, world) };
-    let is_eligible = picture.world_status(world).and_then(|status| status.eligible) == Some(true);
-    match (standing(picture, winner), standing(picture, world)) {
+/// Explains why a World did not win; empty for the winner and for a World that has not ended.
+pub fn why_lost(view: &OrderView, world: &str) -> Vec<String> {
+    let Some(winner) = view.winner().filter(|winner| *winner != world) else { return too_few_points(view, world) };
+    let is_eligible = view.world_status(world).and_then(|status| status.eligible) == Some(true);
+    match (ranking_key(view, winner), ranking_key(view, world)) {
         (Some(best), Some(own)) if is_eligible => vec![format!("{winner} is ahead {}", difference(&best, &own, "it"))],
-        _ => failings(picture, world),
+        _ => too_few_points(view, world),
     }
 }
 
-/// Returns whether a World that does not pass the gate is out.
-pub fn is_required(picture: &Picture, gate: &str) -> bool {
-    picture.order.spec.evaluation.gates.iter().any(|known| known.name == gate && known.required)
+/// Returns whether a World must pass the gate to be eligible.
+pub fn is_required(view: &OrderView, gate: &str) -> bool {
+    view.order.spec.evaluation.gates.iter().any(|known| known.name == gate && known.required)
 }
 
-/// Returns what made a World ineligible besides the gates, which speak for themselves: too few points.
-fn failings(picture: &Picture, world: &str) -> Vec<String> {
-    let Some(status) = picture.world_status(world).filter(|status| status.eligible == Some(false)) else {
+/// Explains a score below the one that the order accepts. The gates have reasons of their own.
+fn too_few_points(view: &OrderView, world: &str) -> Vec<String> {
+    let Some(status) = view.world_status(world).filter(|status| status.eligible == Some(false)) else {
         return Vec::new();
     };
     let Some(score) = &status.score else { return Vec::new() };
-    let asked = picture.order.spec.evaluation.accept_score;
+    let asked = view.order.spec.evaluation.accept_score;
     if score.total >= asked {
         return Vec::new();
     }
     vec![format!("{} points are fewer than the {asked} asked for", score.total)]
 }
 
-fn standing(picture: &Picture, world: &str) -> Option<Standing> {
-    let status = picture.world_status(world)?;
-    Some(Standing {
+fn ranking_key(view: &OrderView, world: &str) -> Option<RankingKey> {
+    let status = view.world_status(world)?;
+    Some(RankingKey {
         score: status.score.as_ref()?.total,
         changed_lines: status.diff.map_or(0, manyworlds_api::result::DiffStatistics::changed_lines),
         cost: status.usage.as_ref().map(|usage| usage.cost).unwrap_or_default(),
     })
 }
 
-/// Says in what one World is ahead of another.
-fn difference(ahead: &Standing, behind: &Standing, name: &str) -> String {
+/// Describes the first value in which one World is ahead of another.
+fn difference(ahead: &RankingKey, behind: &RankingKey, name: &str) -> String {
     if ahead.score != behind.score {
         return format!("with {} points, {} has {}", ahead.score, name, behind.score);
     }
@@ -83,18 +83,18 @@ fn difference(ahead: &Standing, behind: &Standing, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
-    fn at(score: i32, changed_lines: i32, cost: &str) -> Standing {
-        Standing { score, changed_lines, cost: cost.parse().unwrap() }
+    fn at(score: i32, changed_lines: i32, cost: &str) -> RankingKey {
+        RankingKey { score, changed_lines, cost: cost.parse().unwrap() }
     }
 
     #[test]
     fn the_winner_is_compared_with_the_next_eligible_world() {
-        let won = why_won(&sample::finished());
+        let won = why_won(&fixtures::finished());
         assert_eq!(won.as_deref(), Some("alpha won with 96 points, beta has 82."));
-        assert_eq!(why_won(&sample::running()), None);
+        assert_eq!(why_won(&fixtures::running()), None);
     }
 
     #[test]
@@ -113,10 +113,10 @@ mod tests {
 
     #[test]
     fn a_world_that_lost_learns_why() {
-        let picture = sample::finished();
-        assert_eq!(why_lost(&picture, "beta"), ["alpha is ahead with 96 points, it has 82"]);
-        assert_eq!(why_lost(&picture, "gamma"), ["40 points are fewer than the 70 asked for"]);
-        assert!(why_lost(&picture, "alpha").is_empty());
-        assert!(why_lost(&picture, "delta").is_empty());
+        let view = fixtures::finished();
+        assert_eq!(why_lost(&view, "beta"), ["alpha is ahead with 96 points, it has 82"]);
+        assert_eq!(why_lost(&view, "gamma"), ["40 points are fewer than the 70 asked for"]);
+        assert!(why_lost(&view, "alpha").is_empty());
+        assert!(why_lost(&view, "delta").is_empty());
     }
 }

@@ -9,10 +9,10 @@ use super::table::{Column, Table};
 use super::text::{Line, Tone};
 use super::time::{age, length};
 
-/// Which columns the list has besides the usual ones.
+/// The extra columns of the list.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Columns {
-    /// The namespace, because there may be several.
+    /// The namespace.
     pub has_namespace: bool,
     /// Priority, time and cost.
     pub is_wide: bool,
@@ -69,26 +69,26 @@ fn row(order: &WorkOrder, now: Timestamp, columns: Columns) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{sample, text::plain_text};
+    use super::super::{fixtures, text::plain_text};
     use super::*;
 
     #[test]
     fn each_order_has_a_line() {
-        let orders = [sample::finished().order, sample::waiting().order];
-        let text = plain_text(&list(&orders, sample::now(), Columns::default(), None));
+        let orders = [fixtures::finished().order, fixtures::waiting().order];
+        let text = plain_text(&list(&orders, fixtures::now(), Columns::default(), None));
         let expected = "\
 ORDER     STATUS             WORLDS   WINNER   SCORE   AGE   MESSAGE
 fix-270   Succeeded          5/5      alpha       96    2m   alpha won with 96 points.
 fix-270   AwaitingCapacity   0/5                        2m   No node has a free slot; place 3 in the queue.
 ";
         assert_eq!(text, expected);
-        assert!(plain_text(&list(&[], sample::now(), Columns::default(), None)).contains("no WorkOrders"));
+        assert!(plain_text(&list(&[], fixtures::now(), Columns::default(), None)).contains("no WorkOrders"));
     }
 
     #[test]
     fn a_wide_list_of_all_namespaces_has_more_columns() {
         let columns = Columns { has_namespace: true, is_wide: true };
-        let text = plain_text(&list(&[sample::finished().order], sample::now(), columns, None));
+        let text = plain_text(&list(&[fixtures::finished().order], fixtures::now(), columns, None));
         for word in ["NAMESPACE", "team", "PRIORITY", "TIME", "2m00s", "COST", "$0.42"] {
             assert!(text.contains(word), "{word}: {text}");
         }

@@ -1,7 +1,6 @@
-//! Text with meaning instead of colour: what is good, bad or busy is said here, how that looks is decided by
-//! [`crate::terminal`].
+//! Lines of text with a tone instead of a colour; the terminal picks the colour of each tone.
 
-/// What a piece of text means.
+/// The meaning of a piece of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Nothing special.
@@ -9,26 +8,26 @@ pub enum Tone {
     Plain,
     /// The heading of a section or a column.
     Title,
-    /// What the eye should find first.
+    /// Important text.
     Strong,
-    /// What may be skipped.
+    /// Unimportant text.
     Muted,
-    /// It went well.
+    /// A success.
     Good,
-    /// It went wrong.
+    /// A failure.
     Bad,
-    /// It goes on.
+    /// Work in progress.
     Busy,
-    /// It waits.
-    Held,
+    /// A wait.
+    Waiting,
 }
 
-/// A piece of text with one meaning.
+/// A piece of text with one tone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The text; it has no control characters.
     pub text: String,
-    /// What it means.
+    /// Its tone.
     pub tone: Tone,
 }
 
@@ -52,8 +51,8 @@ impl Line {
 
     /// Returns the line with one more piece.
     ///
-    /// - **Guarantees:** control characters become spaces. Messages come from pods, and a pod must not be able to drive
-    ///   the terminal of the person who reads them.
+    /// - **Guarantees:** control characters become spaces. Messages come from pods, and a pod must not control the
+    ///   terminal of the person who reads them.
     #[must_use]
     pub fn and(mut self, tone: Tone, text: impl AsRef<str>) -> Self {
         let text = text.as_ref().chars().map(|letter| if is_unprintable(letter) { ' ' } else { letter }).collect();
@@ -61,7 +60,7 @@ impl Line {
         self
     }
 
-    /// Returns the line with the pieces of another one behind its own.
+    /// Returns the line with the pieces of another one appended.
     #[must_use]
     pub fn followed_by(mut self, other: Self) -> Self {
         self.spans.extend(other.spans);
@@ -87,7 +86,7 @@ impl Line {
                 left -= width;
                 kept.spans.push(span);
             } else {
-                // The cut is certain here: the whole line is too wide, so the mark belongs into this piece.
+                // The whole line is too wide, so this piece is cut and gets the mark.
                 let text = console::truncate_str(&format!("{} ", span.text), left, "…").into_owned();
                 kept.spans.push(Span { text, tone: span.tone });
                 break;
@@ -96,7 +95,7 @@ impl Line {
         kept
     }
 
-    /// Returns the text without its meanings.
+    /// Returns the text without its tones.
     #[cfg(test)]
     pub fn text(&self) -> String {
         self.spans.iter().map(|span| span.text.as_str()).collect::<String>().trim_end().to_owned()
@@ -104,7 +103,7 @@ impl Line {
 }
 
 fn is_unprintable(letter: char) -> bool {
-    // Direction marks and overrides can make a line read as something that it is not.
+    // Direction marks and overrides can make a line read as a different one.
     letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -130,7 +129,7 @@ pub fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// Writes the lines as plain text; the golden tests of the views compare this.
+/// Returns the lines as plain text, for the golden tests.
 #[cfg(test)]
 pub fn plain_text(lines: &[Line]) -> String {
     lines.iter().map(|line| line.text() + "\n").collect()
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_cannot_drive_the_terminal() {
+    fn a_message_cannot_control_the_terminal() {
         assert_eq!(Line::plain("a\u{1b}[2Jb\nc\u{202e}d").text(), "a [2Jb c d");
     }
 

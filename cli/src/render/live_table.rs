@@ -1,4 +1,4 @@
-//! The live picture of an order: its own line and a table of its Worlds.
+//! The live table: a line for the order and a row for each World.
 
 use jiff::Timestamp;
 
@@ -6,41 +6,41 @@ use super::summary::{message, order_line};
 use super::table::{Column, Table};
 use super::text::{Line, Tone, wrapped};
 use super::time::length;
-use super::world_row::{Shown, WorldRow, world_rows};
-use crate::picture::Picture;
+use super::world_row::{RowState, WorldRow, world_rows};
+use crate::order_view::OrderView;
 
-/// The turning mark of a World at work.
-const BEATS: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-/// Stands for what is not known, or does not exist.
-const NOTHING: &str = "–";
-/// From this width on, a score is drawn as well as written.
+/// Frames of the spinner of a World at work.
+const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+/// Mark for an unknown or missing value.
+const NO_VALUE: &str = "–";
+/// Width, in columns, from which scores have a bar.
 const WIDTH_FOR_BARS: usize = 90;
-/// How many cells a drawn score has.
+/// Width of a score's bar in cells.
 const BAR_CELLS: i32 = 10;
-/// The most lines that the order's sentence may take of a frame.
+/// The most lines that the order's message takes.
 const MESSAGE_LINES: usize = 3;
 
-/// What there is to draw on.
+/// The area to draw on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Canvas {
-    /// Columns of the terminal; `None` when nothing is to be cut.
+    /// Columns of the terminal; `None` when nothing is cut.
     pub width: Option<usize>,
-    /// Lines of the terminal; `None` when every World is to be shown.
+    /// Lines of the terminal; `None` when every World is shown.
     pub height: Option<usize>,
-    /// Counts the frames that have been drawn; `None` when nothing moves.
-    pub beat: Option<usize>,
+    /// Number of the frame, which turns the spinner; `None` for a still picture.
+    pub tick: Option<usize>,
 }
 
 /// Draws the order.
-pub fn frame(picture: &Picture, now: Timestamp, canvas: Canvas) -> Vec<Line> {
-    let mut lines = vec![order_line(picture, now)];
-    let sentence = wrapped(&message(picture), canvas.width.map(|width| width.saturating_sub(2)));
+pub fn live_table(view: &OrderView, now: Timestamp, canvas: Canvas) -> Vec<Line> {
+    let mut lines = vec![order_line(view, now)];
+    let sentence = wrapped(&message(view), canvas.width.map(|width| width.saturating_sub(2)));
     lines.extend(sentence.iter().take(MESSAGE_LINES).map(|part| Line::of(Tone::Plain, part)));
     lines.push(Line::default());
-    let rows = world_rows(picture, now);
-    // One line for the titles, one for what is left out and one for the cursor.
+    let rows = world_rows(view, now);
+    // One line for the titles, one for the number of hidden rows and one for the cursor.
     let room = canvas.height.map_or(usize::MAX, |height| height.saturating_sub(lines.len() + 3).max(1));
-    let (shown, hidden) = chosen(rows, room);
+    let (shown, hidden) = visible_rows(rows, room);
     lines.extend(table(&shown, canvas));
     if hidden > 0 {
         lines.push(Line::of(Tone::Muted, format!("  … and {hidden} more Worlds")));
@@ -51,14 +51,14 @@ pub fn frame(picture: &Picture, now: Timestamp, canvas: Canvas) -> Vec<Line> {
         .collect()
 }
 
-/// Picks the rows that there is room for: Worlds at work first, as these are what people watch.
-fn chosen(rows: Vec<WorldRow>, room: usize) -> (Vec<WorldRow>, usize) {
+/// Returns the rows that fit, Worlds at work first, and the number of hidden rows.
+fn visible_rows(rows: Vec<WorldRow>, room: usize) -> (Vec<WorldRow>, usize) {
     if rows.len() <= room {
         return (rows, 0);
     }
     let hidden = rows.len() - room;
     let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|index| (!rows[*index].is_winner, !rows[*index].shown.is_active(), *index));
+    order.sort_by_key(|index| (!rows[*index].is_winner, !rows[*index].state.is_active(), *index));
     order.truncate(room);
     let kept = rows.into_iter().enumerate().filter(|(index, _)| order.contains(index)).map(|(_, row)| row).collect();
     (kept, hidden)
@@ -77,8 +77,8 @@ fn table(rows: &[WorldRow], canvas: Canvas) -> Vec<Line> {
     for row in rows {
         table.push(vec![
             name(row),
-            Line::of(row.tone(), format!("{} {}", icon(row, canvas.beat), row.shown.word())),
-            row.seconds.map_or_else(nothing, |seconds| Line::plain(length(seconds))),
+            Line::of(row.tone(), format!("{} {}", icon(row, canvas.tick), row.state.word())),
+            row.seconds.map_or_else(no_value, |seconds| Line::plain(length(seconds))),
             score(row, draws_bars),
             eligible(row),
             reason(row),
@@ -95,27 +95,27 @@ fn name(row: &WorldRow) -> Line {
     }
 }
 
-fn icon(row: &WorldRow, beat: Option<usize>) -> &'static str {
-    match row.shown {
-        Shown::Scored if row.eligible == Some(true) => "✔",
-        Shown::Scored | Shown::Failed => "✘",
-        Shown::Cut | Shown::NotStarted => "⊘",
-        Shown::Pending => "◦",
-        Shown::Waiting => "↻",
-        Shown::Suspended => "‖",
-        Shown::Starting | Shown::Preparing | Shown::Working | Shown::Evaluating => {
-            beat.map_or("●", |beat| BEATS[beat % BEATS.len()])
+fn icon(row: &WorldRow, tick: Option<usize>) -> &'static str {
+    match row.state {
+        RowState::Scored if row.eligible == Some(true) => "✔",
+        RowState::Scored | RowState::Failed => "✘",
+        RowState::Cut | RowState::NotStarted => "⊘",
+        RowState::Pending => "◦",
+        RowState::Waiting => "↻",
+        RowState::Suspended => "‖",
+        RowState::Starting | RowState::Preparing | RowState::Working | RowState::Evaluating => {
+            tick.map_or("●", |tick| SPINNER[tick % SPINNER.len()])
         }
     }
 }
 
 fn score(row: &WorldRow, draws_bar: bool) -> Line {
-    let Some(score) = row.score else { return nothing() };
+    let Some(score) = row.score else { return no_value() };
     let number = Line::of(row.tone(), format!("{score:>3}"));
     if !draws_bar {
         return number;
     }
-    // Half a cell is rounded up, so that only a score of nothing has an empty bar.
+    // Half a cell is rounded up, so that only a score of 0 has an empty bar.
     let full = ((score.clamp(0, 100) * BAR_CELLS + 50) / 100).clamp(i32::from(score > 0), BAR_CELLS);
     let cells = |mark: &str, count: i32| mark.repeat(usize::try_from(count).unwrap_or_default());
     Line::of(row.tone(), cells("█", full))
@@ -128,32 +128,32 @@ fn eligible(row: &WorldRow) -> Line {
     match row.eligible {
         Some(true) => Line::of(Tone::Good, "yes"),
         Some(false) => Line::of(Tone::Bad, "no"),
-        None => nothing(),
+        None => no_value(),
     }
 }
 
 fn reason(row: &WorldRow) -> Line {
-    let text = Line::of(if row.shown.is_over() { Tone::Plain } else { Tone::Muted }, &row.reason);
+    let text = Line::of(if row.state.is_over() { Tone::Plain } else { Tone::Muted }, &row.reason);
     if row.attempt < 2 {
         return text;
     }
     let separator = if row.reason.is_empty() { "" } else { ": " };
-    Line::of(Tone::Held, format!("attempt {}{separator}", row.attempt)).followed_by(text)
+    Line::of(Tone::Waiting, format!("attempt {}{separator}", row.attempt)).followed_by(text)
 }
 
-fn nothing() -> Line {
-    Line::of(Tone::Muted, NOTHING)
+fn no_value() -> Line {
+    Line::of(Tone::Muted, NO_VALUE)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::super::text::plain_text;
     use super::*;
 
     #[test]
     fn a_running_order_shows_what_each_world_does() {
-        let lines = frame(&sample::running(), sample::now(), Canvas::default());
+        let lines = live_table(&fixtures::running(), fixtures::now(), Canvas::default());
         let expected = "\
 fix-270  Running · 1 of 5 Worlds ended · 1m30s · $0.42
 4 Worlds at work or waiting.
@@ -170,7 +170,8 @@ fix-270  Running · 1 of 5 Worlds ended · 1m30s · $0.42
 
     #[test]
     fn a_finished_order_shows_the_best_first() {
-        let lines = frame(&sample::finished(), sample::now(), Canvas { width: Some(100), ..Canvas::default() });
+        let lines =
+            live_table(&fixtures::finished(), fixtures::now(), Canvas { width: Some(100), ..Canvas::default() });
         let expected = "\
 fix-270  Succeeded · 5 of 5 Worlds ended · 2m00s · $0.42
 alpha won with 96 points.
@@ -188,8 +189,8 @@ alpha won with 96 points.
 
     #[test]
     fn a_low_terminal_shows_the_worlds_at_work() {
-        let canvas = Canvas { width: Some(60), height: Some(8), beat: Some(1) };
-        let lines = frame(&sample::running(), sample::now(), canvas);
+        let canvas = Canvas { width: Some(60), height: Some(8), tick: Some(1) };
+        let lines = live_table(&fixtures::running(), fixtures::now(), canvas);
         let text = plain_text(&lines);
         assert!(text.contains("⠙ Evaluating") && text.contains("⠙ Working"), "{text}");
         assert!(text.ends_with("  … and 3 more Worlds\n"), "{text}");

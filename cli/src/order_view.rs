@@ -1,4 +1,4 @@
-//! Everything that is known about one order at one moment; the views turn it into text.
+//! The state of one order at one moment. `render` turns it into text.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -6,17 +6,19 @@ use manyworlds_api::conditions::{OrderCondition, Truth, truth};
 use manyworlds_api::work_order::{RankedWorld, Variant};
 use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus, labels};
 
+use crate::errors::Failure;
+
 /// One order with its Worlds and their pods.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct OrderView {
     /// The order.
     pub order: WorkOrder,
     worlds: Vec<World>,
     pods: Vec<Pod>,
 }
 
-impl Picture {
-    /// Puts the parts together.
+impl OrderView {
+    /// Joins an order with its Worlds and pods.
     ///
     /// - **Guarantees:** Worlds and pods of an earlier order of the same name are left out.
     pub fn new(order: WorkOrder, worlds: Vec<World>, pods: Vec<Pod>) -> Self {
@@ -26,9 +28,26 @@ impl Picture {
         Self { order, worlds, pods }
     }
 
-    /// Returns the order's variants, in its order.
+    /// Returns the variants in the sequence that the order gives.
     pub fn variants(&self) -> &[Variant] {
         &self.order.spec.worlds.variants
+    }
+
+    /// Resolves a name that a user typed to the name of a variant.
+    ///
+    /// - **Shape:** `name` is the variant's name (`alpha`) or that of its World resource (`fix-270-alpha`).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`], with the variants of the order, when none has this name.
+    pub fn variant(&self, name: &str) -> Result<String, Failure> {
+        let order = self.name();
+        let names: Vec<&str> = self.variants().iter().map(|variant| variant.name.as_str()).collect();
+        let found = names.iter().find(|variant| **variant == name || labels::world_name(&order, variant) == name);
+        match found {
+            Some(variant) => Ok((*variant).to_owned()),
+            None => Err(Failure::Usage(format!("WorkOrder {order} has no World {name}; it has {}", names.join(", ")))),
+        }
     }
 
     /// Returns the World of a variant; `None` while it waits for capacity.
@@ -70,30 +89,30 @@ impl Picture {
         self.order.status.as_ref()?.winner.as_deref()
     }
 
-    /// Returns the place of a variant in the ranking, from 0, and what the ranking says about it.
+    /// Returns the rank of a variant, from 0, and its entry in the ranking.
     pub fn ranked(&self, variant: &str) -> Option<(usize, &RankedWorld)> {
         let ranking = &self.order.status.as_ref()?.ranking;
         ranking.iter().enumerate().find(|(_, ranked)| ranked.world == variant)
     }
 
-    /// Returns whether a condition of the order holds.
+    /// Returns the state of a condition of the order.
     pub fn truth(&self, condition: OrderCondition) -> Truth {
         let conditions = self.order.status.as_ref().map(|status| status.conditions.as_slice());
         truth(conditions.unwrap_or_default(), condition.as_str())
     }
 
-    /// Returns whether the order is over, however it ended.
+    /// Returns whether the order has ended, in success or failure.
     pub fn is_finished(&self) -> bool {
         self.order.is_finished()
     }
 
-    /// Returns whether the order did what was asked.
+    /// Returns whether the order has succeeded.
     pub fn has_succeeded(&self) -> bool {
         self.truth(OrderCondition::Succeeded) == Truth::True
     }
 }
 
-/// Returns the number of a pod's attempt; 0 when the pod does not say.
+/// Returns the number of a pod's attempt; 0 when the pod has no label for it.
 pub fn attempt_of(pod: &Pod) -> i32 {
     pod.labels().get(labels::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or_default()
 }

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::picture::Picture;
+use crate::order_view::OrderView;
 
-/// The time at which the samples are looked at.
+/// The time at which the tests look at these orders.
 pub fn now() -> Timestamp {
     "2026-11-20T12:02:00Z".parse().unwrap()
 }
@@ -96,29 +96,29 @@ fn alpha() -> Value {
     })
 }
 
-fn picture(order: Value, worlds: Vec<Value>, pods: Vec<Value>) -> Picture {
+fn view(order: Value, worlds: Vec<Value>, pods: Vec<Value>) -> OrderView {
     let pods = pods.into_iter().map(|pod| serde_json::from_value(pod).unwrap()).collect();
     let worlds = worlds.into_iter().map(|world| serde_json::from_value(world).unwrap()).collect();
-    Picture::new(serde_json::from_value(order).unwrap(), worlds, pods)
+    OrderView::new(serde_json::from_value(order).unwrap(), worlds, pods)
 }
 
 /// An order that no operator has seen.
-pub fn submitted() -> Picture {
-    picture(order(&Value::Null), Vec::new(), Vec::new())
+pub fn submitted() -> OrderView {
+    view(order(&Value::Null), Vec::new(), Vec::new())
 }
 
 /// An order that waits for capacity.
-pub fn waiting() -> Picture {
+pub fn waiting() -> OrderView {
     let message = "No node has a free slot; place 3 in the queue.";
     let status = json!({
         "summary": "AwaitingCapacity", "message": message, "worlds": { "summary": "0/5", "pending": 5 },
         "conditions": [condition("Admitted", "False", "AwaitingCapacity", message)],
     });
-    picture(order(&status), Vec::new(), Vec::new())
+    view(order(&status), Vec::new(), Vec::new())
 }
 
 /// An order whose Worlds are in all kinds of states.
-pub fn running() -> Picture {
+pub fn running() -> OrderView {
     let status = json!({
         "summary": "Running", "message": "4 Worlds at work or waiting.", "startTime": "2026-11-20T12:00:30Z",
         "worlds": { "pending": 1, "running": 3, "scored": 1 }, "usage": { "cost": "0.42", "calls": 13 },
@@ -141,7 +141,7 @@ pub fn running() -> Picture {
         pod("delta", 1, "", &[pull]),
     ];
     let pods = pods.into_iter().map(without_empty_start).collect();
-    picture(order(&status), worlds, pods)
+    view(order(&status), worlds, pods)
 }
 
 fn without_empty_start(mut pod: Value) -> Value {
@@ -152,7 +152,7 @@ fn without_empty_start(mut pod: Value) -> Value {
 }
 
 /// An order that alpha won.
-pub fn finished() -> Picture {
+pub fn finished() -> OrderView {
     let ranked = |world: &str, score: Value, eligible: bool, reason: &str| json!({ "world": world, "score": score, "eligible": eligible, "reason": reason });
     let status = json!({
         "summary": "Succeeded", "message": "alpha won with 96 points.", "winner": "alpha", "attempts": 6,
@@ -173,7 +173,7 @@ pub fn finished() -> Picture {
             ranked("epsilon", Value::Null, false, ""),
         ],
     });
-    picture(order(&status), vec![world("alpha", &alpha()), beta(), gamma(), delta()], Vec::new())
+    view(order(&status), vec![world("alpha", &alpha()), beta(), gamma(), delta()], Vec::new())
 }
 
 fn beta() -> Value {

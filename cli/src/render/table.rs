@@ -2,15 +2,15 @@
 
 use super::text::{Line, Tone};
 
-/// Between two columns.
+/// Spaces between two columns.
 const GAP: usize = 3;
 
-/// On which side the cells of a column stand.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Left: words.
+pub enum Alignment {
+    /// Left, for words.
     Left,
-    /// Right: numbers.
+    /// Right, for numbers.
     Right,
 }
 
@@ -18,25 +18,25 @@ pub enum Side {
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     title: &'static str,
-    side: Side,
-    /// The fewest columns of the terminal that it may be cut to; `None` when it is never cut.
+    alignment: Alignment,
+    /// The smallest width that the column may be cut to; `None` when it is never cut.
     least: Option<usize>,
 }
 
 impl Column {
     /// Returns a column of words that are never cut.
     pub const fn words(title: &'static str) -> Self {
-        Self { title, side: Side::Left, least: None }
+        Self { title, alignment: Alignment::Left, least: None }
     }
 
     /// Returns a column of numbers.
     pub const fn numbers(title: &'static str) -> Self {
-        Self { title, side: Side::Right, least: None }
+        Self { title, alignment: Alignment::Right, least: None }
     }
 
     /// Returns a column of text that is cut when the terminal is too narrow, though never below `least`.
     pub const fn text(title: &'static str, least: usize) -> Self {
-        Self { title, side: Side::Left, least: Some(least) }
+        Self { title, alignment: Alignment::Left, least: Some(least) }
     }
 }
 
@@ -86,7 +86,7 @@ impl Table {
         widths
     }
 
-    /// Takes what is too much from the columns that can be cut, always from the widest of them.
+    /// Narrows the columns that may be cut, the widest first, until the table fits.
     fn shrink(&self, widths: &mut [usize], limit: usize) {
         let gaps = GAP * self.columns.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > limit {
@@ -110,10 +110,10 @@ fn row(columns: &[Column], cells: Vec<Line>, widths: &[usize]) -> Line {
     for (index, ((cell, width), column)) in cells.into_iter().zip(widths).zip(columns).enumerate() {
         let cell = cell.truncated(*width);
         let padding = " ".repeat(width.saturating_sub(cell.width()));
-        line = match column.side {
-            Side::Right => line.and(Tone::Plain, padding).followed_by(cell),
-            Side::Left if index == last => line.followed_by(cell),
-            Side::Left => line.followed_by(cell).and(Tone::Plain, padding),
+        line = match column.alignment {
+            Alignment::Right => line.and(Tone::Plain, padding).followed_by(cell),
+            Alignment::Left if index == last => line.followed_by(cell),
+            Alignment::Left => line.followed_by(cell).and(Tone::Plain, padding),
         };
         if index < last {
             line = line.and(Tone::Plain, " ".repeat(GAP));

@@ -1,4 +1,4 @@
-//! Lengths and points of time as people read them.
+//! Durations and times as people read them.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,7 +8,7 @@ pub fn seconds_between(from: Timestamp, until: Timestamp) -> i64 {
     (until.as_second() - from.as_second()).max(0)
 }
 
-/// Writes a length of time with its two largest units: `42s`, `3m07s`, `2h05m`, `4d03h`.
+/// Formats a duration with its two largest units: `42s`, `3m07s`, `2h05m`, `4d03h`.
 pub fn length(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -20,7 +20,7 @@ pub fn length(seconds: i64) -> String {
     }
 }
 
-/// Writes how long ago something was with its largest unit, as kubectl does: `5m`, `3d`.
+/// Formats an age with its largest unit, as kubectl does: `5m`, `3d`.
 pub fn age(from: Option<&Time>, now: Timestamp) -> String {
     let Some(from) = from else { return "?".to_owned() };
     let seconds = seconds_between(from.0, now);
@@ -32,12 +32,12 @@ pub fn age(from: Option<&Time>, now: Timestamp) -> String {
     }
 }
 
-/// Writes the time of day in UTC, as logs do: `12:03:04Z`.
+/// Formats the time of day in UTC, as logs do: `12:03:04Z`.
 pub fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()
 }
 
-/// Writes the day and the time of day in UTC: `2026-11-20 12:03:04Z`.
+/// Formats the date and the time of day in UTC: `2026-11-20 12:03:04Z`.
 pub fn date(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
