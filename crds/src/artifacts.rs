@@ -1,4 +1,4 @@
-//! What a World leaves behind, and where it is stored and fetched.
+//! Artifacts: the stored files of a World, and the paths to store and fetch them.
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
@@ -9,25 +9,25 @@ use serde::{Deserialize, Serialize};
 /// The most bytes that one artifact may have.
 pub const MAXIMUM_BYTES: usize = 64 * 1024 * 1024;
 
-/// Name of an artifact: a closed set, so that no path can be smuggled in.
+/// Name of an artifact. The set is closed, so a name can never be a path.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactName {
-    /// The World's change, as `git format-patch` writes it.
+    /// The World's change in the format of `git format-patch`.
     Patch,
     /// The report document.
     Report,
     /// Log of the `prepare` stage.
     PrepareLog,
-    /// Log of the `work` stage: what the worker printed.
+    /// Log of the `work` stage: the output of the worker.
     WorkLog,
-    /// Log of the `evaluate` stage: what the gates printed.
+    /// Log of the `evaluate` stage: the output of the gates.
     EvaluateLog,
-    /// What the worker `coder` and its model said to each other, masked: JSON Lines.
+    /// The masked conversation of the worker `coder` with its model, as JSON Lines.
     Transcript,
 }
 
-/// A name that no artifact has.
+/// The error for a name that no artifact has.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "there is no artifact {name:?}; the names are patch, report, prepare-log, work-log, evaluate-log and transcript"
@@ -41,7 +41,7 @@ impl ArtifactName {
     pub const ALL: [Self; 6] =
         [Self::Patch, Self::Report, Self::PrepareLog, Self::WorkLog, Self::EvaluateLog, Self::Transcript];
 
-    /// Returns the name as it is written in paths.
+    /// Returns the name as written in paths.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Patch => "patch",
@@ -71,20 +71,20 @@ impl FromStr for ArtifactName {
     }
 }
 
-/// One stored artifact.
+/// The digest and size of a stored artifact.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactDigest {
-    /// Which one.
+    /// Name of the artifact.
     pub name: ArtifactName,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of the bytes, in hexadecimal.
     #[schemars(length(max = 64))]
     pub sha256: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: i64,
 }
 
-/// One stored artifact of an order, as the operator lists it.
+/// An entry of the operator's list of an order's artifacts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredArtifact {
@@ -92,13 +92,13 @@ pub struct StoredArtifact {
     pub world: String,
     /// Number of the attempt.
     pub attempt: i32,
-    /// Which artifact.
+    /// Name of the artifact.
     pub name: ArtifactName,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// The commit that a World found, and the answer: the one that all Worlds of the order start from.
+/// The base commit. A World sends the one that it found; the operator answers with the one that all Worlds start from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseCommit {
     /// 40 or 64 hexadecimal digits.
@@ -108,25 +108,25 @@ pub struct BaseCommit {
 /// An error of the operator's HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {
-    /// What went wrong.
+    /// The error.
     pub error: ApiErrorBody,
 }
 
-/// What went wrong.
+/// The body of an API error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiErrorBody {
     /// One word for programs.
     pub code: String,
     /// One sentence for people.
     pub message: String,
-    /// What to do about it.
+    /// One sentence on how to fix it.
     pub hint: String,
 }
 
 /// Header of a download: SHA-256 of the bytes, in hexadecimal.
 pub const DIGEST_HEADER: &str = "x-manyworlds-sha256";
 
-/// Returns bytes as hexadecimal digits, two for each.
+/// Returns bytes as hexadecimal digits, two per byte.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -140,12 +140,12 @@ pub fn upload_path(namespace: &str, world: &str, attempt: i32, name: ArtifactNam
     format!("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}")
 }
 
-/// Returns the path at which a World asks for the commit to start from.
+/// Returns the path at which a World asks for the base commit.
 pub fn base_path(namespace: &str, world: &str, attempt: i32) -> String {
     format!("/v1/worlds/{namespace}/{world}/{attempt}/base")
 }
 
-/// Returns the path at which people fetch an artifact of a World's last attempt that has it.
+/// Returns the path at which people fetch an artifact, from the last attempt of the World that has it.
 pub fn download_path(namespace: &str, order: &str, variant: &str, name: ArtifactName) -> String {
     format!("/v1/workorders/{namespace}/{order}/worlds/{variant}/artifacts/{name}")
 }

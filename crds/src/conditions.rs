@@ -1,4 +1,4 @@
-//! Types and reasons of conditions: closed sets, so that a script can rely on them.
+//! Types and reasons of conditions. The sets are closed, so scripts can rely on them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -13,7 +13,7 @@ macro_rules! words {
             /// Every word of the set.
             pub const ALL: &'static [Self] = &[$(Self::$word),+];
 
-            /// Returns the word as it is written in a resource.
+            /// Returns the word as written in a resource.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$word => stringify!($word)),+ }
             }
@@ -38,11 +38,11 @@ words! {
         Evaluated,
         /// There is a winner.
         WinnerSelected,
-        /// The order did what was asked; Unknown while it is active.
+        /// The order succeeded; Unknown while it is active.
         Succeeded,
-        /// The order is over, however it ended.
+        /// The order has ended, in success or failure.
         Finished,
-        /// Nothing goes on until a person acts.
+        /// The order makes no progress until a person acts.
         Stalled,
     }
 }
@@ -60,7 +60,7 @@ words! {
         Evaluated,
         /// The World was scored and is eligible; Unknown while it is active.
         Succeeded,
-        /// The World is over, however it ended.
+        /// The World has ended, in success or failure.
         Finished,
     }
 }
@@ -68,9 +68,9 @@ words! {
 words! {
     /// Type of a condition of a Provider.
     ProviderCondition {
-        /// Its key and the prices of its models are there.
+        /// The key and the prices of the models are known.
         Ready,
-        /// Its last calls were answered; Unknown before the first call.
+        /// The last calls were answered; Unknown before the first call.
         Reachable,
     }
 }
@@ -78,17 +78,17 @@ words! {
 words! {
     /// Type of a condition of a Budget.
     BudgetCondition {
-        /// It holds the orders that it selects.
+        /// The Budget limits the orders that it selects.
         Ready,
-        /// Nothing is left of it.
+        /// The amount is used up.
         Exceeded,
     }
 }
 
 words! {
-    /// Reason of a condition, of an Event, or of waiting.
+    /// Reason of a condition, an Event or a wait.
     Reason {
-        /// Everything is as it should be, and goes on.
+        /// Work is in progress.
         InProgress,
         /// The order was accepted.
         Admitted,
@@ -116,7 +116,7 @@ words! {
         NoNodeFits,
         /// The budget is used up.
         BudgetExhausted,
-        /// The model's limit is reached.
+        /// The rate limit of the model is reached.
         RateLimited,
         /// The model's provider does not answer.
         ProviderUnavailable,
@@ -130,9 +130,9 @@ words! {
         StartDeadlineExceeded,
         /// The order ran longer than `deadlines.active`.
         ActiveDeadlineExceeded,
-        /// A field asks for what this version does not do.
+        /// A field asks for a feature that this version does not have.
         NotSupported,
-        /// The specification cannot be carried out.
+        /// The specification is not valid.
         InvalidSpecification,
         /// Objects of an earlier order of the same name are still being removed.
         AwaitingCleanup,
@@ -162,7 +162,7 @@ words! {
         Evicted,
         /// The pod was deleted by somebody else.
         PodDeleted,
-        /// A container used more memory than it may.
+        /// A container exceeded its memory limit.
         OutOfMemory,
         /// The secret that the repository needs is missing or incomplete.
         SecretMissing,
@@ -184,7 +184,7 @@ words! {
         TestingTimedOut,
         /// The gates could not be run.
         EvaluationFailed,
-        /// The gates could not be confined, and the order asks for that.
+        /// The gates could not be confined, and the order requires it.
         NotSealed,
         /// A required gate failed.
         RequiredGateFailed,
@@ -194,7 +194,7 @@ words! {
         Eligible,
         /// The World was ended before it had a score.
         Cut,
-        /// The attempt left no result that can be read.
+        /// The attempt left no readable result.
         ResultUnreadable,
         /// The object has a field that this version of the operator cannot read.
         Unreadable,
@@ -222,26 +222,26 @@ words! {
         Answering,
         /// Money is left.
         WithinBudget,
-        /// A percentage of a Budget is reached at which it warns.
+        /// The spending reached a warning percentage of a Budget.
         BudgetWarning,
-        /// Something happened that should not be possible.
+        /// An unexpected state; a bug.
         Unexpected,
     }
 }
 
-/// Whether a condition holds.
+/// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not hold.
+    /// The condition does not hold.
     False,
-    /// That is not known yet.
+    /// The status is not known yet.
     Unknown,
 }
 
 impl Truth {
-    /// Returns the status as Kubernetes writes it.
+    /// Returns the status as written in a resource.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -251,7 +251,7 @@ impl Truth {
     }
 }
 
-/// Reads one condition.
+/// Returns the status of one condition.
 ///
 /// - **Guarantees:** `Unknown` when there is no such condition.
 pub fn truth(conditions: &[Condition], kind: &str) -> Truth {
@@ -264,7 +264,7 @@ pub fn truth(conditions: &[Condition], kind: &str) -> Truth {
 
 /// Sets one condition.
 ///
-/// - **Guarantees:** the transition time moves only when the status does, so that saying the same twice changes nothing.
+/// - **Guarantees:** the transition time changes only when the status does, so setting the same condition twice changes nothing.
 pub fn set(conditions: &mut Vec<Condition>, mut condition: Condition) {
     condition.message = shortened(&condition.message, 4096);
     match conditions.iter_mut().find(|existing| existing.type_ == condition.type_) {
@@ -278,7 +278,7 @@ pub fn set(conditions: &mut Vec<Condition>, mut condition: Condition) {
     }
 }
 
-/// Makes a condition.
+/// Returns a condition.
 ///
 /// - **Shape:** `message` is one sentence for people.
 pub fn condition(
@@ -299,7 +299,7 @@ pub fn condition(
     }
 }
 
-/// Returns the text, cut at a character's border when it has more than `limit` bytes.
+/// Returns the text, cut at a character boundary when it has more than `limit` bytes.
 pub fn shortened(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! A length of time as people write it in a manifest: `30m`, `1h30m`, `500ms`.
+//! Durations as people write them in a manifest: `30m`, `1h30m`, `500ms`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of time, never negative.
+/// A duration, never negative.
 ///
 /// - **Shape:** whole milliseconds; at most [`Duration::MAXIMUM`]. Written as Go writes durations, without zero parts.
-/// - **Guarantees:** reading what was written gives the same value.
+/// - **Guarantees:** parsing the displayed text gives the same value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration {
     milliseconds: u64,
 }
 
-/// Why a text is no [`Duration`].
+/// The error for a text that is not a [`Duration`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{text:?} is not a length of time; write it as 90s, 30m or 1h30m, not negative and at most 8760h")]
 pub struct DurationError {
@@ -24,7 +24,7 @@ pub struct DurationError {
 }
 
 impl Duration {
-    /// The longest length of time that a manifest may give: a year.
+    /// The longest duration in a manifest: a year.
     pub const MAXIMUM: Self = Self::from_seconds(365 * 24 * 3600);
 
     /// Returns a duration of whole milliseconds.
@@ -42,7 +42,7 @@ impl Duration {
         Self::from_seconds(minutes * 60)
     }
 
-    /// Returns the length in milliseconds.
+    /// Returns the duration in milliseconds.
     pub const fn milliseconds(self) -> u64 {
         self.milliseconds
     }

@@ -1,4 +1,4 @@
-//! Schemas of types that Kubernetes declares, with the bounds that the API server applies to them and their types omit.
+//! Schemas of Kubernetes types, with bounds that the API server enforces and the types omit.
 
 use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -39,7 +39,7 @@ pub fn tolerations(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "items": items, "maxItems": MOST_TOLERATIONS})
 }
 
-/// Adds keywords to the fields for which `keywords` has any.
+/// Adds the keywords that `keywords` returns for a field.
 fn bounded(mut schema: Schema, keywords: impl Fn(&str) -> Option<Value>) -> Schema {
     let Some(Value::Object(fields)) = schema.get_mut("properties") else { return schema };
     for (name, field) in fields {

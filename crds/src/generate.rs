@@ -1,4 +1,4 @@
-//! Writes the files that are generated from the types: CRDs and JSON Schemas.
+//! Generates the CRDs and JSON Schemas from the types.
 
 use kube::CustomResourceExt;
 use schemars::generate::SchemaSettings;
@@ -11,19 +11,19 @@ use crate::{Budget, Provider, WorkOrder, World};
 /// One generated file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedFile {
-    /// Path below the folder of this crate.
+    /// Path relative to the folder of this crate.
     pub path: &'static str,
-    /// Its whole content.
+    /// Content of the file.
     pub content: String,
 }
 
-/// Why a file could not be generated.
+/// The reason why a file could not be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// A CRD is no YAML.
+    /// A CRD cannot be written as YAML.
     #[error("a custom resource definition cannot be written as YAML")]
     Yaml(#[source] serde_saphyr::ser_error::Error),
-    /// A schema is no JSON.
+    /// A schema cannot be written as JSON.
     #[error("a schema cannot be written as JSON")]
     Json(#[source] serde_json::Error),
 }
@@ -50,10 +50,10 @@ pub fn files() -> Result<Vec<GeneratedFile>, GenerateError> {
     ])
 }
 
-/// Takes `nullable` away everywhere.
+/// Removes `nullable` everywhere.
 ///
-/// The API server drops a null from a field that is not nullable. From one that is, it keeps it, and then `has()` in a
-/// rule is true for what the operator reads as absent: `budget: null` would be a way to remove a budget.
+/// The API server drops a null from a field that is not nullable and keeps it in one that is. A kept null makes `has()`
+/// true in a rule, while the operator reads the field as absent: `budget: null` would remove a budget.
 fn forbid_null(value: &mut Value) {
     match value {
         Value::Object(fields) => {

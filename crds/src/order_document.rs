@@ -1,6 +1,6 @@
-//! `workorder@1`: the order as plain JSON, as workers read it and as the REST API takes it.
+//! `workorder@1`: the order as plain JSON, for workers and the REST API.
 //!
-//! It holds everything that a WorkOrder resource does, so each can be made from the other without loss.
+//! The document and the WorkOrder resource convert into each other without loss.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,66 +25,66 @@ pub struct OrderDocument {
     /// `1.1`.
     #[schemars(regex(pattern = r"^1\.[0-9]+$"))]
     pub schema_version: String,
-    /// Which order it is.
+    /// Name of the order.
     pub identity: OrderIdentity,
-    /// Where the code comes from.
+    /// The repository and revision.
     pub source: Source,
-    /// What is to be done.
+    /// The task.
     pub task: Task,
-    /// How long each phase may take.
+    /// Time-out of each phase.
     #[serde(default)]
     pub phase_timeout: PhaseTimeouts,
-    /// Who works on it: one for each World. A worker that runs in a World finds itself alone here.
+    /// The variants, one for each World. The document in a World has only its own variant.
     #[schemars(length(min = 1, max = 50))]
     pub agents: Vec<Variant>,
-    /// What the Worlds have in common.
+    /// Settings of all Worlds.
     #[serde(default)]
     pub world: WorldSettings,
-    /// The program that works.
+    /// The worker program.
     #[serde(default)]
     pub worker: WorkerSettings,
-    /// How the change is judged.
+    /// The gates and the score that a change needs.
     #[serde(default)]
     pub evaluation: Evaluation,
-    /// Who ranks eligible Worlds.
+    /// The voters that rank eligible Worlds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub council: Option<Council>,
-    /// What happens after a failure.
+    /// The rules for failed attempts.
     #[serde(default)]
     pub retry: Retry,
-    /// What to try when too few Worlds are eligible.
+    /// The fallbacks when too few Worlds are eligible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallbacks: Vec<Fallback>,
-    /// The most that may be spent.
+    /// The most that the order may spend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// When there are enough good results.
+    /// The condition for ending early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_termination: Option<EarlyTermination>,
-    /// Whether a person must agree.
+    /// Whether a person must approve.
     #[serde(default)]
     pub approval: Approval,
-    /// What becomes of the winning change.
+    /// Delivery of the winning change.
     #[serde(default)]
     pub delivery: Delivery,
-    /// Priority.
+    /// Priority; higher goes first.
     #[serde(default)]
     pub priority: i32,
-    /// Whether the order is held.
+    /// Whether the order is suspended.
     #[serde(default)]
     pub suspend: bool,
-    /// Whether the order is ended.
+    /// Whether the order is cancelled.
     #[serde(default)]
     pub cancel: bool,
-    /// How long it may wait and run.
+    /// Time limits of waiting and running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<Deadlines>,
-    /// How long it is kept.
+    /// Time to keep the finished order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<TimeToLive>,
 }
 
-/// Which order a document is about.
+/// The identity of an order.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrderIdentity {
@@ -94,21 +94,21 @@ pub struct OrderIdentity {
     /// Name of the order.
     #[schemars(length(min = 1, max = 40))]
     pub name: String,
-    /// Its uid, once it exists.
+    /// Uid of the order; empty before it exists.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
     pub uid: String,
 }
 
-/// What the Worlds of an order have in common.
+/// Settings of all Worlds of an order.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorldSettings {
-    /// How many eligible results are enough.
+    /// Eligible Worlds that the order needs.
     pub min: i32,
-    /// How many run at once.
+    /// Worlds that may run at once.
     pub parallelism: i32,
-    /// How large they are.
+    /// Size of each World.
     pub sizing: Sizing,
 }
 
@@ -119,25 +119,25 @@ impl Default for WorldSettings {
     }
 }
 
-/// The program that works.
+/// The worker program.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerSettings {
-    /// Plugin.
+    /// Worker plugin.
     pub plugin: String,
-    /// Model of agents that name none.
+    /// Model of variants that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Image.
+    /// Image of the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Command.
+    /// Command of the worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Environment.
+    /// Environment of the worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvironmentVariable>,
-    /// What the pods have besides.
+    /// Additions to the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 }
@@ -150,7 +150,7 @@ impl Default for WorkerSettings {
 }
 
 impl OrderDocument {
-    /// Makes the document of an order.
+    /// Returns the document of an order.
     ///
     /// - **Guarantees:** [`OrderDocument::into_spec`] gives the same specification back.
     pub fn new(identity: OrderIdentity, spec: WorkOrderSpec) -> Self {
@@ -199,7 +199,7 @@ impl OrderDocument {
         }
     }
 
-    /// Makes the specification of a resource from the document.
+    /// Returns the specification of a resource.
     pub fn into_spec(self) -> WorkOrderSpec {
         let Self {
             schema: _,

@@ -1,4 +1,4 @@
-//! `report@1`: what became of one World, as plain JSON. It is the artifact `report`.
+//! `report@1`: the report on one World, as plain JSON. It is the artifact `report`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub const SCHEMA: &str = "report@1";
 /// Version of its schema.
 pub const SCHEMA_VERSION: &str = "1.1";
 
-/// What became of one World.
+/// The report on one World.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportDocument {
@@ -37,48 +37,48 @@ pub struct ReportDocument {
     /// The commit that the World started from.
     #[schemars(length(max = 64))]
     pub base_commit: String,
-    /// What the gates found.
+    /// Results of the gates.
     pub result: WorldResult,
-    /// How the worker ended.
+    /// End of the worker.
     pub worker: WorkerSummary,
-    /// The last lines that each gate printed.
+    /// Last output lines of each gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<GateOutput>,
 }
 
-/// Whether a World did what was asked.
+/// The status of a report.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportStatus {
-    /// It did.
+    /// Every required gate passed and the score reached `acceptScore`.
     Success,
-    /// It did not.
+    /// A required gate failed or the score is too low.
     Failure,
 }
 
-/// How the worker ended.
+/// The end of the worker.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerSummary {
-    /// Its exit code; absent when a signal ended it.
+    /// Exit code of the worker; absent when a signal ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Whether it ran out of time.
+    /// Whether the worker ran out of time.
     #[serde(default)]
     pub timed_out: bool,
-    /// How long it worked.
+    /// Run time of the worker in milliseconds.
     pub milliseconds: u64,
-    /// What it said about its work.
+    /// The worker's summary of its work.
     #[serde(default)]
     pub summary: String,
 }
 
-/// The last lines that a gate printed.
+/// The last output lines of a gate.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateOutput {
     /// Name of the gate.
     pub gate: String,
-    /// Its last lines, control characters removed.
+    /// Last lines, without control characters.
     pub tail: String,
 }

@@ -1,7 +1,7 @@
-//! What a stage leaves in its container's termination message: compact JSON of at most 4 KiB.
+//! The report of a stage in its container's termination message: compact JSON of at most 4 KiB.
 //!
-//! It lives in the API, so the operator may be away when a pod ends. It comes from a pod, so the operator checks it
-//! against the order before it believes it.
+//! The API server stores it with the pod, so the operator may be away when a pod ends. It comes from a pod, so the
+//! operator checks it against the order before using it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,20 +16,20 @@ pub const VERSION: u32 = 1;
 /// The longest text of a gate or reason before anything must be cut.
 const LONGEST_TEXT: usize = 400;
 
-/// Class of a failure; it alone decides what happens next.
+/// Class of a failure, which decides what happens next.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureClass {
-    /// The machine's fault: node lost, evicted, image not pulled. Retried, not counted against the World.
+    /// Failure of the cluster: node lost, pod evicted, image not pulled. Retried, not counted against the World.
     Infrastructure,
-    /// The worker's fault: it failed or ran out of time or memory. Retried.
+    /// Failure of the worker: an error, or out of time or memory. Retried.
     Worker,
     /// A gate could not run. Retried.
     Evaluation,
-    /// The budget ended it.
+    /// The budget is used up.
     Budget,
-    /// The order's fault: no such revision, no credential. Not retried.
+    /// Error in the order: no such revision, no credential. Not retried.
     Spec,
-    /// Somebody ended it.
+    /// A person cancelled the work.
     Cancelled,
 }
 
@@ -38,7 +38,7 @@ impl FailureClass {
     pub const ALL: [Self; 6] =
         [Self::Infrastructure, Self::Worker, Self::Evaluation, Self::Budget, Self::Spec, Self::Cancelled];
 
-    /// Returns the class as it is written in a resource.
+    /// Returns the class as written in a resource.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Infrastructure => "Infrastructure",
@@ -51,19 +51,19 @@ impl FailureClass {
     }
 }
 
-/// What a stage leaves behind.
+/// The report of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageReport {
     /// Version of the format: [`VERSION`].
     pub version: u32,
-    /// Why the stage failed; absent when it did its work.
+    /// The failure of the stage; absent on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<StageFailure>,
     /// The commit that the World started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_commit: Option<String>,
-    /// How the worker ended; from the `work` stage.
+    /// End of the worker; from the `work` stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerReport>,
     /// The World's result; from the `evaluate` stage.
@@ -72,26 +72,26 @@ pub struct StageReport {
 }
 
 impl StageReport {
-    /// Returns the report of a stage that did its work and has nothing to say.
+    /// Returns the report of a stage that succeeded.
     pub fn done() -> Self {
         Self { version: VERSION, failure: None, base_commit: None, worker: None, result: None }
     }
 
     /// Returns the report of a stage that failed.
     ///
-    /// - **Shape:** `reason` is one of [`crate::conditions::Reason`]; `message` says what is wrong and what to do.
+    /// - **Shape:** `reason` is one of [`crate::conditions::Reason`]; `message` states the problem and how to fix it.
     pub fn failed(class: FailureClass, reason: crate::conditions::Reason, message: impl Into<String>) -> Self {
         let failure = StageFailure { class, reason: reason.as_str().to_owned(), message: message.into() };
         Self { failure: Some(failure), ..Self::done() }
     }
 
-    /// Writes the report as JSON that fits the termination message.
+    /// Returns the report as JSON that fits the termination message.
     ///
-    /// - **Guarantees:** at most [`MAXIMUM_BYTES`]; texts are cut before anything else, numbers never.
+    /// - **Guarantees:** at most [`MAXIMUM_BYTES`]; texts are shortened, numbers never change.
     ///
     /// # Errors
     ///
-    /// Whatever `serde_json` reports (class: bug).
+    /// Errors of `serde_json` (class: bug).
     pub fn to_message(&self) -> Result<String, serde_json::Error> {
         let mut longest = LONGEST_TEXT;
         loop {
@@ -103,7 +103,7 @@ impl StageReport {
         }
     }
 
-    /// Reads a termination message.
+    /// Parses a termination message.
     ///
     /// # Errors
     ///
@@ -134,20 +134,20 @@ impl StageReport {
     }
 }
 
-/// Why a termination message is no report.
+/// The error for a termination message that is not a report.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableReport {
-    /// It is not JSON of the right shape.
+    /// The text is not JSON of the right shape.
     #[error("the termination message is not a stage report")]
     NotAReport(#[source] serde_json::Error),
-    /// It is of another version.
+    /// The report has another version.
     #[error(
         "the stage report has version {0}, this operator reads version {VERSION}; use the runner image of the same release"
     )]
     Version(u32),
 }
 
-/// Why a stage failed.
+/// The failure of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageFailure {
@@ -155,91 +155,91 @@ pub struct StageFailure {
     pub class: FailureClass,
     /// One word: a [`crate::conditions::Reason`].
     pub reason: String,
-    /// What is wrong and what to do about it.
+    /// The problem and how to fix it.
     pub message: String,
 }
 
-/// How the worker ended.
+/// The end of the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerReport {
-    /// Its exit code; absent when a signal ended it.
+    /// Exit code of the worker; absent when a signal ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Whether it ran out of time.
+    /// Whether the worker ran out of time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed_out: bool,
-    /// How long it worked.
+    /// Run time of the worker in milliseconds.
     pub milliseconds: u64,
-    /// What it said about its work, from its result file.
+    /// The worker's summary of its work, from its result file.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
 }
 
-/// What the gates found.
+/// The results of the gates.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorldResult {
-    /// The World's commit; absent when it changed nothing.
+    /// Commit of the World; absent when it changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// Whether the gates were confined.
     pub sealed: bool,
-    /// One result for each gate of the order, in its order.
+    /// One result for each gate, in the sequence of the gates.
     pub gates: Vec<GateResult>,
     /// Size of the change.
     #[serde(default)]
     pub diff: DiffStatistics,
-    /// What was stored, with digests.
+    /// Stored artifacts with their digests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<ArtifactDigest>,
-    /// What speaks against the World: protected files that were restored, hostile acts, a worker that failed.
+    /// Findings against the World: restored protected files, hostile acts, a failed worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
 }
 
 impl WorldResult {
-    /// Returns the points of all gates together, out of 100.
+    /// Returns the sum of the points, out of 100.
     pub fn score(&self) -> i32 {
         self.gates.iter().map(|gate| gate.points).sum()
     }
 }
 
-/// What one gate found.
+/// The result of one gate.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GateResult {
     /// Name of the gate.
     pub name: String,
-    /// How it ended.
+    /// Outcome of the gate.
     pub outcome: GateOutcome,
     /// Points earned.
     pub points: i32,
-    /// Tests that passed, where they were counted.
+    /// Number of passed tests, when the gate counts tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed: Option<u32>,
-    /// Tests altogether, where they were counted.
+    /// Number of all tests, when the gate counts tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u32>,
-    /// How long it took.
+    /// Run time of the gate in milliseconds.
     pub milliseconds: u64,
-    /// Why it did not pass.
+    /// Reason when it did not pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 
-/// How a gate ended.
+/// The outcome of a gate.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GateOutcome {
-    /// It found nothing wrong.
+    /// The gate passed.
     Passed,
-    /// Some of what it counts passed.
+    /// Some of the counted tests passed.
     Partial,
-    /// It found something wrong.
+    /// The gate failed.
     Failed,
-    /// It ran out of time.
+    /// The gate ran out of time.
     TimedOut,
-    /// It was not run, and earns nothing.
+    /// The gate did not run and earns no points.
     NotRun,
 }
 
@@ -256,7 +256,7 @@ pub struct DiffStatistics {
 }
 
 impl DiffStatistics {
-    /// Returns the lines added and removed together.
+    /// Returns the sum of added and removed lines.
     pub const fn changed_lines(self) -> i32 {
         self.insertions.saturating_add(self.deletions)
     }

@@ -1,4 +1,4 @@
-//! Budget: money over a period, for all orders that it selects.
+//! Budget: the money that the selected orders may spend in a period.
 
 mod selector;
 mod status;
@@ -13,7 +13,7 @@ pub use status::BudgetStatus;
 use crate::Money;
 use crate::work_order::BudgetExceeded;
 
-/// How much the orders that it selects may spend in a period.
+/// The money that the selected orders may spend in a period.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "manyworlds.dev",
@@ -70,15 +70,15 @@ use crate::work_order::BudgetExceeded;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetSpec {
-    /// Dollars for a period, as a decimal text such as "100.00".
+    /// Dollars per period, as a decimal text such as "100.00".
     #[x_kube(validation = Rule::new("quantity(self).isGreaterThan(quantity('0'))").message("amount must be greater than zero; suspend the orders to spend nothing"))]
     pub amount: Money,
 
-    /// After how long the count begins again.
+    /// The period after which spending is counted from zero again.
     #[serde(default)]
     pub period: Period,
 
-    /// The time zone in which days, weeks and months begin, by its name in the IANA database, such as `Europe/Berlin`.
+    /// Time zone of the period, as a name of the IANA database such as `Europe/Berlin`.
     #[serde(default = "universal_time")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"))]
     pub time_zone: String,
@@ -93,22 +93,22 @@ pub struct BudgetSpec {
     #[x_kube(validation = Rule::new("self.all(p, self.exists_one(q, q == p))").message("the percentages of warnAt must be unique"))]
     pub warn_at: Vec<i32>,
 
-    /// What becomes of the orders when the amount is used up.
+    /// Effect on the orders when the amount is used up.
     #[serde(default)]
     pub on_exceeded: BudgetExceeded,
 }
 
-/// After how long a Budget's count begins again.
+/// The period of a Budget.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Period {
-    /// At midnight.
+    /// A day; it begins at midnight.
     Day,
-    /// At midnight before Monday.
+    /// A week; it begins at midnight before Monday.
     Week,
-    /// At midnight before the first day of the month.
+    /// A month; it begins at midnight before the first day.
     #[default]
     Month,
-    /// Never.
+    /// One period without an end.
     Total,
 }
 

@@ -1,4 +1,4 @@
-//! Which orders spend from a Budget.
+//! Label selector of the orders that spend from a Budget.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Labels that an object must have. Everything given must hold; an empty selector selects all.
+/// A label selector. All its requirements must hold; an empty selector selects everything.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Selector {
-    /// Labels with the values that they must have.
+    /// Labels and the values that they must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub match_labels: BTreeMap<String, String>,
 
-    /// Other things that must hold of labels.
+    /// Further requirements on labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub match_expressions: Vec<Requirement>,
 }
 
-/// What must hold of one label.
+/// A requirement on one label.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)").message("values are needed for the operators In and NotIn and not allowed for Exists and DoesNotExist"))]
@@ -30,25 +30,25 @@ pub struct Requirement {
     #[schemars(length(min = 1, max = 317))]
     pub key: String,
 
-    /// How the label is compared.
+    /// Comparison of the label with `values`.
     pub operator: SelectorOperator,
 
-    /// With which values.
+    /// Values for `In` and `NotIn`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 63)))]
     pub values: Vec<String>,
 }
 
-/// How a label is compared.
+/// The comparison of a label.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SelectorOperator {
-    /// It is there and has one of the values.
+    /// The label exists and has one of the values.
     In,
-    /// It is absent or has none of the values.
+    /// The label is absent or has none of the values.
     NotIn,
-    /// It is there.
+    /// The label exists.
     Exists,
-    /// It is absent.
+    /// The label is absent.
     DoesNotExist,
 }
 

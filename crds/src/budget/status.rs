@@ -1,4 +1,4 @@
-//! What a Budget reports.
+//! Status of a Budget.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -6,49 +6,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::Money;
 
-/// How a Budget stands.
+/// The status of a Budget.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetStatus {
-    /// The generation of the spec that this status is about.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// `Ready`: the Budget holds. `Exceeded`: nothing is left of it.
+    /// `Ready`: the Budget limits its orders. `Exceeded`: the amount is used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::foreign::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// One sentence on what is wrong, where something is.
+    /// One sentence on a problem; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
 
-    /// When the present period began; absent when there is only one.
+    /// Start of the current period; absent for `Total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period_start: Option<Time>,
 
-    /// When it ends; absent when it never does.
+    /// End of the current period; absent for `Total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period_end: Option<Time>,
 
-    /// What the calls of the period have cost, in dollars.
+    /// Cost of the calls in this period, in dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Money>,
 
-    /// What the calls that are under way may cost at most, in dollars.
+    /// The most that the calls in flight can cost, in dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Money>,
 
-    /// What may still be spent, in dollars.
+    /// Money that is left, in dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Money>,
 
-    /// What the period will have cost at its end if money is spent at the present pace, in dollars; absent when it never ends.
+    /// Forecast of the cost at the end of the period at the current pace, in dollars; absent for `Total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Money>,
 
-    /// The greatest percentage of `warnAt` that is reached; absent before the first.
+    /// The highest percentage of `warnAt` that is reached; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned: Option<i32>,
 }

@@ -1,40 +1,40 @@
-//! How much, how long and how often a Provider is called.
+//! Rate limits, breaker, time-outs and retries of a Provider.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Duration;
 
-/// What may be sent in a minute, by all Worlds together. Any sixty seconds count, not those of the clock.
+/// Rate limits of all Worlds together. They hold for every window of sixty seconds, not for minutes of the clock.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Calls.
+    /// Calls per minute.
     #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_minute: i64,
 
-    /// Tokens, input and output together.
+    /// Tokens per minute, input and output together.
     #[serde(default = "forty_thousand")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub tokens_per_minute: i64,
 
-    /// Input tokens, where the Provider counts them apart.
+    /// Input tokens per minute, for a Provider that limits them separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub input_tokens_per_minute: Option<i64>,
 
-    /// Output tokens, where the Provider counts them apart.
+    /// Output tokens per minute, for a Provider that limits them separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub output_tokens_per_minute: Option<i64>,
 
-    /// Calls at the same time. Without it there is no such limit.
+    /// Calls in flight at the same time. Unlimited by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub concurrency: Option<i32>,
 
-    /// How long a call waits for its turn before it is refused with 429 and a time to try again.
+    /// The longest wait of a call in the queue. After it the call is refused with 429 and `retry-after`.
     #[serde(default = "two_minutes")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('1h')").message("maxWait must be at most 1h"))]
     pub max_wait: Duration,
@@ -53,21 +53,21 @@ impl Default for Limits {
     }
 }
 
-/// When a model that keeps failing is left alone. Each model has a breaker of its own.
+/// Circuit breaker: it stops calls to a model that keeps failing. Each model has its own.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Breaker {
-    /// After this many failures in a row no call goes out.
+    /// Failures in a row that open the breaker: no call is sent.
     #[serde(default = "five")]
     #[schemars(range(min = 1, max = 100))]
     pub failures: i32,
 
-    /// After this long, single calls go out again.
+    /// Time until single calls are sent again to test the model.
     #[serde(default = "one_minute")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("openFor must be between 1s and 1h"))]
     pub open_for: Duration,
 
-    /// After this many successes of them in a row, all do.
+    /// Successful test calls in a row that close the breaker.
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 100))]
     pub successes: i32,
@@ -79,7 +79,7 @@ impl Default for Breaker {
     }
 }
 
-/// How long a call may take.
+/// Time-outs of a call.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -87,20 +87,20 @@ impl Default for Breaker {
     validation = Rule::new("[self.connect, self.firstByte, self.idle].all(t, duration(t) <= duration(self.total))").message("connect, firstByte and idle must not be longer than total").field_path(".total"),
 )]
 pub struct Timeouts {
-    /// Until the connection is there.
+    /// Time-out of connecting.
     #[serde(default = "ten_seconds")]
     pub connect: Duration,
 
-    /// From there until the answer begins. An answer that is not streamed begins when all of it is there.
+    /// Time-out from the connection to the first byte of the answer. An answer that is not streamed begins when it is complete.
     #[serde(default = "ten_minutes")]
     pub first_byte: Duration,
 
-    /// Between two parts of the answer.
+    /// Longest pause between two parts of the answer.
     #[serde(default = "two_minutes")]
     pub idle: Duration,
 
-    /// From the request until the answer begins, with all attempts and the waits between them. An answer that has begun goes on
-    /// as long as its parts come within `idle`.
+    /// Time-out from the request to the first byte of the answer, with all attempts and the waits between them. An answer that has
+    /// begun may go on while its parts arrive within `idle`.
     #[serde(default = "thirty_minutes")]
     pub total: Duration,
 }
@@ -111,11 +111,11 @@ impl Default for Timeouts {
     }
 }
 
-/// How often a call is tried.
+/// Retries of a call.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retries {
-    /// Attempts in total, the first one included, and those that the client makes by itself.
+    /// Most attempts of a call, including the first one and retries by the client itself.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 10))]
     pub max_attempts: i32,

@@ -1,4 +1,4 @@
-//! Provider: an API for models, with its key, prices and limits.
+//! Provider: an API of models, with its key, prices and limits.
 
 mod limits;
 mod model;
@@ -12,7 +12,7 @@ pub use limits::{Breaker, Limits, Retries, Timeouts};
 pub use model::{Model, PriceTier, Prices, Temperature};
 pub use status::{BreakerState, ProviderStatus, WindowUse};
 
-/// Where models are called, with which key, at which prices and within which limits.
+/// An API of models: its address, key, prices and limits.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "manyworlds.dev",
@@ -38,15 +38,15 @@ pub use status::{BreakerState, ProviderStatus, WindowUse};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderSpec {
-    /// The protocol that it speaks. Calls are passed on as they come: a client of this protocol is needed in the World.
+    /// Wire protocol of the API. Calls are not translated, so the client in the World must speak it too.
     pub protocol: Protocol,
 
-    /// Its address as the protocol's own clients write it: `https://api.openai.com/v1`, `https://api.anthropic.com` or `https://generativelanguage.googleapis.com`. No call goes anywhere else.
+    /// Base address of the API, such as `https://api.openai.com/v1`, `https://api.anthropic.com` or `https://generativelanguage.googleapis.com`. Calls go nowhere else.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[A-Za-z0-9._:\\\\[\\\\]-]+(/[A-Za-z0-9._~/-]*)?$') && !self.contains('/..')").message("baseUrl must be an address such as https://api.openai.com/v1, without a user, a query or a fragment"))]
     pub base_url: String,
 
-    /// The Secret in the Provider's namespace that holds the key. Without it, calls are sent without a key, as servers of one's own take them.
+    /// Secret in the Provider's namespace with the API key. Without it calls have no key, as for a server of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyReference>,
 
@@ -55,32 +55,32 @@ pub struct ProviderSpec {
     #[x_kube(validation = Rule::new("self.all(m, self.exists_one(n, n.name == m.name))").message("the names of models must be unique"))]
     pub models: Vec<Model>,
 
-    /// What may be sent in a minute, by all Worlds together.
+    /// Rate limits of all Worlds together.
     #[serde(default)]
     pub limits: Limits,
 
-    /// When a model that keeps failing is left alone.
+    /// Circuit breaker for models that keep failing.
     #[serde(default)]
     pub breaker: Breaker,
 
-    /// How long a call may take.
+    /// Time-outs of a call.
     #[serde(default)]
     pub timeouts: Timeouts,
 
-    /// How often a call is tried.
+    /// Retries of a call.
     #[serde(default)]
     pub retries: Retries,
 }
 
-/// A protocol for calling models.
+/// The wire protocol of a Provider.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
-    /// Chat completions, responses, completions and embeddings as OpenAI has them, and many others after it.
+    /// OpenAI: chat completions, responses, completions and embeddings. Many other servers speak it.
     #[serde(rename = "OpenAI")]
     OpenAi,
-    /// Messages as Anthropic has them.
+    /// Anthropic: messages.
     Anthropic,
-    /// `generateContent` as Gemini has it.
+    /// Gemini: `generateContent`.
     Gemini,
 }
 
@@ -88,7 +88,7 @@ impl Protocol {
     /// Every protocol.
     pub const ALL: &'static [Self] = &[Self::OpenAi, Self::Anthropic, Self::Gemini];
 
-    /// Returns the protocol as it is written in a manifest.
+    /// Returns the protocol as written in a manifest.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "OpenAI",
@@ -106,7 +106,7 @@ pub struct KeyReference {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 
-    /// Name of its key under which the API key is.
+    /// Key in the Secret's data that holds the API key.
     #[serde(default = "api_key")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,

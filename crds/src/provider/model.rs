@@ -1,4 +1,4 @@
-//! Models and what their tokens cost.
+//! Models and their prices.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -10,45 +10,45 @@ use crate::Money;
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Model {
-    /// Its name as the Provider knows it, such as `gpt-5-mini`. Variants name it so, or as `<provider>/<model>` where several Providers have it.
+    /// Name of the model at the Provider, such as `gpt-5-mini`. Variants use this name, or `<provider>/<model>` when several Providers have it.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"))]
     pub name: String,
 
-    /// What its tokens cost. Without it the price table that comes with the operator holds; a model that is in neither cannot be called.
+    /// Prices of its tokens. The default is the operator's price table; a model without a price in either cannot be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
 
-    /// How many input tokens a call may have. Without it the price table's figure holds.
+    /// Most input tokens of a call. The default is in the price table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub context_window: Option<i64>,
 
-    /// How many tokens an answer has at most. Without it the price table's figure holds.
+    /// Most tokens of an answer. The default is in the price table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_output_tokens: Option<i64>,
 
-    /// How able the model is, from 1 to 100, in the view of who writes the manifest. Harder tasks go to stronger models where a choice is left open.
+    /// Your rating of the model, from 1 to 100. The model `auto` picks a stronger model for a harder task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub strength: Option<i32>,
 
-    /// Whether the model takes a temperature. With `Fixed` the gateway takes the temperature out of every call, whatever the variant or the worker says. Without it the price table's word holds, and for a model that is not there `Settable`.
+    /// Whether the model accepts a temperature. With `Fixed` the gateway removes the temperature from every call. The default is in the price table, and `Settable` for a model that is not in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<Temperature>,
 }
 
-/// Whether a model takes a temperature.
+/// Whether a model accepts a temperature.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Temperature {
     /// The variant's temperature is set in every call.
     #[default]
     Settable,
-    /// The model has one of its own and refuses calls that say another: none is sent.
+    /// The model refuses a temperature, so none is sent.
     Fixed,
 }
 
-/// What the tokens of a model cost, in dollars for a million of them.
+/// Prices of the tokens of a model, in dollars per million.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prices {
@@ -58,23 +58,23 @@ pub struct Prices {
     /// Output tokens.
     pub output: Money,
 
-    /// Input tokens that came from the Provider's cache. Without it they cost what others do.
+    /// Input tokens read from the Provider's cache. The default is the price of `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<Money>,
 
-    /// Input tokens that were written to the Provider's cache for five minutes. Without it they cost what others do.
+    /// Input tokens written to the Provider's cache for five minutes. The default is the price of `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<Money>,
 
-    /// Input tokens that were written to the Provider's cache for an hour. Without it they cost what those for five minutes do.
+    /// Input tokens written to the Provider's cache for an hour. The default is the price of `cacheWrite5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Money>,
 
-    /// Output tokens that were spent on reasoning. Without it they cost what others do.
+    /// Output tokens of reasoning. The default is the price of `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Money>,
 
-    /// What a call of a batch costs, in percent of the same call by itself.
+    /// Price of a batch call in percent of the same single call.
     #[serde(default = "hundred")]
     #[schemars(range(min = 0, max = 100))]
     pub batch_percent: i32,
@@ -86,11 +86,11 @@ pub struct Prices {
     pub tiers: Vec<PriceTier>,
 }
 
-/// The prices of every token of a call whose input is larger than a size, in dollars for a million of them.
+/// Prices of all tokens of a call with much input, in dollars per million.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PriceTier {
-    /// The tier holds for calls with more input tokens than this, cached ones included.
+    /// The tier applies to calls with more input tokens than this, cached ones included.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub above: i64,
 
@@ -100,19 +100,19 @@ pub struct PriceTier {
     /// Output tokens.
     pub output: Money,
 
-    /// Input tokens that came from the Provider's cache. Without it they cost what others of the tier do.
+    /// Input tokens read from the Provider's cache. The default is the tier's price of `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<Money>,
 
-    /// Input tokens that were written to the Provider's cache for five minutes. Without it they cost what others of the tier do.
+    /// Input tokens written to the Provider's cache for five minutes. The default is the tier's price of `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<Money>,
 
-    /// Input tokens that were written to the Provider's cache for an hour. Without it they cost what those for five minutes do.
+    /// Input tokens written to the Provider's cache for an hour. The default is the price of `cacheWrite5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Money>,
 
-    /// Output tokens that were spent on reasoning. Without it they cost what others of the tier do.
+    /// Output tokens of reasoning. The default is the tier's price of `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Money>,
 }

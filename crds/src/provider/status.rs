@@ -1,4 +1,4 @@
-//! What a Provider reports.
+//! Status of a Provider.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
@@ -7,58 +7,58 @@ use serde::{Deserialize, Serialize};
 
 use crate::Money;
 
-/// How a Provider stands.
+/// The status of a Provider.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderStatus {
-    /// The generation of the spec that this status is about.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// `Ready`: key and prices are there. `Reachable`: the last calls were answered; Unknown before the first call.
+    /// `Ready`: the key and the prices are known. `Reachable`: the last calls were answered; Unknown before the first call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::foreign::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// One sentence on what is wrong, where something is.
+    /// One sentence on a problem; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
 
-    /// How many of its models may be called, because their price is known.
+    /// Number of models that can be called because their price is known.
     #[serde(default)]
     pub models: i32,
 
-    /// The breaker that is furthest from closed among those of its models.
+    /// The worst breaker state among its models: `Open`, then `HalfOpen`, then `Closed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerState>,
 
-    /// What the last minute used of the limits.
+    /// Use of the limits in the last minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowUse>,
 
-    /// What today's calls have cost, in dollars. The day is that of Coordinated Universal Time.
+    /// Cost of today's calls in dollars. The day is in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_today: Option<Money>,
 }
 
-/// State of a breaker.
+/// The state of a breaker.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BreakerState {
-    /// Calls go through.
+    /// Calls are sent.
     #[default]
     Closed,
-    /// Single calls go through, to see whether they are answered.
+    /// Single calls are sent to test the model.
     HalfOpen,
-    /// No call goes through.
+    /// No call is sent.
     Open,
 }
 
-/// What the last minute used of the limits.
+/// The use of the limits in the last minute.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowUse {
-    /// The share of that limit of which the most was used, such as `80%`.
+    /// Share of the most used limit, such as `80%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub summary: Option<String>,

@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.quorum <= size(self.voters)").message("quorum must not be greater than the number of voters").field_path(".quorum"))]
 pub struct Council {
-    /// Who votes.
+    /// The voters.
     #[schemars(length(min = 1, max = 9))]
     #[x_kube(validation = Rule::new("self.all(v, self.exists_one(w, w.name == v.name))").message("the names of voters must be unique"))]
     pub voters: Vec<Voter>,
 
-    /// How many valid votes are needed.
+    /// Valid votes that are needed.
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 9))]
     pub quorum: i32,
 
-    /// How often a voter whose vote is not valid is asked again.
+    /// How often a voter is asked again after an invalid vote.
     #[serde(default = "three")]
     #[schemars(range(min = 0, max = 10))]
     pub max_retries: i32,
 
-    /// What happens without a quorum.
+    /// Result without a quorum.
     #[serde(default)]
     pub on_failure: CouncilFailure,
 }
@@ -37,23 +37,23 @@ pub struct Voter {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// The model that votes.
+    /// Model of the voter.
     #[schemars(length(min = 1, max = 128))]
     pub model: String,
 
-    /// From which side the voter looks at a change.
+    /// Point of view from which the voter judges a change.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub stance: String,
 }
 
-/// What happens when the council has no quorum.
+/// The result of a council without a quorum.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CouncilFailure {
     /// The World with the highest score wins.
     #[default]
     HighestScore,
-    /// Nobody wins.
+    /// No World wins.
     NoWinner,
 }
 

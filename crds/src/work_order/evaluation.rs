@@ -1,4 +1,4 @@
-//! How a World's change is judged.
+//! Evaluation of a World's change: gates, points and limits.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Duration;
 
-/// How a World's change is judged.
+/// The evaluation of a World's change.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
-    /// Patterns of files that a worker may not change, such as `tests/**`. Before the gates run they are as in the base commit again, and the World's reasons name what was restored.
+    /// Patterns of files that a worker may not change, such as `tests/**`. They are restored from the base commit before the gates run, and the World's reasons name the restored files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub protected_paths: Vec<String>,
 
-    /// The lowest score with which a World is eligible.
+    /// Lowest score of an eligible World.
     #[serde(default = "seventy")]
     #[schemars(range(min = 0, max = 100))]
     pub accept_score: i32,
@@ -29,21 +29,21 @@ pub struct Evaluation {
     )]
     pub gates: Vec<Gate>,
 
-    /// Image that the gates run in. Without it they run in the worker's.
+    /// Image that the gates run in. The default is the worker's image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
-    /// Whether a result counts on a node whose kernel cannot confine the gates (no Landlock).
+    /// Whether a result counts when the kernel of the node cannot confine the gates (no Landlock).
     #[serde(default)]
     pub sealing: Sealing,
 
-    /// The most lines, added and removed together, that a change may have.
+    /// Most lines of a change, added and removed together.
     #[serde(default = "most_changed_lines")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_changed_lines: i32,
 
-    /// The most bytes that the patch may have.
+    /// Most bytes of the patch.
     #[serde(default = "most_patch_bytes")]
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub max_patch_bytes: i32,
@@ -63,13 +63,13 @@ impl Default for Evaluation {
     }
 }
 
-/// Whether unsealed evidence counts.
+/// The rule for results of unconfined gates.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sealing {
-    /// A World whose gates could not be confined fails, with that reason.
+    /// A World whose gates cannot be confined fails with the reason `NotSealed`.
     #[default]
     Required,
-    /// It counts, and its result says that it was not sealed.
+    /// The result counts and is marked as not sealed.
     Preferred,
 }
 
@@ -85,7 +85,7 @@ pub struct Gate {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// What the gate checks. `Test` gives partial credit where the command's output counts tests (JUnit XML, TAP, cargo, pytest); `Size` holds the change against `maxChangedLines` and refuses an empty one; the others pass when their command exits with 0.
+    /// What the gate checks. `Test` gives partial credit where the command's output counts tests (JUnit XML, TAP, cargo, pytest); `Size` fails for an empty change or one above `maxChangedLines`; the others pass when their command exits with 0.
     pub kind: GateKind,
 
     /// Program and arguments, run in the checkout.
@@ -98,21 +98,21 @@ pub struct Gate {
     #[schemars(length(min = 1, max = 256))]
     pub report: Option<String>,
 
-    /// Points that the gate is worth. The points of all gates add up to 100.
+    /// Points of the gate. The points of all gates add up to 100.
     #[schemars(range(min = 0, max = 100))]
     pub points: i32,
 
-    /// Whether a World that fails this gate is out, whatever its points.
+    /// Whether a World that fails this gate is not eligible, whatever its points.
     #[serde(default)]
     pub required: bool,
 
-    /// How long the gate may take.
+    /// Time-out of the gate.
     #[serde(default = "ten_minutes")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("timeout must be between 1s and 24h"))]
     pub timeout: Duration,
 }
 
-/// What a gate checks.
+/// The kind of check of a gate.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GateKind {
     /// The change compiles.
@@ -121,17 +121,17 @@ pub enum GateKind {
     Test,
     /// Style and static checks.
     Lint,
-    /// No credential in the change.
+    /// The change contains no credential.
     Secrets,
-    /// No harmful or unwanted dependency.
+    /// The change adds no harmful or unwanted dependency.
     Dependencies,
-    /// No dangerous call.
+    /// The change adds no dangerous call.
     Dangerous,
-    /// No unwanted licence.
+    /// The change adds no unwanted licence.
     Licenses,
     /// The change is neither empty nor too large.
     Size,
-    /// Whatever the command checks.
+    /// A check of your own.
     Custom,
 }
 

@@ -1,4 +1,4 @@
-//! WorkOrder: one task, worked on in several Worlds at once; the best result wins.
+//! WorkOrder: one task, done in several Worlds at once; the best result wins.
 
 mod council;
 mod evaluation;
@@ -28,9 +28,9 @@ pub use worker::{
 };
 pub use worlds::{ResourceAmounts, Sizing, SizingMode, Variant, VariantWorker, Worlds, default_variants};
 
-/// What is asked for, and the rules for how it is worked on, judged and handed over.
+/// A task, and the rules for doing, judging and delivering it.
 ///
-/// Everything is fixed at creation but `priority`, `suspend`, `cancel`, and `budget` and `deadlines`, which may only be raised.
+/// All fields are fixed at creation, except `priority`, `suspend` and `cancel`, and `budget` and `deadlines`, which may be raised.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "manyworlds.dev",
@@ -76,10 +76,10 @@ pub struct WorkOrderSpec {
     /// The repository, and the commit at which every World starts.
     pub source: Source,
 
-    /// What is to be done.
+    /// The task.
     pub task: Task,
 
-    /// How many Worlds work on it, how large they are and in what they differ.
+    /// Number and size of the Worlds, and their variants.
     #[serde(default)]
     pub worlds: Worlds,
 
@@ -87,7 +87,7 @@ pub struct WorkOrderSpec {
     #[serde(default)]
     pub worker: Worker,
 
-    /// How a World's change is judged: gates with points that add up to 100, on evidence that the worker cannot touch.
+    /// Evaluation of each change: gates with points that add up to 100, on evidence that the worker cannot touch.
     #[serde(default)]
     pub evaluation: Evaluation,
 
@@ -95,11 +95,11 @@ pub struct WorkOrderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub council: Option<Council>,
 
-    /// What happens when an attempt of a World fails for a reason other than its score.
+    /// Rules for attempts that fail for a reason other than the score.
     #[serde(default)]
     pub retry: Retry,
 
-    /// What to try, in this order, when fewer Worlds than `worlds.min` are eligible.
+    /// Fallbacks, tried in this sequence, when fewer Worlds than `worlds.min` are eligible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub fallbacks: Vec<Fallback>,
@@ -112,15 +112,15 @@ pub struct WorkOrderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_termination: Option<EarlyTermination>,
 
-    /// Whether a person must agree before the winning change is delivered.
+    /// Whether a person must approve the winning change before its delivery.
     #[serde(default)]
     pub approval: Approval,
 
-    /// What becomes of the winning change besides the patch, which is always kept.
+    /// Delivery of the winning change. The patch is always kept as an artifact.
     #[serde(default)]
     pub delivery: Delivery,
 
-    /// Orders with a higher number get free Worlds first; among equals the oldest does. May be changed at any time.
+    /// Orders with a higher priority get free slots first, and the oldest among equals. May be changed at any time.
     #[serde(default)]
     #[schemars(range(min = -1_000_000, max = 1_000_000))]
     pub priority: i32,
@@ -133,17 +133,17 @@ pub struct WorkOrderSpec {
     #[serde(default)]
     pub cancel: bool,
 
-    /// How long the order may wait and may run. They may be raised later, never lowered.
+    /// Time limits of waiting and running. They may be raised later, never lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<Deadlines>,
 
-    /// How long a finished order is kept before it is deleted. Without it, it is kept until somebody deletes it.
+    /// Time until a finished order is deleted. Without it the order is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<TimeToLive>,
 }
 
 impl WorkOrder {
-    /// Returns whether the order is over, however it ended.
+    /// Returns whether the order has ended, in success or failure.
     pub fn is_finished(&self) -> bool {
         self.status.as_ref().is_some_and(WorkOrderStatus::is_finished)
     }

@@ -16,32 +16,32 @@ pub struct LocalReference {
     pub name: String,
 }
 
-/// What happens when an attempt of a World fails for a reason other than its score.
+/// The rules for attempts that fail for a reason other than the score.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("duration(self.baseDelay) <= duration(self.maxDelay)").message("baseDelay must not be longer than maxDelay").field_path(".baseDelay"))]
 pub struct Retry {
-    /// How many attempts a World has, the first one included.
+    /// Most attempts of a World, including the first one.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 10))]
     pub max_attempts: i32,
 
-    /// The wait before the second attempt.
+    /// Wait before the second attempt.
     #[serde(default = "one_second")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('1h')").message("baseDelay must be at most 1h"))]
     pub base_delay: Duration,
 
-    /// By how much each further wait is longer.
+    /// Factor by which each further wait is longer.
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 10))]
     pub multiplier: i32,
 
-    /// The longest wait.
+    /// Longest wait.
     #[serde(default = "one_minute")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('24h')").message("maxDelay must be at most 24h"))]
     pub max_delay: Duration,
 
-    /// Exceptions, the first that matches holds. Without a match, `Infrastructure`, `Worker` and `Evaluation` are retried and `Spec` fails the order.
+    /// Exceptions; the first match applies. Without a match, `Infrastructure`, `Worker` and `Evaluation` are retried and `Spec` fails the order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub rules: Vec<RetryRule>,
@@ -59,7 +59,7 @@ impl Default for Retry {
     }
 }
 
-/// What happens after one kind of failure.
+/// The action after one kind of failure.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.onClass), has(self.onExitCodes), has(self.onPodConditions)].exists_one(x, x)").message("a rule has exactly one of onClass, onExitCodes and onPodConditions"))]
@@ -78,24 +78,24 @@ pub struct RetryRule {
     #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 316)))]
     pub on_pod_conditions: Option<Vec<String>>,
 
-    /// What then happens.
+    /// Action after the failure.
     pub action: RetryAction,
 }
 
-/// What happens after a failure.
+/// The action after a failure.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RetryAction {
-    /// The World has another attempt while it has any left.
+    /// The World is tried again while it has attempts left.
     Retry,
     /// The World fails; the others go on.
     FailWorld,
     /// The whole order fails.
     FailOrder,
-    /// The World has another attempt, and this one does not count.
+    /// The World is tried again, and this attempt does not count.
     Ignore,
 }
 
-/// One thing to try when too few Worlds are eligible.
+/// One fallback when too few Worlds are eligible.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.acceptPartialSuccess), has(self.retryWithLowerTemperature), has(self.switchModel), has(self.waitForHuman), has(self.skip)].exists_one(x, x)").message("a fallback is exactly one of acceptPartialSuccess, retryWithLowerTemperature, switchModel, waitForHuman and skip"))]
@@ -103,7 +103,7 @@ pub struct Fallback {
     /// Fewer eligible Worlds are enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_partial_success: Option<AcceptPartialSuccess>,
-    /// The failed Worlds run again at a lower temperature; those whose model takes none are asked again in the same way.
+    /// The failed Worlds run again at a lower temperature. Those whose model accepts none run again unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_with_lower_temperature: Option<RetryWithLowerTemperature>,
     /// The failed Worlds run again with another model.
@@ -121,7 +121,7 @@ pub struct Fallback {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AcceptPartialSuccess {
-    /// How many are enough.
+    /// Eligible Worlds that are enough.
     #[schemars(range(min = 1, max = 50))]
     pub min_worlds: i32,
 }
@@ -130,7 +130,7 @@ pub struct AcceptPartialSuccess {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryWithLowerTemperature {
-    /// By how much the temperature falls.
+    /// Amount by which the temperature is lowered.
     #[schemars(range(min = 0.0, max = 2.0))]
     pub reduction: f64,
 }
@@ -139,7 +139,7 @@ pub struct RetryWithLowerTemperature {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SwitchModel {
-    /// That model.
+    /// The other model.
     #[schemars(length(min = 1, max = 128))]
     pub model: String,
 }
@@ -148,7 +148,7 @@ pub struct SwitchModel {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitForHuman {
-    /// How long.
+    /// Longest wait.
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('720h')").message("timeout must be between 1s and 720h"))]
     pub timeout: Duration,
 }
@@ -173,7 +173,7 @@ pub struct Budget {
     #[schemars(range(min = 1))]
     pub max_tokens: Option<i64>,
 
-    /// What happens when the budget is used up.
+    /// Effect on the order when the budget is used up.
     #[serde(default)]
     pub on_exceeded: BudgetExceeded,
 
@@ -182,17 +182,17 @@ pub struct Budget {
     pub budget_ref: Option<LocalReference>,
 }
 
-/// What happens when a budget is used up.
+/// The effect of a budget that is used up.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BudgetExceeded {
-    /// The Worlds stop and go on once the budget is raised.
+    /// The Worlds stop, and continue when the budget is raised.
     #[default]
     Pause,
     /// The order ends.
     Stop,
 }
 
-/// When there are enough good results.
+/// The results that are enough to end the order early.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.score) || has(self.afterEligible)").message("earlyTermination needs score, afterEligible or both"))]
@@ -208,17 +208,17 @@ pub struct EarlyTermination {
     pub after_eligible: Option<i32>,
 }
 
-/// Whether a person must agree before delivery.
+/// Whether a person must approve the delivery.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Approval {
-    /// Somebody must approve.
+    /// A person must approve.
     Required,
-    /// Nobody need approve.
+    /// No approval is needed.
     #[default]
     NotRequired,
 }
 
-/// What becomes of the winning change.
+/// The delivery of the winning change.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
@@ -241,19 +241,19 @@ pub struct Delivery {
     pub labels: Vec<String>,
 }
 
-/// How the winning change is handed over.
+/// The form of delivery.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeliveryMode {
-    /// As a patch among the artifacts.
+    /// The patch stays an artifact.
     #[default]
     None,
-    /// As a branch.
+    /// A branch is pushed.
     Branch,
-    /// As a pull request.
+    /// A pull request is opened.
     PullRequest,
 }
 
-/// How long the order may wait and may run.
+/// Time limits of waiting and running.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -262,25 +262,25 @@ pub enum DeliveryMode {
     validation = Rule::new("(!has(self.start) || duration(self.start) >= duration('1s') && duration(self.start) <= duration('8760h')) && (!has(self.active) || duration(self.active) >= duration('1s') && duration(self.active) <= duration('8760h'))").message("deadlines must be between 1s and 8760h"),
 )]
 pub struct Deadlines {
-    /// How long the order may wait for its first World. Time while suspended does not count.
+    /// Longest wait for the first World. Time while suspended does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Duration>,
 
-    /// How long the order may run from its first World on. Time while suspended does not count.
+    /// Longest run time from the first World on. Time while suspended does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Duration>,
 }
 
-/// How long a finished order is kept.
+/// The time that a finished order is kept.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(!has(self.afterSuccess) || duration(self.afterSuccess) <= duration('8760h')) && (!has(self.afterFailure) || duration(self.afterFailure) <= duration('8760h'))").message("ttl must be at most 8760h"))]
 pub struct TimeToLive {
-    /// After a success. Without it the order is kept.
+    /// Time after a success. Without it the order is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_success: Option<Duration>,
 
-    /// After a failure or a cancellation. Without it the order is kept.
+    /// Time after a failure or a cancellation. Without it the order is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_failure: Option<Duration>,
 }

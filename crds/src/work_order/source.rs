@@ -1,11 +1,11 @@
-//! Where the code comes from.
+//! Source of the code: the repository and the revision.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LocalReference;
 
-/// Where the code comes from.
+/// The source of the code.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {

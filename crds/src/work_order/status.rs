@@ -1,4 +1,4 @@
-//! What a WorkOrder reports: conditions, counts and references, never bulk.
+//! Status of a WorkOrder: conditions, counts and references. Large data is in the artifacts.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::Money;
 use crate::conditions::{OrderCondition, Truth, truth};
 
-/// How an order stands.
+/// The status of a WorkOrder.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkOrderStatus {
-    /// The generation of the spec that this status is about.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
@@ -21,17 +21,17 @@ pub struct WorkOrderStatus {
     #[schemars(schema_with = "crate::foreign::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// One word on how the order stands, or why it waits. It is computed from the conditions and is for display only.
+    /// The state of the order, or the reason why it waits, in one word. For display only; programs read the conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub summary: Option<String>,
 
-    /// One sentence on the same.
+    /// One sentence on the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
 
-    /// How many Worlds are in which state.
+    /// Number of Worlds in each state.
     #[serde(default)]
     pub worlds: WorldCounts,
 
@@ -49,11 +49,11 @@ pub struct WorkOrderStatus {
     #[schemars(length(max = 50))]
     pub ranking: Vec<RankedWorld>,
 
-    /// What the order has used.
+    /// Model calls, tokens and cost of the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 
-    /// How many attempts its Worlds have had.
+    /// Attempts of all its Worlds.
     #[serde(default)]
     pub attempts: i32,
 
@@ -62,39 +62,39 @@ pub struct WorkOrderStatus {
     #[schemars(length(max = 64))]
     pub base_commit: Option<String>,
 
-    /// The artifacts that are kept.
+    /// Number and size of the stored artifacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<ArtifactCounts>,
 
-    /// When the first World was started.
+    /// Time at which the first World started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// When the order finished.
+    /// Time at which the order finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
-    /// Seconds that the order had run when it was suspended; the active deadline goes on from there.
+    /// Seconds that the order had run when it was suspended. The active deadline continues from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_seconds_before_suspension: Option<i64>,
 
-    /// When the order was last resumed.
+    /// Time at which the order was last resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_time: Option<Time>,
 }
 
 impl WorkOrderStatus {
-    /// Returns whether it is that of an order that is over, however it ended.
+    /// Returns whether the order has ended, in success or failure.
     pub fn is_finished(&self) -> bool {
         truth(&self.conditions, OrderCondition::Finished.as_str()) == Truth::True
     }
 }
 
-/// How many Worlds are in which state.
+/// Number of Worlds in each state.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorldCounts {
-    /// Ended, of all, such as `3/5`.
+    /// Ended Worlds of all Worlds, such as `3/5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub summary: Option<String>,
@@ -115,7 +115,7 @@ pub struct WorldCounts {
     pub cut: i32,
 }
 
-/// A World's place in the ranking.
+/// A World in the ranking.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RankedWorld {
@@ -125,47 +125,47 @@ pub struct RankedWorld {
     /// Score out of 100; absent when the World was not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<i32>,
-    /// Whether the World could win.
+    /// Whether the World is eligible to win.
     #[serde(default)]
     pub eligible: bool,
     /// Votes of the council.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub votes: Option<i32>,
-    /// Why it stands here.
+    /// Reason for the rank.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub reason: String,
 }
 
-/// What the model calls have used.
+/// The usage of model calls.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
-    /// Dollars.
+    /// Cost in dollars.
     #[serde(default)]
     pub cost: Money,
-    /// Input tokens, the cached ones not counted.
+    /// Input tokens without the cached ones.
     #[serde(default)]
     pub input_tokens: i64,
     /// Output tokens.
     #[serde(default)]
     pub output_tokens: i64,
-    /// Input tokens that came from the provider's cache.
+    /// Input tokens read from the Provider's cache.
     #[serde(default)]
     pub cached_tokens: i64,
-    /// Calls.
+    /// Number of calls.
     #[serde(default)]
     pub calls: i64,
 }
 
-/// How many artifacts are kept.
+/// The number and size of the stored artifacts.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactCounts {
     /// Number of artifacts.
     #[serde(default)]
     pub count: i32,
-    /// Their bytes together.
+    /// Size of all artifacts in bytes.
     #[serde(default)]
     pub bytes: i64,
 }

@@ -1,19 +1,19 @@
-//! What is to be done.
+//! Task of an order.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is to be done.
+/// The task of an order.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
-    /// One line that says what is wanted. It becomes the subject of the commit.
+    /// The task in one line. It becomes the subject of the commit.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("!self.matches('[\\\\r\\\\n]')").message("title must be one line"))]
     pub title: String,
 
-    /// The whole description, as Markdown.
+    /// Full description in Markdown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 65536))]
     pub body: String,
@@ -22,7 +22,7 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,
 
-    /// What kind of result is asked for: `Build` changes code, `Ask` answers a question, `Review` judges a change.
+    /// Kind of result: `Build` changes code, `Ask` answers a question, `Review` judges a change.
     #[serde(default)]
     pub mode: TaskMode,
 }
@@ -41,7 +41,7 @@ pub struct IssueReference {
     pub number: i64,
 }
 
-/// What kind of result is asked for.
+/// The kind of result.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskMode {
     /// A change of the code.

@@ -14,17 +14,17 @@ use crate::Duration;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.plugin == 'command' || !has(self.command) || self.command.size() == 0").message("only the plugin command runs a command; set worker.plugin to command, or leave worker.command out").field_path(".plugin"))]
 pub struct Worker {
-    /// Which plugin works: `coder` changes the code by the model's advice and needs one, `command` runs `command` in the worktree, `echo` makes one small commit and is the template for plugins of your own; any other name is a program `manyworlds-worker-<name>` in the image.
+    /// Plugin that does the work. `coder` lets a model change the code and needs `model`; `command` runs `command` in the worktree; `echo` makes one small commit and is the template for your own plugins. Any other name is a program `manyworlds-worker-<name>` in the image.
     #[serde(default = "echo")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub plugin: String,
 
-    /// The model of every variant that names none. A model is one of a Provider in the order's namespace, as `<model>` or `<provider>/<model>`; the worker calls it through the gateway.
+    /// Model of variants that name none: `<model>` or `<provider>/<model>` of a Provider in the order's namespace. The worker calls it through the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
 
-    /// Image that the worker and the gates run in. Without it they run in the runner's own, which has git and a shell.
+    /// Image that the worker and the gates run in. The default is the runner's image, which has git and a shell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -40,11 +40,11 @@ pub struct Worker {
     #[x_kube(validation = Rule::new("self.all(v, self.exists_one(w, w.name == v.name))").message("the names of environment variables must be unique"))]
     pub env: Vec<EnvironmentVariable>,
 
-    /// How long each phase of a World may take.
+    /// Time-out of each phase of a World.
     #[serde(default)]
     pub phase_timeouts: PhaseTimeouts,
 
-    /// What the Worlds' pods have besides what the operator gives them.
+    /// Additions to the Worlds' pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 }
@@ -78,16 +78,16 @@ pub struct EnvironmentVariable {
     pub value: String,
 }
 
-/// How long each phase of a World may take.
+/// Time-out of each phase of a World.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseTimeouts {
-    /// How long the worker may work. What it has changed by then is still evaluated.
+    /// Time-out of the worker. Its changes until then are still evaluated.
     #[serde(default = "thirty_minutes")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("coding must be between 1s and 24h"))]
     pub coding: Duration,
 
-    /// How long all gates together may take.
+    /// Time-out of all gates together.
     #[serde(default = "forty_five_minutes")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("testing must be between 1s and 24h"))]
     pub testing: Duration,
@@ -99,7 +99,7 @@ impl Default for PhaseTimeouts {
     }
 }
 
-/// What a World's pod has besides what the operator gives it.
+/// Additions to a World's pod.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
@@ -150,14 +150,14 @@ pub struct PodTemplate {
     #[schemars(length(min = 1, max = 253))]
     pub scheduler_name: Option<String>,
 
-    /// Volumes that the worker and the gates see besides their own. Secrets and host paths are not possible.
+    /// Extra volumes of the worker and the gates. Secrets and host paths are not possible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self.all(v, self.exists_one(w, w.name == v.name))").message("the names of volumes must be unique"))]
     pub volumes: Vec<ExtraVolume>,
 }
 
-/// A volume that the worker and the gates see.
+/// An extra volume of the worker and the gates.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -169,7 +169,7 @@ pub struct ExtraVolume {
     #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// Where the worker and the gates see it.
+    /// Folder at which the volume is mounted.
     #[schemars(length(min = 2, max = 512), regex(pattern = r"^(/[^/:]+)+$"))]
     pub mount_path: String,
 
@@ -181,12 +181,12 @@ pub struct ExtraVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolume>,
 
-    /// An empty folder that goes with the pod.
+    /// An empty folder with the lifetime of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirectory>,
 }
 
-/// The files of a ConfigMap, read-only and executable: it may hold a worker.
+/// The files of a ConfigMap, read-only and executable, such as a worker.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapVolume {
@@ -208,7 +208,7 @@ pub struct PersistentVolumeClaimVolume {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmptyDirectory {
-    /// How much it may hold, as a Kubernetes quantity.
+    /// Most that the folder may hold, as a Kubernetes quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("isQuantity(self)").message("sizeLimit must be a Kubernetes quantity such as 1Gi"))]

@@ -1,4 +1,4 @@
-//! How many Worlds there are, how large they are and in what they differ.
+//! Number, size and variants of the Worlds of an order.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use super::EnvironmentVariable;
 
-/// How many Worlds work on the order, how large they are and in what they differ.
+/// The number, size and variants of the Worlds.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.min <= size(self.variants)").message("min must not be greater than the number of variants").field_path(".min"),
 )]
 pub struct Worlds {
-    /// How many eligible results are enough for the order to succeed.
+    /// Eligible Worlds that the order needs to succeed.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 50))]
     pub min: i32,
 
-    /// How many Worlds may run at the same time. The nodes may have room for fewer.
+    /// Most Worlds that run at the same time. The nodes may have room for fewer.
     #[serde(default = "five")]
     #[schemars(range(min = 1, max = 50))]
     pub parallelism: i32,
 
-    /// How much of a node each World gets.
+    /// Size of each World.
     #[serde(default)]
     pub sizing: Sizing,
 
-    /// One World for each variant. Without any there are five: alpha, beta, gamma, delta and epsilon.
+    /// Variants, one World for each. The default is five: alpha, beta, gamma, delta and epsilon.
     #[serde(default = "default_variants")]
     #[schemars(length(min = 1, max = 50))]
     #[x_kube(
@@ -43,7 +43,7 @@ impl Default for Worlds {
     }
 }
 
-/// How much of a node each World gets.
+/// The size of each World.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sizing {
@@ -51,12 +51,12 @@ pub struct Sizing {
     #[serde(default)]
     pub mode: SizingMode,
 
-    /// What one World needs. How many Worlds a node holds is the smallest of memory, CPU and disk divided by these.
+    /// Resources of one World. A node has as many slots as the scarcest of its memory, CPU and disk allows.
     #[serde(default)]
     pub per_world: ResourceAmounts,
 }
 
-/// How a World's share of a node is found.
+/// The rule for the requests and limits of a World.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SizingMode {
     /// Requests and limits are as given.
@@ -95,7 +95,7 @@ impl Default for ResourceAmounts {
     }
 }
 
-/// In what one World differs from the others.
+/// The settings in which one World differs from the others.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Variant {
@@ -103,32 +103,32 @@ pub struct Variant {
     #[schemars(length(min = 1, max = 16), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// The model that the worker is to use. `auto` leaves the choice to the worker `coder`, by how hard the task looks, among the models of the namespace that have a strength.
+    /// Model of the worker. `auto` lets the worker `coder` choose by the difficulty of the task, among the models of the namespace that have a `strength`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
 
-    /// The sampling temperature that the worker is to use. A model that takes none is called without (`spec.models[].temperature` of its Provider).
+    /// Sampling temperature. A model that accepts none is called without it (`spec.models[].temperature` of its Provider).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,
 
-    /// The prompt that the worker is to use: a name that the worker knows, or a text.
+    /// Prompt of the worker: a name that the worker knows, or a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8192))]
     pub prompt: Option<String>,
 
-    /// How much this variant is preferred when there is room for only some of them. Higher goes first; the default is 1.
+    /// Preference of this variant when there is room for only some. Higher goes first; the default is 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub weight: Option<i32>,
 
-    /// What this World's worker does differently from the order's.
+    /// Changes to the order's `worker` for this World.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<VariantWorker>,
 }
 
-/// What one World's worker does differently from the order's.
+/// Changes to the order's `worker` for one World.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VariantWorker {
@@ -143,7 +143,7 @@ pub struct VariantWorker {
     pub env: Vec<EnvironmentVariable>,
 }
 
-/// Returns the five Worlds that an order gets when it names none.
+/// Returns the five default variants.
 pub fn default_variants() -> Vec<Variant> {
     [
         ("alpha", 0.2, "careful"),

@@ -1,4 +1,4 @@
-//! World: one variant of an order at work, in a pod of its own.
+//! World: one variant of an order, in a pod of its own.
 
 mod status;
 
@@ -10,7 +10,7 @@ pub use status::{Attempt, Score, ScorePart, WorldFallback, WorldStage, WorldStat
 
 use crate::work_order::{EnvironmentVariable, ResourceAmounts};
 
-/// What one World works on. It is written once by the operator and never changes.
+/// The order, variant and pod settings of one World. The operator writes it once and it never changes.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "manyworlds.dev",
@@ -57,10 +57,10 @@ pub struct WorldSpec {
     /// The order that the World belongs to.
     pub order: OrderReference,
 
-    /// What the World differs in.
+    /// Variant of the World.
     pub variant: ResolvedVariant,
 
-    /// What its pods are made from.
+    /// Settings of its pods.
     pub blueprint: Blueprint,
 }
 
@@ -71,7 +71,7 @@ pub struct OrderReference {
     /// Name of the order.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// Its uid; an order made again under the same name has another one.
+    /// Uid of the order. A new order with the same name has another uid.
     #[schemars(length(max = 64))]
     pub uid: String,
 }
@@ -83,23 +83,23 @@ pub struct ResolvedVariant {
     /// Name of the variant, such as `alpha`.
     #[schemars(length(max = 16))]
     pub name: String,
-    /// Place among the variants of the order, from 0.
+    /// Index among the variants of the order, from 0.
     #[schemars(range(min = 0, max = 49))]
     pub index: i32,
-    /// Model.
+    /// Model of the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub model: Option<String>,
     /// Sampling temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// Prompt.
+    /// Prompt of the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub prompt: Option<String>,
 }
 
-/// What a World's pods are made from.
+/// The settings of a World's pods.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Blueprint {
@@ -122,12 +122,12 @@ pub struct Blueprint {
 }
 
 impl World {
-    /// Returns the model that the World calls: the last fallback's, else its variant's.
+    /// Returns the current model: that of the last fallback, else that of the variant.
     pub fn model(&self) -> Option<&str> {
         self.fallback().map_or(&self.spec.variant.model, |fallback| &fallback.model).as_deref()
     }
 
-    /// Returns the temperature at which it is called: the last fallback's, else its variant's.
+    /// Returns the current temperature: that of the last fallback, else that of the variant.
     pub fn temperature(&self) -> Option<f64> {
         self.fallback().map_or(self.spec.variant.temperature, |fallback| fallback.temperature)
     }

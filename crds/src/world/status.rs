@@ -1,4 +1,4 @@
-//! What a World reports.
+//! Status of a World.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -8,20 +8,20 @@ use crate::artifacts::ArtifactDigest;
 use crate::result::{DiffStatistics, FailureClass, GateOutcome};
 use crate::work_order::Usage;
 
-/// How a World stands.
+/// The status of a World.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorldStatus {
-    /// The generation of the spec that this status is about.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// `PodScheduled`, `Prepared`, `Worked`, `Evaluated`, `Finished` (True however it ended) and `Succeeded` (True when it was scored and eligible).
+    /// `PodScheduled`, `Prepared`, `Worked`, `Evaluated`, `Finished` (True on success and on failure) and `Succeeded` (True when scored and eligible).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::foreign::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// What the World does, or how it ended; computed from the conditions, for display only.
+    /// The current stage, or how the World ended. For display only; programs read the conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<WorldStage>,
 
@@ -30,15 +30,15 @@ pub struct WorldStatus {
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
 
-    /// The score and what it is made of.
+    /// Score and its parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
 
-    /// Whether the World could win: scored at least `acceptScore`, every required gate passed, evidence sealed where that is asked for.
+    /// Whether the World can win: it reached `acceptScore`, passed every required gate, and its gates were confined when `sealing` requires it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eligible: Option<bool>,
 
-    /// What spoke against the World.
+    /// Findings against the World.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 512)))]
     pub reasons: Vec<String>,
@@ -52,7 +52,7 @@ pub struct WorldStatus {
     #[schemars(length(max = 64))]
     pub base_commit: Option<String>,
 
-    /// The World's own commit; absent when it changed nothing.
+    /// Commit of the World; absent when it changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub commit: Option<String>,
@@ -61,24 +61,24 @@ pub struct WorldStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<DiffStatistics>,
 
-    /// What its model calls have used.
+    /// Usage of its model calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 
-    /// The artifacts that are kept, with their digests.
+    /// Stored artifacts with their digests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub artifacts: Vec<ArtifactDigest>,
 
-    /// What the World runs with since a fallback of the order had it run again; absent before the first.
+    /// Settings of the last fallback that made the World run again; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<WorldFallback>,
 
-    /// How many attempts there have been.
+    /// Number of attempts.
     #[serde(default)]
     pub attempt_count: i32,
 
-    /// How many attempts counted against the World.
+    /// Number of attempts that count against `retry.maxAttempts`.
     #[serde(default)]
     pub counted_attempts: i32,
 
@@ -88,10 +88,10 @@ pub struct WorldStatus {
     pub attempts: Vec<Attempt>,
 }
 
-/// What a World does, or how it ended.
+/// The current stage of a World, or how it ended.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorldStage {
-    /// Its pod is not running yet.
+    /// Its pod does not run yet.
     Starting,
     /// It fetches the repository.
     Preparing,
@@ -105,13 +105,13 @@ pub enum WorldStage {
     Suspended,
     /// It has a score.
     Scored,
-    /// It has none.
+    /// It ended without a score.
     Failed,
-    /// It was ended before it had one.
+    /// It was ended before it had a score.
     Cut,
 }
 
-/// Points out of 100 and what they are made of.
+/// The score out of 100 and its parts.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Score {
@@ -123,7 +123,7 @@ pub struct Score {
     pub parts: Vec<ScorePart>,
 }
 
-/// What one gate gave.
+/// The points of one gate.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScorePart {
@@ -132,29 +132,29 @@ pub struct ScorePart {
     pub gate: String,
     /// Points earned.
     pub points: i32,
-    /// Points that the gate is worth.
+    /// Most points of the gate.
     pub out_of: i32,
-    /// How the gate ended.
+    /// Outcome of the gate.
     pub outcome: GateOutcome,
-    /// Why, where it did not pass.
+    /// Reason when the gate did not pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub reason: String,
 }
 
-/// What a World runs with since a fallback of its order had it run again.
+/// The settings of a fallback that made a World run again.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorldFallback {
-    /// The place of the fallback in the order's `fallbacks`, from 1.
+    /// Position of the fallback in the order's `fallbacks`, from 1.
     pub number: i32,
-    /// How many attempts there had been before it.
+    /// Number of attempts before the fallback.
     pub after_attempt: i32,
-    /// The model that the World calls now.
+    /// New model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub model: Option<String>,
-    /// The temperature at which it calls it now.
+    /// New temperature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
 }
@@ -168,30 +168,30 @@ pub struct Attempt {
     /// Name of the pod.
     #[schemars(length(max = 63))]
     pub pod: String,
-    /// Node that it ran on.
+    /// Node of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub node: Option<String>,
-    /// Exit code of the container that ended it.
+    /// Exit code of the container that ended the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Class of the failure; absent when the attempt gave a result.
+    /// Class of the failure; absent when there is a result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
-    /// One word on the end.
+    /// Reason of the end, in one word.
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// One sentence on the end.
+    /// Reason of the end, in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub message: String,
     /// Whether the attempt counts against `retry.maxAttempts`.
     #[serde(default)]
     pub counted: bool,
-    /// When the pod started.
+    /// Time at which the pod started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
-    /// When it ended.
+    /// Time at which the pod ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_time: Option<Time>,
 }
