@@ -17,70 +17,70 @@ use crate::ledger_command::LedgerArguments;
 #[derive(Parser)]
 #[command(name = "manyworlds-operator", version, args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
-    /// How the operator runs.
+    /// Settings of the operator.
     #[command(flatten)]
     pub arguments: Arguments,
-    /// What else is to be done instead.
+    /// Command to run instead of the operator.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What the program does besides running the operator.
+/// The commands besides running the operator.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Look after the ledger's tables, or move a ledger to another store
+    /// Maintain the ledger's tables or move a ledger to another store
     Ledger(LedgerArguments),
 }
 
 /// Settings as they are given.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Namespace that the operator itself runs in
+    /// Namespace of the operator
     #[arg(long, env = "MANYWORLDS_NAMESPACE", default_value = "manyworlds-system")]
     namespace: String,
-    /// Namespace whose WorkOrders are worked on; empty for all
+    /// Namespace of the WorkOrders to reconcile; empty for all namespaces
     #[arg(long, env = "MANYWORLDS_WATCH_NAMESPACE", default_value = "")]
     watch_namespace: String,
-    /// Image with the runner
+    /// Image of the runner
     #[arg(long, env = "MANYWORLDS_RUNNER_IMAGE", default_value = concat!("docker.io/manyworlds/runner:", env!("CARGO_PKG_VERSION")))]
     runner_image: String,
-    /// Where Worlds reach this operator
+    /// URL at which Worlds reach the artifact API
     #[arg(long, env = "MANYWORLDS_SERVICE_URL", default_value = "http://manyworlds.manyworlds-system.svc:8080")]
     service_url: String,
-    /// Folder for artifacts
+    /// Folder of stored artifacts
     #[arg(long, env = "MANYWORLDS_ARTIFACTS", default_value = "/var/lib/manyworlds/artifacts")]
     artifacts: PathBuf,
-    /// Address of the artifact API
+    /// Listen address of the artifact API
     #[arg(long, env = "MANYWORLDS_API_ADDRESS", default_value = "0.0.0.0:8080")]
     api_address: SocketAddr,
-    /// Address of /metrics, /livez and /readyz
+    /// Listen address of /metrics, /livez and /readyz
     #[arg(long, env = "MANYWORLDS_METRICS_ADDRESS", default_value = "0.0.0.0:9090")]
     metrics_address: SocketAddr,
-    /// Which log lines are written, such as info or info,manyworlds_operator=debug
+    /// Log filter, such as info or info,manyworlds_operator=debug
     #[arg(long, env = "MANYWORLDS_LOG", default_value = "info")]
     log: String,
-    /// How log lines look
+    /// Log format
     #[arg(long, env = "MANYWORLDS_LOG_FORMAT", default_value = "json")]
     log_format: LogFormatArgument,
-    /// Whether the operator keeps a NetworkPolicy in every namespace with WorkOrders
+    /// Whether the operator manages a NetworkPolicy in every namespace with WorkOrders
     #[arg(long, env = "MANYWORLDS_NETWORK_POLICY", default_value = "Managed", ignore_case = true)]
     network_policy: NetworkPolicyArgument,
-    /// Egress rules of that policy for the hosts of repositories, as a JSON list of NetworkPolicyEgressRule
+    /// Egress rules of that policy besides DNS and the operator, as a JSON list of NetworkPolicyEgressRule
     #[arg(long, env = "MANYWORLDS_REPOSITORY_EGRESS", default_value = "[]")]
     repository_egress: String,
-    /// How long a World's pod may take to start before its slot is freed
+    /// Longest time that a World's pod may take to start before its slot is freed
     #[arg(long, env = "MANYWORLDS_START_TIMEOUT", default_value = "2m")]
     start_timeout: String,
     /// Whether Worlds can call models
     #[arg(long, env = "MANYWORLDS_GATEWAY", default_value = "Enabled", ignore_case = true)]
     gateway: GatewayArgument,
-    /// Where Worlds reach the gateway
+    /// URL at which Worlds reach the gateway
     #[arg(long, env = "MANYWORLDS_GATEWAY_URL", default_value = "http://manyworlds.manyworlds-system.svc:8081")]
     gateway_url: String,
-    /// Address of the gateway
+    /// Listen address of the gateway
     #[arg(long, env = "MANYWORLDS_GATEWAY_ADDRESS", default_value = "0.0.0.0:8081")]
     gateway_address: SocketAddr,
-    /// The ledger: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
+    /// URL of the ledger: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
     #[arg(
         long,
         env = "MANYWORLDS_LEDGER",
@@ -88,28 +88,28 @@ pub struct Arguments {
         hide_env_values = true
     )]
     ledger: String,
-    /// How many days calls, runs and audit lines are kept
+    /// Days that calls, runs and audit entries are kept
     #[arg(long, env = "MANYWORLDS_LEDGER_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=90))]
     ledger_retention_days: u16,
-    /// How often it is written down in the ledger where Worlds stand
+    /// Interval between two checkpoints of running Worlds in the ledger
     #[arg(long, env = "MANYWORLDS_CHECKPOINT_INTERVAL", default_value = "5m")]
     checkpoint_interval: String,
-    /// How many MiB of answers at temperature 0 are kept; 0 keeps none
+    /// Size of the cache of answers at temperature 0, in MiB; 0 turns it off
     #[arg(long, env = "MANYWORLDS_CACHE_MEBIBYTES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(0..=4096))]
     cache_mebibytes: u16,
-    /// Whose kept answers a World may have: its own, those of its order, or those of its namespace
+    /// Worlds that share cached answers: none (World), those of the same order, or those of the same namespace
     #[arg(long, env = "MANYWORLDS_CACHE_SCOPE", default_value = "World", ignore_case = true)]
     cache_scope: CacheScope,
-    /// File with certificates of authorities that Providers are trusted by besides the usual ones
+    /// File with extra certificate authorities, in PEM, for connections to Providers
     #[arg(long, env = "MANYWORLDS_PROVIDER_CERTIFICATES")]
     provider_certificates: Option<PathBuf>,
-    /// Name of this pod, for the ledger
+    /// Name of this pod, which identifies the process in the ledger
     #[arg(long, env = "HOSTNAME", default_value = "manyworlds-operator")]
     writer: String,
-    /// The operator's ServiceAccount, for messages that say how to give it a right
+    /// ServiceAccount of the operator, for messages on missing rights
     #[arg(long, env = "MANYWORLDS_SERVICE_ACCOUNT", default_value = "manyworlds")]
     service_account: String,
-    /// How many WorkOrders are reconciled at the same time
+    /// Most WorkOrders that are reconciled at the same time
     #[arg(long, env = "MANYWORLDS_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
 }
