@@ -62,10 +62,10 @@ pub struct WindowUse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub summary: Option<String>,
-    /// Calls.
+    /// Number of calls.
     #[serde(default)]
     pub requests: i64,
-    /// Tokens, input and output together.
+    /// Number of tokens, input and output together.
     #[serde(default)]
     pub tokens: i64,
 }

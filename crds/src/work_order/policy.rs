@@ -168,7 +168,7 @@ pub struct Budget {
     /// Dollars, as a decimal text such as "5.00".
     pub max_cost: Money,
 
-    /// Tokens, input and output together.
+    /// Most tokens, input and output together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_tokens: Option<i64>,
