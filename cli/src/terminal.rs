@@ -124,15 +124,7 @@ fn closed(error: &std::io::Error) -> Failure {
 
 /// Prints an error with its causes on the standard error.
 pub fn print_error(failure: &Failure) {
-    let mut text = format!("error: {failure}");
-    let mut source = failure.cause();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
+    let text = manyworlds_api::errors::with_causes(failure.to_string(), failure.cause());
     // A closed standard error leaves nowhere to report to.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "error: {text}");
 }

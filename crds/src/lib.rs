@@ -16,6 +16,7 @@ pub mod artifacts;
 pub mod budget;
 pub mod conditions;
 pub mod duration;
+pub mod errors;
 mod foreign;
 pub mod generate;
 pub mod labels;

@@ -1,6 +1,7 @@
 //! What can go wrong with a write, and what then happens: the class alone decides.
 
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::errors::error_chain;
 use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::ErrorClass;
 
@@ -67,20 +68,6 @@ impl ReconcileError {
             ErrorClass::Bug => Reason::Unexpected,
             ErrorClass::Transient | ErrorClass::Conflict => return None,
         };
-        Some((reason, chain(self)))
+        Some((reason, error_chain(self)))
     }
-}
-
-/// Returns an error with everything that caused it, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -5,12 +5,12 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as KubernetesEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use manyworlds_api::conditions::shortened;
+use manyworlds_api::errors::error_chain;
 use manyworlds_api::{GROUP, VERSION, WorkOrder};
 use manyworlds_planner::{Event, EventKind};
 use manyworlds_telemetry::Metrics;
 use tokio::sync::mpsc;
 
-use crate::errors::chain;
 use crate::requests::Writer;
 
 /// How many events may wait to be written; one that finds no place is dropped and counted.
@@ -35,7 +35,7 @@ impl Recorder {
             while let Some(event) = receiver.recv().await {
                 let namespace = event.metadata.namespace.clone().unwrap_or_default();
                 if let Err(error) = writer.event_create(&namespace, &event).await {
-                    tracing::debug!(error = %chain(&error), "an event could not be written");
+                    tracing::debug!(error = %error_chain(&error), "an event could not be written");
                 }
             }
         });

@@ -200,12 +200,6 @@ fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {
 
 /// Prints an error with everything that caused it.
 pub fn print_error(error: &(dyn Error + 'static)) {
-    let mut text = format!("manyworlds-operator: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
     // Nothing is left to tell about a standard error that is closed.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "manyworlds-operator: {}", manyworlds_api::errors::error_chain(error));
 }

@@ -97,7 +97,7 @@ impl KnownSecrets {
 
     /// Returns an error that says what another and its causes do, masked.
     pub fn masked(&self, error: &(dyn Error + 'static)) -> Box<dyn Error + Send + Sync> {
-        self.for_logs().masked(&crate::errors::chain(error)).into()
+        self.for_logs().masked(&manyworlds_api::errors::error_chain(error)).into()
     }
 }
 

@@ -8,6 +8,7 @@ use manyworlds_api::artifacts::{
     ApiError, ArtifactDigest, ArtifactName, BaseCommit, base_path, hexadecimal, upload_path,
 };
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::errors::error_chain;
 use manyworlds_api::labels;
 use manyworlds_api::result::FailureClass;
 use reqwest::blocking::{Client, Response};
@@ -92,7 +93,7 @@ impl Operator {
             .body(bytes.to_vec())
             .send();
         if let Err(error) = sent.and_then(Response::error_for_status) {
-            say(&format!("the operator did not take the artifact {name}: {}", chain(&error)));
+            say(&format!("the operator did not take the artifact {name}: {}", error_chain(&error)));
             return None;
         }
         Some(digest(name, bytes))
@@ -131,7 +132,7 @@ impl Operator {
                     }
                     said
                 }
-                Err(error) => chain(&error),
+                Err(error) => error_chain(&error),
             };
             if Instant::now() + wait > deadline {
                 return Err(unreachable_operator(&why));
@@ -152,14 +153,4 @@ fn unreachable_operator(why: &str) -> StageError {
     let message =
         format!("the operator could not be reached from the pod: {why}; check its Service and the NetworkPolicies");
     StageError::new(FailureClass::Infrastructure, Reason::OperatorUnreachable, message)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

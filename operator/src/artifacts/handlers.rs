@@ -12,6 +12,7 @@ use manyworlds_api::artifacts::{
     ApiError, ApiErrorBody, ArtifactName, BaseCommit, DIGEST_HEADER, StoredArtifact, hexadecimal,
 };
 use manyworlds_api::conditions::{Truth, WorldCondition, truth};
+use manyworlds_api::errors::error_chain;
 use manyworlds_planner::observation::Presence;
 use manyworlds_telemetry::StatusClassLabel;
 use serde::Deserialize;
@@ -20,7 +21,6 @@ use sha2::{Digest, Sha256};
 use super::ArtifactApi;
 use super::access::Refused;
 use super::store::StoreError;
-use crate::errors::chain;
 use crate::index::OrderKey;
 
 /// Why a request is not carried out.
@@ -65,7 +65,7 @@ impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let (status, code, hint) = self.describe();
         if status.is_server_error() {
-            tracing::warn!(error = %chain(&self), "an artifact request failed");
+            tracing::warn!(error = %error_chain(&self), "an artifact request failed");
         }
         let error = ApiErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned() };
         (status, Json(ApiError { error })).into_response()

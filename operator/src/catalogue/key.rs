@@ -89,7 +89,10 @@ fn refused(error: &kube::Error, account: &str, namespace: &str, name: &str, key:
                 "The operator may not read the Secret {name}; allow it with: kubectl create role manyworlds-key-{name} --namespace {namespace} --verb=get --resource=secrets --resource-name={name} && kubectl create rolebinding manyworlds-key-{name} --namespace {namespace} --role=manyworlds-key-{name} --serviceaccount={account}"
             ),
         ),
-        other => (Reason::Unexpected, format!("The Secret {name} cannot be read: {}.", crate::errors::chain(other))),
+        other => (
+            Reason::Unexpected,
+            format!("The Secret {name} cannot be read: {}.", manyworlds_api::errors::error_chain(other)),
+        ),
     };
     KeyState::Problem(reason, said)
 }

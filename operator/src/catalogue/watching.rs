@@ -14,6 +14,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Error, watcher};
 use kube::{Client, Resource, ResourceExt};
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::errors::error_chain;
 use manyworlds_api::provider::BreakerState;
 use manyworlds_api::{Budget, Provider};
 use manyworlds_planner::{Event, EventKind};
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::{Catalogue, HeldBudget, HeldProvider, Inner, Key, key, status};
-use crate::errors::{ReconcileError, chain};
+use crate::errors::ReconcileError;
 use crate::watch::{Guarded, Reporter, Unreadable};
 use crate::work_order::{status_patch, to_json};
 
@@ -149,7 +150,7 @@ impl Seeing {
             Err(error) => {
                 self.metrics.watch_errors.with_label_values(&[self.kind.as_str()]).inc();
                 let kind = self.kind.as_str();
-                tracing::warn!(kind, error = %chain(&error), "a watch of the catalogue broke; it is taken up again");
+                tracing::warn!(kind, error = %error_chain(&error), "a watch of the catalogue broke; it is taken up again");
             }
         }
         None
@@ -332,6 +333,6 @@ impl Catalogue {
 fn complain(written: Result<(), ReconcileError>, key: &Key) {
     // A conflict means that a newer version is on its way, and with it another look.
     if let Err(error) = written {
-        tracing::debug!(namespace = key.0, name = key.1, error = %chain(&error), "a status could not be written");
+        tracing::debug!(namespace = key.0, name = key.1, error = %error_chain(&error), "a status could not be written");
     }
 }

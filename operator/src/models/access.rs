@@ -66,7 +66,7 @@ impl WorldAccess {
         let pod = match self.reviews.pod(token.expose_secret(), labels::GATEWAY_AUDIENCE).await {
             Ok(pod) => pod,
             Err(error) => {
-                tracing::error!(error = %crate::errors::chain(&error), "a token could not be reviewed");
+                tracing::error!(error = %manyworlds_api::errors::error_chain(&error), "a token could not be reviewed");
                 return Err(Refusal::Unavailable);
             }
         };

@@ -165,7 +165,7 @@ async fn observe<O: Observer>(
             }
             Err(error) => {
                 metrics.watch_errors.with_label_values(&[O::KIND.as_str()]).inc();
-                tracing::warn!(kind = O::KIND.as_str(), error = %crate::errors::chain(&error), "a watch broke; it is taken up again");
+                tracing::warn!(kind = O::KIND.as_str(), error = %manyworlds_api::errors::error_chain(&error), "a watch broke; it is taken up again");
                 if is_unreadable(&error) && !guarded {
                     (events, guarded) = (source.guarded(), true);
                 }

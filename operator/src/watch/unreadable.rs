@@ -16,13 +16,13 @@ use kube::core::ObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition};
+use manyworlds_api::errors::error_chain;
 use manyworlds_planner::{Event as OrderEvent, EventKind};
 use manyworlds_telemetry::{Metrics, ObjectLabel};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::errors::chain;
 use crate::events::Recorder;
 use crate::requests::Writer;
 
@@ -213,7 +213,7 @@ impl Reporter {
             "status": { "conditions": lines, "summary": Reason::Unreadable.as_str(), "message": message },
         });
         if let Err(error) = self.writer.unreadable_order_status_patch(namespace, name, &body).await {
-            tracing::warn!(error = %chain(&error), "that an order is unreadable could not be shown on it");
+            tracing::warn!(error = %error_chain(&error), "that an order is unreadable could not be shown on it");
         }
     }
 }

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use manyworlds_api::errors::error_chain;
 use manyworlds_planner::policy::allowance::Allowance;
 use manyworlds_planner::{Settings as PlannerSettings, survey};
 use manyworlds_telemetry::{ErrorClass, Metrics};
 use tracing::Instrument;
 
-use crate::errors::{ReconcileError, chain};
+use crate::errors::ReconcileError;
 use crate::events::Recorder;
 use crate::index::{Index, OrderKey, Outcome};
 use crate::models::Models;
@@ -144,10 +145,10 @@ impl Reconciler {
         let wait = wait(class, failures);
         match class {
             ErrorClass::Conflict => {
-                tracing::debug!(error = %chain(error), "somebody else wrote first; looking again");
+                tracing::debug!(error = %error_chain(error), "somebody else wrote first; looking again");
             }
             ErrorClass::Spec | ErrorClass::Transient | ErrorClass::Permission | ErrorClass::Bug => {
-                let error = chain(error);
+                let error = error_chain(error);
                 tracing::warn!(class = class.as_str(), failures, error, "an order cannot be brought forward yet");
             }
         }

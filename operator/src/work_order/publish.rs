@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
+use manyworlds_api::errors::error_chain;
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, Stage};
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use super::Reconciler;
 use super::patch::{status_patch, to_json};
-use crate::errors::{ReconcileError, chain};
+use crate::errors::ReconcileError;
 use crate::index::OrderKey;
 
 impl Reconciler {
@@ -60,7 +61,7 @@ impl Reconciler {
             return;
         }
         if let Err(error) = self.write_status(key, &order, &status).await {
-            tracing::debug!(error = %chain(&error), "the failure could not be shown on the order");
+            tracing::debug!(error = %error_chain(&error), "the failure could not be shown on the order");
         }
     }
 
