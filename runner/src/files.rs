@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Result};
+use std::iter::Sum;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -76,11 +77,34 @@ pub(crate) fn make_readable(folder: &Path) {
     });
 }
 
-/// Returns how many bytes of disk the files of a folder take.
-pub(crate) fn size_of(folder: &Path) -> u64 {
-    let mut total = 0;
-    walk(folder, &mut |_, metadata| total += metadata.blocks() * 512);
-    total
+/// How much room files take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Bytes of disk that they take together.
+    pub(crate) bytes: u64,
+    /// Length of the largest, in bytes.
+    pub(crate) largest_file: u64,
+}
+
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |left, right| Self {
+            bytes: left.bytes + right.bytes,
+            largest_file: left.largest_file.max(right.largest_file),
+        })
+    }
+}
+
+/// Measures the files of a folder.
+pub(crate) fn usage(folder: &Path) -> Usage {
+    let mut usage = Usage::default();
+    walk(folder, &mut |_, metadata| {
+        usage.bytes += metadata.blocks() * 512;
+        if metadata.is_file() {
+            usage.largest_file = usage.largest_file.max(metadata.len());
+        }
+    });
+    usage
 }
 
 /// Shows everything below a folder, links not followed, unreadable folders left out.

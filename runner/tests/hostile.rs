@@ -5,15 +5,15 @@
 mod support;
 
 use manyworlds_api::labels;
-use manyworlds_api::result::GateOutcome;
+use manyworlds_api::result::{GateOutcome, WorldResult};
 use serde_json::json;
 use support::{Pod, Repository, gated};
 
-fn named(result: &manyworlds_api::result::WorldResult, words: &str) -> bool {
+fn named(result: &WorldResult, words: &str) -> bool {
     result.reasons.iter().any(|reason| reason.contains(words))
 }
 
-fn attack(command: &str) -> (Pod, manyworlds_api::result::WorldResult) {
+fn attack(command: &str) -> (Pod, WorldResult) {
     let repository = Repository::new(&[("file", "x")]);
     let pod = Pod::new(&repository, &gated("echo y > file", &[("attack", command)]));
     for stage in ["prepare", "work"] {
@@ -70,7 +70,7 @@ fn a_process_left_behind_is_ended_and_named() {
 
 #[test]
 fn a_flood_of_output_is_cut_and_named() {
-    let (pod, result) = attack("yes flood | head -c 40000000; true");
+    let (pod, result) = attack("yes $(seq -s . 500) | head -c 40000000; true");
     assert!(result.reasons.iter().any(|reason| reason.contains("flooded")), "{:?}", result.reasons);
     assert!(pod.artifact("evaluate-log").len() < 2_000_000);
 }
@@ -119,15 +119,38 @@ fn a_flood_of_processes_is_ended_and_named() {
     assert_eq!(result.score(), 0);
 }
 
+/// Runs a gate that writes much, in a World with so much disk, of which a gate may fill half.
+fn writes(command: &str, disk_bytes: u64) -> WorldResult {
+    let mut pod = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &[("fill", command)]));
+    pod.disk_bytes = Some(disk_bytes);
+    pod.result()
+}
+
 #[test]
 fn a_disk_that_is_filled_is_noticed_and_named() {
-    let mut pod = Pod::new(
-        &Repository::new(&[("file", "x")]),
-        &gated("echo y > file", &[("fill", "cat /dev/zero > $TMPDIR/fill")]),
-    );
-    pod.disk_bytes = Some(64 * 1024 * 1024);
-    let result = pod.result();
-    assert!(result.score() == 0 && named(&result, "filled the disk"), "{:?}", result.reasons);
+    for command in [
+        "cat /dev/zero > $TMPDIR/fill",
+        // These have ended before anybody looks, however slow the disk is.
+        "fallocate -l 100M $TMPDIR/fill",
+        "fallocate -l 100M $TMPDIR/fill; truncate -s 2G $TMPDIR/fill",
+    ] {
+        let result = writes(command, 64 << 20);
+        assert!(result.score() == 0 && named(&result, "filled the disk"), "{command}: {:?}", result.reasons);
+        assert_eq!(result.gates[0].reason, "it filled the disk", "{command}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_named_whether_the_signal_is_heeded_or_not() {
+    for command in [
+        "truncate -s 2G $TMPDIR/fill",
+        "truncate -s 2G $TMPDIR/fill; exit $?",
+        "python3 -c \"import os; os.truncate('file', 1 << 30); os.write(os.open('file', os.O_WRONLY | os.O_APPEND), b'more')\"",
+    ] {
+        let result = writes(command, 64 << 30);
+        assert!(result.score() == 0 && named(&result, "a file of more than 1024 MiB"), "{command}: {result:?}");
+        assert_eq!(result.gates[0].reason, "it wrote a file of more than 1024 MiB", "{command}");
+    }
 }
 
 #[test]

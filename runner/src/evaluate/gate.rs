@@ -10,13 +10,13 @@ use manyworlds_api::work_order::EnvironmentVariable;
 use manyworlds_masking::Filter;
 
 use super::confine::FAILED;
-use crate::process::{Limits, Outcome, Supervisor};
+use crate::process::{DiskLimit, Limits, Outcome, Supervisor};
 use crate::stage::StageError;
 
 /// How many bytes of a gate's output are kept.
 const OUTPUT_BYTES: usize = 1024 * 1024;
 /// The largest file that a gate may write.
-const FILE_BYTES: u64 = 1024 * 1024 * 1024;
+pub(super) const FILE_BYTES: u64 = 1024 * 1024 * 1024;
 /// How much disk a gate may fill when nothing else is said.
 const DISK_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 
@@ -62,7 +62,7 @@ impl Cell<'_> {
         let limits = Limits {
             time,
             output_bytes: OUTPUT_BYTES,
-            disk: Some((folders, disk_bytes())),
+            disk: Some(DiskLimit { folders, bytes: disk_bytes(), file_bytes: Some(FILE_BYTES) }),
             secrets: Filter::by_pattern(),
         };
         supervisor.run(command, &limits).map_err(|error| StageError::file(&own, &error))

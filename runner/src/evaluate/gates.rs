@@ -12,7 +12,7 @@ use manyworlds_api::work_order::{Gate, GateKind};
 
 use super::candidate::Candidate;
 use super::counts::{self, Counts};
-use super::gate::Cell;
+use super::gate::{Cell, FILE_BYTES};
 use super::inspection::refused_in_output;
 use super::restoration::Damaged;
 use super::tripwire::Tripwire;
@@ -188,10 +188,9 @@ impl<'a> Gates<'a> {
                 .push(format!("gate {} flooded its log with {} bytes; {kept} were kept", gate.name, outcome.printed));
         }
         match outcome.stopped {
-            Some(Stopped::Disk) => self.reasons.push(format!("gate {} filled the disk and was ended", gate.name)),
-            Some(Stopped::Processes) => {
-                self.reasons.push(format!("gate {} started too many processes and was ended", gate.name));
-            }
+            Some(Stopped::Disk) => self.reasons.push(format!("gate {} filled the disk", gate.name)),
+            Some(Stopped::FileSize) => self.reasons.push(format!("gate {} {}", gate.name, file_too_large())),
+            Some(Stopped::Processes) => self.reasons.push(format!("gate {} started too many processes", gate.name)),
             Some(Stopped::Time | Stopped::Told) | None => {}
         }
         if outcome.forged_signals > 0 {
@@ -234,22 +233,19 @@ fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult 
     let milliseconds = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
     let base = GateResult { milliseconds, ..empty(gate) };
     let last = last_line(&outcome.output);
-    match (outcome.stopped, outcome.exit_code) {
-        (Some(Stopped::Time), _) => {
+    let failed = |reason: &str| GateResult { outcome: GateOutcome::Failed, reason: reason.to_owned(), ..base.clone() };
+    match outcome.stopped {
+        Some(Stopped::Time) => {
             return GateResult {
                 outcome: GateOutcome::TimedOut,
                 reason: format!("it ran out of time after {:.0} s", outcome.elapsed.as_secs_f64()),
                 ..base
             };
         }
-        (Some(Stopped::Disk), _) => {
-            return GateResult { outcome: GateOutcome::Failed, reason: "it filled the disk".to_owned(), ..base };
-        }
-        (Some(Stopped::Processes), _) => {
-            let reason = "it started too many processes".to_owned();
-            return GateResult { outcome: GateOutcome::Failed, reason, ..base };
-        }
-        _ => {}
+        Some(Stopped::Disk) => return failed("it filled the disk"),
+        Some(Stopped::FileSize) => return failed(&format!("it {}", file_too_large())),
+        Some(Stopped::Processes) => return failed("it started too many processes"),
+        Some(Stopped::Told) | None => {}
     }
     let code = outcome.ending();
     let Some(Counts { passed, total }) = counts else {
@@ -270,6 +266,10 @@ fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult 
     let points = partial(gate.points, passed, total);
     let kind = if points > 0 { GateOutcome::Partial } else { GateOutcome::Failed };
     GateResult { outcome: kind, points, reason, ..base }
+}
+
+fn file_too_large() -> String {
+    format!("wrote a file of more than {} MiB", FILE_BYTES >> 20)
 }
 
 /// Returns the points for a part of the tests, never all of them.
@@ -348,6 +348,19 @@ mod tests {
         let aborted = Outcome { exit_code: None, signal: Some(6), ..ended(0) };
         let reason = judged(&gate(GateKind::Test), &aborted, None).reason;
         assert!(reason.contains("SIGABRT") && !reason.contains("memory"), "{reason}");
+    }
+
+    #[test]
+    fn a_gate_that_reached_a_limit_earns_nothing_and_says_which() {
+        for (limit, reason) in [
+            (Stopped::Disk, "it filled the disk"),
+            (Stopped::FileSize, "it wrote a file of more than 1024 MiB"),
+            (Stopped::Processes, "it started too many processes"),
+        ] {
+            let limited = Outcome { stopped: Some(limit), ..ended(0) };
+            let result = judged(&gate(GateKind::Test), &limited, Some(Counts { passed: 4, total: 4 }));
+            assert_eq!((result.points, result.outcome, result.reason.as_str()), (0, GateOutcome::Failed, reason));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::files::size_of;
+use crate::files::{Usage, usage};
 use crate::layout::Layout;
 use output::Output;
 pub(crate) use signals::Signals;
@@ -36,6 +36,9 @@ const MEASURE_SHARE: u32 = 20;
 /// A limit of the kernel counts all processes of a user on the node, those of other Worlds too, so it is no use here.
 const MOST_PROCESSES: usize = 2048;
 const SIGKILL: i32 = Signal::SIGKILL as i32;
+const SIGXFSZ: i32 = Signal::SIGXFSZ as i32;
+/// What a shell adds to the number of the signal that ended the program which it ran.
+const SHELL_SIGNAL: i32 = 128;
 
 /// What a program may use.
 #[derive(Clone, Debug)]
@@ -44,10 +47,27 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
     /// How many bytes of its output are kept.
     pub(crate) output_bytes: usize,
-    /// Folders whose size is watched, and the most bytes in them together.
-    pub(crate) disk: Option<(Vec<PathBuf>, u64)>,
+    /// How much it may write, where that is bounded.
+    pub(crate) disk: Option<DiskLimit>,
     /// What must not be seen in its output.
     pub(crate) secrets: Filter,
+}
+
+/// How much a program may write.
+#[derive(Clone, Debug)]
+pub(crate) struct DiskLimit {
+    /// The folders whose size is measured.
+    pub(crate) folders: Vec<PathBuf>,
+    /// The most bytes in all of them together.
+    pub(crate) bytes: u64,
+    /// The most bytes in one file, where the kernel was told so (`RLIMIT_FSIZE`).
+    pub(crate) file_bytes: Option<u64>,
+}
+
+impl DiskLimit {
+    fn usage(&self) -> Usage {
+        self.folders.iter().map(|folder| usage(folder)).sum()
+    }
 }
 
 /// How a program ended.
@@ -57,7 +77,7 @@ pub(crate) struct Outcome {
     pub(crate) exit_code: Option<i32>,
     /// The signal that ended it.
     pub(crate) signal: Option<i32>,
-    /// Why it was ended before it ended by itself.
+    /// The limit that it reached, or that the pod was told to end.
     pub(crate) stopped: Option<Stopped>,
     /// How long it ran.
     pub(crate) elapsed: Duration,
@@ -74,8 +94,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Says how it ended: its exit code, or the signal.
     pub(crate) fn ending(&self) -> String {
-        // A shell passes on as 128 + 9 that the program which it ran was killed.
-        let killed = self.stopped.is_none() && (self.signal == Some(SIGKILL) || self.exit_code == Some(128 + SIGKILL));
+        let killed = self.stopped.is_none() && ended_by(SIGKILL, self.exit_code, self.signal);
         let how = match (self.exit_code, self.signal) {
             (Some(code), _) => format!("exit code {code}"),
             (None, Some(number)) => {
@@ -93,13 +112,20 @@ impl Outcome {
     }
 }
 
-/// Why a program was ended.
+/// Returns whether a signal ended a program, or the program that its shell ran.
+fn ended_by(signal: i32, exit_code: Option<i32>, found: Option<i32>) -> bool {
+    found == Some(signal) || exit_code == Some(SHELL_SIGNAL + signal)
+}
+
+/// Why a program was ended, or counts as ended: it reached a limit by itself before anybody looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
     /// Its time was over.
     Time,
     /// It filled the disk.
     Disk,
+    /// It wrote a file that is too large.
+    FileSize,
     /// It started too many processes.
     Processes,
     /// The pod was told to end.
@@ -136,6 +162,8 @@ impl Supervisor {
         let (text, printed) = output.finish();
         let forged_signals = self.signals.forged();
         let (exit_code, signal) = (status.code(), status.signal());
+        let usage = limits.disk.as_ref().map(|disk| (disk, disk.usage()));
+        let stopped = stopped.or_else(|| limit_reached(exit_code, signal, left_behind, usage));
         Ok(Outcome { exit_code, signal, stopped, elapsed, output: text, printed, left_behind, forged_signals })
     }
 
@@ -187,7 +215,7 @@ fn end(pid: Pid, why: Stopped, now: Instant) -> Instant {
             now + GRACE
         }
         // Every second of grace is one in which it takes more.
-        Stopped::Disk | Stopped::Processes => {
+        Stopped::Disk | Stopped::FileSize | Stopped::Processes => {
             descendants::kill_all();
             now
         }
@@ -206,6 +234,52 @@ fn takes_too_much(limits: &Limits) -> Option<Stopped> {
     if descendants::all().len() > MOST_PROCESSES {
         return Some(Stopped::Processes);
     }
-    let (folders, most) = limits.disk.as_ref()?;
-    (folders.iter().map(|folder| size_of(folder)).sum::<u64>() > *most).then_some(Stopped::Disk)
+    let disk = limits.disk.as_ref()?;
+    (disk.usage().bytes > disk.bytes).then_some(Stopped::Disk)
+}
+
+/// Returns the limit that a program reached which has ended by itself.
+///
+/// A program can reach a limit and end between two looks, and the faster the machine is, the more often it does. So what
+/// is left of it tells, not who looked first.
+fn limit_reached(
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    left_behind: usize,
+    usage: Option<(&DiskLimit, Usage)>,
+) -> Option<Stopped> {
+    if left_behind > MOST_PROCESSES {
+        return Some(Stopped::Processes);
+    }
+    let (disk, usage) = usage?;
+    if usage.bytes > disk.bytes {
+        return Some(Stopped::Disk);
+    }
+    let most = disk.file_bytes?;
+    // The kernel lets a file grow up to the limit. A program that ignores the signal gets an error then.
+    let is_full = exit_code != Some(0) && usage.largest_file == most;
+    (is_full || ended_by(SIGXFSZ, exit_code, signal)).then_some(Stopped::FileSize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_that_a_program_reached_is_known_from_what_it_left() {
+        let disk = DiskLimit { folders: Vec::new(), bytes: 1000, file_bytes: Some(100) };
+        let reached = |exit_code, signal, left_behind, bytes, largest_file| {
+            limit_reached(exit_code, signal, left_behind, Some((&disk, Usage { bytes, largest_file })))
+        };
+        for (exit_code, signal) in [(Some(0), None), (Some(1), None), (None, Some(SIGXFSZ))] {
+            assert_eq!(reached(exit_code, signal, 0, 1001, 100), Some(Stopped::Disk));
+            assert_eq!(reached(exit_code, signal, MOST_PROCESSES + 1, 1001, 100), Some(Stopped::Processes));
+        }
+        assert_eq!(reached(None, Some(SIGXFSZ), 0, 1000, 10), Some(Stopped::FileSize), "by the signal");
+        assert_eq!(reached(Some(128 + SIGXFSZ), None, 0, 1000, 10), Some(Stopped::FileSize), "by its shell's word");
+        assert_eq!(reached(Some(1), None, 0, 1000, 100), Some(Stopped::FileSize), "by the file, the signal ignored");
+        assert_eq!(reached(Some(0), None, 0, 1000, 100), None, "it wrote no more than it may");
+        assert_eq!(reached(Some(1), None, MOST_PROCESSES, 1000, 101), None, "a larger file was there before");
+        assert_eq!(limit_reached(None, Some(SIGXFSZ), 0, None), None, "somebody else's limit");
+    }
 }

@@ -21,7 +21,7 @@ use crate::files;
 use crate::git;
 use crate::layout::Layout;
 use crate::order::{Identity, disk_bytes, load};
-use crate::process::{Limits, Outcome, Stopped, Supervisor};
+use crate::process::{DiskLimit, Limits, Outcome, Stopped, Supervisor};
 use crate::stage::StageError;
 use crate::text::{Journal, say};
 
@@ -69,8 +69,10 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let limits = Limits {
         time: Duration::from(order.phase_timeout.coding),
         output_bytes: OUTPUT_BYTES,
-        disk: disk_bytes().map(|bytes| {
-            (vec![layout.order_directory(), layout.work_directory(), layout.temporary()], bytes / 10 * DISK_TENTHS)
+        disk: disk_bytes().map(|bytes| DiskLimit {
+            folders: vec![layout.order_directory(), layout.work_directory(), layout.temporary()],
+            bytes: bytes / 10 * DISK_TENTHS,
+            file_bytes: None,
         }),
         secrets,
     };
@@ -153,9 +155,8 @@ fn work(
 fn misdeeds(outcome: &Outcome) -> Vec<String> {
     let Outcome { stopped, printed, left_behind, forged_signals, .. } = outcome;
     [
-        (*stopped == Some(Stopped::Disk)).then(|| "the worker filled the World's disk and was ended".to_owned()),
-        (*stopped == Some(Stopped::Processes))
-            .then(|| "the worker started too many processes and was ended".to_owned()),
+        (*stopped == Some(Stopped::Disk)).then(|| "the worker filled the World's disk".to_owned()),
+        (*stopped == Some(Stopped::Processes)).then(|| "the worker started too many processes".to_owned()),
         (*forged_signals > 0).then(|| "the worker told the runner to end; only the kubelet can do that".to_owned()),
         (*left_behind > 0).then(|| format!("the worker left {left_behind} processes behind, which were ended")),
         (*printed > FLOOD_BYTES).then(|| format!("the worker flooded its log with {printed} bytes")),
@@ -183,11 +184,10 @@ fn tell(outcome: &Outcome, reasons: &[String]) -> String {
     let how = match outcome.stopped {
         Some(Stopped::Time) => "ran out of time".to_owned(),
         Some(Stopped::Disk) => {
-            "filled the World's disk and was ended; raise worlds.sizing.perWorld.ephemeralStorage if it needs more"
-                .to_owned()
+            "filled the World's disk; raise worlds.sizing.perWorld.ephemeralStorage if it needs more".to_owned()
         }
-        Some(Stopped::Processes) => "started too many processes and was ended".to_owned(),
-        Some(Stopped::Told) | None => format!("ended with {}", outcome.ending()),
+        Some(Stopped::Processes) => "started too many processes".to_owned(),
+        Some(Stopped::FileSize | Stopped::Told) | None => format!("ended with {}", outcome.ending()),
     };
     let mut journal = Journal::default();
     journal.say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
