@@ -63,7 +63,8 @@ fn the_judge_can_be_neither_read_nor_ended() {
 
 #[test]
 fn a_process_left_behind_is_ended_and_named() {
-    let (pod, result) = attack("setsid sh -c 'sleep 600; echo late > file' >/dev/null 2>&1 & sleep 0.2; true");
+    let left = "setsid sh -c 'touch on; sleep 600; echo late > late' >/dev/null 2>&1 &";
+    let (pod, result) = attack(&format!("{left} while [ ! -e on ]; do :; done"));
     assert!(result.reasons.iter().any(|reason| reason.contains("left")), "{:?}", result.reasons);
     assert!(!pod.path("/manyworlds/evaluation/checkout/late").exists());
 }

@@ -10,24 +10,38 @@ use nix::unistd::{Pid, getpid};
 /// How long ending everything may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Takes leave of processes that ended and that nobody else waits for; the program itself is left to its own wait.
-pub(super) fn reap_orphans(program: Pid) {
-    loop {
-        let peek = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
-        match peek {
-            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) if pid != program => {
-                let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
-            }
-            _ => return,
-        }
+/// Returns whether a program has ended, and leaves it to be waited for.
+pub(super) fn has_ended(program: Pid) -> bool {
+    peek(Id::Pid(program)).is_some()
+}
+
+/// Reaps processes that ended and that nobody else waits for; the program itself is left to its own wait.
+///
+/// - **Shape:** `before` is called before each one is gone for good.
+pub(super) fn reap_orphans(program: Pid, before: impl Fn()) {
+    while let Some(ended) = peek(Id::All).filter(|ended| *ended != program) {
+        before();
+        let _ = waitpid(ended, Some(WaitPidFlag::WNOHANG));
+    }
+}
+
+/// Returns a process that has ended and that is to be waited for.
+fn peek(which: Id) -> Option<Pid> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(which, flags) {
+        Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) => Some(pid),
+        _ => None,
     }
 }
 
 /// Ends everything that a program has left behind. Returns how many processes there were.
-pub(super) fn end_all() -> usize {
+///
+/// - **Shape:** `before` is called before any of them is gone for good.
+pub(super) fn end_all(before: impl Fn()) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut ended = HashSet::new();
     loop {
+        before();
         while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
         let left = kill_all();
         if left.is_empty() || Instant::now() > deadline {

@@ -158,7 +158,7 @@ impl Supervisor {
         let output = Output::collect(&mut child, limits.output_bytes, &limits.secrets);
         let (status, stopped) = self.watch(&mut child, pid, limits, started)?;
         let elapsed = started.elapsed();
-        let left_behind = descendants::end_all();
+        let left_behind = descendants::end_all(|| self.signals.receive());
         let (text, printed) = output.finish();
         let forged_signals = self.signals.forged();
         let (exit_code, signal) = (status.code(), status.signal());
@@ -178,10 +178,11 @@ impl Supervisor {
         let mut kill_at = None;
         let mut measure_at = started + MEASURE_INTERVAL;
         loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok((status, stopped));
+            if descendants::has_ended(pid) {
+                self.signals.receive();
+                return Ok((child.wait()?, stopped));
             }
-            descendants::reap_orphans(pid);
+            descendants::reap_orphans(pid, || self.signals.receive());
             let now = Instant::now();
             if stopped.is_none() {
                 stopped = if self.signals.told_to_end() {

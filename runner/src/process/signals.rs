@@ -1,11 +1,12 @@
 //! Notices that the pod is told to end, and tells that from a program in the pod that pretends so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -14,11 +15,22 @@ use crate::layout::Layout;
 use crate::stage::{StageError, exit_code, finish};
 use crate::text::say;
 
-/// What this process has been told by signals.
-#[derive(Clone, Debug, Default)]
+/// How often the listener looks whether somebody else has taken the signal, in milliseconds.
+const INTERVAL_MILLISECONDS: u8 = 100;
+
+/// The signals to end that this process gets.
+#[derive(Clone, Debug)]
 pub(crate) struct Signals {
-    told: Arc<AtomicBool>,
-    forged: Arc<AtomicU32>,
+    source: Arc<SignalFd>,
+    received: Arc<Mutex<Received>>,
+}
+
+#[derive(Debug, Default)]
+struct Received {
+    /// Whether the pod was told to end.
+    told: bool,
+    /// How many came from a program in the pod.
+    forged: u32,
 }
 
 impl Signals {
@@ -29,37 +41,56 @@ impl Signals {
     ///   is ended, and leaves the report that says so.
     pub(crate) fn take_over(layout: &Layout, patience: Duration) -> std::io::Result<Self> {
         mask().thread_block()?;
-        let source = SignalFd::with_flags(&mask(), SfdFlags::SFD_CLOEXEC)?;
-        let signals = Self::default();
-        let (noticed, layout) = (signals.clone(), layout.clone());
-        std::thread::spawn(move || noticed.listen(&source, &layout, patience));
+        let source = SignalFd::with_flags(&mask(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let signals = Self { source: Arc::new(source), received: Arc::default() };
+        let (listener, layout) = (signals.clone(), layout.clone());
+        std::thread::spawn(move || listener.listen(&layout, patience));
         Ok(signals)
     }
 
-    fn listen(&self, source: &SignalFd, layout: &Layout, patience: Duration) {
-        loop {
-            let Ok(Some(signal)) = source.read_signal() else { continue };
+    fn listen(&self, layout: &Layout, patience: Duration) {
+        while !self.told_to_end() {
+            // Where waiting is interrupted there is nothing yet.
+            let _ = poll(
+                &mut [PollFd::new(self.source.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::from(INTERVAL_MILLISECONDS),
+            );
+            self.receive();
+        }
+        say("told to end");
+        std::thread::sleep(patience);
+        let class = FailureClass::Cancelled;
+        finish(layout, Err(StageError::new(class, Reason::Terminated, "the pod was told to end")));
+        std::process::exit(exit_code(class).into());
+    }
+
+    /// Takes the signals that have come so far.
+    ///
+    /// - **Shape:** to be called before a process is reaped: of one that is gone nobody knows whether it was ours.
+    pub(super) fn receive(&self) {
+        let mut received = self.received();
+        while let Ok(Some(signal)) = self.source.read_signal() {
             if is_forged(std::process::id(), signal.ssi_pid) {
-                self.forged.fetch_add(1, Ordering::Relaxed);
-                continue;
+                received.forged += 1;
+            } else {
+                received.told = true;
             }
-            self.told.store(true, Ordering::Relaxed);
-            say("told to end");
-            std::thread::sleep(patience);
-            let class = FailureClass::Cancelled;
-            finish(layout, Err(StageError::new(class, Reason::Terminated, "the pod was told to end")));
-            std::process::exit(exit_code(class).into());
         }
     }
 
     /// Returns whether the pod was told to end.
     pub(super) fn told_to_end(&self) -> bool {
-        self.told.load(Ordering::Relaxed)
+        self.received().told
     }
 
     /// Returns how often a program has tried to end its judge since this was last asked.
     pub(super) fn forged(&self) -> u32 {
-        self.forged.swap(0, Ordering::Relaxed)
+        self.receive();
+        std::mem::take(&mut self.received().forged)
+    }
+
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

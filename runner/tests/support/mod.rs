@@ -143,7 +143,7 @@ impl Pod {
             "source": { "git": { "url": repository.url(), "revision": "main" } },
             "task": { "title": "Fix the sum" },
             "worlds": { "variants": [{ "name": world }] },
-            "worker": { "plugin": "command", "command": ["true"], "phaseTimeouts": { "coding": "20s" } },
+            "worker": { "plugin": "command", "command": ["true"], "phaseTimeouts": { "coding": "2m" } },
         });
         merge(&mut spec, changes);
         let spec: WorkOrderSpec = serde_json::from_value(spec).unwrap();
@@ -357,7 +357,7 @@ pub fn gated(worker: &str, gates: &[(&str, &str)]) -> Value {
     let gates: Vec<Value> = gates
         .iter()
         .map(|(name, command)| {
-            json!({ "name": name, "kind": "Custom", "command": ["sh", "-c", command], "points": points, "timeout": "20s" })
+            json!({ "name": name, "kind": "Custom", "command": ["sh", "-c", command], "points": points, "timeout": "2m" })
         })
         .collect();
     let mut changes = script(worker);
