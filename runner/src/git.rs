@@ -2,15 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 
+use crate::process::{Bounds, Capture, Program, Stop, Stream};
 use crate::stage::StageError;
 use crate::text::clean;
 
@@ -48,7 +47,7 @@ const SETTINGS: &[&str] = &[
 const ATTRIBUTES: &str = "* !text !eol !crlf !ident !filter !diff !merge !working-tree-encoding !whitespace\n";
 /// How long one call may take. A fetch has to fit the time that a pod has for `prepare`, ten minutes.
 const TIMEOUT: Duration = Duration::from_mins(8);
-/// The most bytes of what git prints that are read; the patch of the largest change that is accepted has fewer.
+/// The most bytes that one call may print; the patch of the largest change that is accepted has fewer.
 const OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A call of git.
@@ -60,7 +59,7 @@ pub(crate) struct Git {
 
 /// Refuses an image without git before any time is spent in it.
 pub(crate) fn require() -> Result<(), StageError> {
-    Git::new(Path::new("/"), ["--version"]).output().map(drop)
+    Git::new(Path::new("/"), ["--version"]).run().map(drop).map_err(Into::into)
 }
 
 /// Makes a repository whose objects are its own and whose history is the mirror's.
@@ -88,7 +87,7 @@ impl Git {
     /// A call in a folder.
     pub(crate) fn new<S: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("git");
-        command.env_clear().current_dir(directory).stdin(Stdio::null());
+        command.env_clear().current_dir(directory);
         for (name, value) in [
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
@@ -129,35 +128,24 @@ impl Git {
         self
     }
 
-    /// Runs it, whatever comes of it.
-    pub(crate) fn output(mut self) -> Result<Output, StageError> {
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = self.command.spawn().map_err(|error| {
-            let message = if error.kind() == std::io::ErrorKind::NotFound {
-                "the image has no git; use an image with git for worker.image and evaluation.image".to_owned()
-            } else {
-                format!("git could not be run: {error}")
-            };
-            StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
-        })?;
-        wait(child).map_err(|error| {
-            let message = format!("git did not come to an end: {error}");
-            StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
-        })
-    }
-
     /// Runs it and returns what it printed.
     ///
     /// # Errors
     ///
     /// With what git said when it failed.
     pub(crate) fn run(self) -> Result<Vec<u8>, GitError> {
-        let words = self.words.clone();
-        let output = self.output().map_err(GitError::NotRun)?;
-        if output.status.success() {
-            Ok(output.stdout)
+        let Self { command, words } = self;
+        let bounds = Bounds { time: TIMEOUT, output_bytes: Some(OUTPUT_BYTES), disk: None };
+        let completed = Program::new(command, bounds)
+            .run(Bytes::default())
+            .map_err(|error| GitError::NotRun(not_started(&error)))?;
+        if let Some(stopped) = completed.stopped {
+            return Err(GitError::NotRun(unfinished(stopped)));
+        }
+        if completed.succeeded() {
+            Ok(completed.output.output)
         } else {
-            let said = clean(String::from_utf8_lossy(&output.stderr).trim());
+            let said = clean(String::from_utf8_lossy(&completed.output.error).trim());
             Err(GitError::Failed { words, said })
         }
     }
@@ -168,32 +156,44 @@ impl Git {
     }
 }
 
-/// Waits for a call to end, and ends it when its time is over.
-fn wait(mut child: Child) -> std::io::Result<Output> {
-    let deadline = Instant::now() + TIMEOUT;
-    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(left()), stderr.recv_timeout(left())) else {
-        child.kill()?;
-        child.wait()?;
-        return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("it took more than {TIMEOUT:?}")));
+fn not_started(error: &std::io::Error) -> StageError {
+    let message = if error.kind() == std::io::ErrorKind::NotFound {
+        "the image has no git; use an image with git for worker.image and evaluation.image".to_owned()
+    } else {
+        format!("git could not be run: {error}")
     };
-    Ok(Output { status: child.wait()?, stdout, stderr })
+    StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
 }
 
-/// Reads a stream to its end, on a thread of its own.
-fn drain(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(stream) = stream {
-            // What was read until an error counts; git's exit code tells whether it was all.
-            let _ = stream.take(OUTPUT_BYTES).read_to_end(&mut bytes);
+fn unfinished(stopped: Stop) -> StageError {
+    let why = match stopped {
+        Stop::OutputLimit => format!("it printed more than {} MiB", OUTPUT_BYTES >> 20),
+        _ => format!("it took more than {TIMEOUT:?}"),
+    };
+    let message = format!("git did not come to an end: {why}");
+    StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
+}
+
+/// Keeps all that git prints.
+#[derive(Debug, Default)]
+struct Bytes {
+    output: Vec<u8>,
+    error: Vec<u8>,
+}
+
+impl Capture for Bytes {
+    type Output = Self;
+
+    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Output => self.output.extend_from_slice(bytes),
+            Stream::Error => self.error.extend_from_slice(bytes),
         }
-        // Nobody waits for it any more once the time is over.
-        let _ = sender.send(bytes);
-    });
-    receiver
+    }
+
+    fn finish(self) -> Self {
+        self
+    }
 }
 
 /// Why a call of git came to nothing.

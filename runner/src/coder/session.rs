@@ -231,7 +231,7 @@ impl Session<'_> {
             say(&format!("coder: check {name}"));
             let ran = run_program(&self.settings.worktree, command, *timeout);
             if !ran.succeeded() {
-                let said = ran.said();
+                let said = ran.text();
                 let surplus = said.len().saturating_sub(CHECK_OUTPUT);
                 let from = (surplus..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(0);
                 return Err(format!("The check {name} failed.\n{}", &said[from..]));

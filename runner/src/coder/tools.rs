@@ -63,7 +63,7 @@ impl Tools {
             "write_file" => self.write(arguments).map(Done::Changed),
             "run" => text(arguments, "command").map(|command| {
                 // A command may have changed anything.
-                Done::Changed(run_shell(&self.worktree, command, COMMAND_TIME).said())
+                Done::Changed(run_shell(&self.worktree, command, COMMAND_TIME).text())
             }),
             _ => Err(format!("there is no tool {name:?}")),
         };

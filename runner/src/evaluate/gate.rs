@@ -10,18 +10,20 @@ use manyworlds_api::work_order::EnvironmentVariable;
 use manyworlds_masking::Filter;
 
 use super::confine::FAILED;
-use crate::process::{DiskLimit, Limits, Outcome, Supervisor};
+use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Supervisor};
 use crate::stage::StageError;
 
 /// How many bytes of a gate's output are kept.
-const OUTPUT_BYTES: usize = 1024 * 1024;
+const LOG_BYTES: usize = 1024 * 1024;
 /// The largest file that a gate may write.
 pub(super) const FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long it may take to try whether the kernel can confine.
+const TRIAL_TIME: Duration = Duration::from_mins(1);
 /// How much disk a gate may fill when nothing else is said.
 const DISK_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 
-/// What a gate runs in.
-pub(super) struct Cell<'a> {
+/// The place that a gate runs in, and what it may do there.
+pub(super) struct Sandbox<'a> {
     /// The checkout, which it may change.
     pub(super) checkout: PathBuf,
     /// A folder that it may fill.
@@ -36,9 +38,14 @@ pub(super) struct Cell<'a> {
     pub(super) sealed: bool,
 }
 
-impl Cell<'_> {
+impl Sandbox<'_> {
     /// Runs a command.
-    pub(super) fn run(&self, supervisor: &Supervisor, words: &[String], time: Duration) -> Result<Outcome, StageError> {
+    pub(super) fn run(
+        &self,
+        supervisor: &Supervisor,
+        words: &[String],
+        time: Duration,
+    ) -> Result<Completed<String>, StageError> {
         let own = own_program()?;
         let mut command = Command::new(&own);
         command.arg("confine").arg("--file-bytes").arg(FILE_BYTES.to_string());
@@ -59,13 +66,11 @@ impl Cell<'_> {
             command.env(&variable.name, &variable.value);
         }
         let folders = vec![self.checkout.clone(), self.scratch.clone(), self.temporary.clone()];
-        let limits = Limits {
-            time,
-            output_bytes: OUTPUT_BYTES,
-            disk: Some(DiskLimit { folders, bytes: disk_bytes(), file_bytes: Some(FILE_BYTES) }),
-            secrets: Filter::by_pattern(),
-        };
-        supervisor.run(command, &limits).map_err(|error| StageError::file(&own, &error))
+        let disk = DiskLimit { folders, bytes: disk_bytes(), file_bytes: Some(FILE_BYTES) };
+        // A gate that prints too much is not ended: its log is cut.
+        let bounds = Bounds { time, output_bytes: None, disk: Some(disk) };
+        let log = Log::new(LOG_BYTES, Filter::by_pattern());
+        supervisor.run(Program::new(command, bounds), log).map_err(|error| StageError::file(&own, &error))
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
@@ -84,14 +89,11 @@ impl Cell<'_> {
 /// Returns whether the kernel can confine a gate, by trying.
 pub(super) fn can_confine(scratch: &Path) -> Result<bool, StageError> {
     let own = own_program()?;
-    let status = Command::new(&own)
-        .arg("confine")
-        .arg("--write")
-        .arg(scratch)
-        .stderr(std::process::Stdio::null())
-        .status()
-        .map_err(|error| StageError::file(&own, &error))?;
-    Ok(status.code() != Some(i32::from(FAILED)))
+    let mut command = Command::new(&own);
+    command.arg("confine").arg("--write").arg(scratch);
+    let tried = Program::new(command, Bounds::of_time(TRIAL_TIME)).run(());
+    let tried = tried.map_err(|error| StageError::file(&own, &error))?;
+    Ok(tried.exit_code != Some(i32::from(FAILED)))
 }
 
 fn own_program() -> Result<PathBuf, StageError> {

@@ -12,13 +12,13 @@ use manyworlds_api::work_order::{Gate, GateKind};
 
 use super::candidate::Candidate;
 use super::counts::{self, Counts};
-use super::gate::{Cell, FILE_BYTES};
+use super::gate::{FILE_BYTES, Sandbox};
 use super::inspection::refused_in_output;
 use super::restoration::Damaged;
 use super::tripwire::Tripwire;
 use crate::files;
 use crate::layout::Layout;
-use crate::process::{Outcome, Stopped, Supervisor};
+use crate::process::{Completed, Stop, Supervisor};
 use crate::stage::StageError;
 use crate::text::{one_line, say, tail};
 
@@ -29,13 +29,13 @@ const TAIL_BYTES: usize = 8192;
 /// How much of a line that tells of a refusal is repeated, in bytes.
 const REFUSED_BYTES: usize = 160;
 /// A gate that prints more than this has flooded its log.
-const FLOOD_BYTES: usize = 16 * 1024 * 1024;
+const FLOOD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The gates of an order.
 pub(super) struct Gates<'a> {
     order: &'a OrderDocument,
     supervisor: &'a Supervisor,
-    cell: Cell<'a>,
+    sandbox: Sandbox<'a>,
     /// What a gate has no business with.
     watched: [PathBuf; 3],
     deadline: Instant,
@@ -53,7 +53,7 @@ pub(super) struct Gates<'a> {
 
 impl<'a> Gates<'a> {
     pub(super) fn new(layout: &Layout, order: &'a OrderDocument, supervisor: &'a Supervisor, sealed: bool) -> Self {
-        let cell = Cell {
+        let sandbox = Sandbox {
             checkout: layout.checkout(),
             scratch: layout.scratch(),
             temporary: layout.temporary(),
@@ -72,7 +72,7 @@ impl<'a> Gates<'a> {
         Self {
             order,
             supervisor,
-            cell,
+            sandbox,
             watched: [layout.termination_log(), layout.evidence(), layout.result_directory()],
             deadline,
             reasons: Vec::new(),
@@ -133,7 +133,7 @@ impl<'a> Gates<'a> {
     }
 
     fn command(&mut self, gate: &Gate, candidate: &Candidate) -> Result<GateResult, StageError> {
-        let report = gate.report.as_ref().map(|path| self.cell.checkout.join(path.trim_start_matches('/')));
+        let report = gate.report.as_ref().map(|path| self.sandbox.checkout.join(path.trim_start_matches('/')));
         match self.restore(candidate, gate, report.as_deref()) {
             Ok(()) => {}
             Err(Damaged(why)) => {
@@ -146,28 +146,28 @@ impl<'a> Gates<'a> {
         say(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
         let left = self.deadline.saturating_duration_since(Instant::now());
         let tripwire = Tripwire::lay(&self.watched);
-        let outcome = self.cell.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
+        let completed = self.sandbox.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
         if let Some(path) = tripwire.touched(&self.watched) {
             self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
         }
-        if outcome.stopped == Some(Stopped::Told) {
-            self.keep(gate, &outcome);
+        if completed.stopped == Some(Stop::Terminated) {
+            self.keep(gate, &completed);
             let message = "the pod was told to end while the gates ran";
             return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
         }
-        self.keep(gate, &outcome);
+        self.keep(gate, &completed);
         let counts = (gate.kind == GateKind::Test)
-            .then(|| counts::count(report.as_deref(), &self.cell.checkout, &outcome.output))
+            .then(|| counts::count(report.as_deref(), &self.sandbox.checkout, &completed.output))
             .flatten();
-        Ok(judged(gate, &outcome, counts))
+        Ok(judged(gate, &completed, counts))
     }
 
     /// Makes the checkout the candidate's again, without the report that the gate is to write.
     fn restore(&mut self, candidate: &Candidate, gate: &Gate, report: Option<&Path>) -> Result<(), Damaged> {
         let mut changed = candidate.restore()?;
-        changed.retain(|path| !self.reports.contains(&self.cell.checkout.join(path)));
+        changed.retain(|path| !self.reports.contains(&self.sandbox.checkout.join(path)));
         self.note_changes(&changed, gate);
-        if let Some(report) = report.filter(|report| counts::is_inside(report, &self.cell.checkout)) {
+        if let Some(report) = report.filter(|report| counts::is_inside(report, &self.sandbox.checkout)) {
             files::remove(report).map_err(|error| Damaged(format!("{}: {error}", report.display())))?;
             self.reports.insert(report.to_owned());
         }
@@ -175,28 +175,28 @@ impl<'a> Gates<'a> {
     }
 
     /// Notes what is left of a gate besides its exit code.
-    fn keep(&mut self, gate: &Gate, outcome: &Outcome) {
-        self.outputs.push(GateOutput { gate: gate.name.clone(), tail: tail(&outcome.output, TAIL_BYTES).to_owned() });
-        self.log = format!("{}== gate {}\n{}", self.log, gate.name, outcome.output);
-        if outcome.left_behind > 0 {
+    fn keep(&mut self, gate: &Gate, completed: &Completed<String>) {
+        self.outputs.push(GateOutput { gate: gate.name.clone(), tail: tail(&completed.output, TAIL_BYTES).to_owned() });
+        self.log = format!("{}== gate {}\n{}", self.log, gate.name, completed.output);
+        if completed.left_behind > 0 {
             self.reasons
-                .push(format!("gate {} left {} processes behind, which were ended", gate.name, outcome.left_behind));
+                .push(format!("gate {} left {} processes behind, which were ended", gate.name, completed.left_behind));
         }
-        if outcome.printed > FLOOD_BYTES {
-            let kept = outcome.output.len();
+        if completed.printed > FLOOD_BYTES {
+            let kept = completed.output.len();
             self.reasons
-                .push(format!("gate {} flooded its log with {} bytes; {kept} were kept", gate.name, outcome.printed));
+                .push(format!("gate {} flooded its log with {} bytes; {kept} were kept", gate.name, completed.printed));
         }
-        match outcome.stopped {
-            Some(Stopped::Disk) => self.reasons.push(format!("gate {} filled the disk", gate.name)),
-            Some(Stopped::FileSize) => self.reasons.push(format!("gate {} {}", gate.name, file_too_large())),
-            Some(Stopped::Processes) => self.reasons.push(format!("gate {} started too many processes", gate.name)),
-            Some(Stopped::Time | Stopped::Told) | None => {}
+        match completed.stopped {
+            Some(Stop::DiskLimit) => self.reasons.push(format!("gate {} filled the disk", gate.name)),
+            Some(Stop::FileSizeLimit) => self.reasons.push(format!("gate {} {}", gate.name, file_too_large())),
+            Some(Stop::ProcessLimit) => self.reasons.push(format!("gate {} started too many processes", gate.name)),
+            Some(Stop::TimeLimit | Stop::OutputLimit | Stop::Terminated) | None => {}
         }
-        if outcome.forged_signals > 0 {
+        if completed.forged_signals > 0 {
             self.reasons.push(format!("gate {} told its judge to end", gate.name));
         }
-        if let Some(line) = refused_in_output(&outcome.output) {
+        if let Some(line) = refused_in_output(&completed.output) {
             let line = shortened(line, REFUSED_BYTES);
             self.reasons.push(format!("gate {} reached for what belongs to its judge: {line}", gate.name));
         }
@@ -229,27 +229,28 @@ fn not_run(gate: &Gate, reason: &str) -> GateResult {
 /// Gives a gate its outcome and points.
 ///
 /// - **Guarantees:** full points only for exit code 0 and, where tests were counted, all of them passed.
-fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult {
-    let milliseconds = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
+fn judged(gate: &Gate, completed: &Completed<String>, counts: Option<Counts>) -> GateResult {
+    let milliseconds = u64::try_from(completed.elapsed.as_millis()).unwrap_or(u64::MAX);
     let base = GateResult { milliseconds, ..empty(gate) };
-    let last = last_line(&outcome.output);
+    let last = last_line(&completed.output);
     let failed = |reason: &str| GateResult { outcome: GateOutcome::Failed, reason: reason.to_owned(), ..base.clone() };
-    match outcome.stopped {
-        Some(Stopped::Time) => {
+    match completed.stopped {
+        Some(Stop::TimeLimit) => {
             return GateResult {
                 outcome: GateOutcome::TimedOut,
-                reason: format!("it ran out of time after {:.0} s", outcome.elapsed.as_secs_f64()),
+                reason: format!("it ran out of time after {:.0} s", completed.elapsed.as_secs_f64()),
                 ..base
             };
         }
-        Some(Stopped::Disk) => return failed("it filled the disk"),
-        Some(Stopped::FileSize) => return failed(&format!("it {}", file_too_large())),
-        Some(Stopped::Processes) => return failed("it started too many processes"),
-        Some(Stopped::Told) | None => {}
+        Some(Stop::DiskLimit) => return failed("it filled the disk"),
+        Some(Stop::FileSizeLimit) => return failed(&format!("it {}", file_too_large())),
+        Some(Stop::ProcessLimit) => return failed("it started too many processes"),
+        Some(Stop::OutputLimit) => return failed("it printed too much"),
+        Some(Stop::Terminated) | None => {}
     }
-    let code = outcome.ending();
+    let code = completed.ending();
     let Some(Counts { passed, total }) = counts else {
-        return if outcome.exit_code == Some(0) {
+        return if completed.exit_code == Some(0) {
             let counted = gate.kind != GateKind::Test;
             let reason = if counted { String::new() } else { "no tests were counted in its output".to_owned() };
             GateResult { outcome: GateOutcome::Passed, points: gate.points, reason, ..base }
@@ -259,7 +260,7 @@ fn judged(gate: &Gate, outcome: &Outcome, counts: Option<Counts>) -> GateResult 
         };
     };
     let base = GateResult { passed: Some(passed), total: Some(total), ..base };
-    if outcome.exit_code == Some(0) && passed == total && total > 0 {
+    if completed.exit_code == Some(0) && passed == total && total > 0 {
         return GateResult { outcome: GateOutcome::Passed, points: gate.points, ..base };
     }
     let reason = shortened(&format!("{passed} of {total} tests passed, {code}: {last}"), REASON_BYTES);
@@ -301,8 +302,8 @@ mod tests {
         }
     }
 
-    fn ended(exit_code: i32) -> Outcome {
-        Outcome {
+    fn ended(exit_code: i32) -> Completed<String> {
+        Completed {
             exit_code: Some(exit_code),
             signal: None,
             stopped: None,
@@ -340,12 +341,12 @@ mod tests {
 
     #[test]
     fn a_gate_that_was_killed_says_what_it_may_have_lacked() {
-        let killed = Outcome { exit_code: None, signal: Some(9), output: String::new(), ..ended(0) };
+        let killed = Completed { exit_code: None, signal: Some(9), output: String::new(), ..ended(0) };
         for outcome in [killed, ended(137)] {
             let reason = judged(&gate(GateKind::Test), &outcome, None).reason;
             assert!(reason.contains("raise worlds.sizing.perWorld.memory"), "{reason}");
         }
-        let aborted = Outcome { exit_code: None, signal: Some(6), ..ended(0) };
+        let aborted = Completed { exit_code: None, signal: Some(6), ..ended(0) };
         let reason = judged(&gate(GateKind::Test), &aborted, None).reason;
         assert!(reason.contains("SIGABRT") && !reason.contains("memory"), "{reason}");
     }
@@ -353,11 +354,11 @@ mod tests {
     #[test]
     fn a_gate_that_reached_a_limit_earns_nothing_and_says_which() {
         for (limit, reason) in [
-            (Stopped::Disk, "it filled the disk"),
-            (Stopped::FileSize, "it wrote a file of more than 1024 MiB"),
-            (Stopped::Processes, "it started too many processes"),
+            (Stop::DiskLimit, "it filled the disk"),
+            (Stop::FileSizeLimit, "it wrote a file of more than 1024 MiB"),
+            (Stop::ProcessLimit, "it started too many processes"),
         ] {
-            let limited = Outcome { stopped: Some(limit), ..ended(0) };
+            let limited = Completed { stopped: Some(limit), ..ended(0) };
             let result = judged(&gate(GateKind::Test), &limited, Some(Counts { passed: 4, total: 4 }));
             assert_eq!((result.points, result.outcome, result.reason.as_str()), (0, GateOutcome::Failed, reason));
         }
@@ -365,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_gate_that_ran_out_of_time_earns_nothing() {
-        let late = Outcome { stopped: Some(Stopped::Time), ..ended(0) };
+        let late = Completed { stopped: Some(Stop::TimeLimit), ..ended(0) };
         let result = judged(&gate(GateKind::Test), &late, Some(Counts { passed: 4, total: 4 }));
         assert_eq!((result.points, result.outcome), (0, GateOutcome::TimedOut));
     }

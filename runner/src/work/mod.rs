@@ -21,7 +21,7 @@ use crate::files;
 use crate::git;
 use crate::layout::Layout;
 use crate::order::{Identity, disk_bytes, load};
-use crate::process::{DiskLimit, Limits, Outcome, Stopped, Supervisor};
+use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Stop, Supervisor};
 use crate::stage::StageError;
 use crate::text::{Journal, say};
 
@@ -30,9 +30,9 @@ pub(crate) use plugin::ENV_GATEWAY_TOKEN_FILE;
 pub use plugin::{Handled, ModelAccess, Plugin, WorkContext, WorkerError};
 
 /// How many bytes of a worker's output are kept.
-const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+const LOG_BYTES: usize = 8 * 1024 * 1024;
 /// A worker that prints more than this has flooded its log.
-const FLOOD_BYTES: usize = 64 * 1024 * 1024;
+const FLOOD_BYTES: u64 = 64 * 1024 * 1024;
 /// How much of the World's disk a worker may fill, in tenths: a pod that fills all of it is evicted, and the rest is for
 /// taking the change.
 const DISK_TENTHS: u64 = 8;
@@ -66,19 +66,19 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     if let Some(models) = &context.models {
         secrets = secrets.with_values([models.token.as_str()], SHORTEST_VALUE);
     }
-    let limits = Limits {
+    // A worker that prints too much is not ended: its log is cut.
+    let bounds = Bounds {
         time: Duration::from(order.phase_timeout.coding),
-        output_bytes: OUTPUT_BYTES,
+        output_bytes: None,
         disk: disk_bytes().map(|bytes| DiskLimit {
             folders: vec![layout.order_directory(), layout.work_directory(), layout.temporary()],
             bytes: bytes / 10 * DISK_TENTHS,
             file_bytes: None,
         }),
-        secrets,
     };
-    let worked = work(&supervisor, &order, &context, &limits)?;
+    let worked = work(&supervisor, &order, &context, bounds, &secrets)?;
     let said = files::read_ordinary(&layout.worker_transcript(), TRANSCRIPT_BYTES).unwrap_or_default();
-    let said = limits.secrets.masked(&String::from_utf8_lossy(&said));
+    let said = secrets.masked(&String::from_utf8_lossy(&said));
     keep(layout, &worked, &said).map_err(|error| change::refused(&error.to_string()))?;
     let taken = change::take(layout, &worktree, &base, &order, &identity)
         .and_then(|taken| taken.ok_or_else(|| without_change(&worked, &order)));
@@ -123,10 +123,11 @@ fn work(
     supervisor: &Supervisor,
     order: &OrderDocument,
     context: &WorkContext,
-    limits: &Limits,
+    bounds: Bounds,
+    secrets: &Filter,
 ) -> Result<Worked, StageError> {
     let plugin = plugin::find(&order.worker.plugin, &order.worker.command)?;
-    let outcome = match plugin.handle(order, context)? {
+    let completed = match plugin.handle(order, context)? {
         Handled::Done(summary) => {
             let report = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary };
             let mut journal = Journal::default();
@@ -134,29 +135,31 @@ fn work(
             let output = journal.as_str().to_owned();
             return Ok(Worked { report, ending: "exit code 0".to_owned(), output, reasons: Vec::new() });
         }
-        Handled::Run(command) => supervisor.run(*command, limits).map_err(|error| not_started(order, &error))?,
+        Handled::Run(command) => supervisor
+            .run(Program::new(*command, bounds), Log::new(LOG_BYTES, secrets.clone()))
+            .map_err(|error| not_started(order, &error))?,
     };
-    if outcome.stopped == Some(Stopped::Told) {
+    if completed.stopped == Some(Stop::Terminated) {
         let message = "the pod was told to end while the worker worked";
         return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
     }
     let report = WorkerReport {
-        exit_code: outcome.exit_code,
-        timed_out: outcome.stopped == Some(Stopped::Time),
-        milliseconds: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
+        exit_code: completed.exit_code,
+        timed_out: completed.stopped == Some(Stop::TimeLimit),
+        milliseconds: u64::try_from(completed.elapsed.as_millis()).unwrap_or(u64::MAX),
         summary: plugin::summary(&context.result_file, SUMMARY_BYTES),
     };
-    let reasons = misdeeds(&outcome);
-    let output = format!("{}{}", outcome.output, tell(&outcome, &reasons));
-    Ok(Worked { report, ending: outcome.ending(), output, reasons })
+    let reasons = misdeeds(&completed);
+    let output = format!("{}{}", completed.output, tell(&completed, &reasons));
+    Ok(Worked { report, ending: completed.ending(), output, reasons })
 }
 
 /// Returns what a worker did besides its work.
-fn misdeeds(outcome: &Outcome) -> Vec<String> {
-    let Outcome { stopped, printed, left_behind, forged_signals, .. } = outcome;
+fn misdeeds(completed: &Completed<String>) -> Vec<String> {
+    let Completed { stopped, printed, left_behind, forged_signals, .. } = completed;
     [
-        (*stopped == Some(Stopped::Disk)).then(|| "the worker filled the World's disk".to_owned()),
-        (*stopped == Some(Stopped::Processes)).then(|| "the worker started too many processes".to_owned()),
+        (*stopped == Some(Stop::DiskLimit)).then(|| "the worker filled the World's disk".to_owned()),
+        (*stopped == Some(Stop::ProcessLimit)).then(|| "the worker started too many processes".to_owned()),
         (*forged_signals > 0).then(|| "the worker told the runner to end; only the kubelet can do that".to_owned()),
         (*left_behind > 0).then(|| format!("the worker left {left_behind} processes behind, which were ended")),
         (*printed > FLOOD_BYTES).then(|| format!("the worker flooded its log with {printed} bytes")),
@@ -180,17 +183,18 @@ fn keep(layout: &Layout, worked: &Worked, transcript: &str) -> std::io::Result<(
 }
 
 /// Says how the worker ended and what it did besides, and returns what was said.
-fn tell(outcome: &Outcome, reasons: &[String]) -> String {
-    let how = match outcome.stopped {
-        Some(Stopped::Time) => "ran out of time".to_owned(),
-        Some(Stopped::Disk) => {
+fn tell(completed: &Completed<String>, reasons: &[String]) -> String {
+    let how = match completed.stopped {
+        Some(Stop::TimeLimit) => "ran out of time".to_owned(),
+        Some(Stop::DiskLimit) => {
             "filled the World's disk; raise worlds.sizing.perWorld.ephemeralStorage if it needs more".to_owned()
         }
-        Some(Stopped::Processes) => "started too many processes".to_owned(),
-        Some(Stopped::FileSize | Stopped::Told) | None => format!("ended with {}", outcome.ending()),
+        Some(Stop::ProcessLimit) => "started too many processes".to_owned(),
+        Some(Stop::OutputLimit) => "printed too much".to_owned(),
+        Some(Stop::FileSizeLimit | Stop::Terminated) | None => format!("ended with {}", completed.ending()),
     };
     let mut journal = Journal::default();
-    journal.say(&format!("the worker {how} after {:.1} s", outcome.elapsed.as_secs_f64()));
+    journal.say(&format!("the worker {how} after {:.1} s", completed.elapsed.as_secs_f64()));
     for reason in reasons {
         journal.say(reason);
     }

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use regex::Regex;
 
 use super::paths::inside;
+use crate::git::Git;
 
 /// How many files a list has.
 const LISTED: usize = 500;
@@ -105,29 +105,10 @@ pub(in crate::coder) fn files(worktree: &Path, folder: Option<&str>) -> Result<V
     if below != "." {
         inside(worktree, below)?;
     }
-    let output = Command::new("git")
-        .args([
-            "-c",
-            "core.fsmonitor=false",
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "--",
-            below,
-        ])
-        .current_dir(worktree)
-        .output()
-        .map_err(|error| format!("git: {error}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-    }
-    let mut files: Vec<_> = String::from_utf8_lossy(&output.stdout)
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", below];
+    let listed = Git::new(worktree, arguments).run().map_err(|error| error.said().to_owned())?;
+    let mut files: Vec<_> =
+        String::from_utf8_lossy(&listed).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
     files.sort();
     files.dedup();
     Ok(files)
@@ -142,6 +123,8 @@ fn shown(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn tree() -> tempfile::TempDir {

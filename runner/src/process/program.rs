@@ -1,0 +1,278 @@
+//! A program with its bounds, and the loop that runs it.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigmaskHow, Signal, killpg};
+use nix::unistd::Pid;
+
+use super::bounds::{Bounds, MOST_PROCESSES, Stop, limit_reached};
+use super::capture::{Capture, Output, Stream};
+use super::completed::Completed;
+use super::descendants::has_ended;
+use super::signals;
+
+/// How long a program that was killed has before it is killed again.
+const KILL_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a program is looked at, at most and at least.
+const INTERVALS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+/// How often what it takes of the machine is measured, at most.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
+/// How many times longer than a measurement the wait for the next one is: of a large tree it takes a while, and the
+/// processor is the program's.
+const MEASURE_SHARE: u32 = 20;
+
+/// A program to run, with its bounds.
+#[derive(Debug)]
+pub(crate) struct Program {
+    command: Command,
+    bounds: Bounds,
+    streams: Streams,
+}
+
+/// Whether standard output and standard error are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streams {
+    Apart,
+    /// They come in the order in which they were printed.
+    Merged,
+}
+
+/// The processes of a program, as far as they are kept track of.
+pub(super) trait Processes {
+    /// Returns how long they have between being told to end and being killed.
+    fn grace(&self, why: Stop) -> Duration;
+    /// Looks after them while the program runs.
+    fn tend(&self, program: Pid);
+    /// Returns whether they are to end because the pod is.
+    fn told_to_end(&self) -> bool;
+    /// Returns how many there are, where that is bounded.
+    fn count(&self) -> usize;
+    /// Kills them.
+    fn kill(&self, program: Pid);
+    /// Waits for a program that has ended, and ends the others. Returns how many those were.
+    fn reap(&self, program: Pid, child: &mut Child) -> std::io::Result<(ExitStatus, usize)>;
+    /// Returns how often one of them told this program to end.
+    fn forged_signals(&self) -> u32;
+}
+
+/// The process group of a program. A process that leaves the group gets away.
+struct Group;
+
+impl Processes for Group {
+    fn grace(&self, _: Stop) -> Duration {
+        Duration::ZERO
+    }
+
+    fn tend(&self, _: Pid) {}
+
+    fn told_to_end(&self) -> bool {
+        false
+    }
+
+    fn count(&self) -> usize {
+        0
+    }
+
+    fn kill(&self, program: Pid) {
+        // A group that has gone by itself needs no signal.
+        let _ = killpg(program, Signal::SIGKILL);
+    }
+
+    fn reap(&self, program: Pid, child: &mut Child) -> std::io::Result<(ExitStatus, usize)> {
+        // As long as the program is not reaped, no other group can have its number.
+        self.kill(program);
+        Ok((child.wait()?, 0))
+    }
+
+    fn forged_signals(&self) -> u32 {
+        0
+    }
+}
+
+impl Program {
+    /// A program that is to keep to its bounds.
+    pub(crate) fn new(command: Command, bounds: Bounds) -> Self {
+        Self { command, bounds, streams: Streams::Apart }
+    }
+
+    /// Takes standard error as a part of standard output.
+    pub(crate) fn with_streams_merged(mut self) -> Self {
+        self.streams = Streams::Merged;
+        self
+    }
+
+    /// Runs it to its end. Its process group ends with it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn run<C: Capture>(self, capture: C) -> std::io::Result<Completed<C::Output>> {
+        self.run_with(&Group, capture)
+    }
+
+    /// Runs it to its end, and ends all of its processes.
+    pub(super) fn run_with<C: Capture>(
+        mut self,
+        processes: &impl Processes,
+        capture: C,
+    ) -> std::io::Result<Completed<C::Output>> {
+        let started = Instant::now();
+        let (mut child, pipes) = self.spawn()?;
+        // Pipes of the program's that this process holds would never come to an end.
+        drop(self.command);
+        let output = Output::new(capture);
+        let (open, closed) = channel::<Infallible>();
+        let ended = thread::scope(|scope| {
+            for (stream, pipe) in pipes {
+                let (output, open) = (&output, open.clone());
+                scope.spawn(move || {
+                    output.read(stream, pipe);
+                    drop(open);
+                });
+            }
+            drop(open);
+            let printed = || output.printed();
+            let ended = Watch { bounds: &self.bounds, processes, started }.run(&mut child, printed, &closed);
+            output.end();
+            ended
+        });
+        let Ended { status, stopped, elapsed, left_behind } = ended?;
+        let (exit_code, signal) = (status.code(), status.signal());
+        let usage = self.bounds.disk.as_ref().map(|disk| (disk, disk.usage()));
+        let stopped = stopped.or_else(|| limit_reached(exit_code, signal, left_behind, usage));
+        let printed = output.printed();
+        let stopped = stopped.or_else(|| too_much(printed, self.bounds.output_bytes));
+        let forged_signals = processes.forged_signals();
+        let output = output.finish();
+        Ok(Completed { exit_code, signal, stopped, elapsed, output, printed, left_behind, forged_signals })
+    }
+
+    /// Starts it in a process group of its own.
+    fn spawn(&mut self) -> std::io::Result<(Child, Vec<(Stream, File)>)> {
+        let command = &mut self.command;
+        command.process_group(0).stdin(Stdio::null());
+        let merged = match self.streams {
+            Streams::Apart => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                None
+            }
+            Streams::Merged => {
+                let (reader, writer) = std::io::pipe()?;
+                command.stdout(writer.try_clone()?).stderr(writer);
+                Some(reader)
+            }
+        };
+        // Blocked signals are inherited, so they are let through while the program is made.
+        let blocked = signals::mask().thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
+        let child = command.spawn();
+        blocked.thread_set_mask()?;
+        let mut child = child?;
+        let pipes: [(Stream, Option<OwnedFd>); 3] = [
+            (Stream::Output, merged.map(OwnedFd::from)),
+            (Stream::Output, child.stdout.take().map(OwnedFd::from)),
+            (Stream::Error, child.stderr.take().map(OwnedFd::from)),
+        ];
+        let pipes = pipes.into_iter().filter_map(|(stream, pipe)| Some((stream, File::from(pipe?)))).collect();
+        Ok((child, pipes))
+    }
+}
+
+/// How a program ended, as its watch found it.
+struct Ended {
+    status: ExitStatus,
+    stopped: Option<Stop>,
+    elapsed: Duration,
+    left_behind: usize,
+}
+
+/// Watches over one run of a program.
+struct Watch<'a, P> {
+    bounds: &'a Bounds,
+    processes: &'a P,
+    started: Instant,
+}
+
+impl<P: Processes> Watch<'_, P> {
+    /// Waits for a program, and ends it when it reaches a limit.
+    ///
+    /// - **Shape:** `closed` is disconnected when nothing can be printed any more.
+    fn run(
+        &self,
+        child: &mut Child,
+        printed: impl Fn() -> u64,
+        closed: &Receiver<Infallible>,
+    ) -> std::io::Result<Ended> {
+        let program = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let (mut stopped, mut kill_at) = (None, None);
+        let mut measure_at = self.started + MEASURE_INTERVAL;
+        let mut interval = INTERVALS.0;
+        loop {
+            if has_ended(program) {
+                let elapsed = self.started.elapsed();
+                let (status, left_behind) = self.processes.reap(program, child)?;
+                return Ok(Ended { status, stopped, elapsed, left_behind });
+            }
+            self.processes.tend(program);
+            let now = Instant::now();
+            if stopped.is_none() {
+                stopped = self.due(now, printed()).or_else(|| self.measure(now, &mut measure_at));
+                kill_at = stopped.map(|why| now + self.tell_to_end(program, why));
+            }
+            if kill_at.is_some_and(|time| now >= time) {
+                self.processes.kill(program);
+                kill_at = Some(now + KILL_INTERVAL);
+            }
+            // A program that ends closes its output, which is known at once.
+            if closed.recv_timeout(INTERVALS.1) == Err(RecvTimeoutError::Disconnected) {
+                thread::sleep(interval);
+                interval = (interval * 2).min(INTERVALS.1);
+            }
+        }
+    }
+
+    /// Returns why the program has to end, as far as nothing has to be measured for it.
+    fn due(&self, now: Instant, printed: u64) -> Option<Stop> {
+        if self.processes.told_to_end() {
+            Some(Stop::Terminated)
+        } else if now.duration_since(self.started) >= self.bounds.time {
+            Some(Stop::TimeLimit)
+        } else {
+            too_much(printed, self.bounds.output_bytes)
+        }
+    }
+
+    /// Measures what the program takes of the machine, where that is due, and returns whether it is too much.
+    fn measure(&self, now: Instant, measure_at: &mut Instant) -> Option<Stop> {
+        if now < *measure_at {
+            return None;
+        }
+        let found = if self.processes.count() > MOST_PROCESSES {
+            Some(Stop::ProcessLimit)
+        } else {
+            self.bounds.disk.as_ref().filter(|disk| disk.is_exceeded()).map(|_| Stop::DiskLimit)
+        };
+        *measure_at = Instant::now() + MEASURE_INTERVAL.max(now.elapsed() * MEASURE_SHARE);
+        found
+    }
+
+    /// Tells a program to end where it gets time for that, and returns how much.
+    fn tell_to_end(&self, program: Pid, why: Stop) -> Duration {
+        let grace = self.processes.grace(why);
+        if !grace.is_zero() {
+            // A process that is gone already needs no signal.
+            let _ = killpg(program, Signal::SIGTERM);
+        }
+        grace
+    }
+}
+
+fn too_much(printed: u64, most: Option<u64>) -> Option<Stop> {
+    most.filter(|most| printed > *most).map(|_| Stop::OutputLimit)
+}
