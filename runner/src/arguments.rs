@@ -16,7 +16,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// What to run.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Fetches the repository and makes the worktree

@@ -77,16 +77,16 @@ pub(crate) fn make_readable(folder: &Path) {
     });
 }
 
-/// How much room files take.
+/// The disk that files use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub(crate) struct DiskUsage {
     /// Bytes of disk that they take together.
     pub(crate) bytes: u64,
     /// Length of the largest, in bytes.
     pub(crate) largest_file: u64,
 }
 
-impl Sum for Usage {
+impl Sum for DiskUsage {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |left, right| Self {
             bytes: left.bytes + right.bytes,
@@ -96,8 +96,8 @@ impl Sum for Usage {
 }
 
 /// Measures the files of a folder.
-pub(crate) fn usage(folder: &Path) -> Usage {
-    let mut usage = Usage::default();
+pub(crate) fn disk_usage(folder: &Path) -> DiskUsage {
+    let mut usage = DiskUsage::default();
     walk(folder, &mut |_, metadata| {
         usage.bytes += metadata.blocks() * 512;
         if metadata.is_file() {

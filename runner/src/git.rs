@@ -45,7 +45,7 @@ const SETTINGS: &[&str] = &[
 /// Attributes that stand above those of the tree: a tree must not choose how its own change is read, counted or shown.
 /// With `* -diff` in it a change of any size would have no lines.
 const ATTRIBUTES: &str = "* !text !eol !crlf !ident !filter !diff !merge !working-tree-encoding !whitespace\n";
-/// How long one call may take. A fetch has to fit the time that a pod has for `prepare`, ten minutes.
+/// The longest time of one call. A fetch has to fit the ten minutes that a pod has for `prepare`.
 const TIMEOUT: Duration = Duration::from_mins(8);
 /// The most bytes that one call may print; the patch of the largest change that is accepted has fewer.
 const OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
@@ -196,16 +196,16 @@ impl Capture for Bytes {
     }
 }
 
-/// Why a call of git came to nothing.
+/// An error of a call of git.
 #[derive(Debug)]
 pub(crate) enum GitError {
-    /// It could not be run.
+    /// Git could not be run, or did not come to an end.
     NotRun(StageError),
-    /// It failed, and said why.
+    /// Git failed and said why.
     Failed {
-        /// What was called.
+        /// The call, with its arguments.
         words: String,
-        /// What it said.
+        /// Git's words.
         said: String,
     },
 }

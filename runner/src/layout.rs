@@ -1,4 +1,4 @@
-//! Where the stages find and leave their files.
+//! The paths of a World's pod.
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl Layout {
         self.work_directory().join("worktrees").join(format!("world-{world}")).join(order)
     }
 
-    /// What `work` leaves for `evaluate`.
+    /// The folder that `work` leaves for `evaluate`.
     pub fn result_directory(&self) -> PathBuf {
         self.work_directory().join("result")
     }
@@ -65,37 +65,37 @@ impl Layout {
         self.result_directory().join("patch")
     }
 
-    /// What the worker printed.
+    /// The worker's output.
     pub fn work_log(&self) -> PathBuf {
         self.result_directory().join("work.log")
     }
 
-    /// How the worker ended.
+    /// The report on the worker.
     pub fn worker_report(&self) -> PathBuf {
         self.result_directory().join("worker.json")
     }
 
-    /// What the worker did that speaks against the World.
+    /// Findings against the worker.
     pub fn worker_reasons(&self) -> PathBuf {
         self.result_directory().join("reasons.json")
     }
 
-    /// Why there is nothing to judge.
+    /// The failure that left nothing to judge.
     pub fn failure(&self) -> PathBuf {
         self.result_directory().join("failure.json")
     }
 
-    /// What the worker says about its work.
+    /// The worker's own result file.
     pub fn worker_result(&self) -> PathBuf {
         self.work_directory().join("worker-result.json")
     }
 
-    /// What the worker and its model said to each other, as the worker writes it.
+    /// The transcript of worker and model, as the worker writes it.
     pub fn worker_transcript(&self) -> PathBuf {
         self.work_directory().join("worker-transcript.jsonl")
     }
 
-    /// The same, as `work` leaves it.
+    /// The transcript, as `work` leaves it.
     pub fn transcript(&self) -> PathBuf {
         self.result_directory().join("transcript.jsonl")
     }
@@ -110,12 +110,12 @@ impl Layout {
         self.evaluation_directory().join("checkout")
     }
 
-    /// What a gate may write besides.
+    /// A folder that a gate may fill.
     pub fn scratch(&self) -> PathBuf {
         self.evaluation_directory().join("scratch")
     }
 
-    /// Where `evaluate` keeps what no gate may touch.
+    /// The folder of the judge, which no gate may touch.
     pub fn evidence(&self) -> PathBuf {
         self.evaluation_directory().join("evidence")
     }
@@ -140,7 +140,7 @@ impl Layout {
         self.below(labels::CREDENTIAL_DIRECTORY)
     }
 
-    /// Where the report of the stage goes.
+    /// The file for the report of the stage.
     pub fn termination_log(&self) -> PathBuf {
         self.below(labels::TERMINATION_LOG)
     }

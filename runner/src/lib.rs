@@ -21,6 +21,7 @@ pub mod prepare;
 mod process;
 mod stage;
 mod text;
+mod tls;
 pub mod work;
 
 use std::process::ExitCode;
@@ -32,29 +33,23 @@ use manyworlds_api::result::FailureClass;
 pub use stage::StageError;
 use stage::finish;
 
-/// Lets clients be made: they ask for cryptography even where they speak plain HTTP.
-fn install_cryptography() {
-    // An error means that there is some already.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}
-
 /// Runs one stage.
 pub fn run(arguments: Arguments) -> ExitCode {
-    install_cryptography();
+    tls::install_provider();
     let layout = Layout::new(&arguments.root);
     let outcome = match arguments.command {
         Command::Confine(confine) => return evaluate::confine::run(&confine),
         Command::Coder => return coder::run(),
         Command::Prepare => {
-            leave_word_of_panics(&layout, FailureClass::Infrastructure);
+            report_panics(&layout, FailureClass::Infrastructure);
             prepare::run(&layout)
         }
         Command::Work => {
-            leave_word_of_panics(&layout, FailureClass::Worker);
+            report_panics(&layout, FailureClass::Worker);
             work::run(&layout)
         }
         Command::Evaluate => {
-            leave_word_of_panics(&layout, FailureClass::Evaluation);
+            report_panics(&layout, FailureClass::Evaluation);
             evaluate::run(&layout)
         }
     };
@@ -62,7 +57,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// Makes a panic leave a report like any other failure does.
-fn leave_word_of_panics(layout: &Layout, class: FailureClass) {
+fn report_panics(layout: &Layout, class: FailureClass) {
     let layout = layout.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let told = panic.to_string().replace('\n', " ");

@@ -1,4 +1,4 @@
-//! Speaks to the operator: pins the base, stores artifacts.
+//! The client of the operator's API: pins the base, stores artifacts.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,30 +18,30 @@ use sha2::{Digest, Sha256};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
-use crate::text::say;
+use crate::text::print_line;
 
-/// How long the operator may be away before a World gives up that has not begun yet.
-const PATIENCE_TO_BEGIN: Duration = Duration::from_secs(90);
-/// How long it may be away before a World gives up whose work is done: much is lost then.
-const PATIENCE_TO_STORE: Duration = Duration::from_mins(5);
-/// How long it may be away before the log of an attempt that failed is given up.
-const PATIENCE_TO_LEAVE: Duration = Duration::from_secs(20);
-/// How long a request may take that nothing depends on.
-const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one request may take.
+/// The longest time that pinning the base is retried. Nothing is lost yet when it fails.
+const RETRY_TIME_OF_BASE: Duration = Duration::from_secs(90);
+/// The longest time that storing an artifact is retried. The work is done by then, so much is lost when it fails.
+const RETRY_TIME_OF_ARTIFACT: Duration = Duration::from_mins(5);
+/// The longest time that storing the log of a failed attempt is retried.
+const RETRY_TIME_OF_FAILED_ATTEMPT: Duration = Duration::from_secs(20);
+/// The time-out of a request that nothing depends on.
+const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time-out of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// The first and the longest wait between tries.
-const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// The operator, as a World reaches it.
-pub(crate) struct Operator {
+/// A client of the operator for one World.
+pub(crate) struct OperatorClient {
     client: Client,
     identity: Identity,
     world: String,
     token: PathBuf,
 }
 
-impl Operator {
+impl OperatorClient {
     pub(crate) fn new(layout: &Layout, identity: &Identity) -> Result<Self, StageError> {
         let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().redirect(Policy::none()).build();
         let client = client.map_err(|error| {
@@ -55,21 +55,21 @@ impl Operator {
     pub(crate) fn base_pin(&self, commit: &str) -> Result<String, StageError> {
         let path = base_path(&self.identity.namespace, &self.world, self.identity.attempt);
         let body = BaseCommit { commit: commit.to_owned() };
-        let response = self.persistently(PATIENCE_TO_BEGIN, Reason::OperatorUnreachable, |token| {
+        let response = self.send_with_retries(RETRY_TIME_OF_BASE, Reason::OperatorUnreachable, |token| {
             self.client.post(format!("{}{path}", self.identity.service_url)).bearer_auth(token).json(&body).send()
         })?;
-        let pinned: BaseCommit = response.json().map_err(|error| unreachable_operator(&error.to_string()))?;
+        let pinned: BaseCommit = response.json().map_err(|error| unreachable(&error.to_string()))?;
         Ok(pinned.commit)
     }
 
     /// Stores an artifact.
     pub(crate) fn artifact_put(&self, name: ArtifactName, bytes: &[u8]) -> Result<ArtifactDigest, StageError> {
-        self.put(name, bytes, PATIENCE_TO_STORE)
+        self.put(name, bytes, RETRY_TIME_OF_ARTIFACT)
     }
 
-    fn put(&self, name: ArtifactName, bytes: &[u8], patience: Duration) -> Result<ArtifactDigest, StageError> {
+    fn put(&self, name: ArtifactName, bytes: &[u8], retry_time: Duration) -> Result<ArtifactDigest, StageError> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
-        self.persistently(patience, Reason::ArtifactsNotStored, |token| {
+        self.send_with_retries(retry_time, Reason::ArtifactsNotStored, |token| {
             self.client
                 .put(format!("{}{path}", self.identity.service_url))
                 .bearer_auth(token)
@@ -82,18 +82,18 @@ impl Operator {
     /// Stores an artifact if the operator takes it at once: a log that can be read elsewhere is worth no wait.
     ///
     /// Returns nothing where it was not taken.
-    pub(crate) fn artifact_offer(&self, name: ArtifactName, bytes: &[u8]) -> Option<ArtifactDigest> {
+    pub(crate) fn artifact_try_put(&self, name: ArtifactName, bytes: &[u8]) -> Option<ArtifactDigest> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
         let token = fs::read_to_string(&self.token).ok()?;
         let sent = self
             .client
             .put(format!("{}{path}", self.identity.service_url))
-            .timeout(OFFER_TIMEOUT)
+            .timeout(TRY_TIMEOUT)
             .bearer_auth(token.trim())
             .body(bytes.to_vec())
             .send();
         if let Err(error) = sent.and_then(Response::error_for_status) {
-            say(&format!("the operator did not take the artifact {name}: {}", error_chain(&error)));
+            print_line(&format!("the operator did not take the artifact {name}: {}", error_chain(&error)));
             return None;
         }
         Some(digest(name, bytes))
@@ -101,21 +101,21 @@ impl Operator {
 
     /// Stores an artifact of an attempt that has failed. The failure is what counts, so the wait is short and what was
     /// not stored is no other failure.
-    pub(crate) fn artifact_leave(&self, name: ArtifactName, bytes: &[u8]) {
-        if let Err(error) = self.put(name, bytes, PATIENCE_TO_LEAVE) {
-            say(&format!("the artifact {name} is lost: {}", error.message));
+    pub(crate) fn artifact_put_or_lose(&self, name: ArtifactName, bytes: &[u8]) {
+        if let Err(error) = self.put(name, bytes, RETRY_TIME_OF_FAILED_ATTEMPT) {
+            print_line(&format!("the artifact {name} is lost: {}", error.message));
         }
     }
 
-    /// Sends a request until it is answered, the operator says no, or patience ends.
-    fn persistently(
+    /// Sends a request until it succeeds, the operator refuses it, or the time is up.
+    fn send_with_retries(
         &self,
-        patience: Duration,
+        retry_time: Duration,
         refusal: Reason,
         send: impl Fn(&str) -> reqwest::Result<Response>,
     ) -> Result<Response, StageError> {
-        let deadline = Instant::now() + patience;
-        let (mut wait, longest) = WAITS;
+        let deadline = Instant::now() + retry_time;
+        let (mut wait, longest) = RETRY_INTERVALS;
         loop {
             // Read anew each time: the kubelet renews the token.
             let token = fs::read_to_string(&self.token).map_err(|error| StageError::file(&self.token, &error))?;
@@ -135,9 +135,9 @@ impl Operator {
                 Err(error) => error_chain(&error),
             };
             if Instant::now() + wait > deadline {
-                return Err(unreachable_operator(&why));
+                return Err(unreachable(&why));
             }
-            say(&format!("the operator did not take the request ({why}); trying again"));
+            print_line(&format!("the operator did not take the request ({why}); trying again"));
             std::thread::sleep(wait);
             wait = (wait * 2).min(longest);
         }
@@ -149,7 +149,7 @@ fn digest(name: ArtifactName, bytes: &[u8]) -> ArtifactDigest {
     ArtifactDigest { name, sha256, bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX) }
 }
 
-fn unreachable_operator(why: &str) -> StageError {
+fn unreachable(why: &str) -> StageError {
     let message =
         format!("the operator could not be reached from the pod: {why}; check its Service and the NetworkPolicies");
     StageError::new(FailureClass::Infrastructure, Reason::OperatorUnreachable, message)

@@ -1,4 +1,4 @@
-//! The order, as a stage reads it: JSON that is held against its schema before anything believes it.
+//! The order, as a stage reads it: JSON that is validated by its schema first.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::layout::Layout;
 use crate::stage::StageError;
 
-/// Which World of which order a stage belongs to.
+/// The order and World that a stage belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) namespace: String,

@@ -1,4 +1,4 @@
-//! How a stage ends: with a report in the termination message and an exit code.
+//! The end of a stage: a report in the termination message, and an exit code.
 
 use std::fs;
 use std::path::Path;
@@ -8,9 +8,9 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::{FailureClass, StageFailure, StageReport};
 
 use crate::layout::Layout;
-use crate::text::{one_line, say};
+use crate::text::{one_line, print_line};
 
-/// Why a stage failed.
+/// The failure of a stage.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
@@ -18,7 +18,7 @@ pub struct StageError {
     pub class: FailureClass,
     /// One word.
     pub reason: Reason,
-    /// What is wrong and what to do about it.
+    /// The fault, and what to do about it.
     pub message: String,
 }
 
@@ -28,8 +28,8 @@ impl StageError {
         Self { class, reason, message: one_line(&message.into()) }
     }
 
-    /// Takes over why an earlier stage left nothing to do.
-    pub(crate) fn reported(failure: StageFailure) -> Self {
+    /// Turns the failure that an earlier stage left into an error.
+    pub(crate) fn from_report(failure: StageFailure) -> Self {
         let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == failure.reason);
         Self::new(failure.class, reason.unwrap_or(Reason::Unexpected), failure.message)
     }
@@ -58,7 +58,7 @@ pub(crate) fn finish(layout: &Layout, outcome: Result<StageReport, StageError>) 
     let (report, code) = match outcome {
         Ok(report) => (report, 0),
         Err(error) => {
-            say(&format!("failed ({}): {}", error.reason, error.message));
+            print_line(&format!("failed ({}): {}", error.reason, error.message));
             (StageReport::failed(error.class, error.reason, error.message), exit_code(error.class))
         }
     };
@@ -67,7 +67,7 @@ pub(crate) fn finish(layout: &Layout, outcome: Result<StageReport, StageError>) 
         fs::write(layout.termination_log(), message)
     });
     if let Err(error) = written {
-        say(&format!("the report could not be left at {}: {error}", layout.termination_log().display()));
+        print_line(&format!("the report could not be left at {}: {error}", layout.termination_log().display()));
     }
     ExitCode::from(code)
 }

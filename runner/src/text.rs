@@ -6,19 +6,19 @@ use std::io::Write;
 pub(crate) const LONGEST_LINE: usize = 4096;
 
 /// Prints a line for people who read the container's log.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_line(line: &str) {
     // Nobody is left to tell about a standard output that is closed.
     let _ = writeln!(std::io::stdout().lock(), "{}", clean(line));
 }
 
-/// What a stage has said, to be kept.
+/// The lines that a stage has printed, to be stored.
 #[derive(Debug, Default)]
-pub(crate) struct Journal(String);
+pub(crate) struct StageLog(String);
 
-impl Journal {
+impl StageLog {
     /// Prints a line and keeps it.
-    pub(crate) fn say(&mut self, line: &str) {
-        say(line);
+    pub(crate) fn print_line(&mut self, line: &str) {
+        print_line(line);
         self.0.push_str(&clean(line));
         self.0.push('\n');
     }

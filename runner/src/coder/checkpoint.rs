@@ -1,4 +1,4 @@
-//! States of the worktree that are kept as the work goes on.
+//! Keeps states of the worktree as the work goes on.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::git::Git;
 ///
 /// # Errors
 ///
-/// What git says.
+/// The words of git.
 pub(super) fn checkpoint(worktree: &Path, number: u32) -> Result<(), String> {
     let index = tempfile::Builder::new().prefix("index-").tempdir().map_err(|error| error.to_string())?;
     let file = index.path().join("index");

@@ -1,26 +1,26 @@
-//! How hard a task looks, and which of the allowed models is tried on it (W16).
+//! Estimates how hard a task is, and chooses a model for it (W16).
 //!
 //! **Architecture invariant:** pure: the same task and repository always choose the same model.
 
 use std::fmt;
 
-use super::limits::Limits;
-use super::terms::Terms;
+use super::model_limits::ModelLimits;
+use super::pricing::Pricing;
 
-/// What is looked at.
+/// The size of a task and its repository.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Size {
+pub(super) struct TaskSize {
     /// Bytes of the task's text.
     pub(super) task_bytes: usize,
     /// Files of the repository.
     pub(super) files: usize,
-    /// How many of them the task names.
+    /// The number of files that the task names.
     pub(super) named: usize,
     /// The order's checks.
     pub(super) checks: usize,
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for TaskSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task_bytes, files, named, checks } = self;
         write!(formatter, "{task_bytes} bytes of task, {files} files, {named} of them named, {checks} checks")
@@ -29,14 +29,14 @@ impl fmt::Display for Size {
 
 /// A model that may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(super) struct Model {
     pub(super) name: String,
-    /// How able it is, from 1 to 100, as its Provider says.
+    /// Its strength from 1 to 100, from its Provider.
     pub(super) strength: i64,
-    /// What its calls cost, where that is known. No matter for the choice.
-    pub(super) terms: Option<Terms>,
-    /// What it takes and gives at most. No matter for the choice, either.
-    pub(super) limits: Limits,
+    /// Its prices, if they are known. They do not matter for the choice.
+    pub(super) pricing: Option<Pricing>,
+    /// Its limits. They do not matter for the choice, either.
+    pub(super) limits: ModelLimits,
 }
 
 /// Points that every task has.
@@ -56,7 +56,7 @@ const FOR_A_NAMED: i64 = 4;
 const MOST_FOR_NAMED: i64 = 15;
 
 /// Returns the strength that a task asks for, from 1 to 100.
-pub(super) fn needed(size: Size) -> i64 {
+pub(super) fn required_strength(size: TaskSize) -> i64 {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let task = count(size.task_bytes / BYTES_OF_A_POINT).min(MOST_FOR_THE_TASK);
     let doublings = i64::from(size.files.checked_ilog2().unwrap_or_default());
@@ -73,15 +73,15 @@ pub(super) fn needed(size: Size) -> i64 {
 /// Returns the weakest model that is strong enough, else the strongest.
 ///
 /// - **Guarantees:** the order of the models does not matter; of two that are as strong, the first by name.
-pub(super) fn choose(models: &[Choice], needed: i64) -> Option<&Choice> {
-    let enough = models.iter().filter(|model| model.strength >= needed);
+pub(super) fn choose(models: &[Model], required: i64) -> Option<&Model> {
+    let enough = models.iter().filter(|model| model.strength >= required);
     enough
         .min_by_key(|model| (model.strength, &model.name))
         .or_else(|| models.iter().min_by_key(|model| (-model.strength, &model.name)))
 }
 
 /// Returns how many of the files a text names, by their path or their last part.
-pub(super) fn named(text: &str, files: &[String]) -> usize {
+pub(super) fn named_files(text: &str, files: &[String]) -> usize {
     let words: std::collections::HashSet<&str> = text
         .split(|character: char| !(character.is_alphanumeric() || "._-/".contains(character)))
         .map(|word| word.trim_matches('.'))
@@ -95,29 +95,29 @@ pub(super) fn named(text: &str, files: &[String]) -> usize {
 mod tests {
     use super::*;
 
-    fn choice(name: &str, strength: i64) -> Choice {
-        Choice { name: name.to_owned(), strength, terms: None, limits: Limits::default() }
+    fn choice(name: &str, strength: i64) -> Model {
+        Model { name: name.to_owned(), strength, pricing: None, limits: ModelLimits::default() }
     }
 
     #[test]
     fn a_small_fix_in_a_named_file_asks_for_little_and_a_wide_change_for_much() {
-        let fix = Size { task_bytes: 160, files: 16, named: 1, checks: 1 };
-        assert_eq!(needed(fix), 20 + 2 + 12 - 10);
-        let wide = Size { task_bytes: 6_000, files: 5_000, named: 7, checks: 4 };
-        assert_eq!(needed(wide), 100, "20 + 25 + 30 + 10 + 15");
-        assert_eq!(needed(Size::default()), 20);
+        let fix = TaskSize { task_bytes: 160, files: 16, named: 1, checks: 1 };
+        assert_eq!(required_strength(fix), 20 + 2 + 12 - 10);
+        let wide = TaskSize { task_bytes: 6_000, files: 5_000, named: 7, checks: 4 };
+        assert_eq!(required_strength(wide), 100, "20 + 25 + 30 + 10 + 15");
+        assert_eq!(required_strength(TaskSize::default()), 20);
     }
 
     #[test]
     fn more_of_anything_but_a_hint_never_asks_for_less() {
-        let base = Size { task_bytes: 800, files: 100, named: 3, checks: 2 };
+        let base = TaskSize { task_bytes: 800, files: 100, named: 3, checks: 2 };
         let more = [
-            Size { task_bytes: 1600, ..base },
-            Size { files: 200, ..base },
-            Size { checks: 3, ..base },
-            Size { named: 4, ..base },
+            TaskSize { task_bytes: 1600, ..base },
+            TaskSize { files: 200, ..base },
+            TaskSize { checks: 3, ..base },
+            TaskSize { named: 4, ..base },
         ];
-        assert!(more.into_iter().all(|size| needed(size) > needed(base)));
+        assert!(more.into_iter().all(|size| required_strength(size) > required_strength(base)));
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn files_are_named_by_path_or_name() {
         let files = ["src/parser.py", "src/writer.py", "README.md"].map(str::to_owned);
-        assert_eq!(named("In `parser.py`, see src/writer.py. Not the parser.", &files), 2);
-        assert_eq!(named("The README is wrong.", &files), 0);
+        assert_eq!(named_files("In `parser.py`, see src/writer.py. Not the parser.", &files), 2);
+        assert_eq!(named_files("The README is wrong.", &files), 0);
     }
 }

@@ -1,17 +1,17 @@
-//! A conversation under its budget (S4): what matters most stays, the rest is shortened, then summed up.
+//! Compacts a conversation to a limit (S4): the most important parts stay, the rest is shortened, then summed up.
 //!
 //! **Architecture invariant:** pure, and every call keeps its result: a conversation stays one that the API takes.
 
-use super::protocol::{Outcome, Said, Turn};
+use super::protocol::{ModelMessage, ToolResult, Turn};
 
-/// Of so many last turns nothing is left out.
+/// The number of latest turns that stay whole.
 const RECENT: usize = 6;
-/// What stays of an older result.
+/// The bytes of an older result that stay.
 const KEPT: usize = 300;
 
-/// What was left out, for the log.
+/// A compaction, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reduction {
+pub(super) struct Compaction {
     pub(super) before: usize,
     pub(super) after: usize,
     /// Whether a summary stands for turns that were left out.
@@ -19,7 +19,7 @@ pub(super) struct Reduction {
     pub(super) strategy: &'static str,
 }
 
-impl Reduction {
+impl Compaction {
     /// Returns what the gateway is told for its audit log.
     pub(super) fn header(&self) -> String {
         let Self { before, after, summary_applied, strategy } = self;
@@ -27,7 +27,7 @@ impl Reduction {
     }
 
     /// Returns the line of the log, in the words of S4.
-    pub(super) fn line(&self) -> String {
+    pub(super) fn log_line(&self) -> String {
         let Self { before, after, summary_applied, strategy } = self;
         let percent = if *before == 0 { 100 } else { after * 100 / before };
         format!(
@@ -38,10 +38,10 @@ impl Reduction {
     }
 }
 
-/// Returns the conversation within `most` bytes as far as that can be, and what was left out of it.
+/// Returns the conversation within `most` bytes as far as possible, and how it was compacted.
 ///
 /// - **Shape:** the first turn is the task, which always stays whole.
-pub(super) fn reduced(turns: &[Turn], most: usize) -> (Vec<Turn>, Option<Reduction>) {
+pub(super) fn compact(turns: &[Turn], most: usize) -> (Vec<Turn>, Option<Compaction>) {
     let before = size(turns);
     if before <= most {
         return (turns.to_vec(), None);
@@ -50,11 +50,11 @@ pub(super) fn reduced(turns: &[Turn], most: usize) -> (Vec<Turn>, Option<Reducti
     let after = size(&shortened);
     if after <= most {
         let strategy = "shorten_old_results";
-        return (shortened, Some(Reduction { before, after, summary_applied: false, strategy }));
+        return (shortened, Some(Compaction { before, after, summary_applied: false, strategy }));
     }
     let summed = sum_up(&shortened, most);
     let after = size(&summed);
-    (summed, Some(Reduction { before, after, summary_applied: true, strategy: "summarize_old_turns" }))
+    (summed, Some(Compaction { before, after, summary_applied: true, strategy: "summarize_old_turns" }))
 }
 
 fn size(turns: &[Turn]) -> usize {
@@ -65,27 +65,29 @@ fn size_of(turn: &Turn) -> usize {
     match turn {
         Turn::User(text) => text.len(),
         // Thinking is part of what is sent.
-        Turn::Model(said) => said.sent_back.to_string().len(),
-        Turn::Results(results) => results.iter().map(|result| result.text.len()).sum(),
+        Turn::Model(message) => message.raw.to_string().len(),
+        Turn::ToolResults(results) => results.iter().map(|result| result.text.len()).sum(),
     }
 }
 
 fn shorten_old_results(turns: &[Turn]) -> Vec<Turn> {
     let recent = turns.len().saturating_sub(RECENT);
     let shortened = |index: usize, turn: &Turn| match turn {
-        Turn::Results(results) if index < recent => Turn::Results(results.iter().map(shortened_result).collect()),
+        Turn::ToolResults(results) if index < recent => {
+            Turn::ToolResults(results.iter().map(shortened_result).collect())
+        }
         _ => turn.clone(),
     };
     turns.iter().enumerate().map(|(index, turn)| shortened(index, turn)).collect()
 }
 
-fn shortened_result(result: &Outcome) -> Outcome {
+fn shortened_result(result: &ToolResult) -> ToolResult {
     if result.text.len() <= KEPT * 2 {
         return result.clone();
     }
     let head: String = result.text.chars().take(KEPT).collect();
     let left_out = result.text.len() - head.len();
-    Outcome {
+    ToolResult {
         id: result.id.clone(),
         text: format!("{head}\n[{left_out} bytes were left out; ask again if you need them]"),
     }
@@ -116,7 +118,7 @@ fn sum_up(turns: &[Turn], most: usize) -> Vec<Turn> {
 fn summary(turns: &[Turn]) -> String {
     let mut lines = vec!["[Earlier steps were left out. What was done:]".to_owned()];
     for turn in turns {
-        let Turn::Model(Said { text, calls, .. }) = turn else { continue };
+        let Turn::Model(ModelMessage { text, calls, .. }) = turn else { continue };
         for call in calls {
             let on = ["path", "command", "pattern"].iter().find_map(|name| call.arguments[*name].as_str());
             let on: String = on.unwrap_or_default().chars().take(80).collect();
@@ -138,22 +140,22 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::protocol::{Call, CallState};
+    use super::super::protocol::{Completeness, ToolCall};
     use super::*;
 
     fn conversation(steps: usize, bytes: usize) -> Vec<Turn> {
         let mut turns = vec![Turn::User("the task".into())];
         for step in 0..steps {
-            let call = Call {
+            let call = ToolCall {
                 id: format!("c{step}"),
                 name: "read_file".into(),
                 arguments: json!({"path": format!("file{step}")}),
-                state: CallState::Whole,
+                completeness: Completeness::Complete,
             };
             let text = format!("step {step}");
-            let sent_back = json!({"content": text, "reasoning_content": format!("thought {step}")});
-            turns.push(Turn::Model(Said { text, calls: vec![call], sent_back }));
-            turns.push(Turn::Results(vec![Outcome { id: format!("c{step}"), text: "x".repeat(bytes) }]));
+            let raw = json!({"content": text, "reasoning_content": format!("thought {step}")});
+            turns.push(Turn::Model(ModelMessage { text, calls: vec![call], raw }));
+            turns.push(Turn::ToolResults(vec![ToolResult { id: format!("c{step}"), text: "x".repeat(bytes) }]));
         }
         turns
     }
@@ -162,8 +164,8 @@ mod tests {
         let (mut called, mut answered) = (BTreeSet::new(), BTreeSet::new());
         for turn in turns {
             match turn {
-                Turn::Model(Said { calls, .. }) => called.extend(calls.iter().map(|call| call.id.clone())),
-                Turn::Results(results) => answered.extend(results.iter().map(|result| result.id.clone())),
+                Turn::Model(ModelMessage { calls, .. }) => called.extend(calls.iter().map(|call| call.id.clone())),
+                Turn::ToolResults(results) => answered.extend(results.iter().map(|result| result.id.clone())),
                 Turn::User(_) => {}
             }
         }
@@ -173,26 +175,26 @@ mod tests {
     #[test]
     fn a_small_conversation_stays_as_it_is() {
         let turns = conversation(3, 100);
-        assert_eq!(reduced(&turns, 10_000), (turns, None));
+        assert_eq!(compact(&turns, 10_000), (turns, None));
     }
 
     #[test]
     fn old_results_are_shortened_first_and_the_latest_stay_whole() {
         let turns = conversation(10, 2_000);
-        let (kept, reduction) = reduced(&turns, 12_000);
-        let reduction = reduction.unwrap();
-        assert!(reduction.after <= 12_000 && !reduction.summary_applied);
+        let (kept, compaction) = compact(&turns, 12_000);
+        let compaction = compaction.unwrap();
+        assert!(compaction.after <= 12_000 && !compaction.summary_applied);
         assert_eq!(kept.len(), turns.len());
         assert_eq!(kept.last(), turns.last());
-        assert!(reduction.line().contains("strategy=shorten_old_results"), "{}", reduction.line());
+        assert!(compaction.log_line().contains("strategy=shorten_old_results"), "{}", compaction.log_line());
     }
 
     #[test]
     fn then_a_summary_stands_for_old_turns_and_no_call_is_without_its_result() {
         for steps in [20, 100, 500] {
             let turns = conversation(steps, 2_000);
-            let (kept, reduction) = reduced(&turns, 12_000);
-            assert!(reduction.unwrap().summary_applied);
+            let (kept, compaction) = compact(&turns, 12_000);
+            assert!(compaction.unwrap().summary_applied);
             let (called, answered) = ids(&kept);
             assert_eq!(called, answered, "{steps} steps");
             assert!(size(&kept) <= 12_000, "{}", size(&kept));
@@ -206,11 +208,11 @@ mod tests {
     fn thinking_counts_and_no_turn_that_stays_is_altered() {
         let mut turns = conversation(10, 100);
         for turn in &mut turns {
-            let Turn::Model(said) = turn else { continue };
-            said.sent_back["reasoning_content"] = json!("x".repeat(2_000));
+            let Turn::Model(message) = turn else { continue };
+            message.raw["reasoning_content"] = json!("x".repeat(2_000));
         }
-        let (kept, reduction) = reduced(&turns, 12_000);
-        assert!(reduction.unwrap().before > 20_000 && size(&kept) <= 12_000, "{}", size(&kept));
+        let (kept, compaction) = compact(&turns, 12_000);
+        assert!(compaction.unwrap().before > 20_000 && size(&kept) <= 12_000, "{}", size(&kept));
         let (called, answered) = ids(&kept);
         assert_eq!(called, answered);
         assert!(kept.len() > 1 && kept[1..].iter().all(|turn| turns.contains(turn)), "whole turns, or none");
@@ -219,6 +221,6 @@ mod tests {
     #[test]
     fn what_cannot_be_made_smaller_is_sent_as_it_is() {
         let turns = vec![Turn::User("x".repeat(1_000))];
-        assert_eq!(reduced(&turns, 10).0.len(), 1);
+        assert_eq!(compact(&turns, 10).0.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The way to the model: through the gateway, waiting where it is told to (W9).
+//! The client of the gateway: calls the model, and waits where it is told to (W9).
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,34 +10,34 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::complexity::{self, Choice};
-use super::context::Reduction;
-use super::limits::Limits;
-use super::protocol::{Answer, Protocol, Request, Turn};
-use super::terms::Terms;
-use crate::text::say;
+use super::complexity::{self, Model};
+use super::context::Compaction;
+use super::model_limits::ModelLimits;
+use super::pricing::Pricing;
+use super::protocol::{ModelAnswer, Protocol, Request, Turn};
+use crate::text::print_line;
 
-/// How long an answer may take: the gateway waits for a turn and for a slow model.
-const PATIENCE: Duration = Duration::from_mins(20);
+/// The time-out of an answer: the gateway waits for its turn and for a slow model.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(20);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: u64 = 120;
-/// How often the gateway is asked again that is away, or a model that is. The supervisor's time-out ends it in any case.
+/// The most attempts while the gateway or the model is away. The supervisor's time-out ends them in any case.
 const ATTEMPTS: u32 = 30;
-/// How often in a row a call is made whose answer cannot be read. Each may cost something.
+/// The most attempts in a row whose answers cannot be read. Each may cost something.
 const UNREADABLE: u32 = 3;
 
-/// Says `false` where asking again is pointless, as the official clients obey it.
+/// The header that is `false` where asking again is pointless. Official clients obey it, too.
 const SHOULD_RETRY: &str = "x-should-retry";
 /// The number of the try, from the second on: the gateway counts it among its own.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 
-/// Tells the gateway how a conversation was made smaller.
-const REDUCED: &str = "x-manyworlds-context-reduced";
-/// The gateway says with these that it had the answer from before, which costs nothing, or that another model gave it, whose
+/// The header that tells the gateway how a conversation was compacted.
+const COMPACTED: &str = "x-manyworlds-context-reduced";
+/// The headers of an answer that the list's prices do not fit: it came from the cache, which is free, or from another model, whose
 /// prices are not known here.
-const NOT_AS_LISTED: [&str; 2] = ["x-manyworlds-cache", "x-manyworlds-model"];
+const PRICED_OTHERWISE: [&str; 2] = ["x-manyworlds-cache", "x-manyworlds-model"];
 
-/// Why no answer came.
+/// An error of a call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     /// The World may not call any more: its money is used up, or it was stopped.
@@ -46,26 +46,26 @@ pub(super) enum CallError {
     /// The request is wrong.
     #[error("the model does not take the request ({status}): {said}")]
     Request { status: u16, said: String },
-    /// Nobody answers.
+    /// The gateway or the model does not answer.
     #[error("the model cannot be reached: {0}")]
-    Away(String),
-    /// It answers, and nobody can read it.
+    Unreachable(String),
+    /// The answers cannot be read.
     #[error("{tries} answers in a row could not be read; the last: {said}")]
     Unreadable { tries: u32, said: String },
 }
 
-/// What came of one try.
-enum Heard<T> {
-    Answer(T, HeaderMap),
+/// The result of one attempt.
+enum Attempt<T> {
+    Answered(T, HeaderMap),
     /// An answer that broke off, or is not of its form.
     Unreadable(String),
     /// A failure that may pass, and in how many seconds, where it says so.
-    Passing {
+    Retryable {
         said: String,
         after: Option<u64>,
     },
-    /// A failure that does not.
-    Lasting(CallError),
+    /// A failure that will not pass.
+    Final(CallError),
 }
 
 /// Calls the model.
@@ -77,83 +77,84 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Finds out which protocol the World's model speaks, and what its calls cost.
-    pub(super) fn connect(url: &str, token_file: PathBuf, model: &str) -> Result<(Self, Choice), CallError> {
+    /// Finds the protocol of the World's model, and its prices.
+    pub(super) fn connect(url: &str, token_file: PathBuf, model: &str) -> Result<(Self, Model), CallError> {
         let mut found = Self::new(url, token_file)?;
         // The gateway lists the World's model to clients of its own protocol only.
-        let mut listed = found.listed(Protocol::Anthropic)?;
+        let mut listed = found.list_models(Protocol::Anthropic)?;
         if listed.is_empty() {
-            listed = found.listed(Protocol::OpenAi)?;
+            listed = found.list_models(Protocol::OpenAi)?;
         } else {
             found.protocol = Protocol::Anthropic;
         }
         let own = listed.into_iter().find(|listed| listed.name == model);
-        let unknown = || Choice { name: model.to_owned(), strength: 0, terms: None, limits: Limits::default() };
+        let unknown = || Model { name: model.to_owned(), strength: 0, pricing: None, limits: ModelLimits::default() };
         Ok((found, own.unwrap_or_else(unknown)))
     }
 
     /// Chooses among the models that the World may call.
     ///
-    /// - **Shape:** `needed` is the strength that the task asks for.
-    pub(super) fn choose(url: &str, token_file: PathBuf, needed: i64) -> Result<(Self, Choice), CallError> {
+    /// - **Shape:** `required` is the strength that the task asks for.
+    pub(super) fn choose(url: &str, token_file: PathBuf, required: i64) -> Result<(Self, Model), CallError> {
         let mut found = Self::new(url, token_file)?;
-        let (openai, anthropic) = (found.listed(Protocol::OpenAi)?, found.listed(Protocol::Anthropic)?);
+        let (openai, anthropic) = (found.list_models(Protocol::OpenAi)?, found.list_models(Protocol::Anthropic)?);
         let all: Vec<_> = openai.iter().chain(&anthropic).cloned().collect();
-        let chosen = complexity::choose(&all, needed)
+        let chosen = complexity::choose(&all, required)
             .ok_or_else(|| CallError::Refused("no model that the World may call has a strength".to_owned()))?;
         found.protocol = if anthropic.contains(chosen) { Protocol::Anthropic } else { Protocol::OpenAi };
         Ok((found, chosen.clone()))
     }
 
     fn new(url: &str, token_file: PathBuf) -> Result<Self, CallError> {
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build();
-        let client = client.map_err(|error| CallError::Away(error.to_string()))?;
+        let client = Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().build();
+        let client = client.map_err(|error| CallError::Unreachable(error.to_string()))?;
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { client, url, token_file, protocol: Protocol::OpenAi })
     }
 
     /// Returns the models that the World may call in a protocol.
-    fn listed(&self, protocol: Protocol) -> Result<Vec<Choice>, CallError> {
-        let list =
-            |client: &Client, url: &str, token: &str| protocol.identify(client.get(format!("{url}/v1/models")), token);
+    fn list_models(&self, protocol: Protocol) -> Result<Vec<Model>, CallError> {
+        let list = |client: &Client, url: &str, token: &str| {
+            protocol.authenticate(client.get(format!("{url}/v1/models")), token)
+        };
         let (listed, _) = self.send(list, |listed| Ok(listed.clone()))?;
-        let choice = |model: &Value| Choice {
+        let read = |model: &Value| Model {
             name: model["id"].as_str().unwrap_or_default().to_owned(),
             strength: model["strength"].as_i64().unwrap_or_default(),
-            terms: Terms::read(model),
-            limits: Limits::read(model),
+            pricing: Pricing::read(model),
+            limits: ModelLimits::read(model),
         };
-        Ok(listed["data"].as_array().into_iter().flatten().map(choice).collect())
+        Ok(listed["data"].as_array().into_iter().flatten().map(read).collect())
     }
 
     /// Asks for the next turn.
     ///
-    /// - **Shape:** `reduction` says how the turns were made smaller, where they were.
+    /// - **Shape:** `compaction` says how the turns were made smaller, where they were.
     pub(super) fn ask(
         &self,
         request: &Request<'_>,
         turns: &[Turn],
-        reduction: Option<&Reduction>,
-    ) -> Result<Answer, CallError> {
+        compaction: Option<&Compaction>,
+    ) -> Result<ModelAnswer, CallError> {
         let body = self.protocol.body(request, turns).to_string();
         let path = self.protocol.path();
         let post = |client: &Client, url: &str, token: &str| {
             let call =
                 client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.clone());
-            let call = match reduction {
-                Some(reduction) => call.header(REDUCED, reduction.header()),
+            let call = match compaction {
+                Some(compaction) => call.header(COMPACTED, compaction.header()),
                 None => call,
             };
-            self.protocol.identify(call, token)
+            self.protocol.authenticate(call, token)
         };
         let (mut answer, headers) = self.send(post, |body| self.protocol.answer(body))?;
-        if NOT_AS_LISTED.iter().any(|name| headers.contains_key(*name)) {
+        if PRICED_OTHERWISE.iter().any(|name| headers.contains_key(*name)) {
             answer.charged = Tokens::default();
         }
         Ok(answer)
     }
 
-    /// Makes a call until there is an answer that can be read, or asking again is pointless.
+    /// Makes a call until an answer can be read, or asking again is pointless.
     fn send<T>(
         &self,
         call: impl Fn(&Client, &str, &str) -> RequestBuilder,
@@ -168,10 +169,10 @@ impl Gateway {
             if attempt > 0 {
                 request = request.header(RETRY_COUNT, attempt);
             }
-            let after = match heard(request.send(), &read) {
-                Heard::Answer(answer, headers) => return Ok((answer, headers)),
-                Heard::Lasting(error) => return Err(error),
-                Heard::Unreadable(said) => {
+            let after = match read_response(request.send(), &read) {
+                Attempt::Answered(answer, headers) => return Ok((answer, headers)),
+                Attempt::Final(error) => return Err(error),
+                Attempt::Unreadable(said) => {
                     unreadable += 1;
                     if unreadable >= UNREADABLE {
                         return Err(CallError::Unreadable { tries: unreadable, said });
@@ -179,23 +180,23 @@ impl Gateway {
                     last = said;
                     None
                 }
-                Heard::Passing { said, after } => {
+                Attempt::Retryable { said, after } => {
                     (last, unreadable) = (said, 0);
                     after
                 }
             };
             let wait = after.unwrap_or_else(|| 2_u64.saturating_pow(attempt.min(6))).clamp(1, LONGEST_WAIT);
-            say(&format!("coder: {last}; asking again in {wait} s"));
+            print_line(&format!("coder: {last}; asking again in {wait} s"));
             sleep(Duration::from_secs(wait));
         }
-        Err(CallError::Away(last))
+        Err(CallError::Unreachable(last))
     }
 }
 
-fn heard<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result<T, String>) -> Heard<T> {
+fn read_response<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result<T, String>) -> Attempt<T> {
     let response = match response {
         Ok(response) => response,
-        Err(error) => return Heard::Passing { said: error.without_url().to_string(), after: None },
+        Err(error) => return Attempt::Retryable { said: error.without_url().to_string(), after: None },
     };
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().map_err(|error| format!("the answer broke off: {}", error.without_url()));
@@ -203,8 +204,8 @@ fn heard<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result
         let value = text
             .and_then(|text| serde_json::from_str(&text).map_err(|error| format!("the answer is no JSON: {error}")));
         return match value.and_then(|value| read(&value)) {
-            Ok(answer) => Heard::Answer(answer, headers),
-            Err(said) => Heard::Unreadable(said),
+            Ok(answer) => Attempt::Answered(answer, headers),
+            Err(said) => Attempt::Unreadable(said),
         };
     }
     let said = message(&text.unwrap_or_default());
@@ -213,10 +214,10 @@ fn heard<T>(response: reqwest::Result<Response>, read: impl Fn(&Value) -> Result
     // With a time it is this call's tries that are used up, or the model is left alone until then: another call may be made.
     let pointless = header(SHOULD_RETRY) == Some("false") && after.is_none();
     match status {
-        402 | 403 => Heard::Lasting(CallError::Refused(said)),
-        408 | 409 | 429 if pointless => Heard::Lasting(CallError::Refused(said)),
-        408 | 409 | 429 | 500.. => Heard::Passing { said: format!("{status}: {said}"), after },
-        _ => Heard::Lasting(CallError::Request { status, said }),
+        402 | 403 => Attempt::Final(CallError::Refused(said)),
+        408 | 409 | 429 if pointless => Attempt::Final(CallError::Refused(said)),
+        408 | 409 | 429 | 500.. => Attempt::Retryable { said: format!("{status}: {said}"), after },
+        _ => Attempt::Final(CallError::Request { status, said }),
     }
 }
 
@@ -236,12 +237,12 @@ mod tests {
     use super::*;
 
     /// Asks for the list of models where each answer is given to one connection, and returns what was asked for it.
-    fn listed(answers: Vec<&'static str>) -> (Result<Vec<Choice>, CallError>, Vec<String>) {
-        crate::install_cryptography();
+    fn listed(answers: Vec<&'static str>) -> (Result<Vec<Model>, CallError>, Vec<String>) {
+        crate::tls::install_provider();
         let (url, asked) = serve(answers);
         let token_file = tempfile::NamedTempFile::new().unwrap();
         let gateway = Gateway::new(&url, token_file.path().to_owned()).unwrap();
-        (gateway.listed(Protocol::OpenAi), asked.join().unwrap())
+        (gateway.list_models(Protocol::OpenAi), asked.join().unwrap())
     }
 
     fn serve(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {

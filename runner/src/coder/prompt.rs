@@ -1,4 +1,4 @@
-//! How the model is told to work: five ways that differ, in files that people can edit, or a text of one's own.
+//! The prompt of the model: one of five that come with the worker, a file that people add, or a text of their own.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,9 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("refactor", include_str!("prompts/refactor.md")),
     ("explorer", include_str!("prompts/explorer.md")),
 ];
-/// The one that is used where none is named.
+/// The prompt where none is named.
 const USUAL: &str = "careful";
-/// Longer names are texts.
+/// The longest name of a prompt. Anything longer is a text.
 const LONGEST_NAME: usize = 63;
 
 /// Returns a prompt: a file of that name in the folder, else the one that comes with the worker, else the text itself.

@@ -1,112 +1,19 @@
 //! One conversation in two wire forms: OpenAI's chat completions and Anthropic's messages.
 
 mod anthropic;
+mod message;
 mod openai;
 
-use manyworlds_metering::price::Tokens;
 use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 
-/// Which form a model speaks.
+pub(super) use message::{Completeness, ModelAnswer, ModelMessage, Request, Tool, ToolCall, ToolResult, Turn};
+
+/// The wire form that a model speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     OpenAi,
     Anthropic,
-}
-
-/// One step of a conversation.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Turn {
-    /// What we say.
-    User(String),
-    /// What the model says and wants to be done.
-    Model(Said),
-    /// What came of it, in the order of the calls.
-    Results(Vec<Outcome>),
-}
-
-/// What a model has said.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Said {
-    pub(super) text: String,
-    pub(super) calls: Vec<Call>,
-    /// Its turn in the wire form, as it came: the model's API takes back thinking and signatures as they were, or refuses the
-    /// conversation. This is what is sent; text and calls are a view of it.
-    pub(super) sent_back: Value,
-}
-
-/// A tool that the model wants to be used.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Call {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) arguments: Value,
-    pub(super) state: CallState,
-}
-
-/// Whether all of a call has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CallState {
-    Whole,
-    /// The answer was cut in the middle of its arguments.
-    Cut,
-}
-
-/// What came of a call.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Outcome {
-    pub(super) id: String,
-    pub(super) text: String,
-}
-
-/// An answer of the model.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
-    pub(super) said: Said,
-    pub(super) length: Length,
-    /// Tokens of input and output.
-    pub(super) tokens: u64,
-    /// Those of them that cost what the list says.
-    pub(super) charged: Tokens,
-}
-
-impl Answer {
-    fn new(said: Said, length: Length, used: Tokens) -> Self {
-        Self { said, length, tokens: used.all_input().saturating_add(used.output), charged: used }
-    }
-}
-
-/// Whether an answer ended by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
-    Whole,
-    /// It had as many tokens as were asked for, or as there is room for.
-    Cut,
-}
-
-/// What a tool is called and takes.
-#[derive(Clone, Debug)]
-pub(super) struct Tool {
-    pub(super) name: &'static str,
-    pub(super) description: &'static str,
-    /// JSON Schema of its arguments.
-    pub(super) parameters: Value,
-}
-
-impl Tool {
-    /// Returns how many bytes of a request it takes.
-    pub(super) fn size(&self) -> usize {
-        self.name.len() + self.description.len() + self.parameters.to_string().len()
-    }
-}
-
-/// What is asked of the model beside the conversation.
-pub(super) struct Request<'a> {
-    pub(super) model: &'a str,
-    pub(super) temperature: Option<f64>,
-    pub(super) system: &'a str,
-    pub(super) tools: &'a [Tool],
-    pub(super) most_output: u64,
 }
 
 impl Protocol {
@@ -119,7 +26,7 @@ impl Protocol {
     }
 
     /// Puts the World's token where the protocol has it.
-    pub(super) fn identify(self, call: RequestBuilder, token: &str) -> RequestBuilder {
+    pub(super) fn authenticate(self, call: RequestBuilder, token: &str) -> RequestBuilder {
         match self {
             Self::OpenAi => call.bearer_auth(token),
             Self::Anthropic => call.header("x-api-key", token).header("anthropic-version", "2023-06-01"),
@@ -139,7 +46,7 @@ impl Protocol {
     }
 
     /// Reads an answer.
-    pub(super) fn answer(self, body: &Value) -> Result<Answer, String> {
+    pub(super) fn answer(self, body: &Value) -> Result<ModelAnswer, String> {
         match self {
             Self::OpenAi => openai::answer(body),
             Self::Anthropic => anthropic::answer(body),
@@ -147,28 +54,18 @@ impl Protocol {
     }
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_default()
-}
-
-fn shortened(body: &Value) -> String {
-    body.to_string().chars().take(300).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use manyworlds_metering::price::Tokens;
+
     use super::*;
 
     /// Returns a conversation in which a model has answered in its own form.
     fn turns(protocol: Protocol, answer: &Value) -> Vec<Turn> {
         vec![
             Turn::User("task".into()),
-            Turn::Model(protocol.answer(answer).unwrap().said),
-            Turn::Results(vec![Outcome { id: "c1".into(), text: "1: x".into() }]),
+            Turn::Model(protocol.answer(answer).unwrap().message),
+            Turn::ToolResults(vec![ToolResult { id: "c1".into(), text: "1: x".into() }]),
         ]
     }
 
@@ -184,7 +81,7 @@ mod tests {
     }
 
     fn request() -> Request<'static> {
-        Request { model: "m", temperature: Some(0.5), system: "s", tools: &[], most_output: 100 }
+        Request { model: "m", temperature: Some(0.5), system: "s", tools: &[], max_output_tokens: 100 }
     }
 
     #[test]
@@ -217,11 +114,12 @@ mod tests {
             "usage": {"input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 5},
         });
         let arguments = json!({"path": "a"});
-        let call = Call { id: "c".into(), name: "read_file".into(), arguments, state: CallState::Whole };
+        let call =
+            ToolCall { id: "c".into(), name: "read_file".into(), arguments, completeness: Completeness::Complete };
         for (protocol, body) in [(Protocol::OpenAi, &openai), (Protocol::Anthropic, &anthropic)] {
-            let Answer { said, length, tokens, charged } = protocol.answer(body).unwrap();
-            assert_eq!(length, Length::Whole);
-            assert_eq!((said.text.as_str(), said.calls), ("hm", vec![call.clone()]));
+            let ModelAnswer { message, completeness, tokens, charged } = protocol.answer(body).unwrap();
+            assert_eq!(completeness, Completeness::Complete);
+            assert_eq!((message.text.as_str(), message.calls), ("hm", vec![call.clone()]));
             assert_eq!((tokens, charged), (15, Tokens { input: 4, cached: 6, output: 5, ..Tokens::default() }));
         }
         assert!(Protocol::OpenAi.answer(&anthropic).is_err() && Protocol::Anthropic.answer(&openai).is_err());
@@ -277,12 +175,18 @@ mod tests {
         let anthropic = json!({"content": [used, used], "stop_reason": "max_tokens"});
         for (protocol, body) in [(Protocol::OpenAi, openai), (Protocol::Anthropic, anthropic)] {
             let answer = protocol.answer(&body).unwrap();
-            let states: Vec<_> = answer.said.calls.iter().map(|call| call.state).collect();
-            assert_eq!((answer.length, states), (Length::Cut, vec![CallState::Whole, CallState::Cut]));
+            let states: Vec<_> = answer.message.calls.iter().map(|call| call.completeness).collect();
+            assert_eq!(
+                (answer.completeness, states),
+                (Completeness::Truncated, vec![Completeness::Complete, Completeness::Truncated])
+            );
         }
         let said = json!({"type": "text", "text": "hm"});
         let anthropic = json!({"content": [used, said], "stop_reason": "max_tokens"});
-        assert_eq!(Protocol::Anthropic.answer(&anthropic).unwrap().said.calls[0].state, CallState::Whole);
+        assert_eq!(
+            Protocol::Anthropic.answer(&anthropic).unwrap().message.calls[0].completeness,
+            Completeness::Complete
+        );
     }
 
     #[test]
@@ -290,7 +194,7 @@ mod tests {
         for arguments in [json!("{"), json!(""), Value::Null] {
             let call = json!({"id": "c1", "function": {"name": "run", "arguments": arguments}});
             let answer = openai(&json!({"tool_calls": [call, "no call"]}));
-            assert_eq!(Protocol::OpenAi.answer(&answer).unwrap().said.calls[0].arguments, json!({}));
+            assert_eq!(Protocol::OpenAi.answer(&answer).unwrap().message.calls[0].arguments, json!({}));
             let sent = sent_back(Protocol::OpenAi, &answer);
             assert_eq!(sent["tool_calls"][0]["function"]["arguments"], "{}", "a server may refuse broken ones");
         }

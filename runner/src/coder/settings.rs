@@ -1,4 +1,4 @@
-//! What the environment says.
+//! The settings of a session, from the environment.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use manyworlds_api::work_order::GateKind;
 use super::prompt;
 use crate::work::ENV_GATEWAY_TOKEN_FILE;
 
-/// Turns without which no session goes on.
+/// The most turns of a session.
 const TURNS: u32 = 60;
-/// Tokens that a session may use.
+/// The most tokens of a session.
 const TOKENS: u64 = 2_000_000;
-/// Bytes of a conversation that are sent: some 60,000 tokens.
+/// The most bytes of a conversation that are sent: some 60,000 tokens.
 const CONTEXT_BYTES: usize = 240_000;
 
-/// Folder with prompts of one's own.
+/// The variable that names a folder with more prompts.
 ///
 /// Like those below it is set in `worker.env`, where the API takes no name that starts with `MANYWORLDS_`.
 const PROMPTS: &str = "CODER_PROMPTS_DIR";
-/// Other bounds than the usual ones.
+/// The variables that set other limits.
 const MAX_TURNS: &str = "CODER_MAX_TURNS";
 const MAX_TOKENS: &str = "CODER_MAX_TOKENS";
 const MAX_CONTEXT_BYTES: &str = "CODER_CONTEXT_BYTES";
@@ -35,7 +35,7 @@ pub(super) struct Check {
     pub(super) timeout: Duration,
 }
 
-/// What a session works with.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) worktree: PathBuf,

@@ -1,4 +1,4 @@
-//! What the model may do: look, change files of the worktree, run commands in it.
+//! The tools of the model: they read and change files of the worktree, and run commands in it.
 
 mod command;
 mod files;
@@ -14,27 +14,27 @@ pub(super) use command::run_program;
 use command::run_shell;
 pub(super) use files::files;
 
-/// How long a command may take that the model asks for.
+/// The time-out of a command that the model asks for.
 const COMMAND_TIME: Duration = Duration::from_mins(3);
 
 /// The name of the tool that ends a session.
 pub(super) const FINISH: &str = "finish";
 
-/// What a tool has done.
+/// The effect of a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Done {
-    /// It looked, or ran something.
-    Looked(String),
-    /// It changed a file.
+pub(super) enum ToolEffect {
+    /// It read something.
+    Unchanged(String),
+    /// It changed a file, or ran a command that may have.
     Changed(String),
-    /// It could not do what it was asked.
+    /// It refused, or failed.
     Refused(String),
 }
 
-impl Done {
+impl ToolEffect {
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Looked(text) | Self::Changed(text) | Self::Refused(text) => text,
+            Self::Unchanged(text) | Self::Changed(text) | Self::Refused(text) => text,
         }
     }
 }
@@ -50,24 +50,24 @@ impl Tools {
     }
 
     /// Uses a tool.
-    pub(super) fn call(&self, name: &str, arguments: &Value) -> Done {
+    pub(super) fn call(&self, name: &str, arguments: &Value) -> ToolEffect {
         let done = match name {
-            "list_files" => files::list(&self.worktree, optional(arguments, "path")).map(Done::Looked),
+            "list_files" => files::list(&self.worktree, optional(arguments, "path")).map(ToolEffect::Unchanged),
             "search" => text(arguments, "pattern")
                 .and_then(|pattern| files::search(&self.worktree, pattern, optional(arguments, "path")))
-                .map(Done::Looked),
+                .map(ToolEffect::Unchanged),
             "read_file" => text(arguments, "path")
                 .and_then(|path| files::read(&self.worktree, path, line(arguments, "start"), line(arguments, "end")))
-                .map(Done::Looked),
-            "edit_file" => self.edit(arguments).map(Done::Changed),
-            "write_file" => self.write(arguments).map(Done::Changed),
+                .map(ToolEffect::Unchanged),
+            "edit_file" => self.edit(arguments).map(ToolEffect::Changed),
+            "write_file" => self.write(arguments).map(ToolEffect::Changed),
             "run" => text(arguments, "command").map(|command| {
                 // A command may have changed anything.
-                Done::Changed(run_shell(&self.worktree, command, COMMAND_TIME).text())
+                ToolEffect::Changed(run_shell(&self.worktree, command, COMMAND_TIME).text())
             }),
             _ => Err(format!("there is no tool {name:?}")),
         };
-        done.unwrap_or_else(Done::Refused)
+        done.unwrap_or_else(ToolEffect::Refused)
     }
 
     fn edit(&self, arguments: &Value) -> Result<String, String> {
@@ -92,8 +92,8 @@ fn line(arguments: &Value, name: &str) -> Option<usize> {
     arguments[name].as_u64().and_then(|line| usize::try_from(line).ok())
 }
 
-/// Returns what the model is told of its tools.
-pub(super) fn described() -> Vec<Tool> {
+/// Returns the definitions of the tools that the model gets.
+pub(super) fn definitions() -> Vec<Tool> {
     let tool = |name, description, properties: Value, required: &[&str]| Tool {
         name,
         description,

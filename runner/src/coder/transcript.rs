@@ -1,4 +1,4 @@
-//! What the worker and its model said to each other: JSON Lines, masked again by the supervisor before it is kept.
+//! The transcript of a session as JSON Lines. The supervisor masks it again before it is kept.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::protocol::{Answer, Outcome, Said};
+use super::protocol::{ModelAnswer, ModelMessage, ToolResult};
 
 /// The longest text that one line holds.
 const LONGEST: usize = 20_000;
@@ -19,23 +19,23 @@ impl Transcript {
         Self(File::create(path).ok())
     }
 
-    pub(super) fn began(&mut self, model: &str, system: &str, task: &str) {
+    pub(super) fn start(&mut self, model: &str, system: &str, task: &str) {
         self.line(&json!({"event": "began", "model": model, "system": system, "task": task}));
     }
 
-    pub(super) fn answered(&mut self, turn: u32, answer: &Answer) {
-        let Said { text, calls, .. } = &answer.said;
+    pub(super) fn answer(&mut self, turn: u32, answer: &ModelAnswer) {
+        let ModelMessage { text, calls, .. } = &answer.message;
         let calls: Vec<_> =
             calls.iter().map(|call| json!({"id": call.id, "name": call.name, "arguments": call.arguments})).collect();
         self.line(&json!({"event": "answer", "turn": turn, "text": text, "calls": calls, "tokens": answer.tokens}));
     }
 
-    pub(super) fn result(&mut self, outcome: &Outcome) {
-        let text: String = outcome.text.chars().take(LONGEST).collect();
-        self.line(&json!({"event": "result", "id": outcome.id, "text": text}));
+    pub(super) fn tool_result(&mut self, result: &ToolResult) {
+        let text: String = result.text.chars().take(LONGEST).collect();
+        self.line(&json!({"event": "result", "id": result.id, "text": text}));
     }
 
-    pub(super) fn noted(&mut self, event: &str, text: &str) {
+    pub(super) fn note(&mut self, event: &str, text: &str) {
         self.line(&json!({"event": event, "text": text}));
     }
 

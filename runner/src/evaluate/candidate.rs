@@ -9,29 +9,29 @@ use manyworlds_api::result::DiffStatistics;
 
 use super::inspection::{RawChange, leaves_tree, named_in_patch, raw_changes, statistics};
 use super::protection::Protection;
-use super::restoration::{Damaged, restore};
+use super::restoration::{RestoreError, restore};
 use crate::git::{Git, make_repository};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
-use crate::text::say;
+use crate::text::print_line;
 use crate::work::{commit, message, patch};
 
 /// The largest binary file that a change may add or alter, in bytes.
 const LARGEST_BINARY: u64 = 512 * 1024;
-/// How many names a reason lists.
+/// The most names that a reason lists.
 const NAMED: usize = 5;
 
 /// The candidate of a World.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// Its commit; absent when there is nothing to judge.
+    /// Its commit. Absent when there is nothing to judge.
     pub(super) commit: Option<String>,
-    /// Its change as a patch: what is delivered if it wins.
+    /// Its change as a patch, which is delivered if it wins.
     pub(super) patch: Vec<u8>,
     /// Size of the change.
     pub(super) diff: DiffStatistics,
-    /// What speaks against it.
+    /// Findings against it.
     pub(super) reasons: Vec<String>,
     repository: PathBuf,
     checkout: PathBuf,
@@ -39,7 +39,7 @@ pub(super) struct Candidate {
     protection: Protection,
 }
 
-/// Why a change is not judged at all.
+/// The reason why a change is not judged at all.
 struct Refusal(String);
 
 impl Candidate {
@@ -65,10 +65,10 @@ impl Candidate {
             protection: Protection::new(&order.evaluation.protected_paths)?,
         };
         candidate.git(&["read-tree", base]).run()?;
-        match candidate.take_in(layout, order, base)? {
-            Ok(()) => candidate.settle(order, base, identity)?,
+        match candidate.apply_patch(layout, order, base)? {
+            Ok(()) => candidate.commit_change(order, base, identity)?,
             Err(Refusal(reason)) => {
-                say(&format!("the change is refused: {reason}"));
+                print_line(&format!("the change is refused: {reason}"));
                 candidate.reasons.push(shortened(&format!("the change was refused: {reason}"), 512));
             }
         }
@@ -80,7 +80,7 @@ impl Candidate {
     }
 
     /// Applies the patch to the index alone, so that a hostile one has written nothing when it is refused.
-    fn take_in(
+    fn apply_patch(
         &mut self,
         layout: &Layout,
         order: &OrderDocument,
@@ -107,7 +107,7 @@ impl Candidate {
         Ok(Ok(()))
     }
 
-    /// Looks at what the patch would put into the tree.
+    /// Inspects what the patch would put into the tree.
     fn inspect(&self, base: &str) -> Result<Option<Refusal>, StageError> {
         let raw = self
             .git(&["diff-index", "--cached", "--no-renames", "--ignore-submodules=none", "--raw", "-z", base])
@@ -142,7 +142,7 @@ impl Candidate {
         Ok(None)
     }
 
-    /// Makes protected files what they are in the base again.
+    /// Restores protected files from the base.
     fn restore_protected(&mut self, base: &str) -> Result<(), StageError> {
         let names = self.git(&["diff-index", "--cached", "--no-renames", "--name-only", "-z", base]).run()?;
         let text = String::from_utf8_lossy(&names).into_owned();
@@ -158,13 +158,13 @@ impl Candidate {
         let more = touched.len().saturating_sub(NAMED);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         let reason = format!("it changed protected files, which were restored: {first}{rest}");
-        say(&reason);
+        print_line(&reason);
         self.reasons.push(shortened(&reason, 512));
         Ok(())
     }
 
     /// Makes the commit, its patch and the files.
-    fn settle(&mut self, order: &OrderDocument, base: &str, identity: &Identity) -> Result<(), StageError> {
+    fn commit_change(&mut self, order: &OrderDocument, base: &str, identity: &Identity) -> Result<(), StageError> {
         let tree = self.git(&["write-tree"]).line()?;
         if tree == self.git(&["rev-parse", &format!("{base}^{{tree}}")]).line()? {
             self.reasons.push("nothing is left of the change".to_owned());
@@ -176,7 +176,7 @@ impl Candidate {
         let numbers = self.git(&["diff-tree", "-r", "--no-renames", "--numstat", "-z", base, &made]).run()?;
         self.git(&["update-ref", "HEAD", &made]).run()?;
         self.git(&["reset", "--quiet", "--hard", &made]).run()?;
-        self.lend_history(base, &made)?;
+        self.make_repository_for_gates(base, &made)?;
         for name in named_in_patch(&String::from_utf8_lossy(&patch)) {
             self.reasons.push(format!("its change names {name}, which belongs to its judge"));
         }
@@ -187,7 +187,7 @@ impl Candidate {
     }
 
     /// Gives the checkout a repository of its own, for tools that ask for one; the judge uses another.
-    fn lend_history(&self, base: &str, made: &str) -> Result<(), StageError> {
+    fn make_repository_for_gates(&self, base: &str, made: &str) -> Result<(), StageError> {
         let own = |arguments: &[&str]| Git::new(&self.checkout, arguments);
         make_repository(&self.checkout, &self.mirror, &self.checkout.join(".git"), ["."])?;
         // The new objects are fetched, not shared: the judge's repository stays out of the gates' reach.
@@ -199,10 +199,10 @@ impl Candidate {
         Ok(())
     }
 
-    /// Makes the files what they are in the commit again, where a gate has changed them.
+    /// Restores the files that a gate has changed.
     ///
     /// Returns the files that had been changed. What a gate has built stays, except in protected places.
-    pub(super) fn restore(&self) -> Result<Vec<String>, Damaged> {
+    pub(super) fn restore(&self) -> Result<Vec<String>, RestoreError> {
         restore(&|arguments: &[&str]| self.git(arguments), &self.checkout, &self.protection)
     }
 }

@@ -13,13 +13,13 @@ use super::confine::FAILED;
 use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Supervisor};
 use crate::stage::StageError;
 
-/// How many bytes of a gate's output are kept.
+/// The most bytes of a gate's output that are kept.
 const LOG_BYTES: usize = 1024 * 1024;
 /// The largest file that a gate may write.
 pub(super) const FILE_BYTES: u64 = 1024 * 1024 * 1024;
-/// How long it may take to try whether the kernel can confine.
+/// The longest time of the trial whether the kernel can confine.
 const TRIAL_TIME: Duration = Duration::from_mins(1);
-/// How much disk a gate may fill when nothing else is said.
+/// The most bytes of disk that a gate may fill where the World has no limit of its own.
 const DISK_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 
 /// The place that a gate runs in, and what it may do there.
@@ -30,7 +30,7 @@ pub(super) struct Sandbox<'a> {
     pub(super) scratch: PathBuf,
     /// The folder for short-lived files.
     pub(super) temporary: PathBuf,
-    /// What it may not even read.
+    /// Paths that it may not even read.
     pub(super) hidden: Vec<PathBuf>,
     /// The order's environment.
     pub(super) environment: &'a [EnvironmentVariable],

@@ -11,22 +11,22 @@ use manyworlds_api::result::{FailureClass, GateOutcome, GateResult};
 use manyworlds_api::work_order::{Gate, GateKind};
 
 use super::candidate::Candidate;
-use super::counts::{self, Counts};
+use super::counts::{self, TestCounts};
 use super::gate::{FILE_BYTES, Sandbox};
 use super::inspection::refused_in_output;
-use super::restoration::Damaged;
+use super::restoration::RestoreError;
 use super::tripwire::Tripwire;
 use crate::files;
 use crate::layout::Layout;
 use crate::process::{Completed, Stop, Supervisor};
 use crate::stage::StageError;
-use crate::text::{one_line, say, tail};
+use crate::text::{one_line, print_line, tail};
 
 /// The longest reason of a gate, in bytes.
 const REASON_BYTES: usize = 400;
-/// How much of a gate's output the report keeps, in bytes.
+/// The last bytes of a gate's output that the report keeps.
 const TAIL_BYTES: usize = 8192;
-/// How much of a line that tells of a refusal is repeated, in bytes.
+/// The most bytes of a line about a refusal that a reason repeats.
 const REFUSED_BYTES: usize = 160;
 /// A gate that prints more than this has flooded its log.
 const FLOOD_BYTES: u64 = 16 * 1024 * 1024;
@@ -36,14 +36,14 @@ pub(super) struct Gates<'a> {
     order: &'a OrderDocument,
     supervisor: &'a Supervisor,
     sandbox: Sandbox<'a>,
-    /// What a gate has no business with.
+    /// Files of the judge, which no gate may change.
     watched: [PathBuf; 3],
     deadline: Instant,
-    /// What the gates found that speaks against the World.
+    /// Findings against the World.
     pub(super) reasons: Vec<String>,
-    /// Reports that were removed before their gates ran, so that they count as what those gates wrote.
+    /// Reports that were removed before their gates ran. A change of one is no change of the candidate.
     reports: HashSet<PathBuf>,
-    /// Whether a gate has spoilt the ground for those after it.
+    /// Whether a gate left the checkout beyond repair, so that no other gate can run.
     damaged: bool,
     /// The last lines that each gate printed.
     pub(super) outputs: Vec<GateOutput>,
@@ -96,7 +96,7 @@ impl<'a> Gates<'a> {
                 None if gate.kind == GateKind::Size => self.size(gate, candidate),
                 None => self.command(gate, candidate)?,
             };
-            say(&format!(
+            print_line(&format!(
                 "gate {}: {:?}, {} of {} points {}",
                 gate.name, result.outcome, result.points, gate.points, result.reason
             ));
@@ -127,55 +127,55 @@ impl<'a> Gates<'a> {
         let lines = candidate.diff.changed_lines();
         if lines > most {
             let reason = format!("the change has {lines} lines, evaluation.maxChangedLines allows {most}");
-            return GateResult { outcome: GateOutcome::Failed, reason, ..empty(gate) };
+            return GateResult { outcome: GateOutcome::Failed, reason, ..unscored(gate) };
         }
-        GateResult { outcome: GateOutcome::Passed, points: gate.points, ..empty(gate) }
+        GateResult { outcome: GateOutcome::Passed, points: gate.points, ..unscored(gate) }
     }
 
     fn command(&mut self, gate: &Gate, candidate: &Candidate) -> Result<GateResult, StageError> {
         let report = gate.report.as_ref().map(|path| self.sandbox.checkout.join(path.trim_start_matches('/')));
         match self.restore(candidate, gate, report.as_deref()) {
             Ok(()) => {}
-            Err(Damaged(why)) => {
+            Err(RestoreError(why)) => {
                 let reason = format!("an earlier gate left the checkout so that it cannot be restored: {why}");
                 self.reasons.push(shortened(&reason, REASON_BYTES));
                 self.damaged = true;
                 return Ok(not_run(gate, &reason));
             }
         }
-        say(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
+        print_line(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let tripwire = Tripwire::lay(&self.watched);
+        let tripwire = Tripwire::snapshot(&self.watched);
         let completed = self.sandbox.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
-        if let Some(path) = tripwire.touched(&self.watched) {
+        if let Some(path) = tripwire.first_change(&self.watched) {
             self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
         }
         if completed.stopped == Some(Stop::Terminated) {
-            self.keep(gate, &completed);
+            self.record_output(gate, &completed);
             let message = "the pod was told to end while the gates ran";
             return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
         }
-        self.keep(gate, &completed);
+        self.record_output(gate, &completed);
         let counts = (gate.kind == GateKind::Test)
             .then(|| counts::count(report.as_deref(), &self.sandbox.checkout, &completed.output))
             .flatten();
-        Ok(judged(gate, &completed, counts))
+        Ok(gate_result(gate, &completed, counts))
     }
 
-    /// Makes the checkout the candidate's again, without the report that the gate is to write.
-    fn restore(&mut self, candidate: &Candidate, gate: &Gate, report: Option<&Path>) -> Result<(), Damaged> {
+    /// Restores the checkout, and removes the old report of the gate.
+    fn restore(&mut self, candidate: &Candidate, gate: &Gate, report: Option<&Path>) -> Result<(), RestoreError> {
         let mut changed = candidate.restore()?;
         changed.retain(|path| !self.reports.contains(&self.sandbox.checkout.join(path)));
-        self.note_changes(&changed, gate);
+        self.record_changes(&changed, gate);
         if let Some(report) = report.filter(|report| counts::is_inside(report, &self.sandbox.checkout)) {
-            files::remove(report).map_err(|error| Damaged(format!("{}: {error}", report.display())))?;
+            files::remove(report).map_err(|error| RestoreError(format!("{}: {error}", report.display())))?;
             self.reports.insert(report.to_owned());
         }
         Ok(())
     }
 
-    /// Notes what is left of a gate besides its exit code.
-    fn keep(&mut self, gate: &Gate, completed: &Completed<String>) {
+    /// Records a gate's output and everything that it did besides.
+    fn record_output(&mut self, gate: &Gate, completed: &Completed<String>) {
         self.outputs.push(GateOutput { gate: gate.name.clone(), tail: tail(&completed.output, TAIL_BYTES).to_owned() });
         self.log = format!("{}== gate {}\n{}", self.log, gate.name, completed.output);
         if completed.left_behind > 0 {
@@ -202,7 +202,7 @@ impl<'a> Gates<'a> {
         }
     }
 
-    fn note_changes(&mut self, changed: &[String], gate: &Gate) {
+    fn record_changes(&mut self, changed: &[String], gate: &Gate) {
         if !changed.is_empty() {
             let named = changed.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
             self.reasons.push(format!("files changed while a gate ran, restored before {}: {named}", gate.name));
@@ -210,7 +210,7 @@ impl<'a> Gates<'a> {
     }
 }
 
-fn empty(gate: &Gate) -> GateResult {
+fn unscored(gate: &Gate) -> GateResult {
     GateResult {
         name: gate.name.clone(),
         outcome: GateOutcome::NotRun,
@@ -223,15 +223,15 @@ fn empty(gate: &Gate) -> GateResult {
 }
 
 fn not_run(gate: &Gate, reason: &str) -> GateResult {
-    GateResult { reason: shortened(&one_line(reason), REASON_BYTES), ..empty(gate) }
+    GateResult { reason: shortened(&one_line(reason), REASON_BYTES), ..unscored(gate) }
 }
 
-/// Gives a gate its outcome and points.
+/// Returns the outcome and the points of a gate.
 ///
 /// - **Guarantees:** full points only for exit code 0 and, where tests were counted, all of them passed.
-fn judged(gate: &Gate, completed: &Completed<String>, counts: Option<Counts>) -> GateResult {
+fn gate_result(gate: &Gate, completed: &Completed<String>, counts: Option<TestCounts>) -> GateResult {
     let milliseconds = u64::try_from(completed.elapsed.as_millis()).unwrap_or(u64::MAX);
-    let base = GateResult { milliseconds, ..empty(gate) };
+    let base = GateResult { milliseconds, ..unscored(gate) };
     let last = last_line(&completed.output);
     let failed = |reason: &str| GateResult { outcome: GateOutcome::Failed, reason: reason.to_owned(), ..base.clone() };
     match completed.stopped {
@@ -249,7 +249,7 @@ fn judged(gate: &Gate, completed: &Completed<String>, counts: Option<Counts>) ->
         Some(Stop::Terminated) | None => {}
     }
     let code = completed.ending();
-    let Some(Counts { passed, total }) = counts else {
+    let Some(TestCounts { passed, total }) = counts else {
         return if completed.exit_code == Some(0) {
             let counted = gate.kind != GateKind::Test;
             let reason = if counted { String::new() } else { "no tests were counted in its output".to_owned() };
@@ -326,15 +326,15 @@ mod tests {
             (0, 0, 0, 0, GateOutcome::Failed),
             (1, 0, 4, 0, GateOutcome::Failed),
         ] {
-            let result = judged(&test, &ended(exit_code), Some(Counts { passed, total }));
+            let result = gate_result(&test, &ended(exit_code), Some(TestCounts { passed, total }));
             assert_eq!((result.points, result.outcome), (points, outcome), "{exit_code} {passed}/{total}");
         }
     }
 
     #[test]
     fn without_counts_the_exit_code_decides() {
-        assert_eq!(judged(&gate(GateKind::Lint), &ended(0), None).points, 50);
-        let failed = judged(&gate(GateKind::Lint), &ended(3), None);
+        assert_eq!(gate_result(&gate(GateKind::Lint), &ended(0), None).points, 50);
+        let failed = gate_result(&gate(GateKind::Lint), &ended(3), None);
         assert_eq!((failed.points, failed.outcome), (0, GateOutcome::Failed));
         assert!(failed.reason.contains("exit code 3: last words"), "{}", failed.reason);
     }
@@ -343,11 +343,11 @@ mod tests {
     fn a_gate_that_was_killed_says_what_it_may_have_lacked() {
         let killed = Completed { exit_code: None, signal: Some(9), output: String::new(), ..ended(0) };
         for outcome in [killed, ended(137)] {
-            let reason = judged(&gate(GateKind::Test), &outcome, None).reason;
+            let reason = gate_result(&gate(GateKind::Test), &outcome, None).reason;
             assert!(reason.contains("raise worlds.sizing.perWorld.memory"), "{reason}");
         }
         let aborted = Completed { exit_code: None, signal: Some(6), ..ended(0) };
-        let reason = judged(&gate(GateKind::Test), &aborted, None).reason;
+        let reason = gate_result(&gate(GateKind::Test), &aborted, None).reason;
         assert!(reason.contains("SIGABRT") && !reason.contains("memory"), "{reason}");
     }
 
@@ -359,7 +359,7 @@ mod tests {
             (Stop::ProcessLimit, "it started too many processes"),
         ] {
             let limited = Completed { stopped: Some(limit), ..ended(0) };
-            let result = judged(&gate(GateKind::Test), &limited, Some(Counts { passed: 4, total: 4 }));
+            let result = gate_result(&gate(GateKind::Test), &limited, Some(TestCounts { passed: 4, total: 4 }));
             assert_eq!((result.points, result.outcome, result.reason.as_str()), (0, GateOutcome::Failed, reason));
         }
     }
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn a_gate_that_ran_out_of_time_earns_nothing() {
         let late = Completed { stopped: Some(Stop::TimeLimit), ..ended(0) };
-        let result = judged(&gate(GateKind::Test), &late, Some(Counts { passed: 4, total: 4 }));
+        let result = gate_result(&gate(GateKind::Test), &late, Some(TestCounts { passed: 4, total: 4 }));
         assert_eq!((result.points, result.outcome), (0, GateOutcome::TimedOut));
     }
 }

@@ -1,4 +1,4 @@
-//! What a change may not put into a tree, and how large it is.
+//! Inspects a change: what it may not put into a tree, and its size.
 
 use manyworlds_api::result::DiffStatistics;
 
@@ -7,9 +7,9 @@ use manyworlds_api::result::DiffStatistics;
 pub(super) struct RawChange {
     /// Mode of the file after the change.
     pub(super) mode: String,
-    /// Its content.
+    /// Name of the object that holds its content.
     pub(super) object: String,
-    /// Where it is.
+    /// Path of the file.
     pub(super) path: String,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn statistics(numbers: &str) -> DiffStatistics {
     diff
 }
 
-/// What belongs to the judge: a change or an output that names it has reached for it.
+/// Paths that belong to the judge. A change or an output that names one has reached for it.
 const JUDGES_OWN: &[&str] = &[
     "/dev/termination-log",
     "/var/run/secrets/manyworlds",
@@ -59,7 +59,7 @@ const JUDGES_OWN: &[&str] = &[
     "/manyworlds/evaluation/evidence",
     "/proc/1/",
 ];
-/// What a program is told that was refused.
+/// Messages that a program gets when the kernel refuses.
 const REFUSALS: &[&str] = &["permission denied", "operation not permitted", "read-only file system"];
 
 /// Returns which of the judge's own things the added lines of a patch name.

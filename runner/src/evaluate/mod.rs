@@ -1,6 +1,6 @@
 //! `evaluate`: a fresh checkout of the base plus the World's patch, the gates, the report.
 //!
-//! What `work` left is data. What it is judged by comes from the order and the pinned commit.
+//! Everything that `work` left is data. The order and the pinned commit alone say how it is judged.
 
 mod candidate;
 pub mod confine;
@@ -18,20 +18,19 @@ use std::fs;
 use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::order_document::OrderDocument;
-use manyworlds_api::report_document::GateOutput;
 use manyworlds_api::result::{FailureClass, StageReport, WorldResult};
 use manyworlds_api::work_order::Sealing;
 
 use crate::git;
 use crate::layout::Layout;
-use crate::operator::Operator;
+use crate::operator::OperatorClient;
 use crate::order::{Identity, load};
 use crate::process::Supervisor;
 use crate::stage::StageError;
-use crate::text::{one_line, say};
+use crate::text::{one_line, print_line};
 use candidate::Candidate;
 use gates::Gates;
-use report::WorkerLog;
+use report::{Evaluation, WorkerLog};
 
 /// Runs the stage.
 ///
@@ -47,46 +46,39 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         Supervisor::start(layout).map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;
     let identity = Identity::from_environment()?;
     let (order, base) = load(layout)?;
-    let operator = Operator::new(layout, &identity)?;
-    let worker = WorkerLog::offer(layout, &operator);
+    let operator = OperatorClient::new(layout, &identity)?;
+    let worker = WorkerLog::try_store(layout, &operator);
     if let Some(failure) = report::failure(layout) {
-        worker.leave(&operator);
+        worker.store_or_lose(&operator);
         return Err(failure);
     }
     let mut log = String::new();
-    let judged = judge(layout, &supervisor, &order, &base, &identity, &mut log);
-    let stored = judged.and_then(|judged| {
-        say(&format!("scored {} of 100", judged.result.score()));
+    let evaluated = evaluate(layout, &supervisor, &order, &base, &identity, &mut log);
+    let stored = evaluated.and_then(|evaluation| {
+        print_line(&format!("scored {} of 100", evaluation.result.score()));
         report::Storage { layout, operator: &operator, order: &order, identity: &identity, base: &base }
-            .store(judged, &worker, &log)
+            .store(evaluation, &worker, &log)
     });
     match stored {
         Ok(result) => Ok(StageReport { base_commit: Some(base), result: Some(result), ..StageReport::done() }),
         Err(error) => {
-            worker.leave(&operator);
+            worker.store_or_lose(&operator);
             log.extend([error.reason.as_str(), ": ", &error.message, "\n"]);
-            operator.artifact_offer(ArtifactName::EvaluateLog, log.as_bytes());
+            operator.artifact_try_put(ArtifactName::EvaluateLog, log.as_bytes());
             Err(error)
         }
     }
 }
 
-/// What was found out about a candidate.
-struct Judged {
-    result: WorldResult,
-    patch: Vec<u8>,
-    outputs: Vec<GateOutput>,
-}
-
-/// Runs the gates; `log` gets what they print, whatever comes of it.
-fn judge(
+/// Runs the gates. `log` gets what they print, even when this fails.
+fn evaluate(
     layout: &Layout,
     supervisor: &Supervisor,
     order: &OrderDocument,
     base: &str,
     identity: &Identity,
     log: &mut String,
-) -> Result<Judged, StageError> {
+) -> Result<Evaluation, StageError> {
     git::require()?;
     for folder in [layout.evidence(), layout.scratch(), layout.checkout()] {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
@@ -112,5 +104,5 @@ fn judge(
         // They name files of the worker's, whose names may be anything.
         reasons: reasons.iter().map(|reason| one_line(reason)).collect(),
     };
-    Ok(Judged { result, patch: candidate.patch, outputs: gates.outputs })
+    Ok(Evaluation { result, patch: candidate.patch, outputs: gates.outputs })
 }

@@ -1,4 +1,4 @@
-//! Which files a worker may not change.
+//! The files that a worker may not change.
 
 use std::path::Path;
 

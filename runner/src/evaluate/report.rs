@@ -1,4 +1,4 @@
-//! Stores what came of a World: patch, logs, report.
+//! Stores the artifacts of a World: patch, logs, report.
 
 use std::path::Path;
 
@@ -9,10 +9,9 @@ use manyworlds_api::report_document::{
 };
 use manyworlds_api::result::{GateOutcome, StageReport, WorkerReport, WorldResult};
 
-use super::Judged;
 use crate::files;
 use crate::layout::Layout;
-use crate::operator::Operator;
+use crate::operator::OperatorClient;
 use crate::order::{Identity, report_json};
 use crate::stage::StageError;
 use crate::text::clean;
@@ -23,10 +22,19 @@ const LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// The most bytes of the note about the worker that are read.
 const WORKER_REPORT_BYTES: u64 = 65_536;
 
-/// What a World's artifacts are stored with.
+/// The evaluation of a candidate.
+pub(super) struct Evaluation {
+    pub(super) result: WorldResult,
+    /// The candidate's change.
+    pub(super) patch: Vec<u8>,
+    /// The last lines that each gate printed.
+    pub(super) outputs: Vec<GateOutput>,
+}
+
+/// Everything that storing a World's artifacts needs.
 pub(super) struct Storage<'a> {
     pub(super) layout: &'a Layout,
-    pub(super) operator: &'a Operator,
+    pub(super) operator: &'a OperatorClient,
     pub(super) order: &'a OrderDocument,
     pub(super) identity: &'a Identity,
     pub(super) base: &'a str,
@@ -34,14 +42,19 @@ pub(super) struct Storage<'a> {
 
 impl Storage<'_> {
     /// Stores the artifacts and returns the result with their digests.
-    pub(super) fn store(&self, judged: Judged, worker: &WorkerLog, log: &str) -> Result<WorldResult, StageError> {
-        let Judged { mut result, patch, outputs } = judged;
+    pub(super) fn store(
+        &self,
+        evaluation: Evaluation,
+        worker: &WorkerLog,
+        log: &str,
+    ) -> Result<WorldResult, StageError> {
+        let Evaluation { mut result, patch, outputs } = evaluation;
         let mut digests = Vec::new();
         if !patch.is_empty() {
             digests.push(self.operator.artifact_put(ArtifactName::Patch, &patch)?);
         }
-        digests.extend(worker.put(self.operator)?);
-        digests.extend(WorkerLog::put_transcript(self.layout, self.operator));
+        digests.extend(worker.store_unless_done(self.operator)?);
+        digests.extend(WorkerLog::store_transcript(self.layout, self.operator));
         digests.push(self.operator.artifact_put(ArtifactName::EvaluateLog, log.as_bytes())?);
         result.artifacts = digests;
         let report = self.document(&result, outputs);
@@ -74,7 +87,7 @@ impl Storage<'_> {
     }
 }
 
-/// What the worker printed, and whether that is stored. `work` holds no token, so this stage stores it.
+/// The worker's output. `work` has no token, so this stage stores it.
 pub(super) struct WorkerLog {
     text: String,
     stored: Option<ArtifactDigest>,
@@ -82,28 +95,28 @@ pub(super) struct WorkerLog {
 
 impl WorkerLog {
     /// Stores the log if the operator takes it at once: a gate that ends this whole stage must not take it along.
-    pub(super) fn offer(layout: &Layout, operator: &Operator) -> Self {
+    pub(super) fn try_store(layout: &Layout, operator: &OperatorClient) -> Self {
         let text = log(&layout.work_log());
         let stored =
-            if text.is_empty() { None } else { operator.artifact_offer(ArtifactName::WorkLog, text.as_bytes()) };
+            if text.is_empty() { None } else { operator.artifact_try_put(ArtifactName::WorkLog, text.as_bytes()) };
         Self { text, stored }
     }
 
     /// Stores the log of an attempt that has failed.
-    pub(super) fn leave(&self, operator: &Operator) {
+    pub(super) fn store_or_lose(&self, operator: &OperatorClient) {
         if self.stored.is_none() && !self.text.is_empty() {
-            operator.artifact_leave(ArtifactName::WorkLog, self.text.as_bytes());
+            operator.artifact_put_or_lose(ArtifactName::WorkLog, self.text.as_bytes());
         }
     }
 
-    /// Stores what the worker and its model said to each other, where they did. To lose it is no reason to lose the result.
-    fn put_transcript(layout: &Layout, operator: &Operator) -> Option<ArtifactDigest> {
+    /// Stores the transcript, where there is one. To lose it is no reason to lose the result.
+    fn store_transcript(layout: &Layout, operator: &OperatorClient) -> Option<ArtifactDigest> {
         let text = files::read_ordinary(&layout.transcript(), LOG_BYTES).filter(|text| !text.is_empty())?;
-        operator.artifact_offer(ArtifactName::Transcript, &text)
+        operator.artifact_try_put(ArtifactName::Transcript, &text)
     }
 
     /// Returns the digest of the log, and stores it where that has not been done; nothing where nothing was printed.
-    fn put(&self, operator: &Operator) -> Result<Option<ArtifactDigest>, StageError> {
+    fn store_unless_done(&self, operator: &OperatorClient) -> Result<Option<ArtifactDigest>, StageError> {
         match &self.stored {
             Some(digest) => Ok(Some(digest.clone())),
             None if self.text.is_empty() => Ok(None),
@@ -112,17 +125,17 @@ impl WorkerLog {
     }
 }
 
-/// Returns what speaks against the worker, as `work` noted it.
+/// Returns the findings of `work` against the worker.
 pub(super) fn worker_reasons(layout: &Layout) -> Vec<String> {
     let text = files::read_ordinary(&layout.worker_reasons(), WORKER_REPORT_BYTES).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Returns why `work` has left nothing to judge, where it says so.
+/// Returns the failure that `work` left, where there is nothing to judge.
 pub(super) fn failure(layout: &Layout) -> Option<StageError> {
     let text = files::read_ordinary(&layout.failure(), WORKER_REPORT_BYTES)?;
     let report: StageReport = serde_json::from_slice(&text).ok()?;
-    report.failure.map(StageError::reported)
+    report.failure.map(StageError::from_report)
 }
 
 /// Returns how the worker ended, as `work` noted it. The worker could have changed the note; nothing is decided by it.

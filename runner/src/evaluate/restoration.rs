@@ -1,4 +1,4 @@
-//! Makes the checkout the candidate's again after a gate has had its hands on it.
+//! Restores the checkout after a gate.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,17 +10,17 @@ use crate::files;
 use crate::git::Git;
 use crate::stage::StageError;
 
-/// Why the checkout could not be made what it was: what the gate did to it.
+/// The checkout could not be restored, because of what the gate did to it.
 #[derive(Debug)]
-pub(super) struct Damaged(pub(super) String);
+pub(super) struct RestoreError(pub(super) String);
 
-impl From<StageError> for Damaged {
+impl From<StageError> for RestoreError {
     fn from(error: StageError) -> Self {
         Self(error.message)
     }
 }
 
-/// Makes the files what they are in the commit again. What a gate has built stays, except in protected places.
+/// Restores the files of the commit. What a gate has built stays, except in protected places.
 ///
 /// - **Shape:** `git` calls git with the judge's repository; returns the files that had been changed. Files that were added in protected
 ///   places are removed and not named: test programs leave caches there.
@@ -29,9 +29,9 @@ pub(super) fn restore(
     git: &impl Fn(&[&str]) -> Git,
     checkout: &Path,
     protection: &Protection,
-) -> Result<Vec<String>, Damaged> {
+) -> Result<Vec<String>, RestoreError> {
     files::make_readable(checkout);
-    let listed = |arguments: &[&str]| -> Result<Vec<String>, Damaged> {
+    let listed = |arguments: &[&str]| -> Result<Vec<String>, RestoreError> {
         let names = git(arguments).run().map_err(StageError::from)?;
         Ok(String::from_utf8_lossy(&names).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
     };
@@ -40,9 +40,9 @@ pub(super) fn restore(
     // The index may hold times that no longer fit; `reset` looks at what is really there.
     git(&["reset", "--quiet", "--hard", "HEAD"]).run().map_err(StageError::from)?;
     let tracked: HashSet<String> = listed(&["ls-files", "-z"])?.into_iter().collect();
-    for stranger in strangers(checkout, &tracked, protection) {
+    for stranger in added_in_protected_places(checkout, &tracked, protection) {
         let file = checkout.join(&stranger);
-        files::remove(&file).map_err(|error| Damaged(format!("{}: {error}", file.display())))?;
+        files::remove(&file).map_err(|error| RestoreError(format!("{}: {error}", file.display())))?;
     }
     Ok(changed)
 }
@@ -50,7 +50,7 @@ pub(super) fn restore(
 /// Returns the files in protected places that are not the candidate's.
 ///
 /// git's own list leaves out what lies in a repository inside the tree, so the folders are read here.
-fn strangers(checkout: &Path, tracked: &HashSet<String>, protection: &Protection) -> Vec<PathBuf> {
+fn added_in_protected_places(checkout: &Path, tracked: &HashSet<String>, protection: &Protection) -> Vec<PathBuf> {
     let mut found = Vec::new();
     files::walk(checkout, &mut |path: &Path, metadata: &fs::Metadata| {
         let Ok(relative) = path.strip_prefix(checkout) else { return };

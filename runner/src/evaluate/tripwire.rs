@@ -1,4 +1,4 @@
-//! Notices that a gate has had its hands on what belongs to its judge.
+//! Notices that a gate has changed files of the judge.
 //!
 //! Landlock refuses a gate to open these files, and leaves nobody word of it. It does not govern rights and times, and
 //! without it in the kernel the gate may do it all: that is what is noticed here, by how the files are before and after.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// How the judge's files are.
+/// The state of the judge's files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tripwire(BTreeMap<PathBuf, State>);
 
@@ -23,8 +23,8 @@ struct State {
 }
 
 impl Tripwire {
-    /// Looks at files, and at everything in folders.
-    pub(super) fn lay(paths: &[PathBuf]) -> Self {
+    /// Takes the state of files, and of everything in folders.
+    pub(super) fn snapshot(paths: &[PathBuf]) -> Self {
         let mut found = BTreeMap::new();
         for path in paths {
             let mut note = |path: &Path, metadata: &fs::Metadata| {
@@ -39,9 +39,9 @@ impl Tripwire {
         Self(found)
     }
 
-    /// Returns the first file that is not as it was.
-    pub(super) fn touched(&self, paths: &[PathBuf]) -> Option<PathBuf> {
-        let Self(now) = Self::lay(paths);
+    /// Returns the first file that has changed.
+    pub(super) fn first_change(&self, paths: &[PathBuf]) -> Option<PathBuf> {
+        let Self(now) = Self::snapshot(paths);
         let differs = |path: &&PathBuf| self.0.get(*path) != now.get(*path);
         self.0.keys().chain(now.keys()).find(differs).cloned()
     }
@@ -67,10 +67,10 @@ mod tests {
             ("removed", &|| fs::remove_file(&file).unwrap()),
         ];
         for (name, act) in acts {
-            let before = Tripwire::lay(&paths);
-            assert_eq!(before.touched(&paths), None, "{name}");
+            let before = Tripwire::snapshot(&paths);
+            assert_eq!(before.first_change(&paths), None, "{name}");
             act();
-            assert!(before.touched(&paths).is_some(), "{name}");
+            assert!(before.first_change(&paths).is_some(), "{name}");
         }
     }
 }

@@ -14,12 +14,12 @@ use url::{Origin, Url};
 use crate::git::Git;
 use crate::layout::Layout;
 use crate::stage::StageError;
-use crate::text::Journal;
+use crate::text::StageLog;
 
 /// The credential of a repository.
 #[derive(Debug, Default)]
 pub(super) struct Credential {
-    /// What must not be printed.
+    /// Values that must not be printed.
     pub(super) secrets: Filter,
     login: Option<Login>,
     ssh: Option<String>,
@@ -34,12 +34,12 @@ struct Login {
     origin: String,
 }
 
-/// What git runs to learn user and password: they come from the environment of this one call.
+/// The helper that git runs to get user and password. They come from the environment of this one call.
 const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \"$MANYWORLDS_GIT_USER\" \"$MANYWORLDS_GIT_PASSWORD\"; }; f";
 
 impl Credential {
     /// Reads the credential that the order names.
-    pub(super) fn read(layout: &Layout, source: &GitSource, journal: &mut Journal) -> Result<Self, StageError> {
+    pub(super) fn read(layout: &Layout, source: &GitSource, log: &mut StageLog) -> Result<Self, StageError> {
         let is_ssh = is_ssh(&source.url);
         let Some(reference) = &source.secret_ref else {
             if is_ssh {
@@ -60,7 +60,7 @@ impl Credential {
         if is_ssh {
             let key = field("ssh-privatekey").ok_or_else(|| missing_key(&reference.name, "ssh-privatekey"))?;
             credential.secrets = credential.secrets.with_values([key.as_str()], SHORTEST_VALUE);
-            credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref(), journal)?);
+            credential.ssh = Some(ssh_command(layout, &key, field("known_hosts").as_deref(), log)?);
             return Ok(credential);
         }
         match (field("username"), field("password")) {
@@ -79,7 +79,7 @@ impl Credential {
     }
 
     /// Gives the credential to one call of git.
-    pub(super) fn give(&self, git: Git) -> Git {
+    pub(super) fn apply(&self, git: Git) -> Git {
         let mut git = git;
         if let Some(Login { user, password, origin }) = &self.login {
             // For this host alone: a redirect elsewhere must not learn the password.
@@ -114,7 +114,7 @@ fn ssh_command(
     layout: &Layout,
     key: &str,
     known_hosts: Option<&str>,
-    journal: &mut Journal,
+    log: &mut StageLog,
 ) -> Result<String, StageError> {
     let key_file = layout.temporary().join("ssh-key");
     // A key without a line's end at its end is refused by ssh without a useful word.
@@ -124,7 +124,7 @@ fn ssh_command(
     let checking = if known_hosts.is_some() {
         "yes"
     } else {
-        journal.say("the Secret has no known_hosts, so the repository's host key is believed at first sight");
+        log.print_line("the Secret has no known_hosts, so the repository's host key is believed at first sight");
         "accept-new"
     };
     Ok(format!(

@@ -1,4 +1,4 @@
-//! Fetches one revision into a bare mirror, and tells people what went wrong in their own terms.
+//! Fetches one revision into a bare mirror, and explains what went wrong in plain words.
 
 use std::path::PathBuf;
 
@@ -64,7 +64,7 @@ impl<'a> Repository<'a> {
             &self.mirror,
             ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--end-of-options", self.url, refspec],
         );
-        self.credential.give(git).run()
+        self.credential.apply(git).run()
     }
 
     fn not_found(&self, revision: &str) -> StageError {
@@ -132,7 +132,7 @@ impl<'a> Repository<'a> {
     }
 }
 
-/// What a fetch failed for.
+/// The fault that a fetch failed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Revision,
@@ -144,7 +144,7 @@ enum Fault {
     Network,
 }
 
-/// What git, curl and ssh say, and what it means; the first that is found counts.
+/// Words of git, curl and ssh, and the fault that they mean. The first match counts.
 const MEANINGS: &[(&str, Fault)] = &[
     ("couldn't find remote ref", Fault::Revision),
     ("not our ref", Fault::Revision),

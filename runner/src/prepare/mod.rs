@@ -2,9 +2,9 @@
 //!
 //! It alone sees the repository's credential.
 
+mod connectivity;
 mod credential;
 mod fetch;
-mod reach;
 mod worktree;
 
 use std::fs;
@@ -18,11 +18,11 @@ use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport};
 
 use crate::layout::Layout;
-use crate::operator::Operator;
+use crate::operator::OperatorClient;
 use crate::order::{Identity, parse, variable};
 use crate::process::Signals;
 use crate::stage::StageError;
-use crate::text::Journal;
+use crate::text::StageLog;
 use credential::Credential;
 use fetch::Repository;
 
@@ -42,13 +42,13 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         let message = "the order must name this World as its only agent";
         return Err(StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message));
     }
-    let operator = Operator::new(layout, &identity)?;
-    let mut journal = Journal::default();
-    let prepared = prepare(layout, &identity, &order, &operator, &mut journal);
+    let operator = OperatorClient::new(layout, &identity)?;
+    let mut log = StageLog::default();
+    let prepared = prepare(layout, &identity, &order, &operator, &mut log);
     if let Err(error) = &prepared {
-        journal.say(&format!("{}: {}", error.reason, error.message));
+        log.print_line(&format!("{}: {}", error.reason, error.message));
     }
-    operator.artifact_offer(ArtifactName::PrepareLog, journal.as_str().as_bytes());
+    operator.artifact_try_put(ArtifactName::PrepareLog, log.as_str().as_bytes());
     let base = prepared?;
     write(&layout.order_file(), text.as_bytes())?;
     write(&layout.base_file(), base.as_bytes())?;
@@ -61,25 +61,25 @@ fn prepare(
     layout: &Layout,
     identity: &Identity,
     order: &OrderDocument,
-    operator: &Operator,
-    journal: &mut Journal,
+    operator: &OperatorClient,
+    log: &mut StageLog,
 ) -> Result<String, StageError> {
     for folder in [layout.order_directory(), layout.runner_directory(), layout.result_directory()] {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
     }
     let source = &order.source.git;
-    journal.say(&format!("fetching {} of {}", source.revision, source.url));
-    let credential = Credential::read(layout, source, journal)?;
-    reach::check(&source.url)?;
+    log.print_line(&format!("fetching {} of {}", source.revision, source.url));
+    let credential = Credential::read(layout, source, log)?;
+    connectivity::check(&source.url)?;
     let repository = Repository::new(layout, source, &credential)?;
     let found = repository.fetch(&source.revision)?;
     let base = operator.base_pin(&found)?;
     if base != found {
-        journal.say(&format!("another World has pinned {base}"));
+        log.print_line(&format!("another World has pinned {base}"));
         repository.fetch_commit(&base)?;
     }
     worktree::make(layout, identity, &base)?;
-    journal.say(&format!("the worktree is ready at {base}"));
+    log.print_line(&format!("the worktree is ready at {base}"));
     Ok(base)
 }
 

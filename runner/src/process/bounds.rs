@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::files::{Usage, usage};
+use crate::files::{DiskUsage, disk_usage};
 
 /// The most processes that a program may have at once: many more than builds and tests start, and few enough for a node.
 ///
 /// A limit of the kernel counts all processes of a user on the node, those of other Worlds too, so it is no use here.
 pub(super) const MOST_PROCESSES: usize = 2048;
 const SIGXFSZ: i32 = Signal::SIGXFSZ as i32;
-/// What a shell adds to the number of the signal that ended the program which it ran.
+/// The number that a shell adds to the signal that ended its program, to make an exit code.
 const SHELL_SIGNAL: i32 = 128;
 
-/// What a program may use. Its standard input is always empty.
+/// The bounds of a program. Its standard input is always empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
-    /// How long it may run.
+    /// The longest time that it may run.
     pub(crate) time: Duration,
-    /// The most bytes that it may print, where that is bounded.
+    /// The most bytes that it may print, if there is a limit.
     pub(crate) output_bytes: Option<u64>,
-    /// How much it may write, where that is bounded.
+    /// The limit of what it may write, if there is one.
     pub(crate) disk: Option<DiskLimit>,
 }
 
@@ -33,7 +33,7 @@ impl Bounds {
     }
 }
 
-/// How much a program may write.
+/// The most that a program may write.
 #[derive(Clone, Debug)]
 pub(crate) struct DiskLimit {
     /// The folders whose size is measured.
@@ -45,8 +45,8 @@ pub(crate) struct DiskLimit {
 }
 
 impl DiskLimit {
-    pub(super) fn usage(&self) -> Usage {
-        self.folders.iter().map(|folder| usage(folder)).sum()
+    pub(super) fn usage(&self) -> DiskUsage {
+        self.folders.iter().map(|folder| disk_usage(folder)).sum()
     }
 
     pub(super) fn is_exceeded(&self) -> bool {
@@ -54,7 +54,7 @@ impl DiskLimit {
     }
 }
 
-/// Why a program did not run to its own end, or counts as if it had not: it reached a limit before anybody looked.
+/// The limit that a program reached, whether it was ended for it or ended by itself first; or the end of the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// It ran too long.
@@ -71,7 +71,7 @@ pub(crate) enum Stop {
     Terminated,
 }
 
-/// Returns the limit that a program reached which has ended by itself.
+/// Returns the limit that a program reached, if it has ended by itself.
 ///
 /// A program can reach a limit and end between two looks, and the faster the machine is, the more often it does. So what
 /// is left of it tells, not who looked first.
@@ -79,7 +79,7 @@ pub(super) fn limit_reached(
     exit_code: Option<i32>,
     signal: Option<i32>,
     left_behind: usize,
-    usage: Option<(&DiskLimit, Usage)>,
+    usage: Option<(&DiskLimit, DiskUsage)>,
 ) -> Option<Stop> {
     if left_behind > MOST_PROCESSES {
         return Some(Stop::ProcessLimit);
@@ -107,7 +107,7 @@ mod tests {
     fn the_limit_that_a_program_reached_is_known_from_what_it_left() {
         let disk = DiskLimit { folders: Vec::new(), bytes: 1000, file_bytes: Some(100) };
         let reached = |exit_code, signal, left_behind, bytes, largest_file| {
-            limit_reached(exit_code, signal, left_behind, Some((&disk, Usage { bytes, largest_file })))
+            limit_reached(exit_code, signal, left_behind, Some((&disk, DiskUsage { bytes, largest_file })))
         };
         for (exit_code, signal) in [(Some(0), None), (Some(1), None), (None, Some(SIGXFSZ))] {
             assert_eq!(reached(exit_code, signal, 0, 1001, 100), Some(Stop::DiskLimit));

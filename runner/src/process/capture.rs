@@ -9,14 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// What is read at once, in bytes.
+/// The most bytes that are read at once.
 const PART_BYTES: usize = 64 * 1024;
 /// The most parts that are read once the program has ended: no pipe holds more. A process that got away may print for ever.
 const PARTS_AFTER_END: u32 = 16;
-/// How often a reader looks whether the program has ended, in milliseconds.
+/// The time between two looks of a reader whether the program has ended, in milliseconds.
 const INTERVAL_MILLISECONDS: u8 = 20;
 
-/// Where a program prints to.
+/// A stream that a program prints to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     /// Standard output, or both where they are merged.
@@ -27,7 +27,7 @@ pub(crate) enum Stream {
 
 /// Keeps what a program prints, or a part of it.
 pub(crate) trait Capture: Send {
-    /// What is kept.
+    /// The part that is kept.
     type Output;
 
     /// Takes the next bytes of a stream.

@@ -1,4 +1,4 @@
-//! How a program ended.
+//! The result of a program that has ended.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::bounds::{Stop, ended_by};
 
 const SIGKILL: i32 = Signal::SIGKILL as i32;
 
-/// How a program ended, and what was kept of its output.
+/// The result of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Completed<O> {
     /// Its exit code; absent when a signal ended it.
@@ -17,15 +17,15 @@ pub(crate) struct Completed<O> {
     pub(crate) signal: Option<i32>,
     /// The limit that it reached, or that the pod was told to end.
     pub(crate) stopped: Option<Stop>,
-    /// How long it ran.
+    /// The time that it ran.
     pub(crate) elapsed: Duration,
-    /// What was kept of its output.
+    /// The part of its output that was kept.
     pub(crate) output: O,
-    /// How many bytes it printed altogether.
+    /// The bytes that it printed altogether.
     pub(crate) printed: u64,
-    /// How many processes it left behind.
+    /// The number of processes that it left behind.
     pub(crate) left_behind: usize,
-    /// How often it told this program to end.
+    /// The number of times that it told this program to end.
     pub(crate) forged_signals: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The processes that come from this one, however far, and their end.
+//! Finds and ends the descendants of this process.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 
-/// How long ending everything may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest time that ending everything takes.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns whether a program has ended, and leaves it to be waited for.
 pub(super) fn has_ended(program: Pid) -> bool {
@@ -38,7 +38,7 @@ fn peek(which: Id) -> Option<Pid> {
 ///
 /// - **Shape:** `before` is called before any of them is gone for good.
 pub(super) fn end_all(before: impl Fn()) -> usize {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + END_TIMEOUT;
     let mut ended = HashSet::new();
     loop {
         before();

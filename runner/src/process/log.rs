@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use manyworlds_masking::Filter;
 
 use super::capture::{Capture, Stream};
-use crate::text::{LONGEST_LINE, clean, say};
+use crate::text::{LONGEST_LINE, clean, print_line};
 
 /// The lines of an output.
 #[derive(Debug)]
 pub(crate) struct Log {
     kept: Kept,
     secrets: Filter,
-    /// What has come of the latest line of each stream.
+    /// The latest line of each stream, which is not whole yet.
     output: Vec<u8>,
     error: Vec<u8>,
 }
@@ -28,7 +28,7 @@ impl Log {
     fn line(&mut self, line: &[u8]) {
         let text = self.secrets.masked(&clean(String::from_utf8_lossy(line).trim_end_matches('\n')));
         if self.kept.push(&text) {
-            say(&text);
+            print_line(&text);
         }
     }
 }
@@ -69,7 +69,7 @@ impl Capture for Log {
         let (head, rest) = self.kept.parts();
         let mut text = head.to_owned();
         for line in rest {
-            say(&line);
+            print_line(&line);
             text.push_str(&line);
             text.push('\n');
         }

@@ -1,11 +1,11 @@
 //! Runs every program that the runner starts: within bounds, and with nothing left of it after.
 //!
 //! - `program`: a program with its bounds, and the loop that runs it.
-//! - `bounds`: what it may use, and which limit it reached: pure, but for measuring the disk.
-//! - `completed`: how it ended.
-//! - `capture`: how its output is read. `log` keeps it as lines for people.
+//! - `bounds`: the bounds of a program, and the limit that it reached: pure, except for measuring the disk.
+//! - `completed`: the result of a program that has ended.
+//! - `capture`: reads its output. `log` keeps it as lines for people.
 //! - `supervisor`: runs programs that are not trusted, and ends whatever they leave behind.
-//! - `descendants`, `signals`: what the supervisor works with.
+//! - `descendants`, `signals`: the processes that the supervisor looks after, and the signals that it gets.
 
 mod bounds;
 mod capture;

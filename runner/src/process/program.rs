@@ -18,11 +18,11 @@ use super::completed::Completed;
 use super::descendants::has_ended;
 use super::signals;
 
-/// How long a program that was killed has before it is killed again.
+/// The time between killing a program and killing it again.
 const KILL_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a program is looked at, at most and at least.
+/// The shortest and the longest time between two looks at a program.
 const INTERVALS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
-/// How often what it takes of the machine is measured, at most.
+/// The shortest time between two measurements of disk and processes.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(500);
 /// How many times longer than a measurement the wait for the next one is: of a large tree it takes a while, and the
 /// processor is the program's.
@@ -48,10 +48,10 @@ enum Streams {
 pub(super) trait Processes {
     /// Returns how long they have between being told to end and being killed.
     fn grace(&self, why: Stop) -> Duration;
-    /// Looks after them while the program runs.
-    fn tend(&self, program: Pid);
+    /// Reaps those that have ended while the program still runs.
+    fn maintain(&self, program: Pid);
     /// Returns whether they are to end because the pod is.
-    fn told_to_end(&self) -> bool;
+    fn termination_requested(&self) -> bool;
     /// Returns how many there are, where that is bounded.
     fn count(&self) -> usize;
     /// Kills them.
@@ -70,9 +70,9 @@ impl Processes for Group {
         Duration::ZERO
     }
 
-    fn tend(&self, _: Pid) {}
+    fn maintain(&self, _: Pid) {}
 
-    fn told_to_end(&self) -> bool {
+    fn termination_requested(&self) -> bool {
         false
     }
 
@@ -143,7 +143,7 @@ impl Program {
             output.end();
             ended
         });
-        let Ended { status, stopped, elapsed, left_behind } = ended?;
+        let Exit { status, stopped, elapsed, left_behind } = ended?;
         let (exit_code, signal) = (status.code(), status.signal());
         let usage = self.bounds.disk.as_ref().map(|disk| (disk, disk.usage()));
         let stopped = stopped.or_else(|| limit_reached(exit_code, signal, left_behind, usage));
@@ -184,8 +184,8 @@ impl Program {
     }
 }
 
-/// How a program ended, as its watch found it.
-struct Ended {
+/// The end of a program, as its watch found it.
+struct Exit {
     status: ExitStatus,
     stopped: Option<Stop>,
     elapsed: Duration,
@@ -208,7 +208,7 @@ impl<P: Processes> Watch<'_, P> {
         child: &mut Child,
         printed: impl Fn() -> u64,
         closed: &Receiver<Infallible>,
-    ) -> std::io::Result<Ended> {
+    ) -> std::io::Result<Exit> {
         let program = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let (mut stopped, mut kill_at) = (None, None);
         let mut measure_at = self.started + MEASURE_INTERVAL;
@@ -217,12 +217,12 @@ impl<P: Processes> Watch<'_, P> {
             if has_ended(program) {
                 let elapsed = self.started.elapsed();
                 let (status, left_behind) = self.processes.reap(program, child)?;
-                return Ok(Ended { status, stopped, elapsed, left_behind });
+                return Ok(Exit { status, stopped, elapsed, left_behind });
             }
-            self.processes.tend(program);
+            self.processes.maintain(program);
             let now = Instant::now();
             if stopped.is_none() {
-                stopped = self.due(now, printed()).or_else(|| self.measure(now, &mut measure_at));
+                stopped = self.exceeded(now, printed()).or_else(|| self.measure(now, &mut measure_at));
                 kill_at = stopped.map(|why| now + self.tell_to_end(program, why));
             }
             if kill_at.is_some_and(|time| now >= time) {
@@ -237,9 +237,9 @@ impl<P: Processes> Watch<'_, P> {
         }
     }
 
-    /// Returns why the program has to end, as far as nothing has to be measured for it.
-    fn due(&self, now: Instant, printed: u64) -> Option<Stop> {
-        if self.processes.told_to_end() {
+    /// Returns the limit that the program has reached, of those that need no measuring.
+    fn exceeded(&self, now: Instant, printed: u64) -> Option<Stop> {
+        if self.processes.termination_requested() {
             Some(Stop::Terminated)
         } else if now.duration_since(self.started) >= self.bounds.time {
             Some(Stop::TimeLimit)
@@ -248,7 +248,7 @@ impl<P: Processes> Watch<'_, P> {
         }
     }
 
-    /// Measures what the program takes of the machine, where that is due, and returns whether it is too much.
+    /// Measures disk and processes when that is due, and returns the limit that the program has reached.
     fn measure(&self, now: Instant, measure_at: &mut Instant) -> Option<Stop> {
         if now < *measure_at {
             return None;
@@ -262,7 +262,7 @@ impl<P: Processes> Watch<'_, P> {
         found
     }
 
-    /// Tells a program to end where it gets time for that, and returns how much.
+    /// Sends TERM where the program has time to end by itself, and returns that time.
     fn tell_to_end(&self, program: Pid, why: Stop) -> Duration {
         let grace = self.processes.grace(why);
         if !grace.is_zero() {

@@ -13,9 +13,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::descendants::descends_from_us;
 use crate::layout::Layout;
 use crate::stage::{StageError, exit_code, finish};
-use crate::text::say;
+use crate::text::print_line;
 
-/// How often the listener looks whether somebody else has taken the signal, in milliseconds.
+/// The time between two looks of the listener whether somebody else has taken the signal, in milliseconds.
 const INTERVAL_MILLISECONDS: u8 = 100;
 
 /// The signals to end that this process gets.
@@ -28,8 +28,8 @@ pub(crate) struct Signals {
 #[derive(Debug, Default)]
 struct Received {
     /// Whether the pod was told to end.
-    told: bool,
-    /// How many came from a program in the pod.
+    terminated: bool,
+    /// The number that came from a program in the pod.
     forged: u32,
 }
 
@@ -37,19 +37,19 @@ impl Signals {
     /// Takes over the signals of this process.
     ///
     /// - **Shape:** to be called before any thread is made: threads inherit what is blocked.
-    /// - **Guarantees:** when the pod is told to end, the stage does so by itself within `patience`; if it does not, it
+    /// - **Guarantees:** when the pod is told to end, the stage does so by itself within `grace`; if it does not, it
     ///   is ended, and leaves the report that says so.
-    pub(crate) fn take_over(layout: &Layout, patience: Duration) -> std::io::Result<Self> {
+    pub(crate) fn take_over(layout: &Layout, grace: Duration) -> std::io::Result<Self> {
         mask().thread_block()?;
         let source = SignalFd::with_flags(&mask(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let signals = Self { source: Arc::new(source), received: Arc::default() };
         let (listener, layout) = (signals.clone(), layout.clone());
-        std::thread::spawn(move || listener.listen(&layout, patience));
+        std::thread::spawn(move || listener.listen(&layout, grace));
         Ok(signals)
     }
 
-    fn listen(&self, layout: &Layout, patience: Duration) {
-        while !self.told_to_end() {
+    fn listen(&self, layout: &Layout, grace: Duration) {
+        while !self.termination_requested() {
             // Where waiting is interrupted there is nothing yet.
             let _ = poll(
                 &mut [PollFd::new(self.source.as_fd(), PollFlags::POLLIN)],
@@ -57,14 +57,14 @@ impl Signals {
             );
             self.receive();
         }
-        say("told to end");
-        std::thread::sleep(patience);
+        print_line("told to end");
+        std::thread::sleep(grace);
         let class = FailureClass::Cancelled;
         finish(layout, Err(StageError::new(class, Reason::Terminated, "the pod was told to end")));
         std::process::exit(exit_code(class).into());
     }
 
-    /// Takes the signals that have come so far.
+    /// Receives the signals that have come so far.
     ///
     /// - **Shape:** to be called before a process is reaped: of one that is gone nobody knows whether it was ours.
     pub(super) fn receive(&self) {
@@ -73,14 +73,14 @@ impl Signals {
             if is_forged(std::process::id(), signal.ssi_pid) {
                 received.forged += 1;
             } else {
-                received.told = true;
+                received.terminated = true;
             }
         }
     }
 
     /// Returns whether the pod was told to end.
-    pub(super) fn told_to_end(&self) -> bool {
-        self.received().told
+    pub(super) fn termination_requested(&self) -> bool {
+        self.received().terminated
     }
 
     /// Returns how often a program has tried to end its judge since this was last asked.

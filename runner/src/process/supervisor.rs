@@ -1,4 +1,4 @@
-//! Runs programs that are not trusted, so that none outlives its turn.
+//! Runs programs that are not trusted, and ends everything that they start.
 
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::program::{Processes, Program};
 use super::signals::Signals;
 use crate::layout::Layout;
 
-/// How long a program has between being told to end and being killed.
+/// The time between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a stage may take to end after it was told to: its program's grace and its own report, within the ten seconds
 /// that the kubelet gives a pod.
@@ -55,12 +55,12 @@ impl Processes for Supervisor {
         }
     }
 
-    fn tend(&self, program: Pid) {
+    fn maintain(&self, program: Pid) {
         descendants::reap_orphans(program, || self.signals.receive());
     }
 
-    fn told_to_end(&self) -> bool {
-        self.signals.told_to_end()
+    fn termination_requested(&self) -> bool {
+        self.signals.termination_requested()
     }
 
     fn count(&self) -> usize {

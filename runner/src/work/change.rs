@@ -18,10 +18,10 @@ use crate::stage::StageError;
 
 /// The largest file that is read, in bytes: four times the largest patch that an order can allow.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
-/// How many bytes of what git says a message repeats.
+/// The most bytes of git's words that a message repeats.
 const SAID_BYTES: usize = 512;
 
-/// Takes the change, leaves it as a patch, and returns the commit; nothing when the files are as they were.
+/// Takes the change, leaves it as a patch, and returns the commit. Returns nothing when no file has changed.
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ pub(crate) fn message(order: &OrderDocument, identity: &Identity) -> String {
     )
 }
 
-/// What the worker left cannot be taken.
+/// The failure of a change that cannot be taken.
 pub(super) fn refused(why: &str) -> StageError {
     let message = format!("what the worker left cannot be taken: {}", shortened(why, SAID_BYTES));
     StageError::new(FailureClass::Worker, Reason::ChangeRefused, message)

@@ -23,13 +23,13 @@ use crate::layout::Layout;
 use crate::order::{Identity, disk_bytes, load};
 use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Stop, Supervisor};
 use crate::stage::StageError;
-use crate::text::{Journal, say};
+use crate::text::{StageLog, print_line};
 
 pub(crate) use change::{commit, message, patch};
 pub(crate) use plugin::ENV_GATEWAY_TOKEN_FILE;
 pub use plugin::{Handled, ModelAccess, Plugin, WorkContext, WorkerError};
 
-/// How many bytes of a worker's output are kept.
+/// The most bytes of a worker's output that are kept.
 const LOG_BYTES: usize = 8 * 1024 * 1024;
 /// A worker that prints more than this has flooded its log.
 const FLOOD_BYTES: u64 = 64 * 1024 * 1024;
@@ -79,20 +79,20 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let worked = work(&supervisor, &order, &context, bounds, &secrets)?;
     let said = files::read_ordinary(&layout.worker_transcript(), TRANSCRIPT_BYTES).unwrap_or_default();
     let said = secrets.masked(&String::from_utf8_lossy(&said));
-    keep(layout, &worked, &said).map_err(|error| change::refused(&error.to_string()))?;
+    store_for_evaluation(layout, &worked, &said).map_err(|error| change::refused(&error.to_string()))?;
     let taken = change::take(layout, &worktree, &base, &order, &identity)
         .and_then(|taken| taken.ok_or_else(|| without_change(&worked, &order)));
     let ended = match taken {
         Ok(commit) => {
-            say(&format!("took the change as {commit}"));
+            print_line(&format!("took the change as {commit}"));
             StageReport::done()
         }
-        Err(error) => leave(layout, error)?,
+        Err(error) => store_failure(layout, error)?,
     };
     Ok(StageReport { base_commit: Some(base), worker: Some(worked.report), ..ended })
 }
 
-/// Returns how the worker calls models, where the operator lets it.
+/// Returns the worker's access to models, if the operator gives any.
 fn model_access(layout: &Layout) -> Result<Option<ModelAccess>, StageError> {
     let Ok(url) = std::env::var(labels::ENV_GATEWAY_URL) else { return Ok(None) };
     let token_file = layout.gateway_token();
@@ -100,22 +100,22 @@ fn model_access(layout: &Layout) -> Result<Option<ModelAccess>, StageError> {
     Ok(Some(ModelAccess { url, token_file, token: token.trim().to_owned() }))
 }
 
-/// Leaves for `evaluate` why there is nothing to judge.
-fn leave(layout: &Layout, error: StageError) -> Result<StageReport, StageError> {
-    say(&format!("failed ({}): {}", error.reason, error.message));
+/// Leaves the failure for `evaluate`, which stores the worker's log first.
+fn store_failure(layout: &Layout, error: StageError) -> Result<StageReport, StageError> {
+    print_line(&format!("failed ({}): {}", error.reason, error.message));
     let report = StageReport::failed(error.class, error.reason, error.message.clone());
     let written = serde_json::to_vec(&report).map_err(std::io::Error::other);
     // Where not even that can be written, as on a full disk, the stage fails by itself.
     written.and_then(|bytes| fs::write(layout.failure(), bytes)).map(|()| report).map_err(|_| error)
 }
 
-/// What came of the worker, besides its change.
-struct Worked {
+/// The run of a worker: all that came of it besides the change.
+struct WorkerRun {
     report: WorkerReport,
-    /// How it ended, in words.
+    /// Its exit code or signal, in words.
     ending: String,
     output: String,
-    /// What it did that speaks against the World.
+    /// Findings against it.
     reasons: Vec<String>,
 }
 
@@ -125,15 +125,15 @@ fn work(
     context: &WorkContext,
     bounds: Bounds,
     secrets: &Filter,
-) -> Result<Worked, StageError> {
+) -> Result<WorkerRun, StageError> {
     let plugin = plugin::find(&order.worker.plugin, &order.worker.command)?;
     let completed = match plugin.handle(order, context)? {
         Handled::Done(summary) => {
             let report = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary };
-            let mut journal = Journal::default();
-            journal.say(&format!("the worker {}: {}", order.worker.plugin, report.summary));
-            let output = journal.as_str().to_owned();
-            return Ok(Worked { report, ending: "exit code 0".to_owned(), output, reasons: Vec::new() });
+            let mut log = StageLog::default();
+            log.print_line(&format!("the worker {}: {}", order.worker.plugin, report.summary));
+            let output = log.as_str().to_owned();
+            return Ok(WorkerRun { report, ending: "exit code 0".to_owned(), output, reasons: Vec::new() });
         }
         Handled::Run(command) => supervisor
             .run(Program::new(*command, bounds), Log::new(LOG_BYTES, secrets.clone()))
@@ -149,13 +149,13 @@ fn work(
         milliseconds: u64::try_from(completed.elapsed.as_millis()).unwrap_or(u64::MAX),
         summary: plugin::summary(&context.result_file, SUMMARY_BYTES),
     };
-    let reasons = misdeeds(&completed);
-    let output = format!("{}{}", completed.output, tell(&completed, &reasons));
-    Ok(Worked { report, ending: completed.ending(), output, reasons })
+    let reasons = violations(&completed);
+    let output = format!("{}{}", completed.output, describe_ending(&completed, &reasons));
+    Ok(WorkerRun { report, ending: completed.ending(), output, reasons })
 }
 
-/// Returns what a worker did besides its work.
-fn misdeeds(completed: &Completed<String>) -> Vec<String> {
+/// Returns the findings against a worker.
+fn violations(completed: &Completed<String>) -> Vec<String> {
     let Completed { stopped, printed, left_behind, forged_signals, .. } = completed;
     [
         (*stopped == Some(Stop::DiskLimit)).then(|| "the worker filled the World's disk".to_owned()),
@@ -169,9 +169,9 @@ fn misdeeds(completed: &Completed<String>) -> Vec<String> {
     .collect()
 }
 
-/// Leaves for `evaluate` how the worker ended and what it printed, in a folder in which nothing of the worker's is left.
-fn keep(layout: &Layout, worked: &Worked, transcript: &str) -> std::io::Result<()> {
-    let Worked { report, ending: _, output, reasons } = worked;
+/// Leaves the worker's report and output for `evaluate`, in a folder that holds nothing of the worker's own.
+fn store_for_evaluation(layout: &Layout, worked: &WorkerRun, transcript: &str) -> std::io::Result<()> {
+    let WorkerRun { report, ending: _, output, reasons } = worked;
     files::make_empty(&layout.result_directory())?;
     let put = |path: &Path, bytes: &[u8]| fs::write(path, bytes);
     put(&layout.work_log(), output.as_bytes())?;
@@ -182,23 +182,24 @@ fn keep(layout: &Layout, worked: &Worked, transcript: &str) -> std::io::Result<(
     put(&layout.worker_report(), &serde_json::to_vec(report)?)
 }
 
-/// Says how the worker ended and what it did besides, and returns what was said.
-fn tell(completed: &Completed<String>, reasons: &[String]) -> String {
+/// Prints how the worker ended and the findings against it, and returns these lines.
+fn describe_ending(completed: &Completed<String>, reasons: &[String]) -> String {
     let how = match completed.stopped {
         Some(Stop::TimeLimit) => "ran out of time".to_owned(),
-        Some(Stop::DiskLimit) => {
-            "filled the World's disk; raise worlds.sizing.perWorld.ephemeralStorage if it needs more".to_owned()
-        }
+        Some(Stop::DiskLimit) => "filled the World's disk".to_owned(),
         Some(Stop::ProcessLimit) => "started too many processes".to_owned(),
         Some(Stop::OutputLimit) => "printed too much".to_owned(),
         Some(Stop::FileSizeLimit | Stop::Terminated) | None => format!("ended with {}", completed.ending()),
     };
-    let mut journal = Journal::default();
-    journal.say(&format!("the worker {how} after {:.1} s", completed.elapsed.as_secs_f64()));
-    for reason in reasons {
-        journal.say(reason);
+    let mut log = StageLog::default();
+    log.print_line(&format!("the worker {how} after {:.1} s", completed.elapsed.as_secs_f64()));
+    if completed.stopped == Some(Stop::DiskLimit) {
+        log.print_line("raise worlds.sizing.perWorld.ephemeralStorage if the worker needs more");
     }
-    journal.as_str().to_owned()
+    for reason in reasons {
+        log.print_line(reason);
+    }
+    log.as_str().to_owned()
 }
 
 fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {
@@ -208,8 +209,8 @@ fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {
     StageError::new(FailureClass::Spec, Reason::WorkerFailed, message)
 }
 
-fn without_change(worked: &Worked, order: &OrderDocument) -> StageError {
-    let Worked { report, ending, output: _, reasons } = worked;
+fn without_change(worked: &WorkerRun, order: &OrderDocument) -> StageError {
+    let WorkerRun { report, ending, output: _, reasons } = worked;
     let said = if report.summary.is_empty() { String::new() } else { format!(": {}", report.summary) };
     let (reason, message) = match (report.timed_out, report.exit_code) {
         (true, _) => {

@@ -24,29 +24,29 @@ pub(crate) const ENV_GATEWAY_TOKEN_FILE: &str = "MANYWORLDS_GATEWAY_TOKEN_FILE";
 /// The most bytes of a result file that are read.
 const RESULT_BYTES: u64 = 65_536;
 
-/// Where and for whom a plugin works.
+/// The place and the World that a plugin works for.
 #[derive(Clone, Debug)]
 pub struct WorkContext {
     /// The worktree: the only place that counts.
     pub worktree: PathBuf,
     /// The order as a file.
     pub order_file: PathBuf,
-    /// Where the worker may say something about its work.
+    /// The file for the worker's result, which is optional.
     pub result_file: PathBuf,
-    /// Where the worker may leave what it and its model said to each other.
+    /// The file for the worker's transcript, which is optional.
     pub transcript_file: PathBuf,
     /// Name of the World.
     pub world: String,
     /// Number of the attempt, from 1.
     pub attempt: i32,
-    /// How the worker calls models, where it may.
+    /// The worker's access to models, if it has any.
     pub models: Option<ModelAccess>,
 }
 
-/// How a worker calls models: through the gateway, which takes the World's token where clients put a key.
+/// Access to models through the gateway. The World's token stands where clients put a key.
 #[derive(Clone)]
 pub struct ModelAccess {
-    /// Where the gateway is.
+    /// Address of the gateway.
     pub url: String,
     /// The file with the token. It is written anew before the token ends.
     pub token_file: PathBuf,
@@ -79,16 +79,16 @@ impl ModelAccess {
     }
 }
 
-/// What a plugin has done.
+/// The answer of a plugin.
 #[derive(Debug)]
 pub enum Handled {
     /// The work, with a summary.
     Done(String),
-    /// It names the program that does the work; the runner runs it under the coding time-out.
+    /// The program that does the work. The runner runs it under the coding time-out.
     Run(Box<Command>),
 }
 
-/// Why a plugin could not work.
+/// An error of a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The order asks for something that this plugin cannot do (class: spec).
@@ -97,9 +97,9 @@ pub enum WorkerError {
     /// A file of the worktree could not be written (class: infrastructure).
     #[error("{} could not be written", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: std::io::Error,
     },
 }
@@ -206,7 +206,7 @@ impl Plugin for Program {
     }
 }
 
-/// What a worker may leave in its result file.
+/// The result file of a worker.
 #[derive(Deserialize)]
 struct WorkerResult {
     #[serde(default)]

@@ -3,9 +3,9 @@
 use manyworlds_metering::price::Tokens;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, CallState, Length, Request, Said, Turn, number, shortened, text};
+use super::message::{Completeness, ModelAnswer, ModelMessage, Request, ToolCall, Turn, number, shortened, text};
 
-/// Why an answer stops that is not whole.
+/// The stop reasons of an answer that is truncated.
 const CUT: [&str; 2] = ["max_tokens", "model_context_window_exceeded"];
 
 pub(super) fn body(request: &Request<'_>, turns: &[Turn]) -> Value {
@@ -13,8 +13,8 @@ pub(super) fn body(request: &Request<'_>, turns: &[Turn]) -> Value {
     for turn in turns {
         match turn {
             Turn::User(text) => messages.push(json!({"role": "user", "content": text})),
-            Turn::Model(said) => messages.push(json!({"role": "assistant", "content": said.sent_back})),
-            Turn::Results(results) => {
+            Turn::Model(message) => messages.push(json!({"role": "assistant", "content": message.raw})),
+            Turn::ToolResults(results) => {
                 let all = results
                     .iter()
                     .map(|result| json!({"type": "tool_result", "tool_use_id": result.id, "content": result.text}));
@@ -33,24 +33,33 @@ pub(super) fn body(request: &Request<'_>, turns: &[Turn]) -> Value {
         "system": system,
         "messages": messages,
         "tools": tools.collect::<Vec<_>>(),
-        "max_tokens": request.most_output,
+        "max_tokens": request.max_output_tokens,
     })
 }
 
-pub(super) fn answer(body: &Value) -> Result<Answer, String> {
+pub(super) fn answer(body: &Value) -> Result<ModelAnswer, String> {
     let Some(blocks) = body["content"].as_array() else {
         return Err(format!("the answer has no content: {}", shortened(body)));
     };
     let said: Vec<_> =
         blocks.iter().filter(|block| block["type"] == "text").map(|block| text(&block["text"])).collect();
-    let length = if CUT.iter().any(|reason| body["stop_reason"] == *reason) { Length::Cut } else { Length::Whole };
-    let calls = blocks.iter().enumerate().filter(|(_, block)| block["type"] == "tool_use").map(|(index, block)| Call {
-        id: text(&block["id"]),
-        name: text(&block["name"]),
-        arguments: block["input"].clone(),
-        // What was there of its arguments has been made an object, so that nothing but its place tells.
-        state: if length == Length::Cut && index + 1 == blocks.len() { CallState::Cut } else { CallState::Whole },
-    });
+    let completeness = if CUT.iter().any(|reason| body["stop_reason"] == *reason) {
+        Completeness::Truncated
+    } else {
+        Completeness::Complete
+    };
+    let calls =
+        blocks.iter().enumerate().filter(|(_, block)| block["type"] == "tool_use").map(|(index, block)| ToolCall {
+            id: text(&block["id"]),
+            name: text(&block["name"]),
+            arguments: block["input"].clone(),
+            // What was there of its arguments has been made an object, so that nothing but its place tells.
+            completeness: if completeness == Completeness::Truncated && index + 1 == blocks.len() {
+                Completeness::Truncated
+            } else {
+                Completeness::Complete
+            },
+        });
     let usage = &body["usage"];
     let used = Tokens {
         input: number(&usage["input_tokens"]),
@@ -60,13 +69,17 @@ pub(super) fn answer(body: &Value) -> Result<Answer, String> {
         output: number(&usage["output_tokens"]),
         ..Tokens::default()
     };
-    Ok(Answer::new(Said { text: said.join("\n"), calls: calls.collect(), sent_back: sent_back(blocks) }, length, used))
+    Ok(ModelAnswer::new(
+        ModelMessage { text: said.join("\n"), calls: calls.collect(), raw: request_content(blocks) },
+        completeness,
+        used,
+    ))
 }
 
 /// Returns an answer's blocks as a request may hold them.
 ///
 /// - **Guarantees:** all but empty texts is as it came, thinking and its signatures before all.
-fn sent_back(blocks: &[Value]) -> Value {
+fn request_content(blocks: &[Value]) -> Value {
     let is_empty = |block: &Value| block["type"] == "text" && text(&block["text"]).trim().is_empty();
     let mut kept: Vec<_> = blocks.iter().filter(|block| !is_empty(block)).cloned().collect();
     let is_thought = |block: &Value| block["type"] == "thinking" || block["type"] == "redacted_thinking";

@@ -9,15 +9,15 @@ use manyworlds_masking::Filter;
 use crate::process::{Bounds, Capture, Completed, Program, Stop, Stream};
 use crate::text::clean;
 
-/// How many bytes of the first and of the last part of the output the model sees. No more is kept.
+/// The most bytes of the first part, and of the last part, of the output that are kept for the model.
 const SHOWN_OF_EACH: usize = 6_000;
 /// The most MiB that a command may print.
 const MOST_MEBIBYTES: u64 = 64;
 
-/// How a command ended, and what it printed.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub(in crate::coder) struct CommandResult {
-    /// How it ended, in words.
+    /// Its end, in words.
     ending: String,
     succeeded: bool,
     output: String,
@@ -28,7 +28,7 @@ impl CommandResult {
         self.succeeded
     }
 
-    /// Returns what the model is told of it.
+    /// Returns the text that the model gets.
     pub(in crate::coder) fn text(&self) -> String {
         format!("[{}]\n{}", self.ending, self.output)
     }

@@ -9,13 +9,13 @@ use regex::Regex;
 use super::paths::inside;
 use crate::git::Git;
 
-/// How many files a list has.
+/// The most files of a list.
 const LISTED: usize = 500;
-/// How many lines a search finds.
+/// The most lines that a search finds.
 const FOUND: usize = 100;
-/// How many lines are read at once.
+/// The most lines that are read at once.
 const READ: usize = 400;
-/// The largest file that is looked at, in bytes.
+/// The largest file that is read, in bytes.
 const LARGEST: u64 = 2 * 1024 * 1024;
 /// The longest line that is shown, in characters.
 const LONGEST_LINE: usize = 400;
@@ -99,7 +99,7 @@ fn content(worktree: &Path, path: &str) -> Result<String, String> {
 ///
 /// # Errors
 ///
-/// What git says.
+/// The words of git.
 pub(in crate::coder) fn files(worktree: &Path, folder: Option<&str>) -> Result<Vec<String>, String> {
     let below = folder.unwrap_or(".");
     if below != "." {

@@ -3,12 +3,12 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::Counts;
+use super::test_counts::TestCounts;
 
-/// Counts the test cases; nothing when the text is no JUnit XML.
-pub(super) fn count(text: &str) -> Option<Counts> {
+/// TestCounts the test cases; nothing when the text is no JUnit XML.
+pub(super) fn count(text: &str) -> Option<TestCounts> {
     let mut reader = Reader::from_str(text);
-    let mut counts = Counts { passed: 0, total: 0 };
+    let mut counts = TestCounts { passed: 0, total: 0 };
     let mut case: Option<Case> = None;
     let mut suites = false;
     let mut depth = 0_usize;
@@ -21,13 +21,13 @@ pub(super) fn count(text: &str) -> Option<Counts> {
                 match tag.local_name().as_ref() {
                     "testsuite" | "testsuites" => suites = true,
                     "testcase" => case = Some(Case::Passed),
-                    name => note(&mut case, name),
+                    name => mark(&mut case, name),
                 }
             }
             Event::Empty(tag) => match tag.local_name().as_ref() {
                 "testcase" => counts.add_case(Case::Passed),
                 "testsuite" | "testsuites" => suites = true,
-                name => note(&mut case, name),
+                name => mark(&mut case, name),
             },
             Event::End(tag) => {
                 depth = depth.saturating_sub(1);
@@ -49,7 +49,7 @@ enum Case {
     Skipped,
 }
 
-fn note(case: &mut Option<Case>, name: &str) {
+fn mark(case: &mut Option<Case>, name: &str) {
     match (name, case) {
         ("failure" | "error", Some(case)) => *case = Case::Failed,
         ("skipped", Some(case @ Case::Passed)) => *case = Case::Skipped,
@@ -57,7 +57,7 @@ fn note(case: &mut Option<Case>, name: &str) {
     }
 }
 
-impl Counts {
+impl TestCounts {
     fn add_case(&mut self, case: Case) {
         match case {
             Case::Passed => self.add(1, 0),
@@ -77,7 +77,7 @@ mod tests {
             <testcase name="one"/><testcase name="two"><failure message="no"/></testcase>
             <testcase name="three"><skipped/></testcase><testcase name="four"><error>x</error></testcase>
             <testcase name="five"><system-out>fine</system-out></testcase></testsuite></testsuites>"#;
-        assert_eq!(count(text), Some(Counts { passed: 2, total: 4 }));
+        assert_eq!(count(text), Some(TestCounts { passed: 2, total: 4 }));
     }
 
     #[test]
@@ -86,6 +86,6 @@ mod tests {
         assert_eq!(count("<testsuite><testcase>"), None);
         assert_eq!(count("<testsuite><testcase></wrong></testsuite>"), None);
         assert_eq!(count("plain"), None);
-        assert_eq!(count("<testsuite/>"), Some(Counts { passed: 0, total: 0 }));
+        assert_eq!(count("<testsuite/>"), Some(TestCounts { passed: 0, total: 0 }));
     }
 }

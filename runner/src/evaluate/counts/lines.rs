@@ -1,15 +1,15 @@
-//! Counts tests in what a program prints: TAP, cargo test, pytest.
+//! TestCounts tests in what a program prints: TAP, cargo test, pytest.
 
-use super::Counts;
+use super::test_counts::TestCounts;
 
-/// Counts the tests; nothing when no line of a known form is there.
-pub(super) fn count(output: &str) -> Option<Counts> {
+/// TestCounts the tests; nothing when no line of a known form is there.
+pub(super) fn count(output: &str) -> Option<TestCounts> {
     cargo(output).or_else(|| tap(output)).or_else(|| pytest(output))
 }
 
 /// `test result: ok. 5 passed; 1 failed; 0 ignored; ...`, once for each test program.
-fn cargo(output: &str) -> Option<Counts> {
-    let mut counts: Option<Counts> = None;
+fn cargo(output: &str) -> Option<TestCounts> {
+    let mut counts: Option<TestCounts> = None;
     for line in output.lines().filter_map(|line| line.trim().strip_prefix("test result: ")) {
         let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
         let before = |name: &str| {
@@ -17,16 +17,16 @@ fn cargo(output: &str) -> Option<Counts> {
             words.get(place.checked_sub(1)?)?.parse::<u32>().ok()
         };
         let (Some(passed), Some(failed)) = (before("passed"), before("failed")) else { continue };
-        let counts = counts.get_or_insert(Counts { passed: 0, total: 0 });
+        let counts = counts.get_or_insert(TestCounts { passed: 0, total: 0 });
         counts.add(passed, failed);
     }
     counts
 }
 
 /// `ok 1 - name`, `not ok 2`, and the plan `1..N`: tests of the plan that never came have failed.
-fn tap(output: &str) -> Option<Counts> {
+fn tap(output: &str) -> Option<TestCounts> {
     let plan = output.lines().find_map(|line| line.strip_prefix("1..")?.split(' ').next()?.parse::<u32>().ok())?;
-    let mut counts = Counts { passed: 0, total: 0 };
+    let mut counts = TestCounts { passed: 0, total: 0 };
     for line in output.lines() {
         let (passed, rest) = match line.strip_prefix("not ok") {
             Some(rest) => (0, rest),
@@ -61,11 +61,11 @@ fn skipped(output: &str) -> u32 {
 }
 
 /// `== 3 failed, 10 passed, 1 skipped in 0.5s ==`, or the same without the bars.
-fn pytest(output: &str) -> Option<Counts> {
+fn pytest(output: &str) -> Option<TestCounts> {
     let summary = output.lines().rev().map(|line| line.trim().trim_matches('=').trim()).find(|line| {
         line.contains(" in ") && (line.contains(" passed") || line.contains(" failed") || line.contains(" error"))
     })?;
-    let mut counts = Counts { passed: 0, total: 0 };
+    let mut counts = TestCounts { passed: 0, total: 0 };
     for part in summary.split(" in ").next()?.split(", ") {
         let (number, word) = part.split_once(' ')?;
         let number: u32 = number.parse().ok()?;

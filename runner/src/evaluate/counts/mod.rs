@@ -1,37 +1,21 @@
-//! How many tests passed, from what test programs write.
+//! Counts tests from the output and the reports of test programs.
 
 mod junit;
 mod lines;
+mod test_counts;
 
 use std::path::Path;
 
 use crate::files;
+pub(super) use test_counts::TestCounts;
 
 /// The most bytes of a report that are read.
 const REPORT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Tests that were counted. Skipped ones count neither way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    /// Tests that passed.
-    pub(super) passed: u32,
-    /// Tests that passed or failed.
-    pub(super) total: u32,
-}
-
-impl Counts {
-    /// Adds tests; numbers beyond all measure never make a failure disappear.
-    fn add(&mut self, passed: u32, failed: u32) {
-        let failed = (self.total - self.passed).saturating_add(failed);
-        self.passed = self.passed.saturating_add(passed).min(u32::MAX - failed);
-        self.total = self.passed + failed;
-    }
-}
-
-/// Counts the tests of a gate: from its JUnit XML where it names one, else from its output.
+/// TestCounts the tests of a gate: from its JUnit XML where it names one, else from its output.
 ///
 /// A report that was asked for and is missing or broken counts as no test at all, so it never gives full points.
-pub(super) fn count(report: Option<&Path>, checkout: &Path, output: &str) -> Option<Counts> {
+pub(super) fn count(report: Option<&Path>, checkout: &Path, output: &str) -> Option<TestCounts> {
     match report {
         Some(path) => Some(read(path, checkout).and_then(|text| junit::count(&text)).unwrap_or_default()),
         None => lines::count(output),
@@ -56,6 +40,6 @@ mod tests {
     #[test]
     fn a_report_that_is_missing_counts_as_no_test() {
         let missing = count(Some(Path::new("/nonexistent/report.xml")), Path::new("/nonexistent"), "10 passed");
-        assert_eq!(missing, Some(Counts { passed: 0, total: 0 }));
+        assert_eq!(missing, Some(TestCounts { passed: 0, total: 0 }));
     }
 }

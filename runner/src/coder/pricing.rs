@@ -1,6 +1,6 @@
-//! What a session's calls cost, and what the World may have of its order's budget.
+//! The prices of a session's calls, and the World's share of its order's budget.
 //!
-//! **Architecture invariant:** pure. What is reckoned here only ends a session early; what counts is the gateway's ledger.
+//! **Architecture invariant:** pure. It can only end a session early; the gateway's ledger holds the budget.
 
 use manyworlds_api::Money;
 use manyworlds_api::provider::Prices;
@@ -8,16 +8,16 @@ use manyworlds_metering::price::{self, Sending, Tokens};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What the gateway's list says of the money of a model's calls.
+/// The prices of a model, from the gateway's list.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Terms {
+pub(super) struct Pricing {
     prices: Prices,
     /// The World's even share of what its order may cost.
     cost_share: Money,
 }
 
-impl Terms {
+impl Pricing {
     /// Reads them from a model of the list, where both are there.
     pub(super) fn read(listed: &Value) -> Option<Self> {
         Self::deserialize(listed).ok()
@@ -41,10 +41,10 @@ mod tests {
     #[test]
     fn calls_cost_what_the_list_says() {
         let prices = json!({"input": "3.00", "output": "15.00", "cached": "0.30", "cacheWrite5m": "3.75"});
-        let terms = Terms::read(&json!({"id": "m", "prices": prices, "costShare": "1.25"})).unwrap();
-        assert_eq!(terms.share(), "1.25".parse().unwrap());
+        let pricing = Pricing::read(&json!({"id": "m", "prices": prices, "costShare": "1.25"})).unwrap();
+        assert_eq!(pricing.share(), "1.25".parse().unwrap());
         let used = Tokens { input: 1000, cached: 1000, cache_write_5m: 1000, output: 1000, ..Tokens::default() };
-        assert_eq!(terms.cost(used), "0.02205".parse().unwrap());
+        assert_eq!(pricing.cost(used), "0.02205".parse().unwrap());
     }
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
             json!({"id": "m", "costShare": "1.25"}),
             json!({"id": "m", "prices": {"input": 3}, "costShare": "1.25"}),
         ] {
-            assert_eq!(Terms::read(&listed), None, "{listed}");
+            assert_eq!(Pricing::read(&listed), None, "{listed}");
         }
     }
 }

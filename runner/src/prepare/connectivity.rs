@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use crate::stage::StageError;
 
-/// How long one address of the host may take to accept a connection.
+/// The longest time for one address of the host to accept a connection.
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// The port of SSH, which the URL standard does not know.
 const SSH_PORT: u16 = 22;

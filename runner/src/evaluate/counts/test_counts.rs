@@ -1,0 +1,19 @@
+//! Numbers of tests.
+
+/// Tests that were counted. Skipped ones count neither way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::evaluate) struct TestCounts {
+    /// Tests that passed.
+    pub(in crate::evaluate) passed: u32,
+    /// Tests that passed or failed.
+    pub(in crate::evaluate) total: u32,
+}
+
+impl TestCounts {
+    /// Adds tests; numbers beyond all measure never make a failure disappear.
+    pub(super) fn add(&mut self, passed: u32, failed: u32) {
+        let failed = (self.total - self.passed).saturating_add(failed);
+        self.passed = self.passed.saturating_add(passed).min(u32::MAX - failed);
+        self.total = self.passed + failed;
+    }
+}
