@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CLUSTER := tests/cluster/cluster
 TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
 SCRIPTS := tests/cluster/cluster tests/packages tests/bench/litellm tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
-	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install tests/agents/install \
+	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install tests/nextest/install tests/nextest/run tests/agents/install \
 	$(wildcard tests/agents/bin/manyworlds-worker-*) .ci/run charts/render cli/kubectl_complete-worlds
 # For `make bench`: the prefix of the figures to measure; all of them by default, and all of the gateway's for "gateway".
 ONLY ?=
@@ -31,10 +31,10 @@ demo: rust ## Start a cluster, install Manyworlds, and let five Worlds fix a rea
 
 test: rust packages lint cluster images install agents fake-cluster ## Everything that must pass: format, lints, and all tests, on a real cluster
 	cargo build --workspace --locked
-	$(ENVIRONMENT) cargo test --workspace --locked
+	$(ENVIRONMENT) tests/nextest/run --workspace
 
-unit: rust packages ## The tests that need no cluster
-	cargo test --workspace --locked --exclude manyworlds-tests
+unit: rust packages ## The tests that need no cluster: git, Python, OpenSSL, ssh and PostgreSQL, and PyPI and npm once
+	tests/nextest/run --workspace --exclude manyworlds-tests
 
 # The program under test is the one of the images. Only the time to the first output needs a real node.
 bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json

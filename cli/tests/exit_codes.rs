@@ -37,7 +37,6 @@ fn refusal(code: u16, message: &str, name: &str, causes: &Value) -> (u16, String
 }
 
 fn team(method: &str, path: &str) -> (u16, String) {
-    let path = path.split('?').next().unwrap_or_default();
     let list = |items: Value| json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items });
     if method == "PATCH" && path == format!("{ORDERS}/refused") {
         let causes = json!([
@@ -91,7 +90,7 @@ fn help_version_and_completion_need_no_cluster() {
 fn a_cluster_that_cannot_be_reached_is_said_in_one_line() {
     let folder = Folder::new("unreachable");
     // Port 1 is reserved, so nothing listens there.
-    let output = run(&["list", "--kubeconfig", &folder.kubeconfig("127.0.0.1:1")]);
+    let output = run(&["list", "--kubeconfig", &folder.kubeconfig("http://127.0.0.1:1")]);
     let (_, errors) = written(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(errors.starts_with("error: the API server could not be asked") && errors.lines().count() == 1, "{errors}");
@@ -101,7 +100,7 @@ fn a_cluster_that_cannot_be_reached_is_said_in_one_line() {
 #[test]
 fn a_file_that_is_no_order_ends_with_2_before_the_cluster_is_asked() {
     let folder = Folder::new("files");
-    let kubeconfig = folder.kubeconfig("127.0.0.1:1");
+    let kubeconfig = folder.kubeconfig("http://127.0.0.1:1");
     let pod = folder.file("pod.yaml", "kind: Pod\nmetadata: {name: a}\n");
     for (file, words) in [(pod.as_str(), "not WorkOrder"), ("/nonexistent/order.yaml", "No such file")] {
         let output = run(&["run", "--kubeconfig", &kubeconfig, "-f", file]);
@@ -115,7 +114,8 @@ fn a_file_that_is_no_order_ends_with_2_before_the_cluster_is_asked() {
 #[test]
 fn the_exit_code_of_a_wait_is_the_order_s() {
     let folder = Folder::new("wait");
-    let kubeconfig = folder.kubeconfig(&api_server(team));
+    let server = api_server(team);
+    let kubeconfig = folder.kubeconfig(&server.url());
     for (name, code) in [("good", 0), ("bad", 1)] {
         assert_eq!(run(&["watch", name, "--kubeconfig", &kubeconfig]).status.code(), Some(code), "watch {name}");
         let arguments = ["run", "--kubeconfig", &kubeconfig, "-f", "-", "--wait", "--name", name];
@@ -127,7 +127,8 @@ fn the_exit_code_of_a_wait_is_the_order_s() {
 #[test]
 fn a_refused_field_has_a_line_and_ends_with_2() {
     let folder = Folder::new("refused");
-    let kubeconfig = folder.kubeconfig(&api_server(team));
+    let server = api_server(team);
+    let kubeconfig = folder.kubeconfig(&server.url());
     let output = run_with_input(&["run", "--kubeconfig", &kubeconfig, "-f", "-", "--name", "refused"], MANIFEST);
     let (_, errors) = written(&output);
     let expected =
@@ -138,7 +139,8 @@ fn a_refused_field_has_a_line_and_ends_with_2() {
 #[test]
 fn a_name_that_does_not_exist_is_answered_with_those_that_do() {
     let folder = Folder::new("names");
-    let kubeconfig = folder.kubeconfig(&api_server(team));
+    let server = api_server(team);
+    let kubeconfig = folder.kubeconfig(&server.url());
     let output = run(&["explain", "goood", "--kubeconfig", &kubeconfig]);
     let (_, errors) = written(&output);
     assert_eq!(output.status.code(), Some(2));
@@ -152,7 +154,8 @@ fn a_name_that_does_not_exist_is_answered_with_those_that_do() {
 #[test]
 fn data_is_all_that_programs_get() {
     let folder = Folder::new("data");
-    let kubeconfig = folder.kubeconfig(&api_server(team));
+    let server = api_server(team);
+    let kubeconfig = folder.kubeconfig(&server.url());
     let (text, _) = written(&run(&["watch", "bad", "-o", "json", "--kubeconfig", &kubeconfig]));
     let order: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(order["metadata"]["name"], "bad");

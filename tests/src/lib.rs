@@ -6,11 +6,10 @@
 //!                        -> OperatorIdentity (a ServiceAccount's kubeconfig) -> [Proxy ->] OperatorProcess
 //! ```
 //!
-//! **Architecture invariant:** this crate depends on `manyworlds-api` and on no other member of the workspace.
+//! **Architecture invariant:** this crate depends on `manyworlds-api` and `manyworlds-test-support`, and on no other member of the workspace.
 
 pub mod cluster;
 pub mod definitions;
-pub mod eventually;
 pub mod identity;
 pub mod models;
 pub mod namespace;
@@ -21,14 +20,13 @@ pub mod proxy;
 pub mod real;
 pub mod recorder;
 pub mod resources;
-pub mod result;
 pub mod story;
+pub mod volume;
 
 pub use cluster::Cluster;
-pub use eventually::{LIMIT, eventually};
 pub use identity::OperatorIdentity;
+pub use manyworlds_test_support::{Error, LIMIT, Look, Result, eventually};
 pub use namespace::Namespace;
 pub use operator::{OperatorProcess, OperatorSettings};
 pub use proxy::{Cut, Proxy};
 pub use recorder::Recorder;
-pub use result::{Error, Result};

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::story::story;
-use crate::{Cluster, LIMIT, Result, eventually};
+use crate::{Cluster, LIMIT, Look, Result, eventually};
 
 /// A namespace of one test, deleted with everything in it when the guard goes, after a failure too.
 pub struct Namespace {
@@ -51,15 +51,16 @@ impl Namespace {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// Waits as [`eventually()`] does; in vain, it also tells how the namespace's pods stand.
+    /// Waits as [`eventually()`] does; in vain, it also prints the state of the namespace's pods.
     ///
     /// # Errors
     ///
     /// When `limit` is over.
-    pub async fn eventually<T, C, F>(&self, what: &str, limit: Duration, condition: C) -> Result<T>
+    pub async fn eventually<L, C, F>(&self, what: &str, limit: Duration, condition: C) -> Result<L::Found>
     where
+        L: Look,
         C: FnMut() -> F,
-        F: Future<Output = Result<Option<T>>>,
+        F: Future<Output = L>,
     {
         match eventually(what, limit, condition).await {
             Ok(found) => Ok(found),

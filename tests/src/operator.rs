@@ -15,6 +15,8 @@ const BINARY: &str = "MANYWORLDS_OPERATOR_BINARY";
 /// The ports of operators: below those that the kernel gives to connections, and so many.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 10_000;
+/// The distance between the first ports of two tests.
+const PORTS_OF_A_TEST: u32 = 37;
 
 /// What an operator is started with.
 #[derive(Clone, Debug)]
@@ -173,10 +175,11 @@ fn tail(log: &Path) -> String {
 /// Returns an address at which nobody listens.
 ///
 /// The port is none of those that the kernel gives to connections: such a one could be taken between this look and the start of
-/// the operator. Tests that run at the same time begin at different places.
+/// the operator. Tests that run at the same time begin at different places: they are processes with numbers close together, and
+/// each takes a few ports for every operator.
 fn free_address() -> io::Result<String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or_default();
+    let begin = u16::try_from(std::process::id().wrapping_mul(PORTS_OF_A_TEST) % u32::from(PORTS)).unwrap_or_default();
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..PORTS {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -23,6 +23,11 @@ use serde_json::{Value, json};
 
 /// How many operators are killed at the same time, each in a namespace of its own.
 const AT_ONCE: usize = 4;
+/// How often a place is tried: how many writes a run takes differs a little, because the operator joins changes that come
+/// close together, so a run may end before its cut.
+const TRIES: usize = 3;
+/// The most places that may stay unreached, in percent.
+const MOST_UNREACHED: usize = 5;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -175,9 +180,6 @@ fn compare(place: &str, golden: &Value, other: &Value, found: &mut Vec<String>) 
 }
 
 /// Runs once without a crash, checks that run, and then once for each place in which the operator can be killed.
-///
-/// How many writes a run takes differs a little from run to run, because the operator joins changes that come close
-/// together. So a place near the end may not be reached; but most must be, or nothing was tested.
 async fn kill_everywhere(orders: Vec<WorkOrder>, check: impl Fn(&Outcome)) -> Result {
     let stage = Arc::new(Stage::new(orders).await?);
     let (golden, writes) = stage.run(Cut::Never).await?;
@@ -186,13 +188,18 @@ async fn kill_everywhere(orders: Vec<WorkOrder>, check: impl Fn(&Outcome)) -> Re
     let runs: Vec<_> = futures::stream::iter(cuts)
         .map(|cut| {
             let stage = Arc::clone(&stage);
-            async move { Ok::<_, manyworlds_tests::Error>((cut, stage.run(cut).await?)) }
+            async move { Ok::<_, manyworlds_tests::Error>((cut, cut_at(&stage, cut).await?)) }
         })
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
-    let reached = runs.iter().filter(|(cut, (_, writes))| *writes >= cut.number()).count();
-    assert!(reached * 10 >= runs.len() * 8, "only {reached} of {} places were reached", runs.len());
+    let unreached: Vec<_> = runs.iter().filter(|(_, (_, reached))| !reached).map(|(cut, _)| cut).collect();
+    println!("coverage: {} of {} cuts were not reached: {unreached:?}", unreached.len(), runs.len());
+    assert!(
+        unreached.len() * 100 <= runs.len() * MOST_UNREACHED,
+        "{unreached:?} of {} cuts were not reached",
+        runs.len()
+    );
     let different: Vec<_> = runs
         .iter()
         .map(|(cut, (outcome, _))| (cut, differences(&golden, outcome)))
@@ -200,6 +207,18 @@ async fn kill_everywhere(orders: Vec<WorkOrder>, check: impl Fn(&Outcome)) -> Re
         .collect();
     assert!(different.is_empty(), "{different:#?}");
     Ok(std::fs::remove_dir_all(&stage.folder)?)
+}
+
+/// Runs with a cut until it is reached, and returns the last outcome with whether it was.
+async fn cut_at(stage: &Stage, cut: Cut) -> Result<(Outcome, bool)> {
+    let (mut outcome, mut writes) = stage.run(cut).await?;
+    for _ in 1..TRIES {
+        if writes >= cut.number() {
+            break;
+        }
+        (outcome, writes) = stage.run(cut).await?;
+    }
+    Ok((outcome, writes >= cut.number()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

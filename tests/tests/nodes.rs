@@ -88,7 +88,7 @@ async fn node_is_ready(cluster: &Cluster, expected: &str) -> Result {
 #[tokio::test]
 async fn a_node_that_is_drained_or_lost_costs_no_world_anything() -> Result {
     if !is_ours()? {
-        eprintln!("the nodes of a cluster that the user named are left alone; this test has shown nothing");
+        eprintln!("skipped: the nodes of a cluster that the user named are left alone");
         return Ok(());
     }
     let (cluster, namespace) = restricted("node").await?;

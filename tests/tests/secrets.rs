@@ -6,15 +6,15 @@
 use std::process::Command;
 
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
-use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
+use kube::api::{ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt};
 use manyworlds_api::{Budget, Provider, WorkOrder, World};
 use manyworlds_tests::models::{CANARY, calls, provider};
-use manyworlds_tests::real::{LIMIT, create, finished, order, restricted, works};
-use manyworlds_tests::{Cluster, LIMIT as SOON, Namespace, Result, eventually, namespace, resources};
+use manyworlds_tests::real::{create, finished, order, restricted, works};
+use manyworlds_tests::volume::{self, SYSTEM};
+use manyworlds_tests::{Cluster, LIMIT as SOON, Namespace, Result, eventually, resources};
 use serde_json::{Value, json};
 
-const SYSTEM: &str = "manyworlds-system";
 /// The password of the repository, and what is in a Secret that nothing names: neither looks like a key of any vendor.
 const PASSWORD: &str = "planted-password-8d1f27c4b9";
 const UNNAMED: &str = "planted-unnamed-5a9b30e2d7";
@@ -159,38 +159,8 @@ async fn search_the_cluster(cluster: &Cluster, namespace: &Namespace, model: &st
 
 /// Reads the operator's volume, from a pod beside it: the ledger's file with its write-ahead log, and every artifact.
 async fn search_the_volume(cluster: &Cluster, model: &str) -> Result {
-    let image = order("image", "")["spec"]["worker"]["image"].clone();
-    let name = namespace::unique("reader");
-    let mut command = vec!["python3".to_owned(), "-c".to_owned(), COUNT.to_owned(), model.to_owned()];
-    command.extend(planted());
-    let security = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
-    let main = json!({
-        "name": "main", "image": image, "command": command, "securityContext": security,
-        "volumeMounts": [{"name": "data", "mountPath": "/data", "readOnly": true}],
-    });
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": SYSTEM},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": false,
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
-                                "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [main],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "manyworlds-artifacts"}}],
-        },
-    });
-    resources::apply(&cluster.client, &pod).await?;
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), SYSTEM);
-    let counted = eventually("the volume was read", LIMIT, || async {
-        let phase = pods.get(&name).await?.status.and_then(|status| status.phase).unwrap_or_default();
-        match phase.as_str() {
-            "Succeeded" => Ok(Some(pods.logs(&name, &LogParams::default()).await?)),
-            _ => Err(format!("the pod {name} is {phase}").into()),
-        }
-    })
-    .await;
-    pods.delete(&name, &DeleteParams::default()).await?;
-    let counted: Value = serde_json::from_str(&counted?)?;
+    let words: Vec<_> = [model.to_owned()].into_iter().chain(planted()).collect();
+    let counted: Value = serde_json::from_str(&volume::run_beside(cluster, COUNT, &words).await?)?;
     for part in ["ledger", "artifacts"] {
         let count = |word: &str| counted[part][word].as_u64();
         assert!(count(model) > Some(0), "{part}: what was searched does not even have {model}: {counted}");

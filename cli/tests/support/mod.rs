@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that cannot go on has failed")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::future::ready;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+
+use manyworlds_test_support::{Answer, ApiServer, kubeconfig};
 
 /// What the API server answers to a method and a path.
 pub type Answers = fn(method: &str, path: &str) -> (u16, String);
@@ -29,13 +31,8 @@ impl Folder {
     }
 
     /// Writes a kubeconfig for an API server.
-    pub fn kubeconfig(&self, address: &str) -> String {
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u, \
-             namespace: team}}}}]\nclusters: [{{name: c, cluster: {{server: \"http://{address}\"}}}}]\nusers: [{{name: \
-             u, user: {{token: secret}}}}]\n"
-        );
-        self.file("kubeconfig", &text)
+    pub fn kubeconfig(&self, url: &str) -> String {
+        self.file("kubeconfig", &kubeconfig(url))
     }
 }
 
@@ -46,41 +43,13 @@ impl Drop for Folder {
     }
 }
 
-/// Starts an API server and returns its address. It ends with the test's process.
-pub fn api_server(answers: Answers) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(stream, answers));
-        }
-    });
-    address
-}
-
-fn answer(mut stream: TcpStream, answers: Answers) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut head = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or_default() == 0 || line.trim().is_empty() {
-            break;
-        }
-        head.push(line);
-    }
-    let length =
-        head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    let mut body = vec![0; length.unwrap_or_default()];
-    reader.read_exact(&mut body).unwrap();
-    let request: Vec<&str> = head.first().map(|line| line.split(' ').collect()).unwrap_or_default();
-    let [method, path, ..] = request.as_slice() else { return };
-    let (code, text) = answers(method, path);
-    let length = text.len();
-    let head = format!(
-        "HTTP/1.1 {code} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    );
-    // The program may have ended before it read the answer.
-    let _ = stream.write_all(format!("{head}{text}").as_bytes());
+/// Starts an API server.
+pub fn api_server(answers: Answers) -> ApiServer {
+    ApiServer::start(move |call| {
+        let (code, text) = answers(call.method.as_str(), &call.path);
+        ready(Answer::Text(code.try_into().unwrap(), text))
+    })
+    .unwrap()
 }
 
 /// Runs the program without a cluster of its own.

@@ -18,6 +18,7 @@ use manyworlds_masking::Filter;
 use manyworlds_metering::budget::Allowed;
 use manyworlds_metering::model_choice::PricedModel;
 use manyworlds_telemetry::Metrics;
+use manyworlds_test_support::LIMIT;
 use manyworlds_upstream::{Script, Upstream};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -249,14 +250,11 @@ pub fn client() -> reqwest::Client {
     reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
 }
 
+/// Waits until a condition is true, or fails the test.
 pub async fn eventually(condition: impl AsyncFn() -> bool) {
-    for _ in 0..500 {
-        if condition().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    if let Err(error) = manyworlds_test_support::eventually("the condition is true", LIMIT, || condition()).await {
+        panic!("{error}");
     }
-    panic!("the condition did not come true within five seconds");
 }
 
 pub fn dollars(text: &str) -> Money {

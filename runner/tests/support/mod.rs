@@ -4,18 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::future::ready;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use manyworlds_api::labels;
 use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
 use manyworlds_api::result::{StageReport, WorldResult};
 use manyworlds_api::work_order::WorkOrderSpec;
+use manyworlds_test_support::LIMIT;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -291,16 +292,11 @@ impl Pod {
     }
 }
 
-/// Waits until there is something.
+/// Waits until there is something, or fails the test.
 pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "nothing came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let found = manyworlds_test_support::eventually("there is something", LIMIT, || ready(look()));
+    runtime.block_on(found).unwrap()
 }
 
 /// Tells a stage to end, as the kubelet does.

@@ -17,10 +17,9 @@ pub mod load;
 mod peers;
 mod rate;
 mod streams;
+mod upstream;
 
 use manyworlds_tests::Result;
-use manyworlds_upstream::{Script, Upstream};
-use serde_json::{Value, json};
 
 use crate::context::Settings;
 use crate::figures::{Figure, Report};
@@ -53,10 +52,4 @@ pub async fn measure(settings: &Settings, report: &mut Report) -> Result {
         limit::measure(report).await?;
     }
     Ok(())
-}
-
-/// Starts an upstream that answers every call the same.
-async fn upstream(reply: &Value) -> Result<Upstream> {
-    let script = json!({"models": {"*": [{"reply": reply}]}});
-    Ok(Upstream::start(Script::read(&script.to_string())?).await?)
 }

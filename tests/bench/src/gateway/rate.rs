@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::load::{Connection, Manner, Server};
 use super::peers::{Gateway, LiteLlm};
-use super::upstream;
+use super::upstream::upstream;
 use crate::figures::{Figure, Report, Target};
 
 /// What this part measures.

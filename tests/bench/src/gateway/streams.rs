@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::load::{Connection, Manner};
 use super::peers::Gateway;
-use super::upstream;
+use super::upstream::upstream;
 use crate::figures::{Figure, Report, Target};
 
 /// What this part measures.

@@ -3,29 +3,66 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::result::{Error, Result};
 
 /// How long a test waits for what takes well under a second on an idle machine: long, because machines of tests are not.
 pub const LIMIT: Duration = Duration::from_mins(1);
 /// Time between two looks at the state.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// What one look at a state can return: whether it is there, what was found of it, or why it could not be looked at.
+pub trait Look {
+    /// What is looked for.
+    type Found;
+
+    /// Returns what was found, or nothing while the state is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be looked at.
+    fn found(self) -> Result<Option<Self::Found>>;
+}
+
+impl Look for bool {
+    type Found = ();
+
+    fn found(self) -> Result<Option<()>> {
+        Ok(self.then_some(()))
+    }
+}
+
+impl<T> Look for Option<T> {
+    type Found = T;
+
+    fn found(self) -> Result<Option<T>> {
+        Ok(self)
+    }
+}
+
+impl<T> Look for std::result::Result<Option<T>, Error> {
+    type Found = T;
+
+    fn found(self) -> Result<Option<T>> {
+        self
+    }
+}
 
 /// Looks at a state until `condition` finds in it what it looks for, and returns that.
 ///
-/// - **Shape:** the condition returns `Ok(None)` while the state is not there yet; an error counts as not yet, because a
-///   server may be away in the middle of a test, and the last one is shown when the time is over.
+/// - **Guarantees:** an error of the condition counts as not yet, because a server may be away in the middle of a test.
 ///
 /// # Errors
 ///
 /// When `limit` is over; the text names `what` and the last error.
-pub async fn eventually<T, C, F>(what: &str, limit: Duration, mut condition: C) -> Result<T>
+pub async fn eventually<L, C, F>(what: &str, limit: Duration, mut condition: C) -> Result<L::Found>
 where
+    L: Look,
     C: FnMut() -> F,
-    F: Future<Output = Result<Option<T>>>,
+    F: Future<Output = L>,
 {
     let start = Instant::now();
     loop {
-        let last = match condition().await {
+        let last = match condition().await.found() {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => None,
             Err(error) => Some(error),
@@ -48,7 +85,7 @@ mod tests {
         let found = eventually("three looks", LIMIT, || {
             looks += 1;
             let found = (looks == 3).then_some(looks);
-            async move { Ok(found) }
+            async move { found }
         });
         assert_eq!(found.await.unwrap(), 3);
     }
@@ -59,5 +96,7 @@ mod tests {
             eventually("the moon is cheese", Duration::ZERO, || async { Err::<Option<()>, _>("it is rock".into()) });
         let error = never.await.unwrap_err().to_string();
         assert!(error.contains("the moon is cheese") && error.contains("it is rock"), "{error}");
+        let never = eventually("the moon is cheese", Duration::ZERO, || async { false });
+        assert!(never.await.unwrap_err().to_string().ends_with("the moon is cheese"));
     }
 }

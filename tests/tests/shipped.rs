@@ -1,0 +1,93 @@
+//! What only the shipped images show: their root file system is read-only and has no place for temporary files.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use manyworlds_api::WorkOrder;
+use manyworlds_tests::real::{create, order, restricted};
+use manyworlds_tests::{Namespace, Result, volume};
+use serde_json::{Value, json};
+
+/// Numbers of Worlds that change how many rows of the history share a statement.
+const WORLDS: [usize; 4] = [6, 12, 20, 40];
+/// How long the pods of all these Worlds may take, a few at a time.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// Reads the history of a namespace's orders until it is the expected one, for half a minute, and prints it.
+const HISTORY: &str = r#"
+import json, sqlite3, sys, time
+namespace, expected = sys.argv[1], json.loads(sys.argv[2])
+RUNS = """SELECT work_order, outcome, id FROM execution_runs WHERE namespace = ?"""
+WORLDS = """SELECT COUNT(*), COUNT(worktrees.id) FROM world_executions
+    LEFT JOIN worktrees ON worktrees.world_execution_id = world_executions.id WHERE run_id = ? AND outcome = 'Completed'"""
+CHECKPOINTS = """SELECT stage, COUNT(*) FROM checkpoints JOIN world_executions ON world_executions.id = world_execution_id
+    WHERE run_id = ? AND checkpoints.id NOT LIKE '%/%/%/%' GROUP BY stage"""
+def history():
+    ledger = sqlite3.connect("file:/data/ledger/ledger.db?mode=ro", uri=True, timeout=10)
+    try:
+        return {
+            order: {"outcome": outcome, "worlds": list(ledger.execute(WORLDS, [run]).fetchone()),
+                    "checkpoints": dict(ledger.execute(CHECKPOINTS, [run]))}
+            for order, outcome, run in ledger.execute(RUNS, [namespace]).fetchall()
+        }
+    finally:
+        ledger.close()
+end = time.monotonic() + 30
+found = history()
+while found != expected and time.monotonic() < end:
+    time.sleep(0.2)
+    found = history()
+print(json.dumps(found))
+"#;
+
+/// Returns an order of as many Worlds, each of which makes one small commit and needs no image but the runner's.
+fn of_worlds(count: usize) -> Value {
+    let mut order = order(&format!("of-{count}"), "");
+    let variants: Vec<_> = (1..=count).map(|number| json!({"name": format!("w{number}")})).collect();
+    order["spec"]["worlds"] = json!({
+        "min": 1,
+        "parallelism": 4,
+        "sizing": {"perWorld": {"cpu": "50m", "memory": "128Mi", "ephemeralStorage": "256Mi"}},
+        "variants": variants,
+    });
+    order["spec"]["worker"] = json!({"plugin": "echo"});
+    order
+}
+
+async fn ends_well(namespace: &Namespace, name: &str) -> Result {
+    let api = namespace.api::<WorkOrder>();
+    let what = format!("{name} is finished");
+    let ended = namespace.eventually(&what, LIMIT, || async {
+        let order = api.get(name).await?;
+        Ok(order.is_finished().then(|| order.status.unwrap_or_default()))
+    });
+    let status = ended.await?;
+    assert_eq!(status.summary.as_deref(), Some("Succeeded"), "{name}: {:?}", status.message);
+    Ok(())
+}
+
+/// Statements with many rows need a place for temporary files, which a scratch image on a read-only disk does not have.
+#[tokio::test]
+async fn orders_of_many_worlds_have_their_whole_history_in_the_ledger() -> Result {
+    let (cluster, namespace) = restricted("history").await?;
+    try_join_all(WORLDS.map(async |count| create(&namespace, &of_worlds(count)).await)).await?;
+    for count in WORLDS {
+        ends_well(&namespace, &format!("of-{count}")).await?;
+    }
+    let whole = |count: usize| {
+        json!({
+            "outcome": "HighestScore",
+            "worlds": [count, count],
+            "checkpoints": {
+                "EvaluationDone": count, "MergeReady": 1, "WorktreeCreated": count, "WorldCompleted": count,
+                "WorldsSpawned": count,
+            },
+        })
+    };
+    let expected: BTreeMap<_, _> = WORLDS.into_iter().map(|count| (format!("of-{count}"), whole(count))).collect();
+    let expected = json!(expected);
+    let found = volume::run_beside(&cluster, HISTORY, &[namespace.name.clone(), expected.to_string()]).await?;
+    assert_eq!(serde_json::from_str::<Value>(&found)?, expected);
+    Ok(())
+}
