@@ -1,11 +1,12 @@
-//! What only the shipped images show: their root file system is read-only and has no place for temporary files.
+//! What only the shipped images show: their root file system is read-only and has no place for temporary files, and between
+//! an order and its worker stands a kubelet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use manyworlds_api::WorkOrder;
-use manyworlds_tests::real::{create, order, restricted};
+use manyworlds_tests::real::{create, finished, order, restricted, world};
 use manyworlds_tests::{Namespace, Result, volume};
 use serde_json::{Value, json};
 
@@ -89,5 +90,32 @@ async fn orders_of_many_worlds_have_their_whole_history_in_the_ledger() -> Resul
     let expected = json!(expected);
     let found = volume::run_beside(&cluster, HISTORY, &[namespace.name.clone(), expected.to_string()]).await?;
     assert_eq!(serde_json::from_str::<Value>(&found)?, expected);
+    Ok(())
+}
+
+/// The kubelet makes `$$` a single dollar sign, and puts a variable's value in the place of `$(NAME)`.
+#[tokio::test]
+async fn dollar_signs_of_an_order_reach_the_worker_byte_for_byte() -> Result {
+    let (_cluster, namespace) = restricted("dollars").await?;
+    let texts = ["$$ $$$ $", "$(HOME) $$(HOME) ${HOME}", "a $$\nb $(MANYWORLDS_WORLD)\n", "$$$$"];
+    let [title, environment, body, argument] = texts;
+    let script = r#"
+import json, os, sys
+task = json.load(open(os.environ["MANYWORLDS_ORDER_FILE"]))["task"]
+seen = [task["title"], os.environ["PRICE"], task["body"], sys.argv[1]]
+if seen != json.loads(sys.argv[2]):
+    sys.exit("the worker sees " + json.dumps(seen))
+open("seen.txt", "w").write("the same")
+"#;
+    let mut order = order("dollars", "");
+    order["spec"]["task"] = json!({"title": title, "body": body});
+    order["spec"]["worker"]["env"] = json!([{"name": "PRICE", "value": environment}]);
+    // What is expected is written without a dollar sign, so that nothing can change it on its way.
+    let expected = serde_json::to_string(&texts)?.replace('$', "\\u0024");
+    order["spec"]["worker"]["command"] = json!(["python3", "-c", script, argument, expected]);
+    create(&namespace, &order).await?;
+    let status = finished(&namespace, "dollars").await?;
+    let seen = world(&namespace, "dollars-alpha").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?} {:?}", status.message, seen.message);
     Ok(())
 }

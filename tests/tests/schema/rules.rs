@@ -103,6 +103,16 @@ fn worker() -> Vec<Case> {
     let labels = "labels that start with manyworlds.dev/";
     vec![
         case(
+            "set worker.plugin to command, or leave worker.command out of worlds.variants",
+            [("/spec/worker/plugin", json!("echo")), ("/spec/worker/command", Value::Null)],
+            [("/spec/worker/plugin", json!("command"))],
+        ),
+        case(
+            "set worker.plugin to command, or leave worker.command out",
+            [("/spec/worker/plugin", json!("echo")), ("/spec/worlds/variants/0/worker/command", Value::Null)],
+            [("/spec/worker/plugin", json!("command")), ("/spec/worlds/variants/0/worker/command", Value::Null)],
+        ),
+        case(
             "the names of environment variables must be unique",
             [("/spec/worker/env/-", json!({"name": "LEVEL", "value": "1"}))],
             [("/spec/worker/env/-", json!({"name": "LEVEL2", "value": "1"}))],
