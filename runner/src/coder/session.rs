@@ -64,7 +64,7 @@ pub(super) fn run(settings: &Settings) -> Result<SessionEnd, String> {
     match &ended {
         Ok(SessionEnd::Finished(summary)) => drop(leave_summary(settings, &format!("{summary} ({used})"))),
         Ok(SessionEnd::Stopped(why)) => {
-            drop(leave_summary(settings, &format!("ended early: {why}{} ({used})", session.truncations())))
+            drop(leave_summary(settings, &format!("ended early: {why}{} ({used})", session.truncations())));
         }
         Err(error) => drop(leave_summary(settings, &format!("{error} ({used})"))),
     }

@@ -152,7 +152,7 @@ mod tests {
         ] {
             log.push(stream, bytes.as_bytes());
         }
-        let long = "x".repeat(LONGEST_LINE);
-        assert_eq!(log.finish(), format!("two\none\n\nthree\n{long}\nfour\nx\n"));
+        let cut = "x".repeat(LONGEST_LINE);
+        assert_eq!(log.finish(), format!("two\none\n\nthree\n{cut}\nfour\nx\n"));
     }
 }
