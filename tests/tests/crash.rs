@@ -194,7 +194,7 @@ async fn kill_everywhere(orders: Vec<WorkOrder>, check: impl Fn(&Outcome)) -> Re
         .try_collect()
         .await?;
     let unreached: Vec<_> = runs.iter().filter(|(_, (_, reached))| !reached).map(|(cut, _)| cut).collect();
-    println!("coverage: {} of {} cuts were not reached: {unreached:?}", unreached.len(), runs.len());
+    eprintln!("coverage: {} of {} cuts were not reached: {unreached:?}", unreached.len(), runs.len());
     assert!(
         unreached.len() * 100 <= runs.len() * MOST_UNREACHED,
         "{unreached:?} of {} cuts were not reached",
