@@ -6,6 +6,8 @@ pub const WORK_ORDER: &str = "manyworlds.dev/work-order";
 pub const WORLD: &str = "manyworlds.dev/world";
 /// Label of a pod: number of the attempt.
 pub const ATTEMPT: &str = "manyworlds.dev/attempt";
+/// Label of a pod: its role, such as `work`.
+pub const ROLE: &str = "manyworlds.dev/role";
 /// Label of every object: the program that manages it.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`] on the operator's objects.

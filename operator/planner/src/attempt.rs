@@ -7,6 +7,7 @@ use manyworlds_api::world::WorldStage;
 
 use crate::observation::{OUT_OF_MEMORY, ObservedPod, PodPhase, Presence, StageState, Stages};
 use crate::policy::deadlines::signed;
+use crate::role::Stage;
 use crate::snapshot::Settings;
 
 /// What has become of an attempt.
@@ -119,7 +120,7 @@ impl AttemptFailure {
 /// - **Guarantees:** a result that is in the pod is never lost, however the pod itself ended.
 pub(crate) fn observe(pod: &ObservedPod, on_lost_node: NodeState, settings: &Settings, now: Timestamp) -> AttemptState {
     let end = |failure, exit_code, remains| ended(pod, failure, exit_code, remains, now);
-    if let StageState::Ended { exit_code: 0, message, .. } = &pod.stages.evaluate {
+    if let StageState::Ended { exit_code: 0, message, .. } = pod.stages.last() {
         return AttemptState::Ended(Box::new(evaluated(pod, message, now)));
     }
     if let Some(failure) = pod_failure(pod) {
@@ -164,8 +165,8 @@ fn ended(
     AttemptState::Ended(Box::new(AttemptEnd {
         failure: Some(failure),
         result: None,
-        worker: report_of(&pod.stages.work).and_then(|report| report.worker),
-        base_commit: report_of(&pod.stages.prepare).and_then(|report| report.base_commit),
+        worker: reported(&pod.stages, |report| report.worker),
+        base_commit: reported(&pod.stages, |report| report.base_commit),
         exit_code,
         started: started(&pod.stages),
         finished: finished(&pod.stages).unwrap_or(now),
@@ -183,8 +184,8 @@ fn evaluated(pod: &ObservedPod, message: &str, now: Timestamp) -> AttemptEnd {
     AttemptEnd {
         failure,
         result,
-        worker: report_of(&pod.stages.work).and_then(|report| report.worker),
-        base_commit: base_commit.or_else(|| report_of(&pod.stages.prepare).and_then(|report| report.base_commit)),
+        worker: reported(&pod.stages, |report| report.worker),
+        base_commit: base_commit.or_else(|| reported(&pod.stages, |report| report.base_commit)),
         exit_code: Some(0),
         started: started(&pod.stages),
         finished: finished(&pod.stages).unwrap_or(now),
@@ -224,7 +225,7 @@ fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
         _ if pod.conditions.iter().any(|kind| kind == "DisruptionTarget") && pod.phase == PodPhase::Failed => {
             infrastructure(Reason::Evicted, format!("the pod had to make room: {said}"))
         }
-        _ if pod.phase == PodPhase::Failed && !pod.stages.in_order().iter().any(|(_, stage)| stage.has_failed()) => {
+        _ if pod.phase == PodPhase::Failed && !pod.stages.in_order().any(|(_, state)| state.has_failed()) => {
             infrastructure(Reason::Unexpected, format!("the pod failed and no container says why: {said}"))
         }
         _ => None,
@@ -235,26 +236,21 @@ fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
 /// that counts, or a World could go on for ever by filling its disk.
 fn filled_its_disk(pod: &ObservedPod, said: &str) -> bool {
     let said = said.to_lowercase();
-    let began = pod.stages.work != StageState::Pending;
-    began && said.contains("exceeds") && (said.contains("ephemeral") || said.contains("emptydir"))
+    pod.stages.has_begun_work() && said.contains("exceeds") && (said.contains("ephemeral") || said.contains("emptydir"))
 }
 
 /// Returns the first stage that failed, with its exit code and the reason.
 fn stage_failure(stages: &Stages) -> Option<(&'static str, i32, AttemptFailure)> {
-    stages.in_order().into_iter().find_map(|(container, stage)| match stage {
-        StageState::Ended { exit_code, reason, message, .. } if stage.has_failed() => {
-            Some((container, *exit_code, classified(container, *exit_code, reason, message)))
+    stages.in_order().find_map(|(stage, state)| match state {
+        StageState::Ended { exit_code, reason, message, .. } if state.has_failed() => {
+            Some((stage.container, *exit_code, classified(stage, *exit_code, reason, message)))
         }
         _ => None,
     })
 }
 
-fn classified(container: &str, exit_code: i32, reason: &str, message: &str) -> AttemptFailure {
-    let class = match container {
-        manyworlds_api::labels::PREPARE => FailureClass::Infrastructure,
-        manyworlds_api::labels::WORK => FailureClass::Worker,
-        _ => FailureClass::Evaluation,
-    };
+fn classified(stage: &Stage, exit_code: i32, reason: &str, message: &str) -> AttemptFailure {
+    let Stage { container, failure_class: class, .. } = *stage;
     if reason == OUT_OF_MEMORY {
         let advice = "raise worlds.sizing.perWorld.memory";
         let message = format!("the stage {container} used more memory than it may; {advice}");
@@ -284,7 +280,7 @@ const PATIENCE: i32 = 5;
 
 fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptState {
     let (stage, since) = current_stage(&pod.stages);
-    if pod.stages.in_order().iter().any(|(_, stage)| matches!(stage, StageState::Running { .. })) {
+    if pod.stages.in_order().any(|(_, state)| state.is_running()) {
         return AttemptState::Active(ActiveAttempt { stage, since, trouble: None, give_up: None });
     }
     // Nothing runs: either the pod has not started, or the container that comes next cannot.
@@ -311,29 +307,24 @@ fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptStat
 fn has_invalid_image(pod: &ObservedPod) -> bool {
     pod.stages
         .in_order()
-        .iter()
-        .any(|(_, stage)| matches!(stage, StageState::Waiting { reason, .. } if reason == "InvalidImageName"))
+        .any(|(_, state)| matches!(state, StageState::Waiting { reason, .. } if reason == "InvalidImageName"))
 }
 
+/// Returns the stage that runs, or that comes next, and since when it does that.
 fn current_stage(stages: &Stages) -> (WorldStage, Option<Timestamp>) {
-    let after = |stage: &StageState| match stage {
-        StageState::Ended { finished, .. } => *finished,
-        _ => None,
-    };
-    let Stages { prepare, work, evaluate } = stages;
-    if let StageState::Running { since } = evaluate {
-        (WorldStage::Evaluating, *since)
-    } else if let StageState::Ended { .. } = work {
-        (WorldStage::Evaluating, after(work))
-    } else if let StageState::Running { since } = work {
-        (WorldStage::Working, *since)
-    } else if let StageState::Ended { .. } = prepare {
-        (WorldStage::Working, after(prepare))
-    } else if let StageState::Running { since } = prepare {
-        (WorldStage::Preparing, *since)
-    } else {
-        (WorldStage::Starting, None)
+    let mut latest = (WorldStage::Starting, None);
+    let mut order = stages.in_order().peekable();
+    while let Some((stage, state)) = order.next() {
+        match state {
+            StageState::Running { since } => latest = (stage.shown_as, *since),
+            // Between two stages the next one is shown, since the end of the one before.
+            StageState::Ended { finished, .. } => {
+                latest = (order.peek().map_or(stage, |(next, _)| next).shown_as, *finished);
+            }
+            StageState::Pending | StageState::Waiting { .. } => {}
+        }
     }
+    latest
 }
 
 fn start_trouble(pod: &ObservedPod) -> Option<Trouble> {
@@ -351,8 +342,9 @@ fn start_trouble(pod: &ObservedPod) -> Option<Trouble> {
 }
 
 fn waiting_trouble(pod: &ObservedPod) -> Option<Trouble> {
-    pod.stages.in_order().into_iter().find_map(|(container, stage)| {
-        let StageState::Waiting { reason, message } = stage else { return None };
+    pod.stages.in_order().find_map(|(stage, state)| {
+        let StageState::Waiting { reason, message } = state else { return None };
+        let container = stage.container;
         match reason.as_str() {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable"
             | "ImageInspectError" => Some(Trouble {
@@ -370,34 +362,20 @@ fn waiting_trouble(pod: &ObservedPod) -> Option<Trouble> {
     })
 }
 
-fn report_of(stage: &StageState) -> Option<StageReport> {
-    match stage {
-        StageState::Ended { message, .. } => StageReport::from_message(message).ok(),
+/// Returns a part of the stages' reports, from the first stage that has it: no stage can replace what an earlier one said.
+fn reported<T>(stages: &Stages, part: impl Fn(StageReport) -> Option<T>) -> Option<T> {
+    stages.in_order().find_map(|(_, state)| match state {
+        StageState::Ended { message, .. } => part(StageReport::from_message(message).ok()?),
         _ => None,
-    }
+    })
 }
 
 fn started(stages: &Stages) -> Option<Timestamp> {
-    stages
-        .in_order()
-        .into_iter()
-        .filter_map(|(_, stage)| match stage {
-            StageState::Ended { started, .. } => *started,
-            StageState::Running { since } => *since,
-            _ => None,
-        })
-        .min()
+    stages.in_order().filter_map(|(_, state)| state.started()).min()
 }
 
 fn finished(stages: &Stages) -> Option<Timestamp> {
-    stages
-        .in_order()
-        .into_iter()
-        .filter_map(|(_, stage)| match stage {
-            StageState::Ended { finished, .. } => *finished,
-            _ => None,
-        })
-        .max()
+    stages.in_order().filter_map(|(_, state)| state.finished()).max()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use super::*;
+use crate::observation::PodOwner;
 use crate::policy::capacity::Resources;
+use crate::role::{OwnerKind, WORK};
 use manyworlds_api::Duration;
 use manyworlds_api::result::GateOutcome;
 
@@ -18,8 +20,7 @@ fn pod() -> ObservedPod {
         name: "fix-alpha-1".to_owned(),
         uid: "uid".to_owned(),
         resource_version: 1,
-        world_uid: "world".to_owned(),
-        variant: "alpha".to_owned(),
+        owner: PodOwner { kind: OwnerKind::World, name: "fix-alpha".to_owned(), uid: "world".to_owned() },
         attempt: 1,
         presence: Presence::Present,
         node: Some("node".into()),
@@ -29,7 +30,7 @@ fn pod() -> ObservedPod {
         reason: None,
         message: None,
         conditions: Vec::new(),
-        stages: Stages::default(),
+        stages: Stages::new(&WORK),
         requests: Resources::default(),
     }
 }
@@ -84,14 +85,14 @@ fn result_message() -> String {
 #[test]
 fn a_killed_process_in_a_stage_that_ended_well_ends_the_attempt_and_its_pod() {
     let mut pod = pod();
-    pod.stages.work = ended_with(0, "OOMKilled", &StageReport::done().to_message().unwrap());
+    pod.stages.set("work", ended_with(0, "OOMKilled", &StageReport::done().to_message().unwrap()));
     let AttemptState::Ended(end) = look(&pod, 3) else { panic!("the attempt goes on") };
     let failure = end.failure.unwrap();
     assert_eq!((failure.class, failure.reason), (FailureClass::Worker, Reason::OutOfMemory));
     assert_eq!(end.remains, Remains::Pod);
     // After the last container nothing has to go on.
-    pod.stages.work = ended_with(0, "Completed", "");
-    pod.stages.evaluate = ended_with(0, "OOMKilled", &result_message());
+    pod.stages.set("work", ended_with(0, "Completed", ""));
+    pod.stages.set("evaluate", ended_with(0, "OOMKilled", &result_message()));
     let AttemptState::Ended(end) = look(&pod, 3) else { panic!("the attempt goes on") };
     assert!(end.failure.is_none() && end.result.is_some());
 }
@@ -120,7 +121,7 @@ fn what_ends_a_container_is_classed_by_whose_it_is() {
     ] {
         let mut pod = pod();
         pod.phase = PodPhase::Failed;
-        *pod.stages.of_container(stage).unwrap() = state;
+        pod.stages.set(stage, state);
         assert_eq!(failure(look(&pod, 3)), expected, "{stage}");
     }
 }
@@ -129,14 +130,14 @@ fn what_ends_a_container_is_classed_by_whose_it_is() {
 fn a_word_that_is_none_of_ours_does_not_become_a_reason() {
     let message = r#"{"version":1,"failure":{"class":"Worker","reason":"not a reason!","message":"x"}}"#;
     let mut pod = pod();
-    pod.stages.work = ended_with(12, "Error", message);
+    pod.stages.set("work", ended_with(12, "Error", message));
     assert_eq!(failure(look(&pod, 3)), (FailureClass::Worker, Reason::Unexpected));
 }
 
 #[test]
 fn a_result_outlives_eviction_loss_and_deletion() {
     let mut pod = pod();
-    pod.stages.evaluate = ended_with(0, "Completed", &result_message());
+    pod.stages.set("evaluate", ended_with(0, "Completed", &result_message()));
     pod.reason = Some("Evicted".to_owned());
     pod.presence = Presence::Gone;
     match observe(&pod, NodeState::Lost, &settings(), at(3)) {
@@ -171,7 +172,7 @@ fn a_world_that_fills_its_own_disk_is_to_blame_and_a_full_node_is_not() {
         let mut pod = pod();
         pod.reason = Some("Evicted".to_owned());
         pod.message = Some(message.to_owned());
-        pod.stages.work = stage;
+        pod.stages.set("work", stage);
         assert_eq!(failure(look(&pod, 1)), (expected, Reason::Evicted), "{message}");
     }
 }
@@ -179,7 +180,7 @@ fn a_world_that_fills_its_own_disk_is_to_blame_and_a_full_node_is_not() {
 #[test]
 fn trouble_is_told_at_once_and_ends_the_attempt_in_time() {
     let mut no_image = pod();
-    no_image.stages.prepare = waiting("ImagePullBackOff");
+    no_image.stages.set("prepare", waiting("ImagePullBackOff"));
     let mut no_room = pod();
     no_room.node = None;
     no_room.unschedulable = Some("0/1 nodes are available".to_owned());
@@ -198,14 +199,14 @@ fn trouble_is_told_at_once_and_ends_the_attempt_in_time() {
 #[test]
 fn the_image_of_a_later_container_counts_from_the_end_of_the_one_before() {
     let mut pod = pod();
-    pod.stages.prepare = ended_with(0, "Completed", "");
-    pod.stages.work = waiting("ErrImagePull");
+    pod.stages.set("prepare", ended_with(0, "Completed", ""));
+    pod.stages.set("work", waiting("ErrImagePull"));
     match look(&pod, 101) {
         AttemptState::Active(active) => assert_eq!(active.give_up, Some(at(102))),
         other => panic!("{other:?}"),
     }
     assert_eq!(failure(look(&pod, 102)), (FailureClass::Infrastructure, Reason::ImagePullFailed));
-    pod.stages.work = waiting("InvalidImageName");
+    pod.stages.set("work", waiting("InvalidImageName"));
     assert_eq!(failure(look(&pod, 3)), (FailureClass::Spec, Reason::ImagePullFailed));
 }
 

@@ -13,7 +13,9 @@ mod plan;
 pub mod policy;
 pub mod quantity;
 pub mod resources;
+pub mod role;
 mod snapshot;
+mod stages;
 mod support;
 mod world;
 

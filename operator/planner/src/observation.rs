@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Taint, Toleration};
-use manyworlds_api::labels;
 
 use crate::policy::capacity::Resources;
+use crate::role::{OwnerKind, PodRole};
+pub use crate::stages::{OUT_OF_MEMORY, StageState, Stages};
 
-/// The kubelet's word for a container in which a process was killed for its memory.
-pub const OUT_OF_MEMORY: &str = "OOMKilled";
-
-/// A World's pod, reduced to what decides.
+/// A pod of an order, reduced to what decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedPod {
     /// Name of the pod.
@@ -21,10 +19,8 @@ pub struct ObservedPod {
     pub uid: String,
     /// Its version; greater is newer.
     pub resource_version: u64,
-    /// Uid of the World that owns it.
-    pub world_uid: String,
-    /// Name of the variant.
-    pub variant: String,
+    /// The object that owns it.
+    pub owner: PodOwner,
     /// Number of the attempt, from 1.
     pub attempt: i32,
     /// Whether it still exists. A pod that is gone keeps its last state until the attempt is recorded.
@@ -43,13 +39,34 @@ pub struct ObservedPod {
     pub message: Option<String>,
     /// Types of its conditions that are true.
     pub conditions: Vec<String>,
-    /// Its containers: prepare, work, evaluate.
+    /// Its role, and its containers.
     pub stages: Stages,
     /// What it asks of its node.
     pub requests: Resources,
 }
 
+/// The object that owns a pod of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodOwner {
+    /// Its kind.
+    pub kind: OwnerKind,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
 impl ObservedPod {
+    /// Returns the role of the pod.
+    pub const fn role(&self) -> &'static PodRole {
+        self.stages.role()
+    }
+
+    /// Returns whether this is the pod of an attempt of a role, for an owner.
+    pub fn is_attempt(&self, role: &PodRole, owner_uid: &str, attempt: i32) -> bool {
+        self.role().name == role.name && self.owner.uid == owner_uid && self.attempt == attempt
+    }
+
     /// Returns how soon somebody should look at what the pod has become.
     pub fn urgency(&self) -> Urgency {
         let is_well = self.presence == Presence::Present
@@ -57,10 +74,9 @@ impl ObservedPod {
             && self.unschedulable.is_none()
             && self.reason.is_none()
             && self.conditions.is_empty();
-        let Stages { prepare, work, evaluate } = &self.stages;
         let goes_on = is_well
-            && [prepare, work].into_iter().all(|stage| !stage.has_failed() && !stage.is_stuck())
-            && matches!(evaluate, StageState::Pending | StageState::Running { .. });
+            && self.stages.before_last().iter().all(|stage| !stage.has_failed() && !stage.is_stuck())
+            && matches!(self.stages.last(), StageState::Pending | StageState::Running { .. });
         if goes_on { Urgency::Routine } else { Urgency::Now }
     }
 }
@@ -72,39 +88,6 @@ pub enum Urgency {
     Now,
     /// Things go their way; it only shows how far they are.
     Routine,
-}
-
-/// The three containers of a World's pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stages {
-    /// Fetches the repository.
-    pub prepare: StageState,
-    /// Runs the worker.
-    pub work: StageState,
-    /// Runs the gates.
-    pub evaluate: StageState,
-}
-
-impl Stages {
-    /// Returns the stage of a container; nothing for a container that is not ours.
-    pub fn of_container(&mut self, container: &str) -> Option<&mut StageState> {
-        match container {
-            labels::PREPARE => Some(&mut self.prepare),
-            labels::WORK => Some(&mut self.work),
-            labels::EVALUATE => Some(&mut self.evaluate),
-            _ => None,
-        }
-    }
-
-    /// Returns how many stages have ended.
-    pub fn ended(&self) -> usize {
-        self.in_order().iter().filter(|(_, stage)| matches!(stage, StageState::Ended { .. })).count()
-    }
-
-    /// Returns the stages with their containers' names, in the order in which they run.
-    pub fn in_order(&self) -> [(&'static str, &StageState); 3] {
-        [(labels::PREPARE, &self.prepare), (labels::WORK, &self.work), (labels::EVALUATE, &self.evaluate)]
-    }
 }
 
 /// Whether a pod still exists.
@@ -138,54 +121,6 @@ impl PodPhase {
     /// Returns whether the pod holds nothing of its node any more.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
-    }
-}
-
-/// State of one container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum StageState {
-    /// It has not started; the reason is the kubelet's.
-    #[default]
-    Pending,
-    /// It cannot start yet, and the kubelet says why.
-    Waiting {
-        /// The kubelet's word, such as `ImagePullBackOff`.
-        reason: String,
-        /// The kubelet's sentence.
-        message: String,
-    },
-    /// It runs.
-    Running {
-        /// Since when.
-        since: Option<Timestamp>,
-    },
-    /// It has ended.
-    Ended {
-        /// Its exit code.
-        exit_code: i32,
-        /// The kubelet's word, such as `OOMKilled`.
-        reason: String,
-        /// What it left in its termination message.
-        message: String,
-        /// When it started.
-        started: Option<Timestamp>,
-        /// When it ended.
-        finished: Option<Timestamp>,
-    },
-}
-
-impl StageState {
-    /// Returns whether it has ended badly: by its exit code, or because a process in it was killed for its memory.
-    ///
-    /// The kubelet starts no container after an init container of which it says the latter, whatever its exit code, and
-    /// does not end the pod either.
-    pub fn has_failed(&self) -> bool {
-        matches!(self, Self::Ended { exit_code, reason, .. } if *exit_code != 0 || reason == OUT_OF_MEMORY)
-    }
-
-    /// Returns whether the kubelet says that it cannot start.
-    pub fn is_stuck(&self) -> bool {
-        matches!(self, Self::Waiting { .. })
     }
 }
 

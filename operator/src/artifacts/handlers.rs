@@ -198,7 +198,7 @@ impl ArtifactApi {
             && pod.uid == identity.uid
             && pod.presence == Presence::Present
             && pod.attempt == attempt
-            && Some(&pod.world_uid) == world.metadata.uid.as_ref()
+            && Some(&pod.owner.uid) == world.metadata.uid.as_ref()
             && !finished;
         if own { Ok(world) } else { Err(refused()) }
     }

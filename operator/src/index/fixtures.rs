@@ -1,8 +1,9 @@
 //! What tests let the index see.
 
 use manyworlds_api::{WorkOrder, World, labels};
-use manyworlds_planner::observation::{ObservedPod, PodPhase, Presence, StageState, Stages};
+use manyworlds_planner::observation::{ObservedPod, PodOwner, PodPhase, Presence, StageState, Stages};
 use manyworlds_planner::policy::capacity::Resources;
+use manyworlds_planner::role::{OwnerKind, WORK};
 use serde_json::{Value, json};
 
 pub(crate) fn order(status: Value) -> WorkOrder {
@@ -48,12 +49,14 @@ pub(crate) fn at_work() -> ObservedPod {
         started: since,
         finished: since,
     };
+    let mut stages = Stages::new(&WORK);
+    stages.set("prepare", prepare);
+    stages.set("work", StageState::Running { since });
     ObservedPod {
         name: "fix-alpha-1".to_owned(),
         uid: "p1".to_owned(),
         resource_version: 1,
-        world_uid: "w-alpha".to_owned(),
-        variant: "alpha".to_owned(),
+        owner: PodOwner { kind: OwnerKind::World, name: "fix-alpha".to_owned(), uid: "w-alpha".to_owned() },
         attempt: 1,
         presence: Presence::Present,
         node: None,
@@ -63,7 +66,7 @@ pub(crate) fn at_work() -> ObservedPod {
         reason: None,
         message: None,
         conditions: vec![],
-        stages: Stages { prepare, work: StageState::Running { since }, evaluate: StageState::Pending },
+        stages,
         requests: Resources::default(),
     }
 }

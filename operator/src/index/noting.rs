@@ -9,6 +9,7 @@ use std::time::Instant;
 use kube::core::ObjectMeta;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::{ObservedPod, Presence};
+use manyworlds_planner::role::OwnerKind;
 
 use super::{Index, OrderKey, Seen, Touched, version};
 
@@ -110,10 +111,13 @@ impl Index {
         let freed = seen.capacity.released(uid);
         let Some(entry) = seen.orders.get_mut(key) else { return Vec::new() };
         let Some(known) = entry.pods.get(name).filter(|known| known.uid == uid).cloned() else { return Vec::new() };
-        let awaited = entry.worlds.values().any(|world| {
-            let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
-            world.metadata.uid.as_deref() == Some(known.world_uid.as_str()) && known.attempt > recorded
-        });
+        let awaited = match known.owner.kind {
+            OwnerKind::World => entry.worlds.values().any(|world| {
+                let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
+                world.metadata.uid.as_deref() == Some(known.owner.uid.as_str()) && known.attempt > recorded
+            }),
+            OwnerKind::WorkOrder => entry.order.as_ref().is_some_and(|order| !order.is_finished()),
+        };
         if awaited && entry.order.is_some() {
             let gone = ObservedPod { presence: Presence::Gone, ..(*known).clone() };
             entry.pods.insert(name.to_owned(), Arc::new(gone));

@@ -88,7 +88,7 @@ impl WorldAccess {
         let world = self.models.index.world(&party.namespace, &party.world).ok_or(Refusal::Stopped)?;
         let same = order.metadata.uid.as_deref() == Some(party.order_uid.as_str())
             && world.metadata.uid.as_deref() == Some(party.world_uid.as_str())
-            && pod.world_uid == party.world_uid;
+            && pod.owner.uid == party.world_uid;
         if same && goes_on(&order) && works(&world, &pod) { Ok((order, world)) } else { Err(Refusal::Stopped) }
     }
 }
@@ -131,8 +131,8 @@ impl Access for WorldAccess {
             namespace: identity.namespace,
             work_order: key.name.to_string(),
             order_uid: order.metadata.uid.clone().unwrap_or_default(),
-            world: labels::world_name(&key.name, &pod.variant),
-            world_uid: pod.world_uid.clone(),
+            world: pod.owner.name.clone(),
+            world_uid: pod.owner.uid.clone(),
             attempt: u32::try_from(pod.attempt).unwrap_or_default(),
         };
         self.may_call(&party).map(|()| party)

@@ -14,7 +14,7 @@ use super::history_rows::{Course, rows};
 pub(super) fn progress(course: &Course<'_>, number: i64, now: Timestamp) -> Vec<Checkpoint> {
     let rows = rows(course);
     let has_pod = |world_uid: &str, attempt: i64| {
-        course.pods.iter().any(|pod| pod.world_uid == world_uid && i64::from(pod.attempt) == attempt)
+        course.pods.iter().any(|pod| pod.owner.uid == world_uid && i64::from(pod.attempt) == attempt)
     };
     let under_way = rows.iter().filter_map(|row| match row {
         Record::World(attempt) if attempt.finished_at.is_none() && has_pod(&attempt.world_uid, attempt.attempt) => {

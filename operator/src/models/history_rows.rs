@@ -10,6 +10,7 @@ use manyworlds_api::world::{Attempt, WorldStage};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution};
 use manyworlds_planner::observation::{ObservedPod, StageState};
+use manyworlds_planner::role::WORK;
 
 /// The most bytes of a prompt that a row names; a longer one is a text and not a name.
 const LONGEST_PROMPT: usize = 256;
@@ -130,8 +131,7 @@ fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>
     let status = world.status.as_ref();
     let recorded = status.map_or(0, |status| status.attempt_count);
     let world_uid = world.metadata.uid.as_deref().unwrap_or_default();
-    let pod =
-        |number: i32| pods.iter().find(|pod| pod.world_uid == world_uid && pod.attempt == number).map(Arc::as_ref);
+    let pod = |number: i32| pods.iter().find(|pod| pod.is_attempt(&WORK, world_uid, number)).map(Arc::as_ref);
     let stage = status.and_then(|status| status.stage);
     let mut all: Vec<_> = status
         .map(|status| status.attempts.as_slice())
@@ -186,17 +186,15 @@ impl Context<'_> {
         let status = self.world.status.as_ref().filter(|_| attempt.shown == Shown::Now);
         let commit = status.and_then(|status| status.commit.as_ref());
         let base = status.and_then(|status| status.base_commit.as_ref());
-        let stages = attempt.pod.map(|pod| &pod.stages);
-        for (kind, stage, commit, seen) in [
-            (WorldCondition::Prepared, "WorktreeCreated", base, stages.map(|stages| &stages.prepare)),
-            (WorldCondition::Worked, "WorldCompleted", commit, stages.map(|stages| &stages.work)),
-            (WorldCondition::Evaluated, "EvaluationDone", commit, stages.map(|stages| &stages.evaluate)),
-        ] {
-            let shown = status.and_then(|status| holds(&status.conditions, kind.as_str()));
+        for stage in WORK.stages {
+            let Some(done) = &stage.done else { continue };
+            let seen = attempt.pod.and_then(|pod| pod.stages.get(stage.container));
+            let shown = status.and_then(|status| holds(&status.conditions, done.condition.as_str()));
             // What fails later is not shown any more, and what is quick never was: the pod says it too.
             let at = shown.map(|condition| condition.last_transition_time.0).or(seen.and_then(ended_well));
+            let of_stage = if done.condition == WorldCondition::Prepared { base } else { commit };
             if let Some(at) = at {
-                reached(stage, at, commit.filter(|_| shown.is_some()));
+                reached(done.checkpoint, at, of_stage.filter(|_| shown.is_some()));
             }
         }
         if attempt.shown == Shown::NotAnyMore {

@@ -10,9 +10,12 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use manyworlds_api::labels;
-use manyworlds_planner::observation::{ObservedNode, ObservedPod, PodPhase, Presence, Readiness, StageState, Stages};
+use manyworlds_planner::observation::{
+    ObservedNode, ObservedPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages,
+};
 use manyworlds_planner::policy::capacity::Resources;
 use manyworlds_planner::quantity::thousandths;
+use manyworlds_planner::role::{ROLES, role_of};
 use serde::Deserialize;
 
 use super::slim;
@@ -110,21 +113,21 @@ impl PodRecord {
         let Self { metadata, spec, status } = self;
         let key = OrderKey::of_label(&metadata)?;
         let labels = metadata.labels.as_ref()?;
-        let owner = metadata.owner_references.as_ref()?.iter().find(|owner| owner.kind == "World")?;
+        let role = role_of(ROLES, labels.get(labels::ROLE).map(String::as_str))?;
+        let owner = metadata.owner_references.as_ref()?.iter().find(|owner| owner.kind == role.owner.as_str())?;
         let scheduled = status.conditions.iter().find(|condition| condition.r#type == "PodScheduled");
         let unschedulable = scheduled
             .filter(|condition| condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable"))
             .map(|condition| condition.message.clone().unwrap_or_default());
-        let mut stages = Stages::default();
+        let mut stages = Stages::new(role);
         for container in status.init_container_statuses.into_iter().chain(status.container_statuses) {
-            if let (Some(stage), Some(state)) = (stages.of_container(&container.name), container.state) {
-                *stage = stage_state(state);
+            if let Some(state) = container.state {
+                stages.set(&container.name, stage_state(state));
             }
         }
         let pod = ObservedPod {
             resource_version: version(&metadata),
-            world_uid: owner.uid.clone(),
-            variant: labels.get(labels::WORLD)?.clone(),
+            owner: PodOwner { kind: role.owner, name: owner.name.clone(), uid: owner.uid.clone() },
             attempt: labels.get(labels::ATTEMPT)?.parse().ok()?,
             presence: match metadata.deletion_timestamp {
                 Some(_) => Presence::Terminating,
@@ -246,9 +249,9 @@ mod tests {
     fn a_pod_is_reduced_to_what_decides() {
         let (key, pod) =
             pod(r#"{"terminated":{"exitCode":0,"message":"{}","reason":"Completed"}}"#).into_observed().unwrap();
-        assert_eq!((key.to_string(), pod.variant.as_str(), pod.attempt), ("team/fix".to_owned(), "alpha", 2));
+        assert_eq!((key.to_string(), pod.owner.name.as_str(), pod.attempt), ("team/fix".to_owned(), "fix-alpha", 2));
         assert_eq!(pod.requests, Resources { processor: 500, memory: 1 << 30, storage: 0, pods: 1 });
-        assert!(matches!(pod.stages.evaluate, StageState::Ended { exit_code: 0, .. }));
+        assert!(matches!(pod.stages.last(), StageState::Ended { exit_code: 0, .. }));
     }
 
     #[test]
@@ -260,7 +263,7 @@ mod tests {
                 StageState::Waiting { reason: "ImagePullBackOff".to_owned(), message: "no such image".to_owned() },
             ),
         ] {
-            assert_eq!(pod(state).into_observed().unwrap().1.stages.evaluate, expected);
+            assert_eq!(*pod(state).into_observed().unwrap().1.stages.last(), expected);
         }
     }
 
@@ -292,10 +295,8 @@ mod tests {
         assert_eq!(with(|pod| pod.unschedulable = Some(String::new())), Urgency::Now);
         assert_eq!(with(|pod| pod.conditions.push("DisruptionTarget".to_owned())), Urgency::Now);
         for (exit_code, expected) in [(0, Urgency::Routine), (11, Urgency::Now)] {
-            let pod = ObservedPod {
-                stages: Stages { prepare: ended(exit_code), ..running.stages.clone() },
-                ..running.clone()
-            };
+            let mut pod = running.clone();
+            pod.stages.set(labels::PREPARE, ended(exit_code));
             assert_eq!(pod.urgency(), expected, "prepare ended with {exit_code}");
         }
     }

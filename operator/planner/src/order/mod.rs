@@ -18,10 +18,11 @@ use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Duration, labels};
 
 use crate::attempt::{AttemptState, NodeState, Remains, observe};
-use crate::observation::{Placement, Presence, StageState};
+use crate::observation::{Placement, Presence};
 use crate::plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
 use crate::policy::capacity::{Request, Resources};
 use crate::policy::deadlines::signed;
+use crate::role::WORK;
 use crate::snapshot::{Grant, Snapshot};
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldStep};
@@ -78,7 +79,7 @@ fn step<'a>(snapshot: &'a Snapshot, unopened: WorldStep<'a>) -> WorldStep<'a> {
     let Some(world) = found else { return unopened };
     let uid = world.metadata.uid.as_deref().unwrap_or_default();
     let current = world.status.as_ref().map_or(0, |status| status.attempt_count) + 1;
-    let pod = snapshot.pods.iter().find(|pod| pod.world_uid == uid && pod.attempt == current);
+    let pod = snapshot.pods.iter().find(|pod| pod.is_attempt(&WORK, uid, current));
     let attempt = pod.map_or(AttemptState::Absent, |pod| {
         let lost = pod.node.as_ref().is_some_and(|node| snapshot.lost_nodes.contains(node));
         let node = if lost { NodeState::Lost } else { NodeState::Answers };
@@ -155,7 +156,7 @@ impl Survey<'_> {
     /// Removes pods that an ended order still has.
     fn sweep(&self, plan: &mut Plan) {
         for pod in &self.snapshot.pods {
-            let ended = pod.phase.is_terminal() || matches!(pod.stages.evaluate, StageState::Ended { .. });
+            let ended = pod.phase.is_terminal() || pod.stages.last().has_ended();
             if pod.presence == Presence::Present && !ended {
                 plan.effects.push(delete(&pod.name, &pod.uid, Grace::Normal));
             }
@@ -167,7 +168,7 @@ impl Survey<'_> {
         let mut spared = Vec::new();
         for step in &mut self.steps {
             // A World that is being judged spends nothing more.
-            let judged = step.pod.is_some_and(|pod| matches!(pod.stages.evaluate, StageState::Running { .. }));
+            let judged = step.pod.is_some_and(|pod| pod.stages.spends_no_more());
             if matches!(hold, Hold::BudgetExhausted(_)) && judged {
                 spared.extend(step.pod.map(|pod| pod.name.clone()));
             } else if step.phase == Phase::Active {

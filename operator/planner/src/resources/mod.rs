@@ -2,10 +2,14 @@
 
 mod network_policy;
 mod pod;
+mod work;
 mod world;
 
+#[cfg(test)]
+pub(crate) use pod::{Attempt, Parts, container, pod_of};
+
 pub use network_policy::{NETWORK_POLICY, network_policy};
-pub use pod::pod;
+pub use work::pod;
 pub use world::world;
 
 use std::collections::BTreeMap;

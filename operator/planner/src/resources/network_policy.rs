@@ -35,7 +35,7 @@ pub fn network_policy(
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
                 match_expressions: Some(vec![LabelSelectorRequirement {
-                    key: labels::WORLD.to_owned(),
+                    key: labels::WORK_ORDER.to_owned(),
                     operator: "Exists".to_owned(),
                     values: None,
                 }]),

@@ -2,6 +2,7 @@ mod fallbacks;
 mod model;
 mod models;
 mod progress;
+mod roles;
 
 use manyworlds_api::Duration;
 use manyworlds_api::result::FailureClass;
@@ -264,7 +265,10 @@ fn time_in_suspension_does_not_count_against_the_active_deadline() {
     let next_check = model.settle();
     assert!(!model.is_finished());
     assert_eq!(next_check, Some(model.now + jiff::SignedDuration::from_secs(300)), "half of the time is left");
-    model.pods.values_mut().for_each(|pod| pod.stages.work = crate::observation::StageState::Running { since: None });
+    model
+        .pods
+        .values_mut()
+        .for_each(|pod| pod.stages.set("work", crate::observation::StageState::Running { since: None }));
     model.pass(299);
     model.settle();
     assert!(!model.is_finished());

@@ -10,8 +10,9 @@ use manyworlds_api::work_order::WorkOrderSpec;
 use manyworlds_api::{WorkOrder, World, conditions, labels};
 use serde_json::json;
 
-use crate::observation::{ObservedNode, ObservedPod, PodPhase, Presence, Readiness, StageState, Stages};
+use crate::observation::{ObservedNode, ObservedPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
 use crate::policy::capacity::{Capacity, Resources};
+use crate::role::{OwnerKind, ROLES, role_of};
 use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, survey};
 
 pub(super) struct Model {
@@ -188,13 +189,13 @@ impl Model {
 
     fn make_pod(&mut self, pod: &k8s_openapi::api::core::v1::Pod, owner: &str) {
         let name = pod.metadata.name.clone().unwrap();
+        let owner_name = pod.metadata.owner_references.as_ref().unwrap()[0].name.clone();
         let label = |key: &str| pod.metadata.labels.as_ref().unwrap()[key].clone();
         let observed = ObservedPod {
             name: name.clone(),
             uid: format!("pod-{}", self.version),
             resource_version: self.version,
-            world_uid: owner.to_owned(),
-            variant: label(labels::WORLD),
+            owner: PodOwner { kind: OwnerKind::World, name: owner_name, uid: owner.to_owned() },
             attempt: label(labels::ATTEMPT).parse().unwrap(),
             presence: Presence::Present,
             node: Some("node".into()),
@@ -204,7 +205,7 @@ impl Model {
             reason: None,
             message: None,
             conditions: Vec::new(),
-            stages: Stages::default(),
+            stages: Stages::new(role_of(ROLES, Some(&label(labels::ROLE))).unwrap()),
             requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
         };
         self.capacity.held(&observed.uid, observed.node.clone(), observed.requests);
@@ -240,14 +241,14 @@ impl Model {
             ..StageReport::done()
         };
         let state = self.ended(0, report.to_message().unwrap());
-        self.finish(pod, PodPhase::Succeeded, |stages| stages.evaluate = state);
+        self.finish(pod, PodPhase::Succeeded, |stages| stages.set("evaluate", state));
     }
 
     /// The pod's worker has failed.
     pub(super) fn fails(&mut self, pod: &str, class: FailureClass, message: &str) {
         let report = StageReport::failed(class, conditions::Reason::WorkerFailed, message);
         let state = self.ended(12, report.to_message().unwrap());
-        self.finish(pod, PodPhase::Failed, |stages| stages.work = state);
+        self.finish(pod, PodPhase::Failed, |stages| stages.set("work", state));
     }
 
     /// The pod vanishes.

@@ -53,7 +53,7 @@ fn a_used_up_budget_pauses_the_order_which_goes_on_by_itself() {
 fn a_world_that_is_being_judged_is_not_paused() {
     let mut model = started(with_model(), 2);
     let pod = model.pods.get_mut("fix-alpha-1").unwrap();
-    pod.stages.evaluate = StageState::Running { since: None };
+    pod.stages.set("evaluate", StageState::Running { since: None });
     model.models = exhausted(BudgetExceeded::Pause);
     model.settle();
     assert_eq!(model.deleted_pods, ["fix-beta-1"]);
@@ -147,7 +147,7 @@ fn an_order_that_waits_again_and_again_is_written_once() {
     let mut model = started(with_model(), 2);
     for pod in model.pods.values_mut() {
         pod.phase = PodPhase::Running;
-        pod.stages.work = StageState::Running { since: Some(model.now) };
+        pod.stages.set("work", StageState::Running { since: Some(model.now) });
     }
     let mut waits = Waits::default();
     let mut writes = None;

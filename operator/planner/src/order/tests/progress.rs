@@ -10,7 +10,7 @@ use crate::world::SHOWN_AFTER;
 /// Every pod of an order fetches the repository from now on.
 fn preparing(model: &mut Model) {
     let running = StageState::Running { since: Some(model.now) };
-    model.pods.values_mut().for_each(|pod| pod.stages.prepare = running.clone());
+    model.pods.values_mut().for_each(|pod| pod.stages.set("prepare", running.clone()));
 }
 
 fn shown(model: &Model) -> usize {
@@ -69,12 +69,12 @@ fn what_keeps_a_pod_from_starting_is_written_whatever_is_shown() {
     model.progress_writes = 0;
     let message = "no such image".to_owned();
     let stuck = StageState::Waiting { reason: "ErrImagePull".to_owned(), message };
-    model.pods.values_mut().for_each(|pod| pod.stages.work = stuck.clone());
+    model.pods.values_mut().for_each(|pod| pod.stages.set("work", stuck.clone()));
     model.settle();
     assert_eq!(model.condition("Stalled").1, "ImagePullFailed");
     // And so is that it is over.
     preparing(&mut model);
-    model.pods.values_mut().for_each(|pod| pod.stages.work = StageState::Pending);
+    model.pods.values_mut().for_each(|pod| pod.stages.set("work", StageState::Pending));
     model.pass(2);
     model.settle();
     assert_eq!(model.condition("Stalled").0, "False");

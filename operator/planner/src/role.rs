@@ -1,0 +1,115 @@
+//! The roles of an order's pods.
+//!
+//! A role is data: its name, the kind of its owner and its stages. Observation, failures, clean-up, capacity and access
+//! read the data and know no role by name. `docs/how-to/add-a-pod-role.md` says what a new role needs.
+
+use manyworlds_api::conditions::WorldCondition;
+use manyworlds_api::labels;
+use manyworlds_api::result::FailureClass;
+use manyworlds_api::world::WorldStage;
+
+/// A role of an order's pods.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PodRole {
+    /// Its name: the value of the label [`labels::ROLE`].
+    pub name: &'static str,
+    /// The kind that owns its pods.
+    pub owner: OwnerKind,
+    /// Its stages, in the order in which they run. Each is a container; the last one leaves the result.
+    pub stages: &'static [Stage],
+}
+
+/// A stage of a role: one container of its pod.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Name of the container.
+    pub container: &'static str,
+    /// The stage that the owner's status shows while this one runs.
+    pub shown_as: WorldStage,
+    /// Class of a failure that the stage itself does not report.
+    pub failure_class: FailureClass,
+    /// Whether it may call models.
+    pub models: ModelCalls,
+    /// The point that the owner has reached once the stage has ended well; absent where that is worth no record.
+    pub done: Option<Milestone>,
+}
+
+/// A point that a World reaches.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Milestone {
+    /// The condition of the World that is true from then on.
+    pub condition: WorldCondition,
+    /// The type of the checkpoint in the history.
+    pub checkpoint: &'static str,
+}
+
+/// Whether a stage may call models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelCalls {
+    /// It holds a token of the gateway.
+    Allowed,
+    /// It holds none.
+    Refused,
+}
+
+/// The kind of an object that owns pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerKind {
+    /// A World.
+    World,
+    /// The order itself.
+    WorkOrder,
+}
+
+impl OwnerKind {
+    /// Returns the kind as owner references have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::World => "World",
+            Self::WorkOrder => "WorkOrder",
+        }
+    }
+}
+
+/// The role of a World's pods: fetch the repository, run the worker, run the gates.
+pub static WORK: PodRole = PodRole {
+    name: "work",
+    owner: OwnerKind::World,
+    stages: &[
+        Stage {
+            container: labels::PREPARE,
+            shown_as: WorldStage::Preparing,
+            failure_class: FailureClass::Infrastructure,
+            models: ModelCalls::Refused,
+            done: Some(Milestone { condition: WorldCondition::Prepared, checkpoint: "WorktreeCreated" }),
+        },
+        Stage {
+            container: labels::WORK,
+            shown_as: WorldStage::Working,
+            failure_class: FailureClass::Worker,
+            models: ModelCalls::Allowed,
+            done: Some(Milestone { condition: WorldCondition::Worked, checkpoint: "WorldCompleted" }),
+        },
+        Stage {
+            container: labels::EVALUATE,
+            shown_as: WorldStage::Evaluating,
+            failure_class: FailureClass::Evaluation,
+            models: ModelCalls::Refused,
+            done: Some(Milestone { condition: WorldCondition::Evaluated, checkpoint: "EvaluationDone" }),
+        },
+    ],
+};
+
+/// A set of roles, by which the pods of a cluster are read.
+pub type Roles = &'static [&'static PodRole];
+
+/// Every role of this version.
+pub static ROLES: Roles = &[&WORK];
+
+/// Returns the role that a pod's label names; [`WORK`] where it has no label, as pods of version 0.1 have none.
+pub fn role_of(roles: Roles, label: Option<&str>) -> Option<&'static PodRole> {
+    match label {
+        Some(name) => roles.iter().copied().find(|role| role.name == name),
+        None => Some(&WORK),
+    }
+}
