@@ -1,19 +1,18 @@
-//! What can go wrong with a write, and what then happens: the class alone decides.
+//! The errors of a reconciliation. The class of an error alone decides what happens next.
 
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::errors::error_chain;
 use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::ErrorClass;
 
-/// Why a reconciliation did not get to its end.
+/// An error that keeps a reconciliation from its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
-    /// The API server refused a request or could not be reached.
+    /// The API server refused a request or was not reached.
     #[error("the request to {action} failed")]
     Api {
-        /// What was asked for.
+        /// The request, in words.
         action: String,
-        /// What the API server said.
+        /// The API server's answer.
         #[source]
         source: kube::Error,
     },
@@ -21,21 +20,24 @@ pub(crate) enum ReconcileError {
     #[error("{kind} {name} exists and does not belong to this order; delete it or rename the order")]
     Foreign {
         /// Kind of the object.
-        kind: &'static str,
+        kind: String,
         /// Its name.
         name: String,
     },
-    /// An object of that name belongs to an earlier order of the same name and is still going.
+    /// An object of that name belongs to an earlier order of the same name and is still being removed.
     #[error("{kind} {name} of an earlier order is still being removed")]
     StillGoing {
         /// Kind of the object.
-        kind: &'static str,
+        kind: String,
         /// Its name.
         name: String,
     },
-    /// The ledger does not answer, and without it nobody knows what was spent.
+    /// The ledger does not answer. Without it nobody knows what was spent.
     #[error("the ledger could not be asked")]
     Ledger(#[from] LedgerError),
+    /// An object has no name, uid or version, and a write could reach another one.
+    #[error("the object has no name, uid or version, so that it is not written")]
+    Nameless,
     /// An object cannot be written as JSON.
     #[error("an object cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -51,15 +53,15 @@ impl ReconcileError {
                 400 | 405 | 413 | 422 => ErrorClass::Spec,
                 _ => ErrorClass::Transient,
             },
-            Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. } | Self::Json(_) => {
-                ErrorClass::Bug
-            }
+            Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. }
+            | Self::Json(_)
+            | Self::Nameless => ErrorClass::Bug,
             Self::Api { .. } | Self::StillGoing { .. } | Self::Ledger(_) => ErrorClass::Transient,
             Self::Foreign { .. } => ErrorClass::Spec,
         }
     }
 
-    /// Returns the reason and the sentence that the order shows, where a person should know.
+    /// Returns the reason and the sentence that the object shows, where a person should know.
     pub(crate) fn to_show(&self) -> Option<(Reason, String)> {
         let reason = match self.class() {
             ErrorClass::Permission => Reason::PermissionDenied,
@@ -68,6 +70,20 @@ impl ReconcileError {
             ErrorClass::Bug => Reason::Unexpected,
             ErrorClass::Transient | ErrorClass::Conflict => return None,
         };
-        Some((reason, error_chain(self)))
+        Some((reason, chain(self)))
     }
+}
+
+/// Returns an error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -71,7 +71,6 @@ struct Entry {
     worlds: HashMap<String, Arc<World>>,
     pods: HashMap<String, Arc<ObservedPod>>,
     status_written: Option<Timestamp>,
-    failures: u32,
 }
 
 impl Entry {
@@ -184,26 +183,6 @@ impl Index {
             entry.status_written = Some(at);
         }
     }
-
-    /// Notes that a reconciliation failed, and returns how often in a row that happened; or that it did not.
-    pub(crate) fn outcome(&self, key: &OrderKey, outcome: Outcome) -> u32 {
-        let mut seen = self.lock();
-        let Some(entry) = seen.orders.get_mut(key) else { return 0 };
-        entry.failures = match outcome {
-            Outcome::Done => 0,
-            Outcome::Failed => entry.failures.saturating_add(1),
-        };
-        entry.failures
-    }
-}
-
-/// How a reconciliation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It got to its end.
-    Done,
-    /// It did not.
-    Failed,
 }
 
 impl Seen {

@@ -9,13 +9,14 @@
 
 pub mod artifacts;
 pub mod catalogue;
+mod cluster;
 mod errors;
-mod events;
 mod health;
 mod index;
+mod kind;
 pub mod ledger_command;
 mod models;
-mod queue;
+mod reconcile;
 mod requests;
 mod secrets;
 pub mod settings;
@@ -36,13 +37,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as signal_channel;
 
 use artifacts::{ArtifactApi, ArtifactStore};
+use catalogue::Catalogue;
+use cluster::Cluster;
 use health::Readiness;
 use index::Index;
 use models::{Historian, Models};
-use requests::Writer;
+use reconcile::controller::Controller;
+use reconcile::queue::work_queue;
 use secrets::KnownSecrets;
-use settings::{GatewaySettings, Settings};
-use work_order::Reconciler;
+use settings::Settings;
+use watch::watches::Watches;
+use work_order::reconciler::OrderReconciler;
 
 /// How long orders wait for Providers and Budgets to be listed.
 const CATALOGUE_PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +85,7 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     let readiness = Readiness::default();
     let index = Arc::new(Index::default());
     let store = ArtifactStore::open(&settings.artifacts)?;
-    let writer = Writer::new(client.clone(), metrics.clone());
+    let cluster = Cluster::new(client.clone(), settings.watch_namespace.clone(), metrics.clone());
 
     let metrics_listener = TcpListener::bind(settings.metrics_address).await?;
     let api_listener = TcpListener::bind(settings.api_address).await?;
@@ -89,28 +94,40 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     let api = ArtifactApi::new(client.clone(), index.clone(), store, metrics.clone());
     let artifacts = tokio::spawn(artifacts::serve(api_listener, api, stop.clone()));
 
-    let (wakes, woken) = queue::wakes();
-    let events = events::Recorder::start(writer.clone(), metrics.clone());
-    let told =
-        watch::Told { wakes: wakes.clone(), metrics: metrics.clone(), events: events.clone(), writer: writer.clone() };
+    let (queue, scheduled) = work_queue();
     let serving = match &settings.gateway {
-        Some(gateway) => Some(start_models(gateway, &settings, &client, &index, &metrics, &secrets, &stop).await?),
+        Some(gateway) => {
+            let catalogue = Catalogue::new(secrets.clone())?;
+            let mut watches = Watches::new(cluster.clone());
+            let account = settings.service_account.clone();
+            let providers = catalogue::provider::controller(&mut watches, &cluster, &catalogue, account);
+            let budgets = catalogue::budget::controller(&mut watches, &cluster, &catalogue);
+            tokio::spawn(providers.run(std::future::ready(()), stopped(stop.clone())));
+            tokio::spawn(budgets.run(std::future::ready(()), stopped(stop.clone())));
+            Some(models::start(gateway, catalogue, index.clone(), metrics.clone(), stop.clone()).await?)
+        }
         None => None,
     };
     let models = serving.as_ref().map(|serving| serving.models.clone());
     if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
-        tokio::spawn(models::tend(models.clone(), wakes.clone(), gateway.retention));
+        tokio::spawn(models::tend(models.clone(), queue.clone(), gateway.retention));
     }
     let superseded = superseded(models.as_ref().map(|models| models.ledger.superseded()));
     // It notes what changes from the first watch event on.
     let historian = historian(&settings, models.as_ref());
-    let reconciler = Reconciler::new(index.clone(), writer, events, metrics, &settings, wakes, models);
-    let watches = watch::start(&client, &settings, index, told, readiness);
+    let reconciler = OrderReconciler::new(cluster.clone(), index.clone(), &settings, queue.clone(), models);
+    let orders = Controller::new(reconciler, (queue.clone(), scheduled), &metrics, settings.concurrency);
+    let watches = work_order::watching::start(cluster, index, queue);
     if let Some(historian) = historian {
-        tokio::spawn(historian.keep(watches.synced(), settings.watch_namespace.clone(), stop.clone()));
+        tokio::spawn(historian.keep(watches.listed(), settings.watch_namespace.clone(), stop.clone()));
     }
-    let synced = synced(watches.synced(), serving.as_ref().map(|serving| serving.models.catalogue.until_listed()));
-    let controller = tokio::spawn(queue::run(Arc::new(reconciler), woken, synced, stop.clone()));
+    let listed = watches.listed();
+    let watched = async move {
+        listed.await;
+        readiness.ready();
+    };
+    let synced = synced(watched, serving.as_ref().map(|serving| serving.models.catalogue.until_listed()));
+    let controller = tokio::spawn(orders.run(synced, stopped(stop.clone())));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
 
     let mut ended = Ok(());
@@ -153,23 +170,6 @@ async fn synced(watches: impl Future<Output = ()>, catalogue: Option<impl Future
 fn historian(settings: &Settings, models: Option<&Models>) -> Option<Historian> {
     let (gateway, models) = (settings.gateway.as_ref()?, models?);
     Some(Historian::new(models.ledger.clone(), models.index.clone(), gateway.retention, gateway.checkpoints))
-}
-
-/// Starts to watch Providers and Budgets, and the gateway.
-async fn start_models(
-    gateway: &GatewaySettings,
-    settings: &Settings,
-    client: &Client,
-    index: &Arc<Index>,
-    metrics: &Metrics,
-    secrets: &KnownSecrets,
-    stop: &signal_channel::Receiver<Stop>,
-) -> Result<models::Serving, Failure> {
-    let scope =
-        catalogue::Scope { namespace: settings.watch_namespace.clone(), account: settings.service_account.clone() };
-    // Its watches go on by themselves, and end with the process.
-    let (catalogue, _) = catalogue::Catalogue::start(client, metrics, secrets, scope)?;
-    models::start(gateway, catalogue, index.clone(), metrics.clone(), stop.clone()).await
 }
 
 /// Whether the operator goes on.

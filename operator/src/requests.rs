@@ -1,17 +1,15 @@
-//! The write requests that the operator makes: counted, and answered with no more than is needed.
+//! The write requests of the operator, for any kind: counted, and answered with no more than is needed.
 
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use kube::core::Request;
-use manyworlds_api::{GROUP, VERSION, WorkOrder, World};
-use manyworlds_telemetry::{ApiVerb, Metrics, ObjectLabel};
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::core::{ObjectMeta, PartialObjectMeta, Request};
+use manyworlds_telemetry::{ApiVerb, Metrics, Written};
+use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::errors::ReconcileError;
-use crate::watch::{PodRecord, Slim};
+use crate::kind::Kind;
 
 /// Name under which server-side apply keeps our fields.
 const FIELD_MANAGER: &str = "manyworlds";
@@ -28,160 +26,62 @@ impl Writer {
         Self { client, metrics }
     }
 
-    /// Makes a World.
-    pub(crate) async fn world_create(&self, namespace: &str, world: &World) -> Result<World, ReconcileError> {
-        let Slim(made) = self.create(&custom(namespace, "worlds"), ObjectLabel::World, world).await?;
-        Ok(made)
+    /// Creates an object, and returns of it what `R` reads.
+    pub(crate) async fn create<K, R>(&self, namespace: &str, object: &K) -> Result<R, ReconcileError>
+    where
+        K: Kind + Serialize,
+        R: DeserializeOwned,
+    {
+        let body = serde_json::to_vec(object).map_err(ReconcileError::Json)?;
+        let request = requests::<K>(namespace).create(&PostParams::default(), body);
+        self.send(ApiVerb::Create, K::LABEL, request).await
     }
 
-    /// Makes a pod.
-    pub(crate) async fn pod_create(&self, namespace: &str, pod: &Pod) -> Result<PodRecord, ReconcileError> {
-        self.create(&format!("/api/v1/namespaces/{namespace}/pods"), ObjectLabel::Pod, pod).await
-    }
-
-    /// Writes an event.
-    pub(crate) async fn event_create(
-        &self,
-        namespace: &str,
-        event: &k8s_openapi::api::events::v1::Event,
-    ) -> Result<(), ReconcileError> {
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
-        self.create::<_, IgnoredAny>(&path, ObjectLabel::Event, event).await.map(drop)
-    }
-
-    /// Patches the status of a World.
-    pub(crate) async fn world_status_patch(
+    /// Patches the status of an object, and returns of it what `R` reads.
+    pub(crate) async fn patch_status<K: Kind, R: DeserializeOwned>(
         &self,
         namespace: &str,
         name: &str,
         body: &Value,
-    ) -> Result<World, ReconcileError> {
-        let Slim(world) = self.status_patch(&custom(namespace, "worlds"), ObjectLabel::World, name, body).await?;
-        Ok(world)
+    ) -> Result<R, ReconcileError> {
+        let parameters = PatchParams::default();
+        let request = requests::<K>(namespace).patch_subresource("status", name, &parameters, &Patch::Merge(body));
+        self.send(ApiVerb::Patch, K::LABEL, request).await
     }
 
-    /// Patches the status of a WorkOrder.
-    pub(crate) async fn order_status_patch(
-        &self,
-        namespace: &str,
-        name: &str,
-        body: &Value,
-    ) -> Result<WorkOrder, ReconcileError> {
-        let Slim(order) =
-            self.status_patch(&custom(namespace, "workorders"), ObjectLabel::WorkOrder, name, body).await?;
-        Ok(order)
+    /// Makes an object what it should be.
+    pub(crate) async fn apply<K>(&self, namespace: &str, name: &str, object: &K) -> Result<(), ReconcileError>
+    where
+        K: Kind + Serialize,
+    {
+        let mut value = serde_json::to_value(object).map_err(ReconcileError::Json)?;
+        if let Value::Object(fields) = &mut value {
+            fields.insert("apiVersion".to_owned(), K::api_version(&()).into());
+            fields.insert("kind".to_owned(), K::kind(&()).into());
+        }
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let request = requests::<K>(namespace).patch(name, &parameters, &Patch::Apply(&value));
+        self.send::<IgnoredAny>(ApiVerb::Patch, K::LABEL, request).await.map(drop)
     }
 
-    /// Patches the status of a WorkOrder that cannot be read.
-    pub(crate) async fn unreadable_order_status_patch(
-        &self,
-        namespace: &str,
-        name: &str,
-        body: &Value,
-    ) -> Result<(), ReconcileError> {
-        let path = custom(namespace, "workorders");
-        self.status_patch::<IgnoredAny>(&path, ObjectLabel::WorkOrder, name, body).await.map(drop)
-    }
-
-    /// Patches the status of a Provider or a Budget.
-    pub(crate) async fn catalogue_status_patch(
-        &self,
-        namespace: &str,
-        kind: ObjectLabel,
-        name: &str,
-        body: &Value,
-    ) -> Result<(), ReconcileError> {
-        let path = custom(namespace, &format!("{}s", kind.as_str()));
-        self.status_patch::<IgnoredAny>(&path, kind, name, body).await.map(drop)
-    }
-
-    /// Deletes a pod, if it is still the one that was meant.
-    pub(crate) async fn pod_delete(
+    /// Deletes an object and all that belongs to it, if it is still the one that was meant.
+    ///
+    /// - **Units:** `grace_seconds` is how long a pod may take to end; `None` leaves it at what the pod says.
+    pub(crate) async fn delete<K: Kind>(
         &self,
         namespace: &str,
         name: &str,
         uid: &str,
         grace_seconds: Option<u32>,
     ) -> Result<(), ReconcileError> {
-        let parameters = DeleteParams { grace_period_seconds: grace_seconds, ..of_uid(uid) };
-        self.delete(&format!("/api/v1/namespaces/{namespace}/pods"), ObjectLabel::Pod, name, &parameters).await
-    }
-
-    /// Deletes a World and its pods.
-    pub(crate) async fn world_delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ReconcileError> {
-        self.delete(&custom(namespace, "worlds"), ObjectLabel::World, name, &of_uid(uid)).await
-    }
-
-    /// Deletes a WorkOrder and everything that belongs to it.
-    pub(crate) async fn order_delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ReconcileError> {
-        self.delete(&custom(namespace, "workorders"), ObjectLabel::WorkOrder, name, &of_uid(uid)).await
-    }
-
-    /// Makes a network policy what it should be.
-    pub(crate) async fn network_policy_apply(
-        &self,
-        namespace: &str,
-        name: &str,
-        policy: &NetworkPolicy,
-    ) -> Result<(), ReconcileError> {
-        let path = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies");
-        let mut value = serde_json::to_value(policy).map_err(ReconcileError::Json)?;
-        if let Value::Object(fields) = &mut value {
-            fields.insert("apiVersion".to_owned(), "networking.k8s.io/v1".into());
-            fields.insert("kind".to_owned(), "NetworkPolicy".into());
-        }
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let request = Request::new(path).patch(name, &parameters, &Patch::Apply(&value));
-        self.send::<IgnoredAny>(ApiVerb::Patch, ObjectLabel::NetworkPolicy, request).await.map(drop)
-    }
-
-    /// Reads the metadata of a World or a pod: only after a name turned out to be taken.
-    pub(crate) async fn owner_of(
-        &self,
-        namespace: &str,
-        kind: ObjectLabel,
-        name: &str,
-    ) -> Result<kube::core::ObjectMeta, ReconcileError> {
-        let path = match kind {
-            ObjectLabel::Pod => format!("/api/v1/namespaces/{namespace}/pods"),
-            _ => custom(namespace, "worlds"),
+        let parameters = DeleteParams {
+            grace_period_seconds: grace_seconds,
+            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
         };
-        let request = Request::new(path).get_metadata(name, &kube::api::GetParams::default());
-        let object: kube::core::PartialObjectMeta = self.answer(request, "read", kind).await?;
-        Ok(object.metadata)
-    }
-
-    async fn create<K, R>(&self, path: &str, kind: ObjectLabel, object: &K) -> Result<R, ReconcileError>
-    where
-        K: serde::Serialize,
-        R: DeserializeOwned,
-    {
-        let body = serde_json::to_vec(object).map_err(ReconcileError::Json)?;
-        let request = Request::new(path).create(&PostParams::default(), body);
-        self.send(ApiVerb::Create, kind, request).await
-    }
-
-    async fn status_patch<R: DeserializeOwned>(
-        &self,
-        path: &str,
-        kind: ObjectLabel,
-        name: &str,
-        body: &Value,
-    ) -> Result<R, ReconcileError> {
-        let request =
-            Request::new(path).patch_subresource("status", name, &PatchParams::default(), &Patch::Merge(body));
-        self.send(ApiVerb::Patch, kind, request).await
-    }
-
-    async fn delete(
-        &self,
-        path: &str,
-        kind: ObjectLabel,
-        name: &str,
-        parameters: &DeleteParams,
-    ) -> Result<(), ReconcileError> {
-        let request = Request::new(path).delete(name, parameters);
-        match self.send::<IgnoredAny>(ApiVerb::Delete, kind, request).await {
+        let request = requests::<K>(namespace).delete(name, &parameters);
+        match self.send::<IgnoredAny>(ApiVerb::Delete, K::LABEL, request).await {
             // Gone, or made again by somebody else: either way the one that was meant is no more.
             Err(ReconcileError::Api { source: kube::Error::Api(status), .. }) if matches!(status.code, 404 | 409) => {
                 Ok(())
@@ -190,10 +90,17 @@ impl Writer {
         }
     }
 
+    /// Reads the metadata of an object: only after its name turned out to be taken.
+    pub(crate) async fn metadata<K: Kind>(&self, namespace: &str, name: &str) -> Result<ObjectMeta, ReconcileError> {
+        let request = requests::<K>(namespace).get_metadata(name, &GetParams::default());
+        let object: PartialObjectMeta = self.answer(request, "read", K::LABEL).await?;
+        Ok(object.metadata)
+    }
+
     async fn send<R: DeserializeOwned>(
         &self,
         verb: ApiVerb,
-        kind: ObjectLabel,
+        kind: Written,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<R, ReconcileError> {
         self.metrics.api_writes.with_label_values(&[verb.as_str(), kind.as_str()]).inc();
@@ -204,7 +111,7 @@ impl Writer {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
         verb: &str,
-        kind: ObjectLabel,
+        kind: Written,
     ) -> Result<R, ReconcileError> {
         let failed = |source| ReconcileError::Api { action: format!("{verb} a {}", kind.as_str()), source };
         let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
@@ -212,14 +119,7 @@ impl Writer {
     }
 }
 
-fn custom(namespace: &str, plural: &str) -> String {
-    format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}")
-}
-
-fn of_uid(uid: &str) -> DeleteParams {
-    DeleteParams {
-        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
-        propagation_policy: Some(PropagationPolicy::Background),
-        ..DeleteParams::default()
-    }
+/// Returns the requests about the objects of a kind in a namespace.
+fn requests<K: Kind>(namespace: &str) -> Request {
+    Request::new(K::url_path(&(), Some(namespace)))
 }

@@ -9,7 +9,7 @@ mod logs;
 mod metrics;
 
 pub use logs::{LogError, LogFormat, Mask, start_logs};
-pub use prometheus::IntGauge;
+pub use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 pub use calls::CallSums;
 pub use labels::{

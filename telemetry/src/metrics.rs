@@ -1,7 +1,7 @@
 //! The metrics of the operator.
 
 use prometheus::{
-    Counter, Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -30,9 +30,9 @@ macro_rules! metric_list {
 }
 
 metric_list! {
-    RECONCILES = "manyworlds_reconciles_total", [], "Reconciliations of WorkOrders.";
-    RECONCILE_SECONDS = "manyworlds_reconcile_duration_seconds", [], "Time of one reconciliation, writes included.";
-    RECONCILE_ERRORS = "manyworlds_reconcile_errors_total", ["class"], "Reconciliations that failed, by class of the error.";
+    RECONCILES = "manyworlds_reconciles_total", ["kind"], "Reconciliations.";
+    RECONCILE_SECONDS = "manyworlds_reconcile_duration_seconds", ["kind"], "Time of one reconciliation, writes included.";
+    RECONCILE_ERRORS = "manyworlds_reconcile_errors_total", ["kind", "class"], "Reconciliations that failed, by class of the error.";
     API_WRITES = "manyworlds_api_writes_total", ["verb", "kind"], "Write requests to the API server.";
     WATCH_ERRORS = "manyworlds_watch_errors_total", ["kind"], "Watches that broke and were restarted.";
     OBJECTS_UNREADABLE = "manyworlds_objects_unreadable_total", ["kind"], "Objects that this version cannot read and ignores.";
@@ -50,7 +50,7 @@ metric_list! {
     ARTIFACT_BYTES = "manyworlds_artifacts_stored_bytes_total", [], "Bytes of artifacts that were stored.";
     HTTP_REQUESTS = "manyworlds_http_requests_total", ["code"], "Requests to the artifact API, by class of the status.";
     EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were dropped because the queue was full.";
-    QUEUE = "manyworlds_reconciles_running", [], "Reconciliations in progress.";
+    QUEUE = "manyworlds_reconciles_running", ["kind"], "Reconciliations in progress.";
     POD_START_SECONDS = "manyworlds_pods_created_duration_seconds", [], "Time from seeing a WorkOrder to its first pods created.";
     LLM_CALLS = "manyworlds_llm_calls_total", ["outcome"], "Calls to models, by outcome, from the ledger; each attempt is a call of its own.";
     LLM_TOKENS = "manyworlds_token_usage_total", ["kind"], "Tokens of these calls; each token has one kind, reasoning is part of output.";
@@ -79,8 +79,8 @@ pub struct MetricsError(#[from] prometheus::Error);
 #[expect(missing_docs, reason = "the list above says what each of them counts")]
 pub struct Metrics {
     registry: Registry,
-    pub reconciles: IntCounter,
-    pub reconcile_seconds: Histogram,
+    pub reconciles: IntCounterVec,
+    pub reconcile_seconds: HistogramVec,
     pub reconcile_errors: IntCounterVec,
     pub api_writes: IntCounterVec,
     pub watch_errors: IntCounterVec,
@@ -99,7 +99,7 @@ pub struct Metrics {
     pub artifact_bytes: IntCounter,
     pub http_requests: IntCounterVec,
     pub events_dropped: IntCounter,
-    pub reconciles_running: IntGauge,
+    pub reconciles_running: IntGaugeVec,
     pub pods_created_seconds: Histogram,
     llm_calls: CallCounters,
     pub llm_waiting: IntGauge,
@@ -125,8 +125,8 @@ impl Metrics {
         let registry = Registry::new();
         gauges(&registry, BUILD)?.with_label_values(&[version]).set(1);
         Ok(Self {
-            reconciles: counter(&registry, RECONCILES)?,
-            reconcile_seconds: histogram(&registry, RECONCILE_SECONDS, SHORT_SECONDS)?,
+            reconciles: counters(&registry, RECONCILES)?,
+            reconcile_seconds: histograms(&registry, RECONCILE_SECONDS, SHORT_SECONDS)?,
             reconcile_errors: counters(&registry, RECONCILE_ERRORS)?,
             api_writes: counters(&registry, API_WRITES)?,
             watch_errors: counters(&registry, WATCH_ERRORS)?,
@@ -145,7 +145,7 @@ impl Metrics {
             artifact_bytes: counter(&registry, ARTIFACT_BYTES)?,
             http_requests: counters(&registry, HTTP_REQUESTS)?,
             events_dropped: counter(&registry, EVENTS_DROPPED)?,
-            reconciles_running: gauge(&registry, QUEUE)?,
+            reconciles_running: gauges(&registry, QUEUE)?,
             pods_created_seconds: histogram(&registry, POD_START_SECONDS, SHORT_SECONDS)?,
             llm_calls: calls(&registry)?,
             llm_waiting: gauge(&registry, LLM_WAITING)?,
@@ -226,6 +226,13 @@ fn gauges(registry: &Registry, description: Description) -> Result<IntGaugeVec, 
 fn histogram(registry: &Registry, description: Description, buckets: &[f64]) -> Result<Histogram, MetricsError> {
     let options = HistogramOpts::new(description.name, description.help).buckets(buckets.to_vec());
     let metric = Histogram::with_opts(options)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histograms(registry: &Registry, description: Description, buckets: &[f64]) -> Result<HistogramVec, MetricsError> {
+    let options = HistogramOpts::new(description.name, description.help).buckets(buckets.to_vec());
+    let metric = HistogramVec::new(options, description.labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

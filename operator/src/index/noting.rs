@@ -149,7 +149,6 @@ impl Seen {
         if before.as_ref() != Some(&uid) {
             entry.seen = Some(Instant::now());
             entry.status_written = None;
-            entry.failures = 0;
             if let Some(before) = before {
                 self.uids.remove(&before);
                 self.capacity.withdrawn(&before);

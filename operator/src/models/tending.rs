@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Models, count, provider_key};
 use crate::catalogue::{Reach, Spending, Traffic};
 use crate::index::OrderKey;
-use crate::queue::Wakes;
+use crate::reconcile::queue::WorkQueue;
 
 /// How often it is looked which orders have spent.
 const ORDERS: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const PROVIDERS_EVERY: u32 = 10;
 const EXPIRY_EVERY: u32 = 600;
 
 /// Looks from time to time, for ever.
-pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration) {
+pub(crate) async fn tend(models: Models, queue: WorkQueue<OrderKey>, retention: SignedDuration) {
     let mut tick = tokio::time::interval(ORDERS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What was settled before this process began is shown too.
@@ -30,12 +30,12 @@ pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration
     for number in 0_u32.. {
         tick.tick().await;
         let now = Timestamp::now();
-        match wake_spenders(&models, &wakes, since).await {
+        match wake_spenders(&models, &queue, since).await {
             // Rows of the same moment may come later; those that were seen already wake an order once more, which is nothing.
             Ok(()) => since = now - SignedDuration::from_secs(2),
             Err(error) => tracing::warn!(%error, "the ledger could not be read"),
         }
-        limited = wake_limited(&models, &wakes, &limited, now);
+        limited = wake_limited(&models, &queue, &limited, now);
         if number % PROVIDERS_EVERY == 0
             && let Err(error) = show(&models, now).await
         {
@@ -51,27 +51,32 @@ pub(crate) async fn tend(models: Models, wakes: Wakes, retention: SignedDuration
     }
 }
 
-async fn wake_spenders(models: &Models, wakes: &Wakes, since: Timestamp) -> Result<(), LedgerError> {
+async fn wake_spenders(models: &Models, queue: &WorkQueue<OrderKey>, since: Timestamp) -> Result<(), LedgerError> {
     for touched in models.ledger.touched_since(since).await? {
-        wake(models, wakes, &touched);
+        wake(models, queue, &touched);
     }
     Ok(())
 }
 
 /// Wakes the orders whose calls have had too little room since a moment ago. Returns all of those that have.
-fn wake_limited(models: &Models, wakes: &Wakes, before: &HashSet<String>, now: Timestamp) -> HashSet<String> {
+fn wake_limited(
+    models: &Models,
+    queue: &WorkQueue<OrderKey>,
+    before: &HashSet<String>,
+    now: Timestamp,
+) -> HashSet<String> {
     let limited = models.waits.limited(now);
     for order in limited.iter().filter(|order| !before.contains(&order.order_uid)) {
-        wake(models, wakes, order);
+        wake(models, queue, order);
     }
     limited.into_iter().map(|order| order.order_uid).collect()
 }
 
-fn wake(models: &Models, wakes: &Wakes, order: &Touched) {
+fn wake(models: &Models, queue: &WorkQueue<OrderKey>, order: &Touched) {
     let key = OrderKey { namespace: order.namespace.as_str().into(), name: order.work_order.as_str().into() };
     let known = models.index.order(&key);
     if known.is_some_and(|known| known.metadata.uid.as_deref() == Some(order.order_uid.as_str())) {
-        wakes.now(key);
+        queue.add(key);
     }
 }
 

@@ -18,13 +18,13 @@ use manyworlds_planner::quantity::thousandths;
 use manyworlds_planner::role::{ROLES, role_of};
 use serde::Deserialize;
 
-use super::slim;
+use super::trimmed;
 use crate::index::{OrderKey, version};
 
 /// A pod, without the parts that no decision needs.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct PodRecord {
-    #[serde(deserialize_with = "slim::metadata")]
+    #[serde(deserialize_with = "trimmed::metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: PodSpecRecord,
@@ -206,7 +206,7 @@ fn units(quantity: Option<&Quantity>) -> u64 {
 }
 
 /// Returns a node as decisions see it.
-pub(super) fn observed_node(node: Node) -> ObservedNode {
+pub(crate) fn observed_node(node: Node) -> ObservedNode {
     let NodeSpec { unschedulable, taints, .. } = node.spec.unwrap_or_default();
     let NodeStatus { allocatable, conditions, .. } = node.status.unwrap_or_default();
     let allocatable = allocatable.unwrap_or_default();

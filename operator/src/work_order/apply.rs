@@ -3,22 +3,26 @@
 //! Names are fixed by the plan, so a creation is a lock: who finds the object made already, by us and for this order,
 //! has succeeded.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use kube::core::ObjectMeta;
-use manyworlds_api::World;
 use manyworlds_api::world::WorldStage;
+use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::resources::{NETWORK_POLICY, network_policy};
 use manyworlds_planner::{Effect, Grace, Snapshot, WorldPatch};
-use manyworlds_telemetry::{ObjectLabel, WorldOutcome};
+use manyworlds_telemetry::{Metrics, WorldOutcome};
 
-use super::Reconciler;
-use super::patch::{status_patch, to_json};
 use crate::errors::ReconcileError;
-use crate::index::OrderKey;
+use crate::index::{Index, OrderKey};
+use crate::kind::Kind;
+use crate::reconcile::status::{Target, write_status};
+use crate::requests::Writer;
+use crate::watch::records::PodRecord;
+use crate::watch::trimmed::Trimmed;
 
 /// What the Worlds' network policy is made from.
 pub(super) struct Network {
@@ -30,7 +34,21 @@ pub(super) struct Network {
     pub(super) repositories: Option<Vec<NetworkPolicyEgressRule>>,
 }
 
-impl Reconciler {
+/// Carries out plans.
+pub(super) struct Applier {
+    index: Arc<Index>,
+    writer: Writer,
+    metrics: Metrics,
+    network: Network,
+    /// The namespaces that have their network policy.
+    prepared: Mutex<HashSet<Arc<str>>>,
+}
+
+impl Applier {
+    pub(super) fn new(index: Arc<Index>, writer: Writer, metrics: Metrics, network: Network) -> Self {
+        Self { index, writer, metrics, network, prepared: Mutex::default() }
+    }
+
     /// Carries out the effects of a plan: records first, then creations, then removals.
     pub(super) async fn apply(
         &self,
@@ -66,22 +84,21 @@ impl Reconciler {
                     Grace::Normal => None,
                     Grace::None => Some(0),
                 };
-                self.writer.pod_delete(namespace, name, uid, seconds).await
+                self.writer.delete::<Pod>(namespace, name, uid, seconds).await
             }
-            Effect::DeleteWorld { name, uid } => self.writer.world_delete(namespace, name, uid).await,
-            Effect::DeleteOrder { uid } => self.writer.order_delete(namespace, &key.name, uid).await,
+            Effect::DeleteWorld { name, uid } => self.writer.delete::<World>(namespace, name, uid, None).await,
+            Effect::DeleteOrder { uid } => self.writer.delete::<WorkOrder>(namespace, &key.name, uid, None).await,
         }
     }
 
     async fn patch_world(&self, key: &OrderKey, snapshot: &Snapshot, patch: &WorldPatch) -> Result<(), ReconcileError> {
-        let WorldPatch { name, uid, resource_version, status, recorded_pods, events } = patch;
+        let WorldPatch { name, uid, resource_version, status, recorded_pods } = patch;
         let known = snapshot.worlds.iter().find(|world| world.metadata.uid.as_ref() == Some(uid));
         let before = known.and_then(|world| world.status.as_ref());
-        let body = status_patch(uid, resource_version, &to_json(before)?, &to_json(Some(status))?);
-        let written = self.writer.world_status_patch(&key.namespace, name, &body).await?;
+        let target = Target { namespace: &key.namespace, name, uid, resource_version };
+        let Trimmed(written) = write_status::<World, _>(&self.writer, target, before, status).await?;
         self.index.world_written(written);
         self.index.pods_recorded(key, recorded_pods);
-        self.tell(&snapshot.order, events);
         self.count(before.and_then(|status| status.stage), status);
         tracing::info!(
             world = name,
@@ -116,15 +133,15 @@ impl Reconciler {
 
     async fn open_world(&self, key: &OrderKey, world: &World, pod: &Pod) -> Result<(), ReconcileError> {
         let order_uid = world.spec.order.uid.as_str();
-        let uid = match self.writer.world_create(&key.namespace, world).await {
-            Ok(made) => {
+        let uid = match self.writer.create::<_, Trimmed<World>>(&key.namespace, world).await {
+            Ok(Trimmed(made)) => {
                 let uid = made.metadata.uid.clone();
                 self.index.world_written(made);
                 uid
             }
             Err(error) if already_exists(&error) => {
                 let name = world.metadata.name.as_deref().unwrap_or_default();
-                self.existing(key, ObjectLabel::World, name, order_uid).await?.uid
+                self.existing::<World>(key, name, order_uid).await?.uid
             }
             Err(error) => return Err(error),
         };
@@ -140,7 +157,7 @@ impl Reconciler {
     async fn start_attempt(&self, key: &OrderKey, pod: &Pod) -> Result<(), ReconcileError> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let owner = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.uid.as_str());
-        match self.writer.pod_create(&key.namespace, pod).await {
+        match self.writer.create::<_, PodRecord>(&key.namespace, pod).await {
             Ok(made) => {
                 if let Some((key, pod)) = made.into_observed() {
                     self.index.pod_written(&key, pod);
@@ -149,54 +166,44 @@ impl Reconciler {
                 tracing::info!(pod = name, "an attempt has started");
                 Ok(())
             }
-            Err(error) if already_exists(&error) => self.existing(key, ObjectLabel::Pod, name, owner).await.map(drop),
+            Err(error) if already_exists(&error) => self.existing::<Pod>(key, name, owner).await.map(drop),
             Err(error) => Err(error),
         }
     }
 
     /// Finds out whose an object is that was there already.
-    async fn existing(
-        &self,
-        key: &OrderKey,
-        kind: ObjectLabel,
-        name: &str,
-        owner: &str,
-    ) -> Result<ObjectMeta, ReconcileError> {
-        let metadata = self.writer.owner_of(&key.namespace, kind, name).await?;
+    async fn existing<K: Kind>(&self, key: &OrderKey, name: &str, owner: &str) -> Result<ObjectMeta, ReconcileError> {
+        let metadata = self.writer.metadata::<K>(&key.namespace, name).await?;
         let owners = metadata.owner_references.as_deref().unwrap_or_default();
         let ours = owners.iter().any(|reference| reference.uid == owner);
         let label = OrderKey::of_label(&metadata);
+        let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
         match (ours, metadata.deletion_timestamp.is_some()) {
             (true, false) => Ok(metadata),
-            (_, true) => Err(ReconcileError::StillGoing { kind: kind_name(kind), name: name.to_owned() }),
+            (_, true) => Err(ReconcileError::StillGoing { kind, name }),
             // An earlier order of the same name left it behind, and the garbage collector is on its way.
-            (false, false) if label.as_ref() == Some(key) => {
-                Err(ReconcileError::StillGoing { kind: kind_name(kind), name: name.to_owned() })
-            }
-            (false, false) => Err(ReconcileError::Foreign { kind: kind_name(kind), name: name.to_owned() }),
+            (false, false) if label.as_ref() == Some(key) => Err(ReconcileError::StillGoing { kind, name }),
+            (false, false) => Err(ReconcileError::Foreign { kind, name }),
         }
     }
 
     /// Makes sure, once for each namespace, that its Worlds can reach no more than they need.
     async fn prepare_namespace(&self, namespace: &Arc<str>) -> Result<(), ReconcileError> {
         let Some(repositories) = &self.network.repositories else { return Ok(()) };
-        if !self.to_prepare(namespace) {
+        if !self.prepared().insert(namespace.clone()) {
             return Ok(());
         }
         let Network { operator_namespace, operator_ports, repositories: _ } = &self.network;
         let policy = network_policy(namespace, operator_namespace, operator_ports, repositories);
-        let applied = self.writer.network_policy_apply(namespace, NETWORK_POLICY, &policy).await;
+        let applied = self.writer.apply(namespace, NETWORK_POLICY, &policy).await;
         if applied.is_err() {
-            self.not_prepared(namespace);
+            self.prepared().remove(namespace);
         }
         applied
     }
-}
 
-const fn kind_name(kind: ObjectLabel) -> &'static str {
-    match kind {
-        ObjectLabel::Pod => "Pod",
-        _ => "World",
+    fn prepared(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

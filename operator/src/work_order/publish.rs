@@ -1,46 +1,51 @@
 //! Tells people: the order's status, events, metrics.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
-use manyworlds_api::errors::error_chain;
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, Stage};
-use manyworlds_planner::{Event, OrderOutcome, Plan, Snapshot, StatusChange};
-use manyworlds_telemetry::OrderOutcome as OutcomeLabel;
+use manyworlds_planner::{Plan, Snapshot};
+use manyworlds_telemetry::OrderOutcome;
 use serde_json::json;
 
-use super::Reconciler;
-use super::patch::{status_patch, to_json};
-use crate::errors::ReconcileError;
-use crate::index::OrderKey;
+use crate::cluster::Cluster;
+use crate::errors::{ReconcileError, chain};
+use crate::index::{Index, OrderKey};
+use crate::models::Models;
+use crate::reconcile::events::reference;
+use crate::reconcile::status::{Target, write_status};
+use crate::watch::trimmed::Trimmed;
 
-impl Reconciler {
+/// Writes what people see of orders.
+pub(super) struct Publisher {
+    pub(super) index: Arc<Index>,
+    pub(super) cluster: Cluster,
+    pub(super) models: Option<Models>,
+}
+
+impl Publisher {
     /// Writes the order's status where it has changed, and then tells what happened.
     pub(super) async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &Plan) -> Result<(), ReconcileError> {
-        let Some(change) = &plan.status else { return Ok(()) };
-        let StatusChange { status, events, outcome } = &**change;
+        let Some(status) = &plan.status else { return Ok(()) };
         self.write_status(key, &snapshot.order, status).await?;
-        if status.start_time.is_some()
-            && snapshot.order.status.as_ref().is_none_or(|before| before.start_time.is_none())
-            && let Some(age) = self.index.age(key)
-        {
-            self.metrics.pods_created_seconds.observe(age.as_secs_f64());
+        for event in &plan.events {
+            if event.reason == Reason::WorldsStarted
+                && let Some(age) = self.index.age(key)
+            {
+                self.cluster.metrics.pods_created_seconds.observe(age.as_secs_f64());
+            }
+            let regarding = reference::<WorkOrder>(&snapshot.order.metadata);
+            self.cluster.events.record(regarding, event, Timestamp::now());
         }
-        self.tell(&snapshot.order, events);
         let summary = status.summary.as_deref();
         tracing::info!(summary, said = status.message.as_deref(), "the order's status has changed");
-        if let Some(outcome) = outcome {
-            self.finished(&snapshot.order, status, *outcome);
+        if status.is_finished() {
+            self.finished(&snapshot.order, status);
         }
         Ok(())
-    }
-
-    /// Records Events about an order.
-    pub(super) fn tell(&self, order: &WorkOrder, events: &[Event]) {
-        for event in events {
-            self.events.record(order, event, Timestamp::now());
-        }
     }
 
     /// Shows on the order that it cannot be brought forward.
@@ -61,7 +66,7 @@ impl Reconciler {
             return;
         }
         if let Err(error) = self.write_status(key, &order, &status).await {
-            tracing::debug!(error = %error_chain(&error), "the failure could not be shown on the order");
+            tracing::debug!(error = %chain(&error), "the failure could not be shown on the order");
         }
     }
 
@@ -71,31 +76,28 @@ impl Reconciler {
         order: &WorkOrder,
         status: &WorkOrderStatus,
     ) -> Result<(), ReconcileError> {
-        let before = to_json(order.status.as_ref())?;
-        let uid = order.metadata.uid.as_deref().unwrap_or_default();
-        let version = order.metadata.resource_version.as_deref().unwrap_or_default();
-        let patch = status_patch(uid, version, &before, &to_json(Some(status))?);
-        let written = self.writer.order_status_patch(&key.namespace, &key.name, &patch).await?;
+        let (target, before) = (Target::of(&order.metadata)?, order.status.as_ref());
+        let written = write_status::<WorkOrder, _>(&self.cluster.writer, target, before, status).await?;
+        let Trimmed(written) = written;
         self.index.order_written(written);
         self.index.status_written(key, Timestamp::now());
         if let Some(models) = &self.models
-            && order.status.as_ref().and_then(|before| before.summary.as_ref()) != status.summary.as_ref()
+            && before.and_then(|before| before.summary.as_ref()) != status.summary.as_ref()
         {
             models.ledger.audit(Stage::Order, state(key, order, status));
         }
         Ok(())
     }
 
-    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus, outcome: OrderOutcome) {
-        let outcome = match outcome {
-            OrderOutcome::Succeeded => OutcomeLabel::Succeeded,
-            OrderOutcome::Failed => OutcomeLabel::Failed,
-            OrderOutcome::Cancelled => OutcomeLabel::Cancelled,
-            OrderOutcome::Skipped => OutcomeLabel::Skipped,
+    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus) {
+        let outcome = match status.summary.as_deref() {
+            Some("Succeeded") => OrderOutcome::Succeeded,
+            Some("Cancelled") => OrderOutcome::Cancelled,
+            _ => OrderOutcome::Failed,
         };
-        self.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
+        self.cluster.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
         if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {
-            self.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
+            self.cluster.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
         }
     }
 }

@@ -4,27 +4,17 @@
 //! everything twice, first as any JSON, so that one bad object keeps no other one from being seen.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::api::Api;
 use kube::core::ObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition};
-use manyworlds_api::errors::error_chain;
-use manyworlds_planner::{Event as OrderEvent, EventKind};
-use manyworlds_telemetry::{Metrics, ObjectLabel};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
-
-use crate::events::Recorder;
-use crate::requests::Writer;
+use serde_json::Value;
 
 /// An object, or why it cannot be read.
 #[derive(Clone, Debug)]
@@ -33,9 +23,12 @@ pub(crate) struct Guarded<K>(pub(crate) Result<K, Box<Unreadable>>);
 /// What can be said of an object that cannot be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Unreadable {
-    metadata: ObjectMeta,
-    why: String,
-    raw: Value,
+    /// Its metadata, which can always be read.
+    pub(crate) metadata: ObjectMeta,
+    /// The field that cannot be read, and why.
+    pub(super) why: String,
+    /// All of it.
+    pub(super) raw: Value,
 }
 
 impl Unreadable {
@@ -141,85 +134,4 @@ pub(super) fn is_unreadable(error: &watcher::Error) -> bool {
         }
         watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => false,
     }
-}
-
-/// Tells people of objects that cannot be read: once for each object.
-pub(crate) struct Reporter {
-    writer: Writer,
-    events: Recorder,
-    metrics: Metrics,
-    told: HashSet<String>,
-}
-
-impl Reporter {
-    pub(crate) fn new(writer: Writer, events: Recorder, metrics: Metrics) -> Self {
-        Self { writer, events, metrics, told: HashSet::new() }
-    }
-
-    /// An object can be read, or is gone.
-    pub(crate) fn well(&mut self, metadata: &ObjectMeta) {
-        if !self.told.is_empty() {
-            self.told.remove(metadata.uid.as_deref().unwrap_or_default());
-        }
-    }
-
-    /// An object cannot be read.
-    pub(crate) async fn tell<K: Resource<DynamicType = ()>>(&mut self, kind: ObjectLabel, unreadable: &Unreadable) {
-        let Unreadable { metadata, why, raw } = unreadable;
-        let conditions = &raw["status"]["conditions"];
-        if !self.told.insert(metadata.uid.clone().unwrap_or_default()) {
-            return;
-        }
-        let (namespace, name) = (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref());
-        let message = format!(
-            "This version of the operator cannot read the object, and leaves it alone: {why}. Correct the field, or \
-             run the version that wrote it."
-        );
-        self.metrics.objects_unreadable.with_label_values(&[kind.as_str()]).inc();
-        tracing::warn!(kind = kind.as_str(), namespace, name, why, "an object cannot be read; all others go on");
-        // Nodes have no namespace, and what is wrong with one is for the log.
-        if metadata.namespace.is_none() {
-            return;
-        }
-        let regarding = ObjectReference {
-            api_version: Some(K::api_version(&()).into_owned()),
-            kind: Some(K::kind(&()).into_owned()),
-            name: metadata.name.clone(),
-            namespace: metadata.namespace.clone(),
-            uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
-            field_path: None,
-        };
-        let reason = Reason::Unreadable;
-        let event = OrderEvent { kind: EventKind::Warning, reason, action: "Read", message: message.clone() };
-        self.events.record_about(regarding, &event, Timestamp::now());
-        if kind == ObjectLabel::WorkOrder && !is_true(conditions, OrderCondition::Finished) {
-            self.stall(namespace, metadata, conditions, &message).await;
-        }
-    }
-
-    /// Shows on an order that a person must act. Other conditions are left as they are, because they may be unreadable too.
-    ///
-    /// The API server takes this for an object that its schema allows and this version does not know. One that breaks the
-    /// schema too, because that was narrowed after the object was written, has its Event only.
-    async fn stall(&self, namespace: &str, metadata: &ObjectMeta, conditions: &Value, message: &str) {
-        let name = metadata.name.as_deref().unwrap_or_default();
-        let kind = OrderCondition::Stalled.as_str();
-        let line = condition(kind, Truth::True, Reason::Unreadable, message, metadata.generation, Timestamp::now());
-        let others = conditions.as_array().into_iter().flatten().filter(|line| line["type"] != kind).cloned();
-        let lines: Vec<Value> = others.chain([json!(line)]).collect();
-        let body = json!({
-            "metadata": { "uid": metadata.uid, "resourceVersion": metadata.resource_version },
-            "status": { "conditions": lines, "summary": Reason::Unreadable.as_str(), "message": message },
-        });
-        if let Err(error) = self.writer.unreadable_order_status_patch(namespace, name, &body).await {
-            tracing::warn!(error = %error_chain(&error), "that an order is unreadable could not be shown on it");
-        }
-    }
-}
-
-fn is_true(conditions: &Value, kind: OrderCondition) -> bool {
-    conditions
-        .as_array()
-        .is_some_and(|lines| lines.iter().any(|line| line["type"] == kind.as_str() && line["status"] == "True"))
 }

@@ -1,4 +1,4 @@
-//! Objects without what no decision needs.
+//! Objects without the parts that no decision needs.
 //!
 //! The fields' managers are the larger part of an object's metadata and the most work to read; annotations hold the object
 //! as `kubectl apply` sent it once more. Neither is ever read into memory.
@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use kube::core::ObjectMeta;
-use manyworlds_api::{WorkOrder, World};
+use manyworlds_telemetry::Written;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+
+use crate::kind::{Kind, UnreadableStatus};
 
 /// A resource of ours.
 #[derive(Clone, Debug)]
-pub(crate) struct Slim<K>(pub(crate) K);
+pub(crate) struct Trimmed<K>(pub(crate) K);
 
 #[derive(Deserialize)]
 struct Parts<S, T> {
@@ -24,21 +27,27 @@ struct Parts<S, T> {
     status: Option<T>,
 }
 
-impl<'de> Deserialize<'de> for Slim<WorkOrder> {
+/// A resource that can be put together from its parts.
+pub(crate) trait FromParts: Kind {
+    type Spec: DeserializeOwned;
+    type Status: DeserializeOwned;
+
+    fn from_parts(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self;
+}
+
+impl<'de, K: FromParts> Deserialize<'de> for Trimmed<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Parts { metadata, spec, status } = Parts::deserialize(deserializer)?;
-        Ok(Self(WorkOrder { metadata, spec, status }))
+        Ok(Self(K::from_parts(metadata, spec, status)))
     }
 }
 
-impl<'de> Deserialize<'de> for Slim<World> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Parts { metadata, spec, status } = Parts::deserialize(deserializer)?;
-        Ok(Self(World { metadata, spec, status }))
-    }
+impl<K: Kind> Kind for Trimmed<K> {
+    const LABEL: Written = K::LABEL;
+    const UNREADABLE: Option<UnreadableStatus> = K::UNREADABLE;
 }
 
-impl<K: Resource> Resource for Slim<K> {
+impl<K: Resource> Resource for Trimmed<K> {
     type DynamicType = K::DynamicType;
     type Scope = K::Scope;
 
@@ -110,6 +119,7 @@ pub(super) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
 
 #[cfg(test)]
 mod tests {
+    use manyworlds_api::WorkOrder;
     use serde_json::json;
 
     use super::*;
@@ -130,7 +140,7 @@ mod tests {
         let mut whole: WorkOrder = serde_json::from_value(written.clone()).unwrap();
         whole.metadata.managed_fields = None;
         whole.metadata.annotations = None;
-        let Slim(order) = serde_json::from_value::<Slim<WorkOrder>>(written).unwrap();
+        let Trimmed(order) = serde_json::from_value::<Trimmed<WorkOrder>>(written).unwrap();
         assert_eq!(serde_json::to_value(&order).unwrap(), serde_json::to_value(&whole).unwrap());
     }
 }

@@ -1,19 +1,27 @@
 //! An API server whose Budgets nobody can list for a while, and which never answers about a key or a status.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, ready};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use jiff::Timestamp;
+use kube::Client;
 use kube::client::Body;
+use manyworlds_telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::service_fn;
 
-use super::*;
+use super::{Catalogue, HolderError, LookupError, NotListed, budget, provider};
+use crate::cluster::Cluster;
+use crate::secrets::KnownSecrets;
+use crate::watch::watches::Watches;
 
-type Events = Arc<Mutex<Vec<Value>>>;
+/// Path and body of each request to write.
+type Writes = Arc<Mutex<Vec<(String, Value)>>>;
 
 fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({
@@ -24,16 +32,16 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 }
 
 /// Returns a client of an API server that lists one Provider, and Budgets as soon as they may be listed.
-fn api_server(budgets: &[Value], may_list: &watch::Sender<bool>, events: &Events) -> Client {
+fn api_server(budgets: &[Value], may_list: &watch::Sender<bool>, writes: &Writes) -> Client {
     let provider = json!({
         "protocol": "OpenAI", "baseUrl": "https://models.example/v1", "secretRef": { "name": "key", "key": "key" },
         "models": [{ "name": "gpt-4o", "strength": 50 }],
     });
     let providers = vec![object("Provider", "scripted", &provider)];
-    let (budgets, may_list, events) = (budgets.to_vec(), may_list.subscribe(), events.clone());
+    let (budgets, may_list, writes) = (budgets.to_vec(), may_list.subscribe(), writes.clone());
     let service = service_fn(move |request: Request<Body>| {
         let (providers, budgets) = (providers.clone(), budgets.clone());
-        let (mut may_list, events) = (may_list.clone(), events.clone());
+        let (mut may_list, writes) = (may_list.clone(), writes.clone());
         async move {
             let (head, body) = request.into_parts();
             let items = match (head.method, head.uri.path()) {
@@ -43,9 +51,9 @@ fn api_server(budgets: &[Value], may_list: &watch::Sender<bool>, events: &Events
                     may_list.wait_for(|may_list| *may_list).await.unwrap();
                     budgets
                 }
-                (Method::POST, _) => {
+                (Method::POST | Method::PATCH, path) => {
                     let bytes = body.collect_bytes().await.unwrap();
-                    events.lock().unwrap().push(serde_json::from_slice(&bytes).unwrap());
+                    writes.lock().unwrap().push((path.to_owned(), serde_json::from_slice(&bytes).unwrap()));
                     return pending().await;
                 }
                 _ => return pending().await,
@@ -58,10 +66,27 @@ fn api_server(budgets: &[Value], may_list: &watch::Sender<bool>, events: &Events
     Client::new(service, "default")
 }
 
+/// Returns the first body that was sent to a path with some end.
+async fn written(writes: &Writes, end: &str) -> Value {
+    let found = async {
+        loop {
+            if let Some((_, body)) = writes.lock().unwrap().iter().find(|(path, _)| path.ends_with(end)) {
+                return body.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap()
+}
+
 fn catalogue(client: &Client) -> Catalogue {
-    let scope = Scope { namespace: None, account: "system:manyworlds".to_owned() };
-    let metrics = Metrics::new("0").unwrap();
-    Catalogue::start(client, &metrics, &KnownSecrets::default(), scope).unwrap().0
+    let cluster = Cluster::new(client.clone(), None, Metrics::new("0").unwrap());
+    let catalogue = Catalogue::new(KnownSecrets::default()).unwrap();
+    let mut watches = Watches::new(cluster.clone());
+    let account = "system:manyworlds".to_owned();
+    tokio::spawn(provider::controller(&mut watches, &cluster, &catalogue, account).run(ready(()), pending()));
+    tokio::spawn(budget::controller(&mut watches, &cluster, &catalogue).run(ready(()), pending()));
+    catalogue
 }
 
 async fn until_listed(catalogue: &Catalogue) {
@@ -76,10 +101,10 @@ fn holders_of(catalogue: &Catalogue, team: &str, named: Option<&str>) -> Result<
 
 #[tokio::test]
 async fn before_the_first_listing_no_call_passes_and_after_it_none_without_its_budget() {
-    let (may_list, events) = (watch::Sender::new(false), Events::default());
+    let (may_list, writes) = (watch::Sender::new(false), Writes::default());
     let budgets = [object("Budget", "month", &json!({ "amount": "10.00", "timeZone": "UTC" }))];
-    let catalogue = catalogue(&api_server(&budgets, &may_list, &events));
-    let mut listed = catalogue.0.listed.subscribe();
+    let catalogue = catalogue(&api_server(&budgets, &may_list, &writes));
+    let mut listed = catalogue.subscribe_listed();
     tokio::time::timeout(Duration::from_secs(10), listed.wait_for(|listed| listed.providers)).await.unwrap().unwrap();
 
     assert_eq!(holders_of(&catalogue, "a", None), Err(NotListed.into()));
@@ -98,32 +123,28 @@ async fn before_the_first_listing_no_call_passes_and_after_it_none_without_its_b
 
 #[tokio::test]
 async fn a_budget_that_cannot_be_read_holds_back_what_it_may_select_and_nothing_else() {
-    let (may_list, events) = (watch::Sender::new(true), Events::default());
+    let (may_list, writes) = (watch::Sender::new(true), Writes::default());
     let of_team = |team: &str| json!({ "matchLabels": { "team": team } });
     let budgets = [
         object("Budget", "bad", &json!({ "amount": [], "selector": of_team("a") })),
         object("Budget", "good", &json!({ "amount": "10.00", "selector": of_team("b") })),
     ];
-    let catalogue = catalogue(&api_server(&budgets, &may_list, &events));
+    let catalogue = catalogue(&api_server(&budgets, &may_list, &writes));
     until_listed(&catalogue).await;
 
     let unreadable = || Err(HolderError::Unreadable("bad".to_owned()));
     assert_eq!(holders_of(&catalogue, "a", None), unreadable());
     assert_eq!(holders_of(&catalogue, "b", Some("bad")), unreadable());
     assert_eq!(holders_of(&catalogue, "b", None), Ok(vec!["uid-good".to_owned()]));
-    let event = tokio::time::timeout(Duration::from_secs(10), async {
-        loop {
-            if let Some(event) = events.lock().unwrap().first() {
-                return event.clone();
-            }
-            tokio::task::yield_now().await;
-        }
-    });
-    let event = event.await.unwrap();
+    let event = written(&writes, "/team/events").await;
     assert_eq!((&event["reason"], &event["regarding"]["name"]), (&json!("Unreadable"), &json!("bad")));
+    let status = &written(&writes, "/team/budgets/bad/status").await["status"];
+    assert!(status["message"].as_str().unwrap().contains("spec.amount"), "{status}");
+    let shown = &status["conditions"][0];
+    assert_eq!((&shown["type"], &shown["status"]), (&json!("Ready"), &json!("False")));
 
     let wide = [object("Budget", "wide", &json!({ "amount": "1.00", "selector": { "matchLabels": 7 } }))];
-    let catalogue = self::catalogue(&api_server(&wide, &may_list, &events));
+    let catalogue = self::catalogue(&api_server(&wide, &may_list, &writes));
     until_listed(&catalogue).await;
     assert_eq!(holders_of(&catalogue, "b", None), Err(HolderError::Unreadable("wide".to_owned())));
 }

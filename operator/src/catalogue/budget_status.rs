@@ -1,39 +1,12 @@
-//! What Providers and Budgets show: pure functions of what is known.
+//! The status of a Budget: a pure function of what is known.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use manyworlds_api::conditions::{BudgetCondition, ProviderCondition, Reason, Truth, condition, set, truth};
-use manyworlds_api::provider::{BreakerState, Limits, WindowUse};
-use manyworlds_api::{Budget, BudgetStatus, Money, Provider, ProviderStatus};
-use manyworlds_metering::model_choice::{NamedProvider, price};
+use manyworlds_api::conditions::{BudgetCondition, Reason, Truth, condition, set, truth};
+use manyworlds_api::{Budget, BudgetStatus, Money};
 use manyworlds_metering::period::{self, Bounds};
-use manyworlds_metering::price_table::PriceTable;
-use manyworlds_telemetry::BudgetLabel;
-
-use super::key::KeyState;
-
-/// What the gateway and the ledger know of a Provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Whether the last call was answered; `None` before the first.
-    pub reach: Option<Reach>,
-    /// The breaker that is furthest from closed.
-    pub breaker: Option<BreakerState>,
-    /// What the last minute used.
-    pub window: Option<WindowUse>,
-    /// What today's calls have cost.
-    pub cost_today: Option<Money>,
-}
-
-/// Whether a Provider was reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// It answered.
-    Answered,
-    /// It did not; with a sentence on what happened.
-    Failed(String),
-}
+use manyworlds_telemetry::BudgetWord;
 
 /// What the ledger knows of a Budget's present period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,63 +35,6 @@ pub fn bounds(budget: &Budget, now: Timestamp) -> Result<Bounds, UnknownZone> {
     period::bounds(budget.spec.period, &zone, now).map_err(|_| unknown())
 }
 
-/// Returns the status that a Provider should have.
-///
-/// - **Guarantees:** the same for the same arguments and a status of its own making, so that it is written only when something changed.
-pub fn of_provider(
-    provider: &Provider,
-    key: &KeyState,
-    traffic: &Traffic,
-    table: &PriceTable,
-    now: Timestamp,
-) -> ProviderStatus {
-    let mut status = provider.status.clone().unwrap_or_default();
-    let generation = provider.metadata.generation;
-    let name = provider.metadata.name.as_deref().unwrap_or_default();
-    let named = NamedProvider { name, spec: &provider.spec };
-    let priced: Vec<_> = provider.spec.models.iter().map(|model| price(named, model, table)).collect();
-    let unpriced = priced.iter().find_map(|found| found.as_ref().err());
-    let (ready, reason, message) = match (key.problem(), unpriced) {
-        (Some((reason, message)), _) => (Truth::False, reason, message),
-        (None, Some(error)) => (Truth::False, Reason::PriceUnknown, error.to_string()),
-        (None, None) => (Truth::True, Reason::Ready, "The key and the prices are there.".to_owned()),
-    };
-    let (reachable, why, said) = match &traffic.reach {
-        None => (Truth::Unknown, Reason::NotCalled, "No call has been made yet.".to_owned()),
-        Some(Reach::Answered) => (Truth::True, Reason::Answering, "The last call was answered.".to_owned()),
-        Some(Reach::Failed(said)) => (Truth::False, Reason::ProviderUnavailable, said.clone()),
-    };
-    let wrong = match (ready, reachable) {
-        (Truth::True, Truth::False) => Some(said.clone()),
-        (Truth::True, _) => None,
-        _ => Some(message.clone()),
-    };
-    for (kind, truth, reason, message) in
-        [(ProviderCondition::Ready, ready, reason, message), (ProviderCondition::Reachable, reachable, why, said)]
-    {
-        set(&mut status.conditions, condition(kind.as_str(), truth, reason, &message, generation, now));
-    }
-    status.observed_generation = generation;
-    status.message = wrong;
-    status.models = i32::try_from(priced.iter().filter(|found| found.is_ok()).count()).unwrap_or(i32::MAX);
-    status.breaker = traffic.breaker;
-    status.window = traffic.window.clone().map(|window| {
-        let percent = percent_used(&window, &provider.spec.limits);
-        WindowUse { summary: Some(format!("{percent}%")), ..window }
-    });
-    status.cost_today = traffic.cost_today;
-    status
-}
-
-/// Returns how much of its limits a Provider has used, in percent of the one of which the most was used.
-pub fn percent_used(window: &WindowUse, limits: &Limits) -> i64 {
-    let percent = |used: i64, limit: i64| {
-        let limit = limit.max(1);
-        used.max(0).saturating_mul(100).saturating_add(limit - 1) / limit
-    };
-    percent(window.requests, limits.requests_per_minute).max(percent(window.tokens, limits.tokens_per_minute)).min(100)
-}
-
 /// Returns the greatest percentage at which a Budget warns, of those that are reached.
 fn reached(budget: &Budget, spent: Money) -> Option<i32> {
     let amount = budget.spec.amount.trillionths();
@@ -128,12 +44,12 @@ fn reached(budget: &Budget, spent: Money) -> Option<i32> {
 }
 
 /// Returns how a Budget stands, by what it shows.
-pub fn word(budget: &Budget) -> BudgetLabel {
-    let Some(status) = &budget.status else { return BudgetLabel::Within };
+pub fn word(budget: &Budget) -> BudgetWord {
+    let Some(status) = &budget.status else { return BudgetWord::Within };
     match (truth(&status.conditions, BudgetCondition::Exceeded.as_str()), status.warned) {
-        (Truth::True, _) => BudgetLabel::Exceeded,
-        (Truth::False | Truth::Unknown, Some(_)) => BudgetLabel::Warned,
-        (Truth::False | Truth::Unknown, None) => BudgetLabel::Within,
+        (Truth::True, _) => BudgetWord::Exceeded,
+        (Truth::False | Truth::Unknown, Some(_)) => BudgetWord::Warned,
+        (Truth::False | Truth::Unknown, None) => BudgetWord::Within,
     }
 }
 
@@ -151,7 +67,7 @@ pub fn warning(budget: &Budget, before: Option<i32>, status: &BudgetStatus) -> O
 
 /// Returns the status that a Budget should have.
 ///
-/// - **Guarantees:** as for [`of_provider`]. Without `spending`, before the ledger has spoken, what was shown of money stays. The forecast is in whole cents, rounded up, so that it does not change with every look.
+/// - **Guarantees:** the same for the same arguments and a status of its own making, so that it is written only when something changed. Without `spending`, before the ledger has spoken, what was shown of money stays. The forecast is in whole cents, rounded up, so that it does not change with every look.
 pub fn of_budget(budget: &Budget, spending: Option<Spending>, now: Timestamp) -> BudgetStatus {
     let mut status = budget.status.clone().unwrap_or_default();
     let generation = budget.metadata.generation;
@@ -204,21 +120,8 @@ mod tests {
 
     use super::*;
 
-    fn is_ready(status: &ProviderStatus) -> bool {
-        truth(&status.conditions, ProviderCondition::Ready.as_str()) == Truth::True
-    }
-
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
-    }
-
-    fn provider(model: &str) -> Provider {
-        serde_json::from_value(json!({
-            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider",
-            "metadata": {"name": "own", "namespace": "team", "generation": 3},
-            "spec": {"protocol": "OpenAI", "baseUrl": "https://example.com/v1", "models": [{"name": "gpt-5"}, {"name": model}]},
-        }))
-        .unwrap()
     }
 
     fn budget(zone: &str) -> Budget {
@@ -235,26 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_without_a_price_is_not_ready_and_says_how_to_price_it() {
-        let table = PriceTable::listed().unwrap();
-        let now = at("2026-01-15T12:00:00Z");
-        let status = of_provider(&provider("house"), &KeyState::NotNeeded, &Traffic::default(), &table, now);
-        assert!(!is_ready(&status));
-        assert_eq!(status.models, 1);
-        assert!(status.message.unwrap().contains("prices.input"));
-        let status = of_provider(&provider("gpt-4o"), &KeyState::NotNeeded, &Traffic::default(), &table, now);
-        assert!(is_ready(&status));
-        assert_eq!((status.models, status.message), (2, None));
-    }
-
-    #[test]
-    fn looking_again_changes_nothing() {
-        let table = PriceTable::listed().unwrap();
-        let mut provider = provider("house");
-        let traffic = Traffic { reach: Some(Reach::Failed("It is away.".to_owned())), ..Traffic::default() };
-        let first = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
-        provider.status = Some(first.clone());
-        assert_eq!(of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:05:00Z")), first);
+    fn looking_at_a_budget_again_changes_nothing() {
         let mut budget = budget("Europe/Berlin");
         let first = of_budget(&budget, Some(Spending::default()), at("2026-01-15T12:00:00Z"));
         budget.status = Some(first.clone());
@@ -292,21 +176,6 @@ mod tests {
         assert_eq!(warning(&budget, Some(50), &look(&budget, "7.99")), None, "said before");
         assert!(warning(&budget, Some(50), &look(&budget, "8.00")).unwrap().starts_with("80 percent"));
         assert_eq!(look(&budget, "0.00").warned, None, "a new period begins without warnings");
-    }
-
-    #[test]
-    fn a_provider_shows_how_much_of_its_limits_is_used() {
-        let table = PriceTable::listed().unwrap();
-        let provider = provider("gpt-4o");
-        let used = |requests, tokens| {
-            let window = WindowUse { summary: None, requests, tokens };
-            let traffic = Traffic { window: Some(window), ..Traffic::default() };
-            let status = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
-            status.window.unwrap().summary.unwrap()
-        };
-        assert_eq!(used(0, 0), "0%");
-        assert_eq!(used(25, 4_000), "50%", "of 50 calls and 40,000 tokens");
-        assert_eq!(used(1, 39_999), "100%", "rounded up");
     }
 
     #[test]

@@ -6,11 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use kube::Client;
 use kube::client::Body;
+use kube::runtime::watcher::Config;
+use manyworlds_telemetry::Metrics;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use super::*;
+use super::observers::{Noted, Orders};
+use crate::cluster::Cluster;
+use crate::index::Index;
+use crate::reconcile::queue::work_queue;
+use crate::watch::watches::Watches;
 
 type Writes = Arc<Mutex<Vec<(String, Value)>>>;
 
@@ -62,16 +69,11 @@ async fn an_object_that_cannot_be_read_is_told_once_and_keeps_no_other_from_bein
     let written = Writes::default();
     let client = api_server(written.clone());
     let metrics = Metrics::new("0").unwrap();
-    let writer = Writer::new(client.clone(), metrics.clone());
-    let events = Recorder::start(writer.clone(), metrics.clone());
-    let (wakes, _woken) = crate::queue::wakes();
+    let (queue, _scheduled) = work_queue();
     let index = Arc::new(Index::default());
-    let orders =
-        Source { direct: Api::all(client.clone()), guarded: Api::all(client), config: watcher::Config::default() };
-    let told = Told { wakes, metrics: metrics.clone(), events, writer };
-    let (sender, mut synced) = state::channel(false);
-    let watch = tokio::spawn(observe(orders, Orders(index.clone()), told, sender));
-    tokio::time::timeout(Duration::from_secs(10), synced.wait_for(|synced| *synced)).await.unwrap().unwrap();
+    let mut watches = Watches::new(Cluster::new(client, None, metrics.clone()));
+    watches.start(Config::default(), Orders(Noted { index: index.clone(), queue }));
+    tokio::time::timeout(Duration::from_secs(10), watches.listed()).await.unwrap();
 
     assert_eq!(index.census().active, 1, "the good order is seen");
     assert_eq!(metrics.objects_unreadable.with_label_values(&["workorder"]).get(), 1);
@@ -86,5 +88,4 @@ async fn an_object_that_cannot_be_read_is_told_once_and_keeps_no_other_from_bein
     assert!(condition["message"].as_str().unwrap().contains("spec.task.title: invalid type"), "{condition}");
     let event = of("/team/events");
     assert_eq!((&event["reason"], &event["regarding"]["name"]), (&json!("Unreadable"), &json!("bad")));
-    watch.abort();
 }

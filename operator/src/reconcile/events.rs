@@ -4,23 +4,24 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as KubernetesEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Resource;
 use manyworlds_api::conditions::shortened;
-use manyworlds_api::errors::error_chain;
-use manyworlds_api::{GROUP, VERSION, WorkOrder};
 use manyworlds_planner::{Event, EventKind};
 use manyworlds_telemetry::Metrics;
+use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
+use crate::errors::chain;
 use crate::requests::Writer;
 
-/// How many events may wait to be written; one that finds no place is dropped and counted.
-const WAITING: usize = 256;
-/// The longest note that the API server takes.
+/// The most Events that wait to be written. One more is dropped and counted.
+const MOST_WAITING: usize = 256;
+/// The longest note that the API server takes, in bytes.
 const LONGEST_NOTE: usize = 1024;
-/// Name of the controller in its events.
+/// Name of the controller in its Events.
 const CONTROLLER: &str = "manyworlds.dev/operator";
 
-/// Writes events.
+/// Writes Events about any object.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     sender: mpsc::Sender<KubernetesEvent>,
@@ -28,39 +29,38 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts to write events.
+    /// Starts to write Events, one after the other.
     pub(crate) fn start(writer: Writer, metrics: Metrics) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<KubernetesEvent>(WAITING);
+        let (sender, mut receiver) = mpsc::channel::<KubernetesEvent>(MOST_WAITING);
         tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
-                let namespace = event.metadata.namespace.clone().unwrap_or_default();
-                if let Err(error) = writer.event_create(&namespace, &event).await {
-                    tracing::debug!(error = %error_chain(&error), "an event could not be written");
+                let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+                if let Err(error) = writer.create::<_, IgnoredAny>(namespace, &event).await {
+                    tracing::debug!(error = %chain(&error), "an event could not be written");
                 }
             }
         });
         Self { sender, metrics }
     }
 
-    /// Has an event about an order written.
-    pub(crate) fn record(&self, order: &WorkOrder, event: &Event, now: Timestamp) {
-        let regarding = ObjectReference {
-            api_version: Some(format!("{GROUP}/{VERSION}")),
-            kind: Some("WorkOrder".to_owned()),
-            name: order.metadata.name.clone(),
-            namespace: order.metadata.namespace.clone(),
-            uid: order.metadata.uid.clone(),
-            resource_version: order.metadata.resource_version.clone(),
-            field_path: None,
-        };
-        self.record_about(regarding, event, now);
-    }
-
-    /// Has an event about any object of a namespace written.
-    pub(crate) fn record_about(&self, regarding: ObjectReference, event: &Event, now: Timestamp) {
+    /// Puts an Event about an object among those that are written.
+    pub(crate) fn record(&self, regarding: ObjectReference, event: &Event, now: Timestamp) {
         if self.sender.try_send(to_kubernetes(regarding, event, now)).is_err() {
             self.metrics.events_dropped.inc();
         }
+    }
+}
+
+/// Returns a reference to an object of a kind, for its Events.
+pub(crate) fn reference<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+        field_path: None,
     }
 }
 

@@ -1,0 +1,65 @@
+//! Reasons why a model cannot be called, or an order cannot be held by its Budgets.
+
+use manyworlds_metering::budget_selection::MissingBudget;
+use manyworlds_metering::model_choice::ModelError;
+
+use super::budget_status::UnknownZone;
+
+/// It is not known yet what Providers and Budgets there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Providers and Budgets have not been listed yet; try again in a moment, and where this lasts, look in the operator's log whether it may list them"
+)]
+pub struct NotListed;
+
+/// Why a model cannot be called.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// Nobody knows yet.
+    #[error(transparent)]
+    NotListed(#[from] NotListed),
+    /// Its Provider's key is still to be read.
+    #[error("the key of the Provider {0:?} has not been read yet; try again in a moment")]
+    KeyNotRead(String),
+    /// No model is meant, or more than one, or its price is not known.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Its Provider has no key.
+    #[error("the Provider {provider:?} cannot be used: {said}")]
+    NoKey {
+        /// Name of the Provider.
+        provider: String,
+        /// What is wrong, and what to do.
+        said: String,
+    },
+}
+
+impl LookupError {
+    /// Returns whether it passes by itself.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::NotListed(_) | Self::KeyNotRead(_))
+    }
+}
+
+/// Why it is not known which Budgets hold an order.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HolderError {
+    /// Nobody knows yet.
+    #[error(transparent)]
+    NotListed(#[from] NotListed),
+    /// One that may hold it cannot be read.
+    #[error("the Budget {0:?} may hold the order and cannot be read by this version of the operator; see its Events")]
+    Unreadable(String),
+    /// The order names one that is not there.
+    #[error(transparent)]
+    Missing(#[from] MissingBudget),
+    /// One has a time zone that is not known.
+    #[error("the Budget {name:?} cannot be used")]
+    Zone {
+        /// Name of the Budget.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: UnknownZone,
+    },
+}

@@ -1,0 +1,210 @@
+//! Providers: their watch, and the steps of a look at one. A look reads the key, and writes the status where it has changed.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::ObjectMeta;
+use kube::runtime::watcher::Config;
+use manyworlds_api::conditions::{ProviderCondition, Truth};
+use manyworlds_api::provider::BreakerState;
+use manyworlds_api::{Provider, ProviderSpec, ProviderStatus};
+use manyworlds_telemetry::{BreakerWord, Metrics, Written};
+use serde::de::IgnoredAny;
+
+use super::key::{self, KeyState};
+use super::provider_status::{Traffic, of_provider, percent_used};
+use super::records::{Key, Records, key_of};
+use super::store::Catalogue;
+use crate::cluster::Cluster;
+use crate::errors::ReconcileError;
+use crate::kind::{Kind, UnreadableStatus};
+use crate::reconcile::controller::Controller;
+use crate::reconcile::queue::{WorkQueue, work_queue};
+use crate::reconcile::status::{Target, write_status};
+use crate::reconcile::steps::Reconcile;
+use crate::watch::guarded::Unreadable;
+use crate::watch::identity::ObjectIdentity;
+use crate::watch::observer::Observer;
+use crate::watch::trimmed::{FromParts, Trimmed};
+use crate::watch::watches::Watches;
+
+/// How often a key is read again. A key that was replaced is used after this long at most.
+const KEY_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
+
+/// How many Providers are looked at at the same time.
+const CONCURRENCY: usize = 4;
+
+/// Starts to watch Providers, and returns their loop.
+///
+/// - **Shape:** `account` is the operator's service account as `<namespace>:<name>`, for the message on how to allow it a Secret.
+pub(crate) fn controller(
+    watches: &mut Watches,
+    cluster: &Cluster,
+    catalogue: &Catalogue,
+    account: String,
+) -> Controller<ProviderReconciler> {
+    let (queue, scheduled) = work_queue();
+    let (catalogue, metrics) = (catalogue.clone(), cluster.metrics.clone());
+    watches.start(
+        Config::default(),
+        Providers { catalogue: catalogue.clone(), queue: queue.clone(), metrics: metrics.clone() },
+    );
+    let reconciler = ProviderReconciler { catalogue, cluster: cluster.clone(), account };
+    Controller::new(reconciler, (queue, scheduled), &metrics, CONCURRENCY)
+}
+
+/// Observes Providers.
+struct Providers {
+    catalogue: Catalogue,
+    queue: WorkQueue<Key>,
+    metrics: Metrics,
+}
+
+impl Observer for Providers {
+    type Object = Trimmed<Provider>;
+
+    fn on_applied(&self, Trimmed(provider): Trimmed<Provider>) {
+        if let Some(key) = key_of(&provider.metadata) {
+            self.catalogue.records().apply_provider(key.clone(), provider);
+            self.queue.add(key);
+        }
+    }
+
+    fn on_deleted(&self, object: &ObjectIdentity) {
+        if let Some(key) = key_of(&object.to_metadata()) {
+            self.catalogue.records().delete_provider(&key, &object.uid);
+            self.queue.add(key);
+        }
+    }
+
+    fn on_unreadable(&self, object: &Unreadable) {
+        if let Some(key) = key_of(&object.metadata) {
+            self.catalogue.records().providers.remove(&key);
+            self.queue.add(key);
+        }
+    }
+
+    fn on_listed(&self) {
+        self.catalogue.note_listed(|listed| listed.providers = true);
+        count(&self.catalogue.records(), &self.metrics);
+    }
+}
+
+/// Looks at Providers.
+pub(crate) struct ProviderReconciler {
+    catalogue: Catalogue,
+    cluster: Cluster,
+    account: String,
+}
+
+/// A Provider, with what is known of it.
+pub(crate) struct ProviderSnapshot {
+    now: Timestamp,
+    provider: Arc<Provider>,
+    key: KeyState,
+    traffic: Traffic,
+}
+
+/// The decision about a Provider.
+pub(crate) struct ProviderPlan {
+    /// The status that it should have, where it has another.
+    status: Option<ProviderStatus>,
+    next_check: Option<Timestamp>,
+}
+
+impl Reconcile for ProviderReconciler {
+    type Kind = Provider;
+    type Key = Key;
+    type Gathered = ProviderSnapshot;
+    type Snapshot = ProviderSnapshot;
+    type Plan = ProviderPlan;
+
+    async fn gather(&self, key: &Key, now: Timestamp) -> Result<Option<ProviderSnapshot>, ReconcileError> {
+        count(&self.catalogue.records(), &self.cluster.metrics);
+        let Some(provider) = self.catalogue.records().providers.get(key).map(|record| record.provider.clone()) else {
+            return Ok(None);
+        };
+        let (state, secret) = key::read(&self.cluster.client, &self.account, &provider).await;
+        if let Some(secret) = &secret {
+            self.catalogue.note_secret(secret.reveal());
+        }
+        let mut records = self.catalogue.records();
+        // A Provider that changed while its key was read is in the queue again.
+        let same = records.providers.get_mut(key).filter(|record| Arc::ptr_eq(&record.provider, &provider));
+        Ok(same.map(|record| {
+            record.key = Some((state.clone(), secret));
+            ProviderSnapshot { now, provider, key: state, traffic: record.traffic.clone() }
+        }))
+    }
+
+    fn validate(&self, gathered: ProviderSnapshot) -> Result<ProviderSnapshot, ReconcileError> {
+        Ok(gathered)
+    }
+
+    fn plan(&self, _key: &Key, snapshot: &ProviderSnapshot) -> ProviderPlan {
+        let ProviderSnapshot { now, provider, key, traffic } = snapshot;
+        let wanted = of_provider(provider, key, traffic, self.catalogue.price_table(), *now);
+        ProviderPlan {
+            status: Some(wanted).filter(|wanted| provider.status.as_ref() != Some(wanted)),
+            next_check: now.checked_add(KEY_INTERVAL).ok(),
+        }
+    }
+
+    async fn publish(
+        &self,
+        _key: &Key,
+        snapshot: &ProviderSnapshot,
+        plan: &ProviderPlan,
+    ) -> Result<(), ReconcileError> {
+        let Some(wanted) = &plan.status else { return Ok(()) };
+        let (target, before) = (Target::of(&snapshot.provider.metadata)?, snapshot.provider.status.as_ref());
+        write_status::<Provider, IgnoredAny>(&self.cluster.writer, target, before, wanted).await.map(drop)
+    }
+
+    fn next_check(plan: &ProviderPlan) -> Option<Timestamp> {
+        plan.next_check
+    }
+
+    fn span((namespace, name): &Key) -> tracing::Span {
+        tracing::info_span!("reconcile", namespace, provider = name)
+    }
+}
+
+/// Counts Providers by the state of their breaker, and says how much of its limits the busiest has used.
+fn count(records: &Records, metrics: &Metrics) {
+    let providers = |wanted: BreakerState| {
+        let breakers = records.providers.values().map(|record| record.traffic.breaker.unwrap_or_default());
+        i64::try_from(breakers.filter(|breaker| *breaker == wanted).count()).unwrap_or(i64::MAX)
+    };
+    for (state, word) in [
+        (BreakerState::Closed, BreakerWord::Closed),
+        (BreakerState::HalfOpen, BreakerWord::HalfOpen),
+        (BreakerState::Open, BreakerWord::Open),
+    ] {
+        metrics.providers.with_label_values(&[word.as_str()]).set(providers(state));
+    }
+    let windows = records
+        .providers
+        .values()
+        .filter_map(|record| Some(percent_used(record.traffic.window.as_ref()?, &record.provider.spec.limits)));
+    metrics.llm_window_used.set(windows.max().unwrap_or_default());
+}
+
+impl Kind for Provider {
+    const LABEL: Written = Written::Provider;
+    const UNREADABLE: Option<UnreadableStatus> = Some(UnreadableStatus {
+        condition: ProviderCondition::Ready.as_str(),
+        truth: Truth::False,
+        unless: None,
+        summary: None,
+    });
+}
+
+impl FromParts for Provider {
+    type Spec = ProviderSpec;
+    type Status = ProviderStatus;
+
+    fn from_parts(metadata: ObjectMeta, spec: ProviderSpec, status: Option<ProviderStatus>) -> Self {
+        Self { metadata, spec, status }
+    }
+}

@@ -1,0 +1,152 @@
+//! The status of a Provider: a pure function of what is known.
+
+use jiff::Timestamp;
+use manyworlds_api::conditions::{ProviderCondition, Reason, Truth, condition, set};
+use manyworlds_api::provider::{BreakerState, Limits, WindowUse};
+use manyworlds_api::{Money, Provider, ProviderStatus};
+use manyworlds_metering::model_choice::{NamedProvider, price};
+use manyworlds_metering::price_table::PriceTable;
+
+use super::key::KeyState;
+
+/// What the gateway and the ledger know of a Provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Whether the last call was answered; `None` before the first.
+    pub reach: Option<Reach>,
+    /// The breaker that is furthest from closed.
+    pub breaker: Option<BreakerState>,
+    /// What the last minute used.
+    pub window: Option<WindowUse>,
+    /// What today's calls have cost.
+    pub cost_today: Option<Money>,
+}
+
+/// Whether a Provider was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It answered.
+    Answered,
+    /// It did not; with a sentence on what happened.
+    Failed(String),
+}
+
+/// Returns the status that a Provider should have.
+///
+/// - **Guarantees:** the same for the same arguments and a status of its own making, so that it is written only when something changed.
+pub fn of_provider(
+    provider: &Provider,
+    key: &KeyState,
+    traffic: &Traffic,
+    table: &PriceTable,
+    now: Timestamp,
+) -> ProviderStatus {
+    let mut status = provider.status.clone().unwrap_or_default();
+    let generation = provider.metadata.generation;
+    let name = provider.metadata.name.as_deref().unwrap_or_default();
+    let named = NamedProvider { name, spec: &provider.spec };
+    let priced: Vec<_> = provider.spec.models.iter().map(|model| price(named, model, table)).collect();
+    let unpriced = priced.iter().find_map(|found| found.as_ref().err());
+    let (ready, reason, message) = match (key.problem(), unpriced) {
+        (Some((reason, message)), _) => (Truth::False, reason, message),
+        (None, Some(error)) => (Truth::False, Reason::PriceUnknown, error.to_string()),
+        (None, None) => (Truth::True, Reason::Ready, "The key and the prices are there.".to_owned()),
+    };
+    let (reachable, why, said) = match &traffic.reach {
+        None => (Truth::Unknown, Reason::NotCalled, "No call has been made yet.".to_owned()),
+        Some(Reach::Answered) => (Truth::True, Reason::Answering, "The last call was answered.".to_owned()),
+        Some(Reach::Failed(said)) => (Truth::False, Reason::ProviderUnavailable, said.clone()),
+    };
+    let wrong = match (ready, reachable) {
+        (Truth::True, Truth::False) => Some(said.clone()),
+        (Truth::True, _) => None,
+        _ => Some(message.clone()),
+    };
+    for (kind, truth, reason, message) in
+        [(ProviderCondition::Ready, ready, reason, message), (ProviderCondition::Reachable, reachable, why, said)]
+    {
+        set(&mut status.conditions, condition(kind.as_str(), truth, reason, &message, generation, now));
+    }
+    status.observed_generation = generation;
+    status.message = wrong;
+    status.models = i32::try_from(priced.iter().filter(|found| found.is_ok()).count()).unwrap_or(i32::MAX);
+    status.breaker = traffic.breaker;
+    status.window = traffic.window.clone().map(|window| {
+        let percent = percent_used(&window, &provider.spec.limits);
+        WindowUse { summary: Some(format!("{percent}%")), ..window }
+    });
+    status.cost_today = traffic.cost_today;
+    status
+}
+
+/// Returns how much of its limits a Provider has used, in percent of the one of which the most was used.
+pub fn percent_used(window: &WindowUse, limits: &Limits) -> i64 {
+    let percent = |used: i64, limit: i64| {
+        let limit = limit.max(1);
+        used.max(0).saturating_mul(100).saturating_add(limit - 1) / limit
+    };
+    percent(window.requests, limits.requests_per_minute).max(percent(window.tokens, limits.tokens_per_minute)).min(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use manyworlds_api::conditions::truth;
+    use serde_json::json;
+
+    use super::*;
+
+    fn is_ready(status: &ProviderStatus) -> bool {
+        truth(&status.conditions, ProviderCondition::Ready.as_str()) == Truth::True
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn provider(model: &str) -> Provider {
+        serde_json::from_value(json!({
+            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider",
+            "metadata": {"name": "own", "namespace": "team", "generation": 3},
+            "spec": {"protocol": "OpenAI", "baseUrl": "https://example.com/v1", "models": [{"name": "gpt-5"}, {"name": model}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_provider_without_a_price_is_not_ready_and_says_how_to_price_it() {
+        let table = PriceTable::listed().unwrap();
+        let now = at("2026-01-15T12:00:00Z");
+        let status = of_provider(&provider("house"), &KeyState::NotNeeded, &Traffic::default(), &table, now);
+        assert!(!is_ready(&status));
+        assert_eq!(status.models, 1);
+        assert!(status.message.unwrap().contains("prices.input"));
+        let status = of_provider(&provider("gpt-4o"), &KeyState::NotNeeded, &Traffic::default(), &table, now);
+        assert!(is_ready(&status));
+        assert_eq!((status.models, status.message), (2, None));
+    }
+
+    #[test]
+    fn looking_at_a_provider_again_changes_nothing() {
+        let table = PriceTable::listed().unwrap();
+        let mut provider = provider("house");
+        let traffic = Traffic { reach: Some(Reach::Failed("It is away.".to_owned())), ..Traffic::default() };
+        let first = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
+        provider.status = Some(first.clone());
+        assert_eq!(of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:05:00Z")), first);
+    }
+
+    #[test]
+    fn a_provider_shows_how_much_of_its_limits_is_used() {
+        let table = PriceTable::listed().unwrap();
+        let provider = provider("gpt-4o");
+        let used = |requests, tokens| {
+            let window = WindowUse { summary: None, requests, tokens };
+            let traffic = Traffic { window: Some(window), ..Traffic::default() };
+            let status = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
+            status.window.unwrap().summary.unwrap()
+        };
+        assert_eq!(used(0, 0), "0%");
+        assert_eq!(used(25, 4_000), "50%", "of 50 calls and 40,000 tokens");
+        assert_eq!(used(1, 39_999), "100%", "rounded up");
+    }
+}

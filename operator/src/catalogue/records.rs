@@ -1,0 +1,187 @@
+//! What the watches have seen of Providers and Budgets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::core::ObjectMeta;
+use manyworlds_api::budget::Selector;
+use manyworlds_api::work_order::BudgetExceeded;
+use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
+use manyworlds_metering::model_choice::{NamedProvider, PricedModel, price};
+use manyworlds_metering::period::Bounds;
+use manyworlds_metering::price_table::PriceTable;
+
+use super::budget_status::{self, Spending};
+use super::errors::{HolderError, LookupError};
+use super::key::{ApiKey, KeyState};
+use super::provider_status::Traffic;
+
+/// Namespace and name.
+pub(crate) type Key = (String, String);
+
+/// Returns namespace and name of an object.
+pub(super) fn key_of(metadata: &ObjectMeta) -> Option<Key> {
+    Some((metadata.namespace.clone()?, metadata.name.clone()?))
+}
+
+/// Providers and Budgets, as they were last seen.
+#[derive(Default)]
+pub(super) struct Records {
+    pub(super) providers: BTreeMap<Key, ProviderRecord>,
+    pub(super) budgets: BTreeMap<Key, BudgetRecord>,
+    /// Budgets that this version cannot read.
+    pub(super) unreadable_budgets: BTreeMap<Key, UnreadableBudget>,
+}
+
+/// A Provider, with what is known of it besides.
+pub(super) struct ProviderRecord {
+    pub(super) provider: Arc<Provider>,
+    /// Its spec once more, to be handed to each call without a copy.
+    pub(super) spec: Arc<ProviderSpec>,
+    pub(super) key: Option<(KeyState, Option<ApiKey>)>,
+    pub(super) traffic: Traffic,
+}
+
+/// A Budget, with what is known of it besides.
+pub(super) struct BudgetRecord {
+    pub(super) budget: Arc<Budget>,
+    pub(super) spending: Option<Spending>,
+}
+
+/// A Budget that this version cannot read.
+pub(super) struct UnreadableBudget {
+    pub(super) uid: Option<String>,
+    /// The orders that it selects, where at least those can be read.
+    pub(super) selector: Option<Selector>,
+}
+
+/// A model that may be called now.
+#[derive(Clone, Debug)]
+pub struct CallableModel {
+    /// The model, with its prices.
+    pub model: PricedModel,
+    /// How its Provider is called.
+    pub provider: Arc<ProviderSpec>,
+    /// With which key, where it needs one.
+    pub key: Option<ApiKey>,
+}
+
+/// A Budget that holds an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// What may be spent in the period.
+    pub amount: Money,
+    /// What then becomes of the orders.
+    pub on_exceeded: BudgetExceeded,
+    /// The present period.
+    pub bounds: Bounds,
+}
+
+impl Records {
+    /// Takes over a Provider as it was seen.
+    pub(super) fn apply_provider(&mut self, key: Key, provider: Provider) {
+        let before = self.providers.remove(&key);
+        // What another Provider of the same name did says nothing of this one, and another Secret has another key.
+        let same = before.filter(|record| record.provider.metadata.uid == provider.metadata.uid);
+        let (key_state, traffic) = same.map_or_else(Default::default, |record| {
+            let kept = record.provider.spec.secret_ref == provider.spec.secret_ref;
+            (record.key.filter(|_| kept), record.traffic)
+        });
+        let (spec, provider) = (Arc::new(provider.spec.clone()), Arc::new(provider));
+        self.providers.insert(key, ProviderRecord { provider, spec, key: key_state, traffic });
+    }
+
+    /// Takes over a Budget as it was seen.
+    pub(super) fn apply_budget(&mut self, key: Key, budget: Budget) {
+        let before = self.budgets.remove(&key);
+        let same = before.filter(|record| record.budget.metadata.uid == budget.metadata.uid);
+        let spending = same.and_then(|record| record.spending);
+        self.unreadable_budgets.remove(&key);
+        self.budgets.insert(key, BudgetRecord { budget: Arc::new(budget), spending });
+    }
+
+    /// Takes over that a Budget cannot be read.
+    pub(super) fn apply_unreadable_budget(&mut self, key: Key, budget: UnreadableBudget) {
+        self.budgets.remove(&key);
+        self.unreadable_budgets.insert(key, budget);
+    }
+
+    /// Forgets a Provider, if it is still the one that was meant.
+    pub(super) fn delete_provider(&mut self, key: &Key, uid: &str) {
+        if self.providers.get(key).is_some_and(|record| record.provider.metadata.uid.as_deref() == Some(uid)) {
+            self.providers.remove(key);
+        }
+    }
+
+    /// Forgets a Budget, if it is still the one that was meant.
+    pub(super) fn delete_budget(&mut self, key: &Key, uid: &str) {
+        if self.budgets.get(key).is_some_and(|record| record.budget.metadata.uid.as_deref() == Some(uid)) {
+            self.budgets.remove(key);
+        }
+        if self.unreadable_budgets.get(key).is_some_and(|record| record.uid.as_deref() == Some(uid)) {
+            self.unreadable_budgets.remove(key);
+        }
+    }
+
+    pub(super) fn providers_of(&self, namespace: &str) -> impl Iterator<Item = (NamedProvider<'_>, &ProviderRecord)> {
+        let here = self.providers.iter().filter(move |((found, _), _)| found == namespace);
+        here.map(|((_, name), record)| (NamedProvider { name, spec: &record.spec }, record))
+    }
+
+    /// Returns a Budget that cannot be read and may hold an order: its selector cannot be read either, or selects the order.
+    pub(super) fn unreadable_holder(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        named: Option<&str>,
+    ) -> Option<&str> {
+        let mut here = self.unreadable_budgets.iter().filter(|((found, _), _)| found == namespace);
+        let holds = |name: &str, budget: &UnreadableBudget| {
+            named == Some(name) || budget.selector.as_ref().is_none_or(|selector| selector.selects(labels))
+        };
+        here.find(|((_, name), budget)| holds(name, budget)).map(|((_, name), _)| name.as_str())
+    }
+
+    /// Returns the models of a namespace that have a strength, of those that the names of Provider and model are wanted of; each
+    /// as it can be called, or why it cannot.
+    pub(super) fn strong(
+        &self,
+        namespace: &str,
+        table: &PriceTable,
+        is_wanted: impl Fn(&str, &str) -> bool,
+    ) -> impl Iterator<Item = Result<CallableModel, LookupError>> {
+        self.providers_of(namespace)
+            .flat_map(|(named, record)| named.spec.models.iter().map(move |model| (named, record, model)))
+            .filter(move |(named, _, model)| model.strength.is_some() && is_wanted(named.name, &model.name))
+            .filter_map(|(named, record, model)| Some(callable(Some(record), price(named, model, table).ok()?)))
+    }
+}
+
+/// Returns a model with all that is needed to call it, where its Provider has its key.
+pub(super) fn callable(record: Option<&ProviderRecord>, model: PricedModel) -> Result<CallableModel, LookupError> {
+    let no_key = |said: String| LookupError::NoKey { provider: model.provider.clone(), said };
+    match record.and_then(|record| record.key.as_ref().map(|key| (record, key))) {
+        Some((record, (state, key))) => match state.problem() {
+            Some((_, said)) => Err(no_key(said)),
+            None => Ok(CallableModel { provider: record.spec.clone(), key: key.clone(), model }),
+        },
+        None => Err(LookupError::KeyNotRead(model.provider)),
+    }
+}
+
+pub(super) fn holder(name: &str, budget: &Budget, now: Timestamp) -> Result<Holder, HolderError> {
+    let bounds =
+        budget_status::bounds(budget, now).map_err(|source| HolderError::Zone { name: name.to_owned(), source })?;
+    Ok(Holder {
+        name: name.to_owned(),
+        uid: budget.metadata.uid.clone().unwrap_or_default(),
+        amount: budget.spec.amount,
+        on_exceeded: budget.spec.on_exceeded,
+        bounds,
+    })
+}

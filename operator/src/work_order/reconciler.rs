@@ -1,0 +1,139 @@
+//! The steps of a look at an order. The planner decides.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::WorkOrder;
+use manyworlds_api::conditions::Reason;
+use manyworlds_planner::policy::allowance::Allowance;
+use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, survey};
+
+use super::apply::{Applier, Network};
+use super::publish::Publisher;
+use crate::cluster::Cluster;
+use crate::errors::ReconcileError;
+use crate::index::{Index, OrderKey};
+use crate::models::Models;
+use crate::reconcile::queue::WorkQueue;
+use crate::reconcile::steps::Reconcile;
+use crate::settings::Settings;
+
+/// How often an order that waits for room says its place anew.
+const PLACE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+/// How many writes a second may be made only to show how far things are: 300 changes of stage a minute.
+const PROGRESS_WRITES_PER_SECOND: u32 = 5;
+/// How many of them at once: four orders of five Worlds.
+const PROGRESS_WRITES_AT_ONCE: u32 = 20;
+
+/// Looks at orders.
+pub(crate) struct OrderReconciler {
+    index: Arc<Index>,
+    queue: WorkQueue<OrderKey>,
+    settings: Arc<PlannerSettings>,
+    progress: Mutex<Allowance>,
+    models: Option<Models>,
+    applier: Applier,
+    publisher: Publisher,
+}
+
+/// The decision about an order.
+pub(crate) struct OrderPlan {
+    plan: Plan,
+    /// The order for which slots are reserved until the plan is carried out.
+    uid: String,
+    next_check: Option<Timestamp>,
+}
+
+impl OrderReconciler {
+    pub(crate) fn new(
+        cluster: Cluster,
+        index: Arc<Index>,
+        settings: &Settings,
+        queue: WorkQueue<OrderKey>,
+        models: Option<Models>,
+    ) -> Self {
+        let mut planner = PlannerSettings::new(settings.runner_image.clone(), settings.service_url.clone());
+        planner.start_timeout = settings.start_timeout;
+        planner.gateway_url = settings.gateway.as_ref().map(|gateway| gateway.url.clone());
+        let network = Network {
+            operator_namespace: settings.namespace.clone(),
+            operator_ports: std::iter::once(settings.api_address.port())
+                .chain(settings.gateway.as_ref().map(|gateway| gateway.address.port()))
+                .collect(),
+            repositories: settings.network_policy.clone(),
+        };
+        Self {
+            queue,
+            settings: Arc::new(planner),
+            progress: Mutex::new(Allowance::new(PROGRESS_WRITES_PER_SECOND, PROGRESS_WRITES_AT_ONCE)),
+            applier: Applier::new(index.clone(), cluster.writer.clone(), cluster.metrics.clone(), network),
+            publisher: Publisher { index: index.clone(), cluster, models: models.clone() },
+            index,
+            models,
+        }
+    }
+
+    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reconcile for OrderReconciler {
+    type Kind = WorkOrder;
+    type Key = OrderKey;
+    type Gathered = Snapshot;
+    type Snapshot = Snapshot;
+    type Plan = OrderPlan;
+
+    async fn gather(&self, key: &OrderKey, now: Timestamp) -> Result<Option<Snapshot>, ReconcileError> {
+        let Some(mut snapshot) = self.index.snapshot(key, now, &self.settings) else { return Ok(None) };
+        if let Some(models) = &self.models {
+            snapshot.models = models.of_order(&snapshot.order, now).await?;
+        }
+        // One for each World and one for the order is the most that one look can use.
+        let most = u32::try_from(snapshot.worlds.len()).unwrap_or(u32::MAX).saturating_add(1);
+        snapshot.progress_writes = self.allowance().take(most, now);
+        Ok(Some(snapshot))
+    }
+
+    fn validate(&self, gathered: Snapshot) -> Result<Snapshot, ReconcileError> {
+        Ok(gathered)
+    }
+
+    fn plan(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderPlan {
+        let survey = survey(snapshot);
+        let request = survey.request(|least, placement| self.index.share(least, placement));
+        let (grant, touched) = self.index.requested(&request);
+        for other in touched.into_iter().filter(|other| other != key) {
+            self.queue.add(other);
+        }
+        let plan = survey.plan(grant);
+        self.allowance().give_back(snapshot.progress_writes.saturating_sub(plan.progress_writes));
+        let place_check = grant.place.and_then(|_| snapshot.now.checked_add(PLACE_INTERVAL).ok());
+        let next_check = plan.next_check.into_iter().chain(place_check).min();
+        OrderPlan { plan, uid: request.uid, next_check }
+    }
+
+    async fn apply(&self, key: &OrderKey, snapshot: &Snapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
+        let applied = self.applier.apply(key, snapshot, &plan.plan.effects).await;
+        self.index.settled(&plan.uid);
+        applied
+    }
+
+    async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
+        self.publisher.publish(key, snapshot, &plan.plan).await
+    }
+
+    fn next_check(plan: &OrderPlan) -> Option<Timestamp> {
+        plan.next_check
+    }
+
+    async fn show_failure(&self, key: &OrderKey, reason: Reason, message: &str) {
+        self.publisher.show(key, reason, message).await;
+    }
+
+    fn span(key: &OrderKey) -> tracing::Span {
+        tracing::info_span!("reconcile", namespace = %key.namespace, work_order = %key.name)
+    }
+}

@@ -1,0 +1,25 @@
+//! The watches that an order is looked at for.
+
+use std::sync::Arc;
+
+use kube::runtime::watcher::Config;
+use manyworlds_api::labels;
+
+use super::observers::{Nodes, Noted, Orders, Pods, Worlds};
+use crate::cluster::Cluster;
+use crate::index::{Index, OrderKey};
+use crate::reconcile::queue::WorkQueue;
+use crate::watch::watches::Watches;
+
+/// Starts to watch orders, and the Worlds, pods and nodes that they are decided by.
+pub(crate) fn start(cluster: Cluster, index: Arc<Index>, queue: WorkQueue<OrderKey>) -> Watches {
+    let labels = format!("{}={},{}", labels::MANAGED_BY, labels::MANAGER, labels::WORK_ORDER);
+    let labelled = || Config::default().labels(&labels);
+    let noted = Noted { index, queue };
+    let mut watches = Watches::new(cluster);
+    watches.start_cluster_wide(Nodes(noted.clone()));
+    watches.start(labelled(), Pods(noted.clone()));
+    watches.start(labelled(), Worlds(noted.clone()));
+    watches.start(Config::default(), Orders(noted));
+    watches
+}
