@@ -8,12 +8,12 @@ use manyworlds_api::{Budget, BudgetStatus, Money};
 use manyworlds_metering::period::{self, Bounds};
 use manyworlds_telemetry::BudgetWord;
 
-/// What the ledger knows of a Budget's present period.
+/// Money of a Budget's present period, as the ledger knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
-    /// What calls have cost.
+    /// The cost of calls that have ended.
     pub spent: Money,
-    /// What calls that are under way may cost at most.
+    /// The most that calls under way can cost.
     pub reserved: Money,
 }
 
@@ -43,7 +43,7 @@ fn reached(budget: &Budget, spent: Money) -> Option<i32> {
     budget.spec.warn_at.iter().copied().filter(reached).max()
 }
 
-/// Returns how a Budget stands, by what it shows.
+/// Returns the state of a Budget by its status.
 pub fn word(budget: &Budget) -> BudgetWord {
     let Some(status) = &budget.status else { return BudgetWord::Within };
     match (truth(&status.conditions, BudgetCondition::Exceeded.as_str()), status.warned) {
@@ -53,7 +53,7 @@ pub fn word(budget: &Budget) -> BudgetWord {
     }
 }
 
-/// Returns what people are told when a Budget reaches a percentage at which it warns.
+/// Returns the text of the Event when a Budget reaches a percentage at which it warns.
 ///
 /// - **Shape:** `None` where nothing new is reached.
 pub fn warning(budget: &Budget, before: Option<i32>, status: &BudgetStatus) -> Option<String> {
@@ -67,7 +67,7 @@ pub fn warning(budget: &Budget, before: Option<i32>, status: &BudgetStatus) -> O
 
 /// Returns the status that a Budget should have.
 ///
-/// - **Guarantees:** the same for the same arguments and a status of its own making, so that it is written only when something changed. Without `spending`, before the ledger has spoken, what was shown of money stays. The forecast is in whole cents, rounded up, so that it does not change with every look.
+/// - **Guarantees:** nothing changes when it is called again with its own result as the present status. Without `spending`, before the ledger has spoken, what was shown of money stays. The forecast is in whole cents, rounded up, so that it does not change with every look.
 pub fn of_budget(budget: &Budget, spending: Option<Spending>, now: Timestamp) -> BudgetStatus {
     let mut status = budget.status.clone().unwrap_or_default();
     let generation = budget.metadata.generation;

@@ -5,17 +5,17 @@ use manyworlds_metering::model_choice::ModelError;
 
 use super::budget_status::UnknownZone;
 
-/// It is not known yet what Providers and Budgets there are.
+/// Providers and Budgets have not been listed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Providers and Budgets have not been listed yet; try again in a moment, and where this lasts, look in the operator's log whether it may list them"
 )]
 pub struct NotListed;
 
-/// Why a model cannot be called.
+/// A reason why a model cannot be called.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// Nobody knows yet.
+    /// Providers have not been listed yet.
     #[error(transparent)]
     NotListed(#[from] NotListed),
     /// Its Provider's key is still to be read.
@@ -35,16 +35,16 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// Returns whether it passes by itself.
+    /// Returns whether the reason passes by itself.
     pub const fn passes(&self) -> bool {
         matches!(self, Self::NotListed(_) | Self::KeyNotRead(_))
     }
 }
 
-/// Why it is not known which Budgets hold an order.
+/// A reason why the Budgets of an order are not known.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HolderError {
-    /// Nobody knows yet.
+    /// Budgets have not been listed yet.
     #[error(transparent)]
     NotListed(#[from] NotListed),
     /// One that may hold it cannot be read.

@@ -1,4 +1,4 @@
-//! The keys of Providers: read by name, one Secret at a time, never listed and never watched.
+//! The keys of Providers. Each is read by the name of its Secret; Secrets are never listed or watched.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use kube::{Api, Client};
 use manyworlds_api::Provider;
 use manyworlds_api::conditions::Reason;
 
-/// A key. It is never printed.
+/// An API key. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
@@ -24,14 +24,14 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Whether a Provider's key is there.
+/// State of a Provider's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyState {
     /// The Provider names no Secret.
     NotNeeded,
-    /// It is.
+    /// The key was read.
     Here,
-    /// It is not, or may not be read.
+    /// The key is missing or may not be read; with a sentence on what to do.
     Problem(Reason, String),
 }
 
@@ -46,21 +46,21 @@ impl KeyState {
 
 /// Reads the key of a Provider.
 ///
-/// - **Errors:** are a state, with a sentence on what to do.
+/// - **Shape:** a failure is a state too, which the Provider shows.
 pub(super) async fn read(client: &Client, account: &str, provider: &Provider) -> (KeyState, Option<ApiKey>) {
     let Some(reference) = &provider.spec.secret_ref else { return (KeyState::NotNeeded, None) };
     let namespace = provider.metadata.namespace.as_deref().unwrap_or_default();
     let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
     match secrets.get(&reference.name).await {
-        Ok(secret) => match taken(&secret, &reference.key) {
+        Ok(secret) => match key_in(&secret, &reference.key) {
             Ok(key) => (KeyState::Here, Some(key)),
-            Err(said) => (KeyState::Problem(Reason::SecretMissing, said), None),
+            Err(message) => (KeyState::Problem(Reason::SecretMissing, message), None),
         },
-        Err(error) => (refused(&error, account, namespace, &reference.name, &reference.key), None),
+        Err(error) => (read_problem(&error, account, namespace, &reference.name, &reference.key), None),
     }
 }
 
-fn taken(secret: &Secret, key: &str) -> Result<ApiKey, String> {
+fn key_in(secret: &Secret, key: &str) -> Result<ApiKey, String> {
     let name = secret.metadata.name.as_deref().unwrap_or_default();
     let bytes = secret.data.as_ref().and_then(|data| data.get(key));
     let bytes = bytes
@@ -75,8 +75,8 @@ fn taken(secret: &Secret, key: &str) -> Result<ApiKey, String> {
     Ok(ApiKey(text.to_owned()))
 }
 
-fn refused(error: &kube::Error, account: &str, namespace: &str, name: &str, key: &str) -> KeyState {
-    let (reason, said) = match error {
+fn read_problem(error: &kube::Error, account: &str, namespace: &str, name: &str, key: &str) -> KeyState {
+    let (reason, message) = match error {
         kube::Error::Api(status) if status.code == 404 => (
             Reason::SecretMissing,
             format!(
@@ -94,7 +94,7 @@ fn refused(error: &kube::Error, account: &str, namespace: &str, name: &str, key:
             format!("The Secret {name} cannot be read: {}.", manyworlds_api::errors::error_chain(other)),
         ),
     };
-    KeyState::Problem(reason, said)
+    KeyState::Problem(reason, message)
 }
 
 #[cfg(test)]
@@ -115,17 +115,17 @@ mod tests {
 
     #[test]
     fn a_key_is_one_word_and_its_line_feed_is_none_of_it() {
-        assert_eq!(taken(&secret("sk-1\n"), "apiKey").unwrap().reveal(), "sk-1");
-        assert!(taken(&secret(""), "apiKey").unwrap_err().contains("is empty"));
-        assert!(taken(&secret("sk-1\r\nx-other: 1"), "apiKey").is_err(), "it would be a header of its own");
-        assert!(taken(&secret("sk-1"), "other").unwrap_err().contains("no key other"));
+        assert_eq!(key_in(&secret("sk-1\n"), "apiKey").unwrap().reveal(), "sk-1");
+        assert!(key_in(&secret(""), "apiKey").unwrap_err().contains("is empty"));
+        assert!(key_in(&secret("sk-1\r\nx-other: 1"), "apiKey").is_err(), "it would be a header of its own");
+        assert!(key_in(&secret("sk-1"), "other").unwrap_err().contains("no key other"));
     }
 
     #[test]
     fn a_key_is_never_printed() {
-        let key = taken(&secret("sk-canary"), "apiKey").unwrap();
+        let key = key_in(&secret("sk-canary"), "apiKey").unwrap();
         assert!(!format!("{key:?}").contains("canary"));
-        let said = taken(&secret("sk canary"), "apiKey").unwrap_err();
-        assert!(!said.contains("canary"), "{said}");
+        let message = key_in(&secret("sk canary"), "apiKey").unwrap_err();
+        assert!(!message.contains("canary"), "{message}");
     }
 }

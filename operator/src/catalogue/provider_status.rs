@@ -9,31 +9,32 @@ use manyworlds_metering::price_table::PriceTable;
 
 use super::key::KeyState;
 
-/// What the gateway and the ledger know of a Provider.
+/// The calls to a Provider, as the gateway and the ledger know them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Whether the last call was answered; `None` before the first.
+    /// The end of the last call; `None` before the first.
     pub reach: Option<Reach>,
     /// The breaker that is furthest from closed.
     pub breaker: Option<BreakerState>,
-    /// What the last minute used.
+    /// Requests and tokens of the last minute.
     pub window: Option<WindowUse>,
-    /// What today's calls have cost.
+    /// The cost of today's calls.
     pub cost_today: Option<Money>,
 }
 
-/// Whether a Provider was reached.
+/// The end of the last call to a Provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It answered.
+    /// The Provider answered.
     Answered,
-    /// It did not; with a sentence on what happened.
+    /// The Provider did not answer; with a sentence on what happened.
     Failed(String),
 }
 
 /// Returns the status that a Provider should have.
 ///
-/// - **Guarantees:** the same for the same arguments and a status of its own making, so that it is written only when something changed.
+/// - **Guarantees:** nothing changes when it is called again with its own result as the present status. So the status is written only
+///   when something has changed.
 pub fn of_provider(
     provider: &Provider,
     key: &KeyState,

@@ -20,7 +20,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub(crate) struct Guarded<K>(pub(crate) Result<K, Box<Unreadable>>);
 
-/// What can be said of an object that cannot be read.
+/// An object that cannot be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Unreadable {
     /// Its metadata, which can always be read.
@@ -32,7 +32,7 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
-    /// Returns a part of the object, where at least that can be read.
+    /// Returns a part of the object, where that part can be read.
     pub(crate) fn part<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
         self.raw.pointer(pointer).and_then(|part| T::deserialize(part).ok())
     }
@@ -90,7 +90,7 @@ impl<K: Resource> Resource for Guarded<K> {
 /// The events of a watch.
 pub(super) type Events<K> = BoxStream<'static, Result<Event<Guarded<K>>, watcher::Error>>;
 
-/// Where the objects of a watch come from.
+/// The objects of a watch, to be read in two ways.
 pub(super) struct Source<K> {
     /// Reads straight into the type.
     pub(super) direct: Api<K>,
@@ -103,12 +103,12 @@ impl<K> Source<K>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::Debug + Send + 'static,
 {
-    /// Watches on the cheap way, which the first object that cannot be read breaks.
+    /// Watches in the cheap way, which breaks at the first object that cannot be read.
     pub(super) fn direct(&self) -> Events<K> {
         watcher(self.direct.clone(), self.config.clone()).default_backoff().map_ok(wrapped).boxed()
     }
 
-    /// Watches on the way that nothing unreadable breaks.
+    /// Watches in the way that no unreadable object breaks.
     pub(super) fn guarded(&self) -> Events<K> {
         watcher(self.guarded.clone(), self.config.clone()).default_backoff().boxed()
     }
@@ -124,7 +124,7 @@ fn wrapped<K>(event: Event<K>) -> Event<Guarded<K>> {
     }
 }
 
-/// Returns whether a watch broke because of what it read, and not because of the way to the API server.
+/// Returns whether a watch broke because of an object, and not because of the way to the API server.
 pub(super) fn is_unreadable(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(error)
