@@ -1,6 +1,7 @@
 //! The errors of a reconciliation. The class of an error alone decides what happens next.
 
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::errors::error_chain;
 use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::ErrorClass;
 
@@ -70,20 +71,6 @@ impl ReconcileError {
             ErrorClass::Bug => Reason::Unexpected,
             ErrorClass::Transient | ErrorClass::Conflict => return None,
         };
-        Some((reason, chain(self)))
+        Some((reason, error_chain(self)))
     }
-}
-
-/// Returns an error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

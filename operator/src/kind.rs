@@ -5,12 +5,12 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Resource;
 use manyworlds_api::conditions::Truth;
-use manyworlds_telemetry::Written;
+use manyworlds_telemetry::ObjectLabel;
 
 /// A kind, with what is particular about it for the code that works for all kinds.
 pub(crate) trait Kind: Resource<DynamicType = ()> {
     /// The name of the kind in metrics and logs.
-    const LABEL: Written;
+    const LABEL: ObjectLabel;
     /// How an object of the kind shows that this version cannot read it. Without one there is an Event only.
     const UNREADABLE: Option<UnreadableStatus> = None;
 }
@@ -29,17 +29,17 @@ pub(crate) struct UnreadableStatus {
 }
 
 impl Kind for Pod {
-    const LABEL: Written = Written::Pod;
+    const LABEL: ObjectLabel = ObjectLabel::Pod;
 }
 
 impl Kind for Node {
-    const LABEL: Written = Written::Node;
+    const LABEL: ObjectLabel = ObjectLabel::Node;
 }
 
 impl Kind for NetworkPolicy {
-    const LABEL: Written = Written::NetworkPolicy;
+    const LABEL: ObjectLabel = ObjectLabel::NetworkPolicy;
 }
 
 impl Kind for Event {
-    const LABEL: Written = Written::Event;
+    const LABEL: ObjectLabel = ObjectLabel::Event;
 }

@@ -3,7 +3,7 @@
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::{ObjectMeta, PartialObjectMeta, Request};
-use manyworlds_telemetry::{ApiVerb, Metrics, Written};
+use manyworlds_telemetry::{ApiVerb, Metrics, ObjectLabel};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -100,7 +100,7 @@ impl Writer {
     async fn send<R: DeserializeOwned>(
         &self,
         verb: ApiVerb,
-        kind: Written,
+        kind: ObjectLabel,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<R, ReconcileError> {
         self.metrics.api_writes.with_label_values(&[verb.as_str(), kind.as_str()]).inc();
@@ -111,7 +111,7 @@ impl Writer {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
         verb: &str,
-        kind: Written,
+        kind: ObjectLabel,
     ) -> Result<R, ReconcileError> {
         let failed = |source| ReconcileError::Api { action: format!("{verb} a {}", kind.as_str()), source };
         let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;

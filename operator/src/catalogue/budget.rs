@@ -8,7 +8,7 @@ use kube::runtime::watcher::Config;
 use manyworlds_api::conditions::{BudgetCondition, Reason, Truth};
 use manyworlds_api::{Budget, BudgetSpec, BudgetStatus};
 use manyworlds_planner::{Event, EventKind};
-use manyworlds_telemetry::{BudgetWord, Metrics, Written};
+use manyworlds_telemetry::{BudgetLabel, Metrics, ObjectLabel};
 use serde::de::IgnoredAny;
 
 use super::budget_status::{Spending, of_budget, warning, word};
@@ -165,14 +165,14 @@ impl Reconcile for BudgetReconciler {
 /// Counts Budgets by how much of them is spent.
 fn count(records: &Records, metrics: &Metrics) {
     let words: Vec<_> = records.budgets.values().map(|record| word(&record.budget)).collect();
-    for word in [BudgetWord::Within, BudgetWord::Warned, BudgetWord::Exceeded] {
+    for word in [BudgetLabel::Within, BudgetLabel::Warned, BudgetLabel::Exceeded] {
         let count = words.iter().filter(|found| **found == word).count();
         metrics.budgets.with_label_values(&[word.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 
 impl Kind for Budget {
-    const LABEL: Written = Written::Budget;
+    const LABEL: ObjectLabel = ObjectLabel::Budget;
     const UNREADABLE: Option<UnreadableStatus> = Some(UnreadableStatus {
         condition: BudgetCondition::Ready.as_str(),
         truth: Truth::False,

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::conditions::{BudgetCondition, Reason, Truth, condition, set, truth};
 use manyworlds_api::{Budget, BudgetStatus, Money};
 use manyworlds_metering::period::{self, Bounds};
-use manyworlds_telemetry::BudgetWord;
+use manyworlds_telemetry::BudgetLabel;
 
 /// Money of a Budget's present period, as the ledger knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,12 +44,12 @@ fn reached(budget: &Budget, spent: Money) -> Option<i32> {
 }
 
 /// Returns the state of a Budget by its status.
-pub fn word(budget: &Budget) -> BudgetWord {
-    let Some(status) = &budget.status else { return BudgetWord::Within };
+pub fn word(budget: &Budget) -> BudgetLabel {
+    let Some(status) = &budget.status else { return BudgetLabel::Within };
     match (truth(&status.conditions, BudgetCondition::Exceeded.as_str()), status.warned) {
-        (Truth::True, _) => BudgetWord::Exceeded,
-        (Truth::False | Truth::Unknown, Some(_)) => BudgetWord::Warned,
-        (Truth::False | Truth::Unknown, None) => BudgetWord::Within,
+        (Truth::True, _) => BudgetLabel::Exceeded,
+        (Truth::False | Truth::Unknown, Some(_)) => BudgetLabel::Warned,
+        (Truth::False | Truth::Unknown, None) => BudgetLabel::Within,
     }
 }
 

@@ -8,7 +8,7 @@ use kube::runtime::watcher::Config;
 use manyworlds_api::conditions::{ProviderCondition, Truth};
 use manyworlds_api::provider::BreakerState;
 use manyworlds_api::{Provider, ProviderSpec, ProviderStatus};
-use manyworlds_telemetry::{BreakerWord, Metrics, Written};
+use manyworlds_telemetry::{BreakerLabel, Metrics, ObjectLabel};
 use serde::de::IgnoredAny;
 
 use super::key::{self, KeyState};
@@ -177,9 +177,9 @@ fn count(records: &Records, metrics: &Metrics) {
         i64::try_from(breakers.filter(|breaker| *breaker == wanted).count()).unwrap_or(i64::MAX)
     };
     for (state, word) in [
-        (BreakerState::Closed, BreakerWord::Closed),
-        (BreakerState::HalfOpen, BreakerWord::HalfOpen),
-        (BreakerState::Open, BreakerWord::Open),
+        (BreakerState::Closed, BreakerLabel::Closed),
+        (BreakerState::HalfOpen, BreakerLabel::HalfOpen),
+        (BreakerState::Open, BreakerLabel::Open),
     ] {
         metrics.providers.with_label_values(&[word.as_str()]).set(providers(state));
     }
@@ -191,7 +191,7 @@ fn count(records: &Records, metrics: &Metrics) {
 }
 
 impl Kind for Provider {
-    const LABEL: Written = Written::Provider;
+    const LABEL: ObjectLabel = ObjectLabel::Provider;
     const UNREADABLE: Option<UnreadableStatus> = Some(UnreadableStatus {
         condition: ProviderCondition::Ready.as_str(),
         truth: Truth::False,

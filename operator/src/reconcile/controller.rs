@@ -15,8 +15,9 @@ use tracing::Instrument;
 use super::backoff::backoff;
 use super::queue::{LONGEST_REST, Scheduled, WorkQueue};
 use super::steps::Reconcile;
-use crate::errors::{ReconcileError, chain};
+use crate::errors::ReconcileError;
 use crate::kind::Kind;
+use manyworlds_api::errors::error_chain;
 
 /// Looks at the objects of one kind.
 pub(crate) struct Controller<R: Reconcile> {
@@ -181,10 +182,10 @@ impl<R: Reconcile> Looker<R> {
         let class = error.class();
         match class {
             ErrorClass::Conflict => {
-                tracing::debug!(error = %chain(error), "somebody else wrote first; looking again");
+                tracing::debug!(error = %error_chain(error), "somebody else wrote first; looking again");
             }
             ErrorClass::Spec | ErrorClass::Transient | ErrorClass::Permission | ErrorClass::Bug => {
-                let (failures, error) = (before.saturating_add(1), chain(error));
+                let (failures, error) = (before.saturating_add(1), error_chain(error));
                 tracing::warn!(class = class.as_str(), failures, error, "an object cannot be brought forward yet");
             }
         }

@@ -11,8 +11,8 @@ use manyworlds_telemetry::Metrics;
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
-use crate::errors::chain;
 use crate::requests::Writer;
+use manyworlds_api::errors::error_chain;
 
 /// The most Events that wait to be written. One more is dropped and counted.
 const MOST_WAITING: usize = 256;
@@ -36,7 +36,7 @@ impl Recorder {
             while let Some(event) = receiver.recv().await {
                 let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
                 if let Err(error) = writer.create::<_, IgnoredAny>(namespace, &event).await {
-                    tracing::debug!(error = %chain(&error), "an event could not be written");
+                    tracing::debug!(error = %error_chain(&error), "an event could not be written");
                 }
             }
         });
@@ -47,6 +47,15 @@ impl Recorder {
     pub(crate) fn record(&self, regarding: ObjectReference, event: &Event, now: Timestamp) {
         if self.sender.try_send(to_kubernetes(regarding, event, now)).is_err() {
             self.metrics.events_dropped.inc();
+        }
+    }
+}
+
+impl Recorder {
+    /// Puts Events about an object of a kind among those that are written.
+    pub(crate) fn record_all<K: Resource<DynamicType = ()>>(&self, metadata: &ObjectMeta, events: &[Event]) {
+        for event in events {
+            self.record(reference::<K>(metadata), event, Timestamp::now());
         }
     }
 }

@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 
 use super::guarded::Unreadable;
 use crate::cluster::Cluster;
-use crate::errors::{ReconcileError, chain};
+use crate::errors::ReconcileError;
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::events::{Recorder, reference};
 use crate::reconcile::status::Target;
 use crate::requests::Writer;
+use manyworlds_api::errors::error_chain;
 
 /// Reports the objects of a kind that cannot be read, each once.
 pub(super) struct Reporter {
@@ -78,7 +79,7 @@ async fn show_all<K: Kind>(writer: Writer, events: Recorder, mut unshown: mpsc::
         events.record(reference::<K>(metadata), &event, Timestamp::now());
         let Some(body) = K::UNREADABLE.and_then(|shown| patch(shown, &unreadable, &message)) else { continue };
         if let Err(error) = show::<K>(&writer, metadata, &body).await {
-            tracing::warn!(error = %chain(&error), "that an object is unreadable could not be shown on it");
+            tracing::warn!(error = %error_chain(&error), "that an object is unreadable could not be shown on it");
         }
     }
 }

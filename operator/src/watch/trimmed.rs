@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use kube::core::ObjectMeta;
-use manyworlds_telemetry::Written;
+use manyworlds_telemetry::ObjectLabel;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
@@ -43,7 +43,7 @@ impl<'de, K: FromParts> Deserialize<'de> for Trimmed<K> {
 }
 
 impl<K: Kind> Kind for Trimmed<K> {
-    const LABEL: Written = K::LABEL;
+    const LABEL: ObjectLabel = K::LABEL;
     const UNREADABLE: Option<UnreadableStatus> = K::UNREADABLE;
 }
 

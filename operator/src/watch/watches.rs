@@ -17,8 +17,8 @@ use super::observer::Observer;
 use super::replacement::Replacement;
 use super::reporter::Reporter;
 use crate::cluster::Cluster;
-use crate::errors::chain;
 use crate::kind::Kind;
+use manyworlds_api::errors::error_chain;
 
 /// The running watches.
 pub(crate) struct Watches {
@@ -89,7 +89,7 @@ async fn observe<O: Observer>(source: Source<O::Object>, observer: O, cluster: C
             }
             Err(error) => {
                 metrics.watch_errors.with_label_values(&[kind]).inc();
-                tracing::warn!(kind, error = %chain(&error), "a watch broke; it is taken up again");
+                tracing::warn!(kind, error = %error_chain(&error), "a watch broke; it is taken up again");
                 if is_unreadable(&error) && !is_guarded {
                     (events, is_guarded) = (source.guarded(), true);
                 }

@@ -16,9 +16,11 @@ use manyworlds_planner::resources::{NETWORK_POLICY, network_policy};
 use manyworlds_planner::{Effect, Grace, Snapshot, WorldPatch};
 use manyworlds_telemetry::{Metrics, WorldOutcome};
 
+use crate::cluster::Cluster;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::kind::Kind;
+use crate::reconcile::events::Recorder;
 use crate::reconcile::status::{Target, write_status};
 use crate::requests::Writer;
 use crate::watch::records::PodRecord;
@@ -38,6 +40,7 @@ pub(super) struct Network {
 pub(super) struct Applier {
     index: Arc<Index>,
     writer: Writer,
+    events: Recorder,
     metrics: Metrics,
     network: Network,
     /// The namespaces that have their network policy.
@@ -45,8 +48,9 @@ pub(super) struct Applier {
 }
 
 impl Applier {
-    pub(super) fn new(index: Arc<Index>, writer: Writer, metrics: Metrics, network: Network) -> Self {
-        Self { index, writer, metrics, network, prepared: Mutex::default() }
+    pub(super) fn new(index: Arc<Index>, cluster: &Cluster, network: Network) -> Self {
+        let (writer, events, metrics) = (cluster.writer.clone(), cluster.events.clone(), cluster.metrics.clone());
+        Self { index, writer, events, metrics, network, prepared: Mutex::default() }
     }
 
     /// Carries out the effects of a plan: records first, then creations, then removals.
@@ -92,13 +96,14 @@ impl Applier {
     }
 
     async fn patch_world(&self, key: &OrderKey, snapshot: &Snapshot, patch: &WorldPatch) -> Result<(), ReconcileError> {
-        let WorldPatch { name, uid, resource_version, status, recorded_pods } = patch;
+        let WorldPatch { name, uid, resource_version, status, recorded_pods, events } = patch;
         let known = snapshot.worlds.iter().find(|world| world.metadata.uid.as_ref() == Some(uid));
         let before = known.and_then(|world| world.status.as_ref());
         let target = Target { namespace: &key.namespace, name, uid, resource_version };
         let Trimmed(written) = write_status::<World, _>(&self.writer, target, before, status).await?;
         self.index.world_written(written);
         self.index.pods_recorded(key, recorded_pods);
+        self.events.record_all::<WorkOrder>(&snapshot.order.metadata, events);
         self.count(before.and_then(|status| status.stage), status);
         tracing::info!(
             world = name,

@@ -8,7 +8,7 @@ use kube::core::ObjectMeta;
 use manyworlds_api::conditions::{OrderCondition, Truth, WorldCondition};
 use manyworlds_api::{WorkOrder, WorkOrderSpec, WorkOrderStatus, World, WorldSpec, WorldStatus};
 use manyworlds_planner::observation::Urgency;
-use manyworlds_telemetry::Written;
+use manyworlds_telemetry::ObjectLabel;
 
 use crate::index::{Index, OrderKey, Touched};
 use crate::kind::{Kind, UnreadableStatus};
@@ -109,7 +109,7 @@ impl Observer for Nodes {
 }
 
 impl Kind for WorkOrder {
-    const LABEL: Written = Written::WorkOrder;
+    const LABEL: ObjectLabel = ObjectLabel::WorkOrder;
     const UNREADABLE: Option<UnreadableStatus> = Some(UnreadableStatus {
         condition: OrderCondition::Stalled.as_str(),
         truth: Truth::True,
@@ -128,7 +128,7 @@ impl FromParts for WorkOrder {
 }
 
 impl Kind for World {
-    const LABEL: Written = Written::World;
+    const LABEL: ObjectLabel = ObjectLabel::World;
     const UNREADABLE: Option<UnreadableStatus> = Some(UnreadableStatus {
         condition: WorldCondition::Succeeded.as_str(),
         truth: Truth::Unknown,
@@ -147,5 +147,5 @@ impl FromParts for World {
 }
 
 impl Kind for PodRecord {
-    const LABEL: Written = Written::Pod;
+    const LABEL: ObjectLabel = ObjectLabel::Pod;
 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
+use manyworlds_api::errors::error_chain;
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, Stage};
-use manyworlds_planner::{Plan, Snapshot};
-use manyworlds_telemetry::OrderOutcome;
+use manyworlds_planner::{OrderOutcome, Plan, Snapshot, StatusChange};
+use manyworlds_telemetry::OrderOutcome as OutcomeLabel;
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::errors::{ReconcileError, chain};
+use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::models::Models;
-use crate::reconcile::events::reference;
 use crate::reconcile::status::{Target, write_status};
 use crate::watch::trimmed::Trimmed;
 
@@ -29,21 +29,20 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Writes the order's status where it has changed, and then tells what happened.
     pub(super) async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &Plan) -> Result<(), ReconcileError> {
-        let Some(status) = &plan.status else { return Ok(()) };
+        let Some(change) = &plan.status else { return Ok(()) };
+        let StatusChange { status, events, outcome } = &**change;
         self.write_status(key, &snapshot.order, status).await?;
-        for event in &plan.events {
-            if event.reason == Reason::WorldsStarted
-                && let Some(age) = self.index.age(key)
-            {
-                self.cluster.metrics.pods_created_seconds.observe(age.as_secs_f64());
-            }
-            let regarding = reference::<WorkOrder>(&snapshot.order.metadata);
-            self.cluster.events.record(regarding, event, Timestamp::now());
+        if status.start_time.is_some()
+            && snapshot.order.status.as_ref().is_none_or(|before| before.start_time.is_none())
+            && let Some(age) = self.index.age(key)
+        {
+            self.cluster.metrics.pods_created_seconds.observe(age.as_secs_f64());
         }
+        self.cluster.events.record_all::<WorkOrder>(&snapshot.order.metadata, events);
         let summary = status.summary.as_deref();
         tracing::info!(summary, said = status.message.as_deref(), "the order's status has changed");
-        if status.is_finished() {
-            self.finished(&snapshot.order, status);
+        if let Some(outcome) = outcome {
+            self.finished(&snapshot.order, status, *outcome);
         }
         Ok(())
     }
@@ -66,7 +65,7 @@ impl Publisher {
             return;
         }
         if let Err(error) = self.write_status(key, &order, &status).await {
-            tracing::debug!(error = %chain(&error), "the failure could not be shown on the order");
+            tracing::debug!(error = %error_chain(&error), "the failure could not be shown on the order");
         }
     }
 
@@ -89,11 +88,12 @@ impl Publisher {
         Ok(())
     }
 
-    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus) {
-        let outcome = match status.summary.as_deref() {
-            Some("Succeeded") => OrderOutcome::Succeeded,
-            Some("Cancelled") => OrderOutcome::Cancelled,
-            _ => OrderOutcome::Failed,
+    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus, outcome: OrderOutcome) {
+        let outcome = match outcome {
+            OrderOutcome::Succeeded => OutcomeLabel::Succeeded,
+            OrderOutcome::Failed => OutcomeLabel::Failed,
+            OrderOutcome::Cancelled => OutcomeLabel::Cancelled,
+            OrderOutcome::Skipped => OutcomeLabel::Skipped,
         };
         self.cluster.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
         if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {

@@ -67,7 +67,7 @@ impl OrderReconciler {
             queue,
             settings: Arc::new(planner),
             progress: Mutex::new(Allowance::new(PROGRESS_WRITES_PER_SECOND, PROGRESS_WRITES_AT_ONCE)),
-            applier: Applier::new(index.clone(), cluster.writer.clone(), cluster.metrics.clone(), network),
+            applier: Applier::new(index.clone(), &cluster, network),
             publisher: Publisher { index: index.clone(), cluster, models: models.clone() },
             index,
             models,
