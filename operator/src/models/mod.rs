@@ -27,7 +27,7 @@ use crate::catalogue::{Catalogue, HolderError};
 use crate::index::Index;
 
 pub(crate) use history::Historian;
-pub(crate) use serving::{Serving, start};
+pub(crate) use serving::start;
 pub(crate) use tending::tend;
 
 /// What is known of Providers, Budgets, calls and money.
