@@ -10,10 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use manyworlds_telemetry::{CONTENT_TYPE, Metrics};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::index::{Census, Index};
-use crate::{Stop, stopped};
 
 /// Whether the operator's caches are warm.
 #[derive(Clone, Debug, Default)]
@@ -43,14 +42,15 @@ pub(crate) async fn serve(
     metrics: Metrics,
     readiness: Readiness,
     index: Arc<Index>,
-    stop: watch::Receiver<Stop>,
-) -> std::io::Result<()> {
+    stop: CancellationToken,
+) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
         .with_state(Health { metrics, readiness, index });
-    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+    // It never fails: a socket that does is taken up again.
+    let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
 }
 
 async fn ready(State(health): State<Health>) -> Response {

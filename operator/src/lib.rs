@@ -20,6 +20,7 @@ mod reconcile;
 mod requests;
 mod secrets;
 pub mod settings;
+mod shutdown;
 mod watch;
 mod work_order;
 
@@ -34,7 +35,6 @@ use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::{Metrics, start_logs};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch as signal_channel;
 
 use artifacts::{ArtifactApi, ArtifactStore};
 use catalogue::Catalogue;
@@ -46,6 +46,7 @@ use reconcile::controller::Controller;
 use reconcile::queue::work_queue;
 use secrets::KnownSecrets;
 use settings::Settings;
+use shutdown::Shutdown;
 use watch::watches::Watches;
 use work_order::reconciler::OrderReconciler;
 
@@ -76,11 +77,14 @@ fn start(settings: Settings, secrets: &KnownSecrets) -> Result<(), Failure> {
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     // One thread decides and writes: it keeps up with more events than one API server sends, and wakes no other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(settings, metrics, secrets.clone()))
+    let served = runtime.block_on(serve(settings, metrics, secrets.clone()));
+    // A file that is being written may hold its thread for longer than anybody waits.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> Result<(), Failure> {
-    let (stop_sender, stop) = signal_channel::channel(Stop::Run);
+    let shutdown = Shutdown::default();
     let client = Client::try_default().await?;
     let readiness = Readiness::default();
     let index = Arc::new(Index::default());
@@ -89,63 +93,60 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
 
     let metrics_listener = TcpListener::bind(settings.metrics_address).await?;
     let api_listener = TcpListener::bind(settings.api_address).await?;
-    let health = health::serve(metrics_listener, metrics.clone(), readiness.clone(), index.clone(), stop.clone());
-    let health = tokio::spawn(health);
+    let health = health::serve(metrics_listener, metrics.clone(), readiness.clone(), index.clone(), shutdown.token());
+    shutdown.spawn("health", health);
     let api = ArtifactApi::new(client.clone(), index.clone(), store, metrics.clone());
-    let artifacts = tokio::spawn(artifacts::serve(api_listener, api, stop.clone()));
+    shutdown.spawn("artifacts", artifacts::serve(api_listener, api, shutdown.token()));
 
     let (queue, scheduled) = work_queue();
-    let serving = match &settings.gateway {
+    let models = match &settings.gateway {
         Some(gateway) => {
             let catalogue = Catalogue::new(secrets.clone())?;
             let mut watches = Watches::new(cluster.clone());
             let account = settings.service_account.clone();
             let providers = catalogue::provider::controller(&mut watches, &cluster, &catalogue, account);
             let budgets = catalogue::budget::controller(&mut watches, &cluster, &catalogue);
-            tokio::spawn(providers.run(std::future::ready(()), stopped(stop.clone())));
-            tokio::spawn(budgets.run(std::future::ready(()), stopped(stop.clone())));
-            Some(models::start(gateway, catalogue, index.clone(), metrics.clone(), stop.clone()).await?)
+            let stop = || shutdown.token().cancelled_owned();
+            shutdown.spawn("Providers", providers.run(std::future::ready(()), stop()));
+            shutdown.spawn("Budgets", budgets.run(std::future::ready(()), stop()));
+            Some(models::start(gateway, catalogue, index.clone(), metrics.clone(), &shutdown).await?)
         }
         None => None,
     };
-    let models = serving.as_ref().map(|serving| serving.models.clone());
     if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
-        tokio::spawn(models::tend(models.clone(), queue.clone(), gateway.retention));
+        shutdown.spawn_until_end("maintenance", models::tend(models.clone(), queue.clone(), gateway.retention));
     }
     let superseded = superseded(models.as_ref().map(|models| models.ledger.superseded()));
+    let catalogue_listed = models.as_ref().map(|models| models.catalogue.until_listed());
     // It notes what changes from the first watch event on.
     let historian = historian(&settings, models.as_ref());
     let reconciler = OrderReconciler::new(cluster.clone(), index.clone(), &settings, queue.clone(), models);
     let orders = Controller::new(reconciler, (queue.clone(), scheduled), &metrics, settings.concurrency);
     let watches = work_order::watching::start(cluster, index, queue);
     if let Some(historian) = historian {
-        tokio::spawn(historian.keep(watches.listed(), settings.watch_namespace.clone(), stop.clone()));
+        let kept = historian.keep(watches.listed(), settings.watch_namespace.clone());
+        shutdown.spawn_until_end("history", kept);
     }
     let listed = watches.listed();
     let watched = async move {
         listed.await;
         readiness.ready();
     };
-    let synced = synced(watched, serving.as_ref().map(|serving| serving.models.catalogue.until_listed()));
-    let controller = tokio::spawn(orders.run(synced, stopped(stop.clone())));
+    let synced = synced(watched, catalogue_listed);
+    shutdown.spawn("controller", orders.run(synced, shutdown.token().cancelled_owned()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the operator has started");
 
     let mut ended = Ok(());
     tokio::select! {
         () = told_to_end()? => tracing::info!("told to end"),
+        () = shutdown.token().cancelled_owned() => {}
         watch = watches.ended() => tracing::error!(ended = ?watch, "a watch has ended"),
         error = superseded => {
             tracing::error!(%error, "the operator ends, so that it is started anew");
             ended = Err(error.into());
         }
     }
-    stop_sender.send_replace(Stop::End);
-    controller.await?;
-    health.await??;
-    artifacts.await??;
-    if let Some(serving) = serving {
-        tokio::task::spawn_blocking(move || serving.join()).await?;
-    }
+    shutdown.finish(settings.shutdown_timeout).await;
     ended
 }
 
@@ -170,21 +171,6 @@ async fn synced(watches: impl Future<Output = ()>, catalogue: Option<impl Future
 fn historian(settings: &Settings, models: Option<&Models>) -> Option<Historian> {
     let (gateway, models) = (settings.gateway.as_ref()?, models?);
     Some(Historian::new(models.ledger.clone(), models.index.clone(), gateway.retention, gateway.checkpoints))
-}
-
-/// Whether the operator goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It does.
-    Run,
-    /// It ends.
-    End,
-}
-
-/// Resolves when the operator is to end.
-pub(crate) async fn stopped(mut stop: signal_channel::Receiver<Stop>) {
-    // An error means that the sender is gone, which is an end too.
-    let _ = stop.wait_for(|state| *state == Stop::End).await;
 }
 
 fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {

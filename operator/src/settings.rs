@@ -109,6 +109,9 @@ pub struct Arguments {
     /// ServiceAccount of the operator, for messages on missing rights
     #[arg(long, env = "MANYWORLDS_SERVICE_ACCOUNT", default_value = "manyworlds")]
     service_account: String,
+    /// Longest wait for open requests and calls at the end; less than the grace period of the pod
+    #[arg(long, env = "MANYWORLDS_SHUTDOWN_TIMEOUT", default_value = "25s")]
+    shutdown_timeout: String,
     /// Most WorkOrders that are reconciled at the same time
     #[arg(long, env = "MANYWORLDS_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
@@ -164,6 +167,8 @@ pub struct GatewaySettings {
     pub certificates: Option<PathBuf>,
     /// Names this process in the ledger.
     pub writer: String,
+    /// How long calls may go on after the operator was told to end. The rest of its time is for closing the ledger.
+    pub drain: std::time::Duration,
 }
 
 impl fmt::Debug for GatewaySettings {
@@ -207,6 +212,8 @@ pub struct Settings {
     pub service_account: String,
     /// How many WorkOrders are reconciled at the same time.
     pub concurrency: usize,
+    /// How long the operator waits for its parts after it was told to end.
+    pub shutdown_timeout: std::time::Duration,
 }
 
 /// A setting that cannot be used.
@@ -221,6 +228,9 @@ pub enum SettingsError {
     /// The interval of checkpoints is no length of time.
     #[error("MANYWORLDS_CHECKPOINT_INTERVAL cannot be read")]
     CheckpointInterval(#[source] DurationError),
+    /// The time-out of the shutdown is no length of time.
+    #[error("MANYWORLDS_SHUTDOWN_TIMEOUT cannot be read")]
+    ShutdownTimeout(#[source] DurationError),
 }
 
 impl Arguments {
@@ -233,6 +243,8 @@ impl Arguments {
         let checkpoints: Duration = self.checkpoint_interval.parse().map_err(SettingsError::CheckpointInterval)?;
         let checkpoints =
             SignedDuration::try_from(std::time::Duration::from(checkpoints)).unwrap_or(SignedDuration::MAX);
+        let shutdown: Duration = self.shutdown_timeout.parse().map_err(SettingsError::ShutdownTimeout)?;
+        let shutdown_timeout = std::time::Duration::from(shutdown);
         let gateway = (self.gateway == GatewayArgument::Enabled).then(|| GatewaySettings {
             url: self.gateway_url,
             address: self.gateway_address,
@@ -243,6 +255,7 @@ impl Arguments {
             cache_scope: self.cache_scope,
             certificates: self.provider_certificates,
             writer: self.writer,
+            drain: shutdown_timeout * 4 / 5,
         });
         let rules = serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?;
         Ok(Settings {
@@ -263,6 +276,7 @@ impl Arguments {
             gateway,
             service_account: format!("{}:{}", self.namespace, self.service_account),
             concurrency: usize::from(self.concurrency),
+            shutdown_timeout,
         })
     }
 }
@@ -299,6 +313,7 @@ mod tests {
     fn a_setting_that_cannot_be_used_is_named() {
         assert!(resolve(&["--repository-egress", "{"]).unwrap_err().contains("MANYWORLDS_REPOSITORY_EGRESS"));
         assert!(resolve(&["--start-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_START_TIMEOUT"));
+        assert!(resolve(&["--shutdown-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_SHUTDOWN_TIMEOUT"));
         assert!(resolve(&["--api-address", "here"]).unwrap_err().contains("--api-address"));
     }
 

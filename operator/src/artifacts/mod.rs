@@ -13,12 +13,11 @@ use kube::Client;
 use manyworlds_api::artifacts::MAXIMUM_BYTES;
 use manyworlds_telemetry::Metrics;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use store::{ArtifactStore, StoreError};
 
 use crate::index::Index;
-use crate::{Stop, stopped};
 use access::Access;
 pub(crate) use access::{PodIdentity, TokenReviews};
 
@@ -38,7 +37,7 @@ impl ArtifactApi {
 }
 
 /// Serves until the operator ends.
-pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: watch::Receiver<Stop>) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: CancellationToken) {
     let router = Router::new()
         .route("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}", put(handlers::upload))
         .route("/v1/worlds/{namespace}/{world}/{attempt}/base", post(handlers::base))
@@ -46,5 +45,6 @@ pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: watch::
         .route("/v1/workorders/{namespace}/{order}/worlds/{world}/artifacts/{name}", get(handlers::download))
         .layer(DefaultBodyLimit::max(MAXIMUM_BYTES))
         .with_state(api);
-    axum::serve(listener, router).with_graceful_shutdown(stopped(stop)).await
+    // It never fails: a socket that does is taken up again.
+    let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
 }

@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_ledger::history::Record;
 use manyworlds_ledger::{Ledger, LedgerError};
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::history_progress::progress;
 use super::history_rows::{Course, finished, rows, uid};
 use crate::index::{ChangedOrder, Index, Standing};
-use crate::{Stop, stopped};
 
 /// How often what has changed is written down. Most orders change several times within it.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -71,19 +69,12 @@ impl Historian {
         Self { ledger, index, retention, written, done, waiting, interval, done_in }
     }
 
-    /// Writes until the operator ends, once everything that exists has been seen.
+    /// Writes for ever, once everything that exists has been seen.
     ///
     /// - **Shape:** `namespace` is the only one that is watched, if there is one.
-    pub(crate) async fn keep(
-        self,
-        synced: impl Future<Output = ()>,
-        namespace: Option<String>,
-        stop: watch::Receiver<Stop>,
-    ) {
-        tokio::select! {
-            () = stopped(stop) => {}
-            () = async { synced.await; self.write_for_ever(namespace).await } => {}
-        }
+    pub(crate) async fn keep(self, synced: impl Future<Output = ()>, namespace: Option<String>) {
+        synced.await;
+        self.write_for_ever(namespace).await;
     }
 
     async fn write_for_ever(mut self, namespace: Option<String>) {

@@ -1,7 +1,7 @@
 //! The gateway's own thread: what the operator does for orders never makes a call wait.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -10,40 +10,21 @@ use manyworlds_gateway::{Clients, Gateway, WaitList};
 use manyworlds_ledger::{Ledger, migrations};
 use manyworlds_telemetry::{IntGauge, Metrics};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::Models;
 use super::access::WorldAccess;
+use crate::Failure;
 use crate::catalogue::Catalogue;
 use crate::index::Index;
 use crate::settings::GatewaySettings;
-use crate::{Failure, Stop, stopped};
+use crate::shutdown::Shutdown;
 
-/// How long calls that are under way may go on after the operator was told to end. What is left then is settled at its upper
-/// bound by the next one.
-const DRAIN: Duration = Duration::from_secs(20);
-/// How often it is looked whether they have ended.
+/// How often the gateway checks whether the calls that are under way have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
-/// A gateway that serves.
-pub(crate) struct Serving {
-    /// What is known of models.
-    pub(crate) models: Models,
-    thread: JoinHandle<()>,
-}
-
-impl Serving {
-    /// Waits until the gateway has ended and its ledger is closed.
-    pub(crate) fn join(self) {
-        let Self { models, thread } = self;
-        drop(models);
-        if thread.join().is_err() {
-            tracing::error!("the gateway's thread broke off");
-        }
-    }
-}
-
-/// Migrates and opens the ledger, and starts the gateway.
+/// Migrates and opens the ledger, and starts the gateway. The process waits for it until its ledger is closed.
 ///
 /// # Errors
 ///
@@ -53,18 +34,24 @@ pub(crate) async fn start(
     catalogue: Catalogue,
     index: Arc<Index>,
     metrics: Metrics,
-    stop: watch::Receiver<Stop>,
-) -> Result<Serving, Failure> {
+    shutdown: &Shutdown,
+) -> Result<Models, Failure> {
     migrations::up(&settings.ledger).await?;
     let waits = WaitList::default();
     let (opened, ledger) = oneshot::channel();
     let settings = settings.clone();
-    let thread = thread::Builder::new().name("gateway".to_owned()).spawn({
+    let (stop, held) = (shutdown.token(), shutdown.hold());
+    thread::Builder::new().name("gateway".to_owned()).spawn({
         let known = Known { catalogue: catalogue.clone(), index: index.clone(), waits: waits.clone() };
-        move || run(&settings, known, metrics, stop, opened)
+        move || {
+            // A gateway that breaks off ends the process.
+            let ends_the_process = stop.clone().drop_guard();
+            run(&settings, known, metrics, stop, opened);
+            drop((ends_the_process, held));
+        }
     })?;
     let ledger = ledger.await??;
-    Ok(Serving { models: Models { catalogue, ledger, index, waits }, thread })
+    Ok(Models { catalogue, ledger, index, waits })
 }
 
 /// What is known before the ledger is open.
@@ -78,7 +65,7 @@ fn run(
     settings: &GatewaySettings,
     known: Known,
     metrics: Metrics,
-    stop: watch::Receiver<Stop>,
+    stop: CancellationToken,
     opened: oneshot::Sender<Result<Ledger, Failure>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -92,8 +79,8 @@ fn run(
             Ok((ledger, gateway, listener)) => {
                 // Who asked may have given up, and then the process ends.
                 let _ = opened.send(Ok(ledger.clone()));
-                gateway.serve(listener, stopped(stop)).await;
-                drained(&running).await;
+                gateway.serve(listener, stop.cancelled_owned()).await;
+                drained(&running, settings.drain).await;
                 if let Err(error) = ledger.close().await {
                     tracing::warn!(%error, "the ledger could not be closed");
                 }
@@ -103,9 +90,10 @@ fn run(
     });
 }
 
-/// Waits until no call is under way, or for as long as the kubelet leaves time.
-async fn drained(running: &IntGauge) {
-    let end = Instant::now() + DRAIN;
+/// Waits until no call is under way, or for as long as calls may go on. What is left then is settled at its upper bound by the
+/// next process.
+async fn drained(running: &IntGauge, drain: Duration) {
+    let end = Instant::now() + drain;
     while running.get() > 0 && Instant::now() < end {
         tokio::time::sleep(DRAIN_LOOK).await;
     }
