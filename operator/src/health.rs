@@ -12,7 +12,8 @@ use manyworlds_telemetry::{CONTENT_TYPE, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::index::{Census, Index};
+use crate::index::Index;
+use crate::index::census::Census;
 
 /// Whether the operator's caches are warm.
 #[derive(Clone, Debug, Default)]

@@ -3,11 +3,11 @@
 //! Watches write here, and so does `apply` with what the API server answered, so that a decision never rests on an
 //! observation that is older than our own last write.
 
-mod census;
-mod changes;
+pub(crate) mod census;
+pub(crate) mod changes;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod lookup;
+pub(crate) mod lookup;
 mod noting;
 #[cfg(test)]
 mod noting_tests;
@@ -23,9 +23,6 @@ use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::{ObservedNode, ObservedPod, Placement, Presence, Readiness};
 use manyworlds_planner::policy::capacity::{Capacity, Request, Resources};
 use manyworlds_planner::{Grant, ModelUse, Settings, Snapshot};
-
-pub(crate) use census::Census;
-pub(crate) use changes::{ChangedOrder, Standing};
 
 /// How many waiting orders are woken when a slot becomes free.
 const WOKEN_AT_ONCE: usize = 16;

@@ -12,6 +12,7 @@ pub mod catalogue;
 mod cluster;
 mod errors;
 mod health;
+mod identity;
 mod index;
 mod kind;
 pub mod ledger_command;
@@ -40,8 +41,9 @@ use artifacts::{ArtifactApi, ArtifactStore};
 use catalogue::Catalogue;
 use cluster::Cluster;
 use health::Readiness;
+use identity::Identities;
 use index::Index;
-use models::{Historian, Models};
+use models::{HistoryWriter, Models};
 use reconcile::controller::Controller;
 use reconcile::queue::work_queue;
 use secrets::KnownSecrets;
@@ -95,7 +97,8 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     let api_listener = TcpListener::bind(settings.api_address).await?;
     let health = health::serve(metrics_listener, metrics.clone(), readiness.clone(), index.clone(), shutdown.token());
     shutdown.spawn("health", health);
-    let api = ArtifactApi::new(client.clone(), index.clone(), store, metrics.clone());
+    let identities = Identities::new(client.clone(), index.clone());
+    let api = ArtifactApi::new(identities.clone(), index.clone(), store, metrics.clone());
     shutdown.spawn("artifacts", artifacts::serve(api_listener, api, shutdown.token()));
 
     let (queue, scheduled) = work_queue();
@@ -109,12 +112,12 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
             let stop = || shutdown.token().cancelled_owned();
             shutdown.spawn("Providers", providers.run(std::future::ready(()), stop()));
             shutdown.spawn("Budgets", budgets.run(std::future::ready(()), stop()));
-            Some(models::start(gateway, catalogue, index.clone(), metrics.clone(), &shutdown).await?)
+            Some(models::start(gateway, catalogue, index.clone(), identities, metrics.clone(), &shutdown).await?)
         }
         None => None,
     };
     if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
-        shutdown.spawn_until_end("maintenance", models::tend(models.clone(), queue.clone(), gateway.retention));
+        shutdown.spawn_until_end("maintenance", models::maintain(models.clone(), queue.clone(), gateway.retention));
     }
     let superseded = superseded(models.as_ref().map(|models| models.ledger.superseded()));
     let catalogue_listed = models.as_ref().map(|models| models.catalogue.until_listed());
@@ -124,7 +127,7 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     let orders = Controller::new(reconciler, (queue.clone(), scheduled), &metrics, settings.concurrency);
     let watches = work_order::watching::start(cluster, index, queue);
     if let Some(historian) = historian {
-        let kept = historian.keep(watches.listed(), settings.watch_namespace.clone());
+        let kept = historian.run(watches.listed(), settings.watch_namespace.clone());
         shutdown.spawn_until_end("history", kept);
     }
     let listed = watches.listed();
@@ -168,9 +171,9 @@ async fn synced(watches: impl Future<Output = ()>, catalogue: Option<impl Future
     }
 }
 
-fn historian(settings: &Settings, models: Option<&Models>) -> Option<Historian> {
+fn historian(settings: &Settings, models: Option<&Models>) -> Option<HistoryWriter> {
     let (gateway, models) = (settings.gateway.as_ref()?, models?);
-    Some(Historian::new(models.ledger.clone(), models.index.clone(), gateway.retention, gateway.checkpoints))
+    Some(HistoryWriter::new(models.ledger.clone(), models.index.clone(), gateway.retention, gateway.checkpoints))
 }
 
 fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {

@@ -1,4 +1,4 @@
-//! What has changed, for whoever writes history down: each order once, however often something was seen of it.
+//! The orders that have changed, for the history writer: each once, however often something was seen of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use manyworlds_planner::observation::ObservedPod;
 
 use super::{Entry, Index, OrderKey, Seen};
 
-/// The most orders that are kept after they went away, until somebody writes down what became of them. The ledger finds out
-/// about more of them when the operator starts the next time.
+/// The most deleted orders that are kept until their history is written. The runs of further ones are ended when the operator
+/// starts the next time.
 const KEPT: usize = 10_000;
 
-/// An order as it was last seen.
+/// An order as it was last seen, with its Worlds and pods.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangedOrder {
     pub(crate) order: Arc<WorkOrder>,
     pub(crate) worlds: Vec<Arc<World>>,
     pub(crate) pods: Vec<Arc<ObservedPod>>,
     /// Whether it is still there.
-    pub(crate) standing: Standing,
+    pub(crate) existence: Existence,
 }
 
 /// Whether an order is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Existence {
     /// It is.
-    Present,
+    Exists,
     /// It was deleted.
-    Gone,
+    Deleted,
 }
 
-/// What has changed since it was last taken.
+/// The orders that have changed since this was last taken.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     keys: HashSet<OrderKey>,
@@ -55,7 +55,7 @@ impl Index {
 
     /// Returns an order with its Worlds and pods.
     pub(crate) fn whole(&self, key: &OrderKey) -> Option<ChangedOrder> {
-        self.lock().orders.get(key)?.whole(Standing::Present)
+        self.lock().orders.get(key)?.whole(Existence::Exists)
     }
 
     /// Returns the names of all orders.
@@ -83,7 +83,7 @@ impl Seen {
     pub(super) fn goes(&mut self, key: &OrderKey) {
         let Some(changes) = &mut self.changes else { return };
         changes.keys.remove(key);
-        if let Some(last) = self.orders.get(key).and_then(|entry| entry.whole(Standing::Gone)) {
+        if let Some(last) = self.orders.get(key).and_then(|entry| entry.whole(Existence::Deleted)) {
             changes.keep(last);
         }
     }
@@ -92,7 +92,7 @@ impl Seen {
     pub(super) fn world_goes(&mut self, key: &OrderKey) {
         let Some(changes) = &mut self.changes else { return };
         if changes.keys.contains(key)
-            && let Some(last) = self.orders.get(key).and_then(|entry| entry.whole(Standing::Present))
+            && let Some(last) = self.orders.get(key).and_then(|entry| entry.whole(Existence::Exists))
         {
             changes.keep(last);
         }
@@ -115,8 +115,8 @@ impl Changes {
 }
 
 impl Entry {
-    fn whole(&self, standing: Standing) -> Option<ChangedOrder> {
+    fn whole(&self, existence: Existence) -> Option<ChangedOrder> {
         let (worlds, pods) = (self.worlds.values().cloned().collect(), self.pods.values().cloned().collect());
-        Some(ChangedOrder { order: self.order.clone()?, worlds, pods, standing })
+        Some(ChangedOrder { order: self.order.clone()?, worlds, pods, existence })
     }
 }

@@ -1,52 +1,86 @@
-//! What others than the reconciliation ask: by the names that a token or a row gives.
+//! The questions of tokens and of the history to the index: by the names that a token or a row gives.
 
 use std::sync::Arc;
 
-use manyworlds_api::{WorkOrder, World};
+use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::observation::ObservedPod;
 
 use super::{Entry, Index, OrderKey};
 
+/// An attempt of a World, as the watches have last seen it.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// The name of its order.
+    pub(crate) key: OrderKey,
+    /// Its order.
+    pub(crate) order: Arc<WorkOrder>,
+    /// Its World.
+    pub(crate) world: Arc<World>,
+    /// Its pod.
+    pub(crate) pod: Arc<ObservedPod>,
+}
+
 impl Index {
-    /// Returns the pod with a name, and its order, for a World that shows its token.
-    pub(crate) fn pod(&self, key: &OrderKey, name: &str) -> Option<(Arc<WorkOrder>, Arc<ObservedPod>)> {
-        let seen = self.lock();
-        let entry = seen.orders.get(key)?;
-        Some((entry.order.clone()?, entry.pods.get(name)?.clone()))
+    /// Returns the attempt whose pod has a name, of an order.
+    pub(crate) fn attempt(&self, key: &OrderKey, pod: &str) -> Option<Attempt> {
+        self.lock().orders.get(key)?.attempt(key.clone(), pod)
     }
 
-    /// Returns the pod with a name, and its order, for a World that is known by nothing but its token.
-    pub(crate) fn pod_named(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Option<(OrderKey, Arc<WorkOrder>, Arc<ObservedPod>)> {
-        self.of_name(namespace, name, |key, entry| {
-            let (order, pod) = (entry.order.clone()?, entry.pods.get(name)?.clone());
-            Some((key, order, pod))
-        })
-    }
-
-    /// Returns the World with a name.
-    pub(crate) fn world(&self, namespace: &str, name: &str) -> Option<Arc<World>> {
-        self.of_name(namespace, name, |_, entry| entry.worlds.get(name).cloned())
-    }
-
-    /// Returns the first that is found among the orders that a World or a pod of a name may belong to.
+    /// Returns the attempt whose pod has a name. Nothing else is known of it.
     ///
-    /// Its name is that of the order, a dash, and more; and both may have dashes of their own.
-    fn of_name<T>(&self, namespace: &str, name: &str, find: impl Fn(OrderKey, &Entry) -> Option<T>) -> Option<T> {
+    /// The name is that of the order, a dash, and more; and both may have dashes of their own.
+    pub(crate) fn attempt_of_pod(&self, namespace: &str, pod: &str) -> Option<Attempt> {
         let seen = self.lock();
         let namespace: Arc<str> = namespace.into();
-        name.match_indices('-').find_map(|(end, _)| {
-            let key = OrderKey { namespace: namespace.clone(), name: name[..end].into() };
-            let entry = seen.orders.get(&key)?;
-            find(key, entry)
+        pod.match_indices('-').find_map(|(end, _)| {
+            let key = OrderKey { namespace: namespace.clone(), name: pod[..end].into() };
+            seen.orders.get(&key)?.attempt(key, pod)
         })
     }
 
     /// Returns an order.
     pub(crate) fn order(&self, key: &OrderKey) -> Option<Arc<WorkOrder>> {
         self.lock().orders.get(key)?.order.clone()
+    }
+}
+
+impl Entry {
+    fn attempt(&self, key: OrderKey, pod: &str) -> Option<Attempt> {
+        let (order, pod) = (self.order.clone()?, self.pods.get(pod)?.clone());
+        let world = self.worlds.get(&labels::world_name(&key.name, &pod.variant))?.clone();
+        let is_its_world = world.metadata.uid.as_deref() == Some(pod.world_uid.as_str());
+        is_its_world.then_some(Attempt { key, order, world, pod })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    #[test]
+    fn a_world_is_found_by_the_name_of_its_pod_also_where_orders_and_variants_have_dashes() {
+        let index = Index::default();
+        for (name, variant) in [("a", "b-c"), ("a-b", "d"), ("a-b-e", "f-g")] {
+            let (mut order, mut world, mut pod) =
+                (fixtures::order(<_>::default()), fixtures::world(variant, 0, <_>::default()), fixtures::at_work());
+            order.metadata.name = Some(name.to_owned());
+            order.metadata.uid = Some(name.to_owned());
+            world.metadata.name = Some(format!("{name}-{variant}"));
+            world.metadata.labels = Some([(labels::WORK_ORDER.to_owned(), name.to_owned())].into());
+            world.spec.order.name = name.to_owned();
+            pod.name = format!("{name}-{variant}-1");
+            (pod.variant, pod.world_uid) = (variant.to_owned(), format!("w-{variant}"));
+            let key = OrderKey::of_order(&order.metadata).unwrap();
+            index.order_seen(order);
+            index.world_seen(world);
+            index.pod_seen(&key, pod);
+        }
+        for (pod, order) in [("a-b-c-1", "a"), ("a-b-d-1", "a-b"), ("a-b-e-f-g-1", "a-b-e")] {
+            let found = index.attempt_of_pod("team", pod).unwrap();
+            assert_eq!((found.world.spec.order.name.as_str(), &*found.key.name), (order, order));
+        }
+        assert!(index.attempt_of_pod("team", "a-b").is_none());
+        assert!(index.attempt_of_pod("other", "a-b-c-1").is_none());
     }
 }

@@ -1,95 +1,59 @@
-//! Whose a token is and what a World may call: TokenReview once in a while, the operator's own watch each time.
-
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+//! What a World may call, with which key, under which budgets: the answers to the gateway's questions.
 
 use jiff::Timestamp;
-use kube::Client;
 use manyworlds_api::artifacts::hexadecimal;
 use manyworlds_api::provider::Protocol;
 use manyworlds_api::work_order::Worker;
-use manyworlds_api::{Money, WorkOrder, World, labels};
+use manyworlds_api::{Money, WorkOrder, labels};
 use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
 use manyworlds_gateway::refusal::Refusal;
 use manyworlds_ledger::Party;
 use manyworlds_metering::model_choice::{PricedModel, is_named};
-use manyworlds_planner::observation::{ObservedPod, Presence};
 use manyworlds_planner::policy::support::CODER;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::{Models, provider_key};
-use crate::artifacts::{PodIdentity, TokenReviews};
+use super::ledger_view::{Models, provider_key};
 use crate::catalogue::{CallableModel, HolderError, LookupError};
-use crate::index::OrderKey;
+use crate::errors::chain;
+use crate::identity::{Audience, Identities, IdentityError, NotAtWork};
+use crate::index::lookup::Attempt;
 use crate::settings::CacheScope;
 
-/// How long the API server's word on a token is believed. Whether the World may still call is looked at each time.
-const BELIEVED: Duration = Duration::from_secs(10);
-/// How long it is believed that nobody holds a token.
-const DISBELIEVED: Duration = Duration::from_secs(2);
-/// The most tokens that are remembered.
-const REMEMBERED: usize = 8192;
-
-type Fingerprint = [u8; 32];
-
-/// The gateway's questions, answered from the cluster.
+/// Answers the gateway's questions from the watches.
 pub(super) struct WorldAccess {
     models: Models,
-    reviews: TokenReviews,
+    identities: Identities,
     cache_scope: CacheScope,
-    known: Mutex<HashMap<Fingerprint, Known>>,
-}
-
-struct Known {
-    until: Instant,
-    pod: Option<PodIdentity>,
 }
 
 impl WorldAccess {
-    pub(super) fn new(models: Models, client: Client, cache_scope: CacheScope) -> Self {
-        Self { models, reviews: TokenReviews::new(client), cache_scope, known: Mutex::default() }
+    pub(super) fn new(models: Models, identities: Identities, cache_scope: CacheScope) -> Self {
+        Self { models, identities, cache_scope }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attempt(&self, party: &Party) -> Result<Attempt, Refusal> {
+        self.identities.caller_at_work(party).map_err(not_at_work)
     }
+}
 
-    /// Returns the pod that a token is bound to.
-    async fn pod(&self, token: &SecretString) -> Result<PodIdentity, Refusal> {
-        let fingerprint: Fingerprint = Sha256::digest(token.expose_secret().as_bytes()).into();
-        let now = Instant::now();
-        if let Some(known) = self.known().get(&fingerprint).filter(|known| known.until > now) {
-            return known.pod.clone().ok_or(Refusal::Token);
+/// Returns the refusal of a call whose token opens nothing.
+fn no_identity(error: &IdentityError) -> Refusal {
+    match error {
+        IdentityError::Invalid | IdentityError::Forbidden { .. } => Refusal::Token,
+        IdentityError::Review(_) => {
+            tracing::error!(error = %manyworlds_api::errors::error_chain(error), "a token could not be reviewed");
+            Refusal::Unavailable
         }
-        let pod = match self.reviews.pod(token.expose_secret(), labels::GATEWAY_AUDIENCE).await {
-            Ok(pod) => pod,
-            Err(error) => {
-                tracing::error!(error = %manyworlds_api::errors::error_chain(&error), "a token could not be reviewed");
-                return Err(Refusal::Unavailable);
-            }
-        };
-        let until = now + if pod.is_some() { BELIEVED } else { DISBELIEVED };
-        let mut known = self.known();
-        if known.len() >= REMEMBERED {
-            known.retain(|_, known| known.until > now);
-        }
-        if known.len() < REMEMBERED {
-            known.insert(fingerprint, Known { until, pod: pod.clone() });
-        }
-        pod.ok_or(Refusal::Token)
     }
+}
 
-    fn order_of(&self, party: &Party) -> Result<(Arc<WorkOrder>, Arc<World>), Refusal> {
-        let key = OrderKey { namespace: party.namespace.as_str().into(), name: party.work_order.as_str().into() };
-        let pod_name = format!("{}-{}", party.world, party.attempt);
-        let (order, pod) = self.models.index.pod(&key, &pod_name).ok_or(Refusal::Stopped)?;
-        let world = self.models.index.world(&party.namespace, &party.world).ok_or(Refusal::Stopped)?;
-        let same = order.metadata.uid.as_deref() == Some(party.order_uid.as_str())
-            && world.metadata.uid.as_deref() == Some(party.world_uid.as_str())
-            && pod.owner.uid == party.world_uid;
-        if same && goes_on(&order) && works(&world, &pod) { Ok((order, world)) } else { Err(Refusal::Stopped) }
+/// Returns the refusal of a call whose attempt is not at work.
+fn not_at_work(why: NotAtWork) -> Refusal {
+    match why {
+        // The kubelet's report is on its way, so the client is to try again.
+        NotAtWork::NotYet => Refusal::Unavailable,
+        NotAtWork::Over => Refusal::Stopped,
     }
 }
 
@@ -105,51 +69,33 @@ fn cost_share(order: &WorkOrder) -> Option<Money> {
     most.trillionths().checked_div(worlds).map(Money::from_trillionths)
 }
 
-/// Returns whether an order may still spend.
-fn goes_on(order: &WorkOrder) -> bool {
-    order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !order.is_finished()
-}
-
-/// Returns whether the attempt of a pod is the present one and not over.
-fn works(world: &World, pod: &ObservedPod) -> bool {
-    let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
-    world.metadata.deletion_timestamp.is_none()
-        && pod.attempt > recorded
-        && pod.presence == Presence::Present
-        && !pod.phase.is_terminal()
-}
-
 impl Access for WorldAccess {
     async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
-        let identity = self.pod(token).await?;
-        let (key, order, pod) =
-            self.models.index.pod_named(&identity.namespace, &identity.name).ok_or(Refusal::Stopped)?;
-        if pod.uid != identity.uid {
-            return Err(Refusal::Stopped);
-        }
-        let party = Party {
-            namespace: identity.namespace,
+        let pod = self.identities.pod_of_token(token.expose_secret(), Audience::Gateway).await;
+        let pod = pod.map_err(|error| no_identity(&error))?;
+        let Attempt { key, order, pod, .. } = self.identities.attempt_at_work(&pod).await.map_err(not_at_work)?;
+        Ok(Party {
+            namespace: key.namespace.to_string(),
             work_order: key.name.to_string(),
             order_uid: order.metadata.uid.clone().unwrap_or_default(),
             world: pod.owner.name.clone(),
             world_uid: pod.owner.uid.clone(),
             attempt: u32::try_from(pod.attempt).unwrap_or_default(),
-        };
-        self.may_call(&party).map(|()| party)
+        })
     }
 
     fn may_call(&self, party: &Party) -> Result<(), Refusal> {
-        self.order_of(party).map(drop)
+        self.attempt(party).map(drop)
     }
 
     fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
-        let (order, world) = self.order_of(party)?;
+        let attempt = self.attempt(party)?;
         let refused = || Refusal::Model(model.to_owned());
         let not_found = |error: LookupError| {
             tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
             if error.passes() { Refusal::Unavailable } else { refused() }
         };
-        let wanted = world.model().ok_or_else(refused)?;
+        let wanted = attempt.world.model().ok_or_else(refused)?;
         let found = if wanted == labels::AUTOMATIC_MODEL {
             self.models.catalogue.choice(&party.namespace, model).map_err(not_found)?.ok_or_else(refused)?
         } else {
@@ -166,27 +112,27 @@ impl Access for WorldAccess {
                 protocol.as_str()
             )));
         }
-        self.granted(party, &order, &world, found)
+        self.granted(party, &attempt, found)
     }
 
     fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
-        let Ok((order, world)) = self.order_of(party) else { return Vec::new() };
-        let names = order.spec.fallbacks.iter().filter_map(|fallback| Some(&fallback.switch_model.as_ref()?.model));
+        let Ok(attempt) = self.attempt(party) else { return Vec::new() };
+        let fallbacks = attempt.order.spec.fallbacks.iter();
+        let names = fallbacks.filter_map(|fallback| Some(&fallback.switch_model.as_ref()?.model));
         let found = names.filter_map(|name| self.models.catalogue.model(&party.namespace, name).ok());
         let speaking = found.filter(|found| found.provider.protocol == protocol);
-        speaking.filter_map(|found| self.granted(party, &order, &world, found).ok()).collect()
+        speaking.filter_map(|found| self.granted(party, &attempt, found).ok()).collect()
     }
 
     fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
-        let (order, world) = self.order_of(party)?;
+        let Attempt { order, world, .. } = self.attempt(party)?;
         let Some(wanted) = world.model() else { return Ok(Vec::new()) };
         let catalogue = &self.models.catalogue;
         catalogue.listed().map_err(|_| Refusal::Unavailable)?;
         let cost_share = cost_share(&order);
         let listed = |name: String, found: CallableModel| {
             let PricedModel { strength, prices, context_window, max_output_tokens, .. } = found.model;
-            let listed =
-                ListedModel { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
+            let listed = ListedModel { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
             (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {
@@ -200,10 +146,11 @@ impl Access for WorldAccess {
 }
 
 impl WorldAccess {
-    fn granted(&self, party: &Party, order: &WorkOrder, world: &World, found: CallableModel) -> Result<Grant, Refusal> {
-        let holders = self.models.holders(order, Timestamp::now()).map_err(|error| {
-            tracing::warn!(order = party.work_order, error = %error, "an order cannot be held by its Budgets");
-            not_held(&error)
+    fn granted(&self, party: &Party, attempt: &Attempt, found: CallableModel) -> Result<Grant, Refusal> {
+        let Attempt { order, world, .. } = attempt;
+        let holders = self.models.budget_accounts(order, Timestamp::now()).map_err(|error| {
+            tracing::warn!(order = party.work_order, error = %error, "the budgets of an order cannot be told");
+            no_budgets(&error)
         })?;
         Ok(Grant {
             provider_key: provider_key(&party.namespace, &found.model.provider),
@@ -224,8 +171,8 @@ impl WorldAccess {
     }
 }
 
-/// Returns why a World may not call whose order cannot be held by its Budgets.
-fn not_held(error: &HolderError) -> Refusal {
+/// Returns the refusal of a call of an order whose budgets cannot be told.
+fn no_budgets(error: &HolderError) -> Refusal {
     match error {
         // What is not known may still hold it, so nothing passes; the client is to try again.
         HolderError::NotListed(_) | HolderError::Unreadable(_) => Refusal::Unavailable,
@@ -233,7 +180,7 @@ fn not_held(error: &HolderError) -> Refusal {
     }
 }
 
-/// Names prices by what they are, so that a row of the ledger says which of them it was reckoned by.
+/// Returns a name for prices that changes with them, so that a row of the ledger says which ones it was computed with.
 fn fingerprint(prices: &manyworlds_api::provider::Prices) -> String {
     let text = serde_json::to_vec(prices).unwrap_or_default();
     let digest = Sha256::digest(&text);
@@ -261,7 +208,7 @@ mod tests {
     #[test]
     fn calls_that_no_budget_can_hold_yet_are_refused_for_a_moment() {
         for error in [HolderError::NotListed(NotListed), HolderError::Unreadable("month".to_owned())] {
-            let reason = not_held(&error);
+            let reason = no_budgets(&error);
             assert_eq!((reason.status().as_u16(), reason.client_may_retry()), (503, true), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! Checkpoints of attempts that are under way (W11): where they stand, from time to time. Pure, as the rows of history are.
+//! Checkpoints of attempts that are under way (W11). Pure, as the rows of history are.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use manyworlds_ledger::history::{Checkpoint, Record};
 use serde_json::json;
 
-use super::history_rows::{Course, rows};
+use super::history_rows::{OrderView, rows};
 
 /// Returns a checkpoint of each attempt that has a pod: the point that it reached last, and what it has used by now.
 ///
 /// - **Shape:** `number` is that of the interval; a checkpoint of the same interval has the same name.
-pub(super) fn progress(course: &Course<'_>, number: i64, now: Timestamp) -> Vec<Checkpoint> {
-    let rows = rows(course);
+pub(super) fn progress(order: &OrderView<'_>, number: i64, now: Timestamp) -> Vec<Checkpoint> {
+    let rows = rows(order);
     let has_pod = |world_uid: &str, attempt: i64| {
-        course.pods.iter().any(|pod| pod.owner.uid == world_uid && i64::from(pod.attempt) == attempt)
+        order.pods.iter().any(|pod| pod.owner.uid == world_uid && i64::from(pod.attempt) == attempt)
     };
     let under_way = rows.iter().filter_map(|row| match row {
         Record::World(attempt) if attempt.finished_at.is_none() && has_pod(&attempt.world_uid, attempt.attempt) => {
@@ -31,7 +31,7 @@ pub(super) fn progress(course: &Course<'_>, number: i64, now: Timestamp) -> Vec<
     under_way
         .filter_map(|attempt| {
             let last = reached(&attempt.id)?;
-            let world = course.worlds.iter().find(|world| world.metadata.uid.as_deref() == Some(&*attempt.world_uid));
+            let world = order.worlds.iter().find(|world| world.metadata.uid.as_deref() == Some(&*attempt.world_uid));
             let status = world.and_then(|world| Arc::as_ref(world).status.as_ref());
             let usage = status.and_then(|status| status.usage.clone()).unwrap_or_default();
             let details = json!({

@@ -17,8 +17,8 @@ const LONGEST_PROMPT: usize = 256;
 /// The most bytes of a reason.
 const LONGEST_REASON: usize = 1024;
 
-/// What is known of an order.
-pub(super) struct Course<'a> {
+/// An order with its Worlds and pods, as the watches have last seen them.
+pub(super) struct OrderView<'a> {
     /// The order.
     pub(super) order: &'a WorkOrder,
     /// Its Worlds.
@@ -40,17 +40,17 @@ pub(super) fn finished(order: &WorkOrder) -> Option<Timestamp> {
 }
 
 /// Returns every row that an order gives, in an order in which none refers to a later one.
-pub(super) fn rows(course: &Course<'_>) -> Vec<Record> {
-    let mut rows = vec![Record::Run(run(course.order))];
-    let mut worlds: Vec<_> = course.worlds.iter().filter(|world| world.spec.order.uid == uid(course.order)).collect();
+pub(super) fn rows(view: &OrderView<'_>) -> Vec<Record> {
+    let mut rows = vec![Record::Run(run(view.order))];
+    let mut worlds: Vec<_> = view.worlds.iter().filter(|world| world.spec.order.uid == uid(view.order)).collect();
     worlds.sort_by_key(|world| world.spec.variant.index);
     if worlds.is_empty() {
         return rows;
     }
-    rows.push(Record::Task(task(course.order)));
+    rows.push(Record::Task(task(view.order)));
     for world in worlds {
-        let context = Context { order: course.order, world };
-        for attempt in attempts(world, course.pods) {
+        let context = Context { order: view.order, world };
+        for attempt in attempts(world, view.pods) {
             context.rows(&attempt, &mut rows);
         }
     }
@@ -113,21 +113,24 @@ fn task(order: &WorkOrder) -> TaskExecution {
 }
 
 /// An attempt of a World: one that its status records, or the one that goes on.
-struct Known<'a> {
+struct AttemptView<'a> {
     number: i32,
     recorded: Option<&'a Attempt>,
     pod: Option<&'a ObservedPod>,
-    /// Whether the conditions of the World's status are about it.
-    shown: Shown,
+    /// The attempt that the conditions of the World's status are about.
+    subject: StatusSubject,
 }
 
+/// The attempt that the conditions of a World's status are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
-    Now,
-    NotAnyMore,
+enum StatusSubject {
+    /// This one.
+    This,
+    /// A later one.
+    Another,
 }
 
-fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>> {
+fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<AttemptView<'a>> {
     let status = world.status.as_ref();
     let recorded = status.map_or(0, |status| status.attempt_count);
     let world_uid = world.metadata.uid.as_deref().unwrap_or_default();
@@ -139,8 +142,8 @@ fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>
         .iter()
         .map(|attempt| {
             let is_shown = attempt.number == recorded && stage == Some(WorldStage::Scored);
-            let shown = if is_shown { Shown::Now } else { Shown::NotAnyMore };
-            Known { number: attempt.number, recorded: Some(attempt), pod: pod(attempt.number), shown }
+            let subject = if is_shown { StatusSubject::This } else { StatusSubject::Another };
+            AttemptView { number: attempt.number, recorded: Some(attempt), pod: pod(attempt.number), subject }
         })
         .collect();
     let next = recorded + 1;
@@ -149,7 +152,7 @@ fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<Known<'a>
     let has_next = pod.is_some() || recorded == 0;
     let is_over = matches!(stage, Some(WorldStage::Scored | WorldStage::Failed));
     if has_next && !is_over {
-        all.push(Known { number: next, recorded: None, pod, shown: Shown::Now });
+        all.push(AttemptView { number: next, recorded: None, pod, subject: StatusSubject::This });
     }
     all
 }
@@ -160,7 +163,7 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn rows(&self, attempt: &Known<'_>, rows: &mut Vec<Record>) {
+    fn rows(&self, attempt: &AttemptView<'_>, rows: &mut Vec<Record>) {
         let execution = self.execution(attempt);
         let (id, started_at, finished_at) = (execution.id.clone(), execution.started_at, execution.finished_at);
         rows.push(if self.is_earlier(attempt) { Record::EarlierWorld(execution) } else { Record::World(execution) });
@@ -183,7 +186,7 @@ impl Context<'_> {
         if let Some(started_at) = started_at {
             reached("WorldsSpawned", started_at, None);
         }
-        let status = self.world.status.as_ref().filter(|_| attempt.shown == Shown::Now);
+        let status = self.world.status.as_ref().filter(|_| attempt.subject == StatusSubject::This);
         let commit = status.and_then(|status| status.commit.as_ref());
         let base = status.and_then(|status| status.base_commit.as_ref());
         for stage in WORK.stages {
@@ -197,7 +200,7 @@ impl Context<'_> {
                 reached(done.checkpoint, at, of_stage.filter(|_| shown.is_some()));
             }
         }
-        if attempt.shown == Shown::NotAnyMore {
+        if attempt.subject == StatusSubject::Another {
             return;
         }
         let won = self.order.status.as_ref().and_then(|status| status.winner.as_deref());
@@ -210,17 +213,17 @@ impl Context<'_> {
 
     /// Returns whether an attempt was made before a fallback of the order had the World run again. What it scored is not in the
     /// World's status any more, and nor is the model of all fallbacks but the last.
-    fn is_earlier(&self, attempt: &Known<'_>) -> bool {
+    fn is_earlier(&self, attempt: &AttemptView<'_>) -> bool {
         let fallback = self.world.status.as_ref().and_then(|status| status.fallback.as_ref());
         fallback.is_some_and(|fallback| attempt.number <= fallback.after_attempt)
     }
 
-    fn execution(&self, attempt: &Known<'_>) -> WorldExecution {
+    fn execution(&self, attempt: &AttemptView<'_>) -> WorldExecution {
         let Self { order, world } = self;
         let variant = &world.spec.variant;
         let world_uid = world.metadata.uid.clone().unwrap_or_default();
         let status = world.status.as_ref();
-        let shown = status.filter(|_| attempt.shown == Shown::Now && attempt.recorded.is_some());
+        let shown = status.filter(|_| attempt.subject == StatusSubject::This && attempt.recorded.is_some());
         let (model, temperature) = if self.is_earlier(attempt) {
             (variant.model.clone(), variant.temperature)
         } else {
@@ -253,7 +256,7 @@ impl Context<'_> {
     }
 
     /// Returns when, how and why an attempt ended.
-    fn end(&self, attempt: &Known<'_>) -> (Option<Timestamp>, Option<String>, Option<String>) {
+    fn end(&self, attempt: &AttemptView<'_>) -> (Option<Timestamp>, Option<String>, Option<String>) {
         let status = self.world.status.as_ref();
         if let Some(recorded) = attempt.recorded {
             let outcome = recorded.class.map_or("Completed", FailureClass::as_str);
@@ -272,7 +275,7 @@ impl Context<'_> {
     }
 
     /// Returns whether the repository was checked out. What failed before that, or was ended from outside, may not have come so far.
-    fn had_worktree(&self, attempt: &Known<'_>) -> bool {
+    fn had_worktree(&self, attempt: &AttemptView<'_>) -> bool {
         match attempt.recorded {
             Some(recorded) => matches!(recorded.class, None | Some(FailureClass::Worker | FailureClass::Evaluation)),
             None => self
@@ -285,7 +288,7 @@ impl Context<'_> {
 
     fn worktree(
         &self,
-        attempt: &Known<'_>,
+        attempt: &AttemptView<'_>,
         execution: &str,
         made_at: Timestamp,
         removed_at: Option<Timestamp>,

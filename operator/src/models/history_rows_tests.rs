@@ -52,7 +52,7 @@ pub(crate) fn cut() -> Value {
 
 fn all(order: &WorkOrder, worlds: Vec<World>) -> Vec<Record> {
     let worlds: Vec<_> = worlds.into_iter().map(Arc::new).collect();
-    rows(&Course { order, worlds: &worlds, pods: &[] })
+    rows(&OrderView { order, worlds: &worlds, pods: &[] })
 }
 
 fn executions(rows: &[Record]) -> Vec<&WorldExecution> {

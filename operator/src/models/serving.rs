@@ -13,10 +13,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::Models;
 use super::access::WorldAccess;
+use super::ledger_view::Models;
 use crate::Failure;
 use crate::catalogue::Catalogue;
+use crate::identity::Identities;
 use crate::index::Index;
 use crate::settings::GatewaySettings;
 use crate::shutdown::Shutdown;
@@ -33,6 +34,7 @@ pub(crate) async fn start(
     settings: &GatewaySettings,
     catalogue: Catalogue,
     index: Arc<Index>,
+    identities: Identities,
     metrics: Metrics,
     shutdown: &Shutdown,
 ) -> Result<Models, Failure> {
@@ -42,7 +44,7 @@ pub(crate) async fn start(
     let settings = settings.clone();
     let (stop, held) = (shutdown.token(), shutdown.hold());
     thread::Builder::new().name("gateway".to_owned()).spawn({
-        let known = Known { catalogue: catalogue.clone(), index: index.clone(), waits: waits.clone() };
+        let known = Known { catalogue: catalogue.clone(), index: index.clone(), waits: waits.clone(), identities };
         move || {
             // A gateway that breaks off ends the process.
             let ends_the_process = stop.clone().drop_guard();
@@ -59,6 +61,7 @@ struct Known {
     catalogue: Catalogue,
     index: Arc<Index>,
     waits: WaitList,
+    identities: Identities,
 }
 
 fn run(
@@ -108,9 +111,9 @@ async fn prepare(
     let client = Client::try_default().await?;
     let listener = TcpListener::bind(settings.address).await?;
     let ledger = Ledger::open(&settings.ledger, &settings.writer, Timestamp::now()).await?;
-    let Known { catalogue, index, waits } = known;
+    let Known { catalogue, index, waits, identities } = known;
     let models = Models { catalogue, ledger: ledger.clone(), index, waits: waits.clone() };
-    let access = WorldAccess::new(models, client, settings.cache_scope);
+    let access = WorldAccess::new(models, identities.through(client), settings.cache_scope);
     let gateway = Gateway::new(access, ledger.clone(), metrics, clients, settings.cache_bytes, waits);
     Ok((ledger, gateway, listener))
 }

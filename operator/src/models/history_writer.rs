@@ -3,8 +3,8 @@
 //! Every row is computed from the resources, so that nothing is lost when the operator ends before it has written: the next
 //! one computes it again. Only what was deleted meanwhile cannot be; its run is ended as `Deleted`.
 //!
-//! **Architecture invariant:** no reconciliation waits for it. The index notes which orders have changed; every few seconds
-//! they are written down, a few in one transaction, with a pause between them.
+//! **Architecture invariant:** no reconciliation waits for history. The index notes which orders have changed; every few seconds
+//! they are written, a few in one transaction, with a pause between transactions.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
@@ -18,39 +18,41 @@ use manyworlds_ledger::{Ledger, LedgerError};
 use tokio::time::MissedTickBehavior;
 
 use super::history_progress::progress;
-use super::history_rows::{Course, finished, rows, uid};
-use crate::index::{ChangedOrder, Index, Standing};
+use super::history_rows::{OrderView, finished, rows, uid};
+use crate::index::Index;
+use crate::index::changes::{ChangedOrder, Existence};
 
-/// How often what has changed is written down. Most orders change several times within it.
+/// How often the orders that have changed are written. Most orders change several times within it.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How many orders are written at once: their rows share statements, and a call that meets them waits a few milliseconds.
-const TOGETHER: usize = 8;
-/// The least pause after that, which leaves the ledger to calls and the thread to reconciliations.
+/// The most orders that are written in one transaction. Their rows share statements, and a call that meets them waits a few
+/// milliseconds.
+const BATCH: usize = 8;
+/// The shortest pause after a transaction. It leaves the ledger to calls and the thread to reconciliations.
 const PAUSE: Duration = Duration::from_millis(2);
-/// The pause in times of what writing took, so that history takes a fifth of the ledger's time at most.
-const PAUSES: u32 = 4;
-/// How an attempt ended that was under way when its order was over.
+/// The pause after a transaction as a multiple of its length, so that history takes a fifth of the ledger's time at most.
+const PAUSE_FACTOR: u32 = 4;
+/// The outcome of an attempt that was under way when its order was over.
 const CUT: &str = "Cut";
-/// How a run ended whose order was deleted.
+/// The outcome of a run whose order was deleted.
 const DELETED: &str = "Deleted";
 
-/// Rows by the hash of their name, as the hash of their content.
-type Known = HashMap<u64, u64>;
+/// The rows of an order: hashes of their contents by hashes of their names.
+type RowHashes = HashMap<u64, u64>;
 
-/// Writes history down.
-pub(crate) struct Historian {
+/// Writes the history of orders to the ledger.
+pub(crate) struct HistoryWriter {
     ledger: Ledger,
     index: Arc<Index>,
     retention: SignedDuration,
     /// The rows of orders that go on, as they were last written.
-    written: HashMap<String, Known>,
+    written: HashMap<String, RowHashes>,
     /// Orders that have finished and whose rows are there.
     done: HashSet<String>,
     waiting: VecDeque<ChangedOrder>,
-    /// How often it is written down where attempts stand.
+    /// How often checkpoints of the attempts that are under way are written.
     interval: SignedDuration,
-    /// The number of the interval in which that was last done.
-    done_in: Option<i64>,
+    /// The number of the interval in which checkpoints were last written.
+    checkpointed_in: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,20 +61,20 @@ enum Wrote {
     Nothing,
 }
 
-impl Historian {
-    /// Begins to note what changes.
+impl HistoryWriter {
+    /// Makes a writer, and has the index note from now on which orders change.
     ///
-    /// - **Shape:** every `interval` it is written down where attempts stand that are under way.
+    /// - **Shape:** every `interval` a checkpoint of each attempt that is under way is written.
     pub(crate) fn new(ledger: Ledger, index: Arc<Index>, retention: SignedDuration, interval: SignedDuration) -> Self {
         index.note_changes();
-        let (written, done, waiting, done_in) = Default::default();
-        Self { ledger, index, retention, written, done, waiting, interval, done_in }
+        let (written, done, waiting, checkpointed_in) = Default::default();
+        Self { ledger, index, retention, written, done, waiting, interval, checkpointed_in }
     }
 
     /// Writes for ever, once everything that exists has been seen.
     ///
     /// - **Shape:** `namespace` is the only one that is watched, if there is one.
-    pub(crate) async fn keep(self, synced: impl Future<Output = ()>, namespace: Option<String>) {
+    pub(crate) async fn run(self, synced: impl Future<Output = ()>, namespace: Option<String>) {
         synced.await;
         self.write_for_ever(namespace).await;
     }
@@ -85,19 +87,19 @@ impl Historian {
             tick.tick().await;
             let now = Timestamp::now();
             if !has_begun {
-                let begun = self.begin(namespace.as_deref(), now).await;
+                let begun = self.load(namespace.as_deref(), now).await;
                 has_begun = begun.is_ok();
-                told(begun);
+                log_failure(begun);
             }
             if has_begun {
-                told(self.write(now).await);
-                told(self.checkpoint(now).await);
+                log_failure(self.write(now).await);
+                log_failure(self.checkpoint(now).await);
             }
         }
     }
 
-    /// Learns which runs are there already, and ends those whose order was deleted while nobody looked.
-    pub(super) async fn begin(&mut self, namespace: Option<&str>, now: Timestamp) -> Result<(), LedgerError> {
+    /// Reads which runs the ledger has, and ends those whose order was deleted while no operator ran.
+    pub(super) async fn load(&mut self, namespace: Option<&str>, now: Timestamp) -> Result<(), LedgerError> {
         let mut gone = Vec::new();
         for run in self.ledger.runs().await? {
             let is_watched = namespace.is_none_or(|namespace| run.namespace == namespace);
@@ -110,16 +112,16 @@ impl Historian {
         self.ledger.end_runs(gone, DELETED, now).await
     }
 
-    /// Writes down what has changed.
+    /// Writes the orders that have changed.
     pub(super) async fn write(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         let (keys, gone) = self.index.take_changes();
         self.waiting.extend(gone);
         self.waiting.extend(keys.iter().filter_map(|key| self.index.whole(key)));
         while !self.waiting.is_empty() {
             let begun = Instant::now();
-            let together: Vec<_> = self.waiting.drain(..self.waiting.len().min(TOGETHER)).collect();
+            let together: Vec<_> = self.waiting.drain(..self.waiting.len().min(BATCH)).collect();
             match self.write_orders(&together, now).await {
-                Ok(Wrote::Rows) => tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSES)).await,
+                Ok(Wrote::Rows) => tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSE_FACTOR)).await,
                 Ok(Wrote::Nothing) => {}
                 Err(_) => self.write_each(together, now).await?,
             }
@@ -127,48 +129,48 @@ impl Historian {
         Ok(())
     }
 
-    /// Writes down, once in each interval, where the attempts stand that are under way (W11).
+    /// Writes, once in each interval, a checkpoint of each attempt that is under way (W11).
     ///
     /// - **Guarantees:** one row for each; a process that begins in the middle of an interval writes no second one.
     pub(super) async fn checkpoint(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         let milliseconds = i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX);
         let number = now.as_millisecond().div_euclid(milliseconds.max(1));
-        if self.done_in == Some(number) {
+        if self.checkpointed_in == Some(number) {
             return Ok(());
         }
         for key in self.index.order_keys() {
             let Some(ChangedOrder { order, worlds, pods, .. }) = self.index.whole(&key) else { continue };
-            // Of what has not been written down yet there is nothing that a checkpoint could belong to.
+            // A checkpoint belongs to the row of an attempt, which is written first.
             let Some(written) = self.written.get(uid(&order)) else { continue };
-            let all = progress(&Course { order: &order, worlds: &worlds, pods: &pods }, number, now);
+            let all = progress(&OrderView { order: &order, worlds: &worlds, pods: &pods }, number, now);
             let all = all.into_iter().filter(|one| written.contains_key(&hash(one.world_execution.as_str())));
             let all: Vec<_> = all.map(Record::Checkpoint).collect();
             if !all.is_empty() {
                 let begun = Instant::now();
                 self.ledger.record(&all).await?;
-                tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSES)).await;
+                tokio::time::sleep(PAUSE.max(begun.elapsed() * PAUSE_FACTOR)).await;
             }
         }
-        self.done_in = Some(number);
+        self.checkpointed_in = Some(number);
         Ok(())
     }
 
-    /// Writes orders down in one transaction: all of them or none.
+    /// Writes orders in one transaction: all of them or none.
     async fn write_orders(&mut self, orders: &[ChangedOrder], now: Timestamp) -> Result<Wrote, LedgerError> {
         let (mut all, mut written, mut cut, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for ChangedOrder { order, worlds, pods, standing } in orders {
+        for ChangedOrder { order, worlds, pods, existence } in orders {
             let (uid, finished) = (uid(order), finished(order));
             // What is older than the ledger keeps would be removed again at once.
             let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
             if !is_kept || self.done.contains(uid) {
                 continue;
             }
-            let (changed, known) = self.changed(uid, rows(&Course { order, worlds, pods }));
+            let (changed, known) = self.changed(uid, rows(&OrderView { order, worlds, pods }));
             all.extend(changed);
-            match (finished, standing) {
-                (None, Standing::Present) => written.push((uid, known)),
+            match (finished, existence) {
+                (None, Existence::Exists) => written.push((uid, known)),
                 (Some(_), _) => cut.push(uid.to_owned()),
-                (None, Standing::Gone) => gone.push(uid.to_owned()),
+                (None, Existence::Deleted) => gone.push(uid.to_owned()),
             }
         }
         let ended = [cut.clone(), gone.clone()].concat();
@@ -184,15 +186,15 @@ impl Historian {
             self.written.remove(&uid);
             self.done.insert(uid);
         }
-        for ChangedOrder { order, .. } in orders.iter().filter(|changed| changed.standing == Standing::Gone) {
+        for ChangedOrder { order, .. } in orders.iter().filter(|changed| changed.existence == Existence::Deleted) {
             self.done.remove(uid(order));
         }
         Ok(wrote)
     }
 
-    /// Returns the rows of an order that are not as they were last written, and what all of them are now.
-    fn changed(&self, uid: &str, mut all: Vec<Record>) -> (Vec<Record>, Known) {
-        let mut known = Known::with_capacity(all.len());
+    /// Returns the rows of an order that differ from those that were last written, and the hashes of all its rows.
+    fn changed(&self, uid: &str, mut all: Vec<Record>) -> (Vec<Record>, RowHashes) {
+        let mut known = RowHashes::with_capacity(all.len());
         let before = self.written.get(uid);
         all.retain(|row| {
             let (name, content) = (hash(name(row)), hash(row));
@@ -202,8 +204,8 @@ impl Historian {
         (all, known)
     }
 
-    /// Writes orders down one by one: one that the ledger does not take must not keep the others from being written. Where it
-    /// takes nothing at all, they are kept for later.
+    /// Writes orders one by one, so that one that the ledger refuses does not keep the others from being written. Where the
+    /// ledger takes nothing at all, they are kept for later.
     async fn write_each(&mut self, orders: Vec<ChangedOrder>, now: Timestamp) -> Result<(), LedgerError> {
         let mut orders = VecDeque::from(orders);
         while let Some(changed) = orders.pop_front() {
@@ -222,7 +224,7 @@ impl Historian {
     }
 }
 
-fn told(result: Result<(), LedgerError>) {
+fn log_failure(result: Result<(), LedgerError>) {
     if let Err(error) = result {
         tracing::warn!(%error, "history could not be written down yet");
     }
@@ -246,5 +248,5 @@ fn hash(what: impl Hash) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "history_tests.rs"]
+#[path = "history_writer_tests.rs"]
 mod tests;

@@ -13,7 +13,7 @@ use crate::index::fixtures::{at_work, order, world};
 struct Life {
     url: String,
     index: Arc<Index>,
-    historian: Historian,
+    historian: HistoryWriter,
 }
 
 impl Life {
@@ -28,14 +28,15 @@ impl Life {
             }
         };
         let index = Arc::new(Index::default());
-        let mut historian = Historian::new(ledger, index.clone(), SignedDuration::from_hours(24 * 30), FIVE_MINUTES);
+        let mut historian =
+            HistoryWriter::new(ledger, index.clone(), SignedDuration::from_hours(24 * 30), FIVE_MINUTES);
         for order in orders {
             index.order_seen(order);
         }
         for world in worlds {
             index.world_seen(world);
         }
-        historian.begin(None, now()).await.unwrap();
+        historian.load(None, now()).await.unwrap();
         historian.write(now()).await.unwrap();
         Self { url, index, historian }
     }

@@ -1,4 +1,4 @@
-//! What has to be looked at from time to time: orders that have spent, what Providers and Budgets show, what is too old.
+//! Maintenance of the ledger and of what is shown from it: orders that have spent, Providers, Budgets, rows that are too old.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use manyworlds_api::provider::WindowUse;
 use manyworlds_ledger::{LedgerError, Touched};
 use tokio::time::MissedTickBehavior;
 
-use super::{Models, count, provider_key};
+use super::ledger_view::{Models, count, provider_key};
 use crate::catalogue::{Reach, Spending, Traffic};
 use crate::index::OrderKey;
 use crate::reconcile::queue::WorkQueue;
 
-/// How often it is looked which orders have spent.
-const ORDERS: Duration = Duration::from_secs(1);
-/// How many of those looks make one at Providers and Budgets.
+/// How often the orders that have spent are looked up.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The number of intervals between two updates of Providers and Budgets.
 const PROVIDERS_EVERY: u32 = 10;
-/// How many of those looks make one at what is too old.
+/// The number of intervals between two removals of old rows.
 const EXPIRY_EVERY: u32 = 600;
 
-/// Looks from time to time, for ever.
-pub(crate) async fn tend(models: Models, queue: WorkQueue<OrderKey>, retention: SignedDuration) {
-    let mut tick = tokio::time::interval(ORDERS);
+/// Does the maintenance, for ever.
+pub(crate) async fn maintain(models: Models, queue: WorkQueue<OrderKey>, retention: SignedDuration) {
+    let mut tick = tokio::time::interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What was settled before this process began is shown too.
     let mut since = Timestamp::UNIX_EPOCH;
@@ -37,7 +37,7 @@ pub(crate) async fn tend(models: Models, queue: WorkQueue<OrderKey>, retention: 
         }
         limited = wake_limited(&models, &queue, &limited, now);
         if number % PROVIDERS_EVERY == 0
-            && let Err(error) = show(&models, now).await
+            && let Err(error) = update_catalogue(&models, now).await
         {
             tracing::warn!(%error, "what Providers and Budgets have used could not be read");
         }
@@ -80,7 +80,8 @@ fn wake(models: &Models, queue: &WorkQueue<OrderKey>, order: &Touched) {
     }
 }
 
-async fn show(models: &Models, now: Timestamp) -> Result<(), LedgerError> {
+/// Hands to the catalogue what the ledger knows of Providers and Budgets.
+async fn update_catalogue(models: &Models, now: Timestamp) -> Result<(), LedgerError> {
     for (namespace, name) in models.catalogue.providers() {
         let traffic = traffic(models, &provider_key(&namespace, &name), now).await?;
         models.catalogue.note_traffic(&namespace, &name, traffic);
