@@ -1,7 +1,6 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -10,23 +9,31 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use manyworlds_telemetry::{CONTENT_TYPE, Metrics};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::Index;
 use crate::index::census::Census;
 
-/// Whether the operator's caches are warm.
+/// Whether the watches have seen everything that exists. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+pub(crate) struct Readiness(Arc<watch::Sender<bool>>);
 
 impl Readiness {
-    /// Says that they are.
+    /// Notes that they have.
     pub(crate) fn ready(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.send_replace(true);
+    }
+
+    /// Resolves when they have.
+    pub(crate) fn until_ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ready = self.0.subscribe();
+        // An error means that the process ends.
+        async move { drop(ready.wait_for(|ready| *ready).await) }
     }
 
     fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        *self.0.borrow()
     }
 }
 

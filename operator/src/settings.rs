@@ -17,24 +17,48 @@ use crate::ledger_command::LedgerArguments;
 #[derive(Parser)]
 #[command(name = "manyworlds-operator", version, args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
-    /// Settings of the operator.
+    /// The settings of `run`, where no command is given.
     #[command(flatten)]
     pub arguments: Arguments,
-    /// Command to run instead of the operator.
+    /// The command.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// The commands besides running the operator.
+/// The commands of the program. Without one it does as `run` does.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Run the operator, or some of its roles
+    Run(Box<Arguments>),
     /// Maintain the ledger's tables or move a ledger to another store
     Ledger(LedgerArguments),
+}
+
+/// A part of the operator that a process can take on alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Brings WorkOrders forward. It alone writes to the cluster.
+    Controller,
+    /// Answers the model calls of Worlds.
+    Gateway,
+    /// Stores and serves artifacts.
+    Api,
 }
 
 /// Settings as they are given.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
+    /// Roles of this process: controller, gateway, api
+    #[arg(
+        long,
+        env = "MANYWORLDS_ROLES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "controller,gateway,api",
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    roles: Vec<Role>,
     /// Namespace of the operator
     #[arg(long, env = "MANYWORLDS_NAMESPACE", default_value = "manyworlds-system")]
     namespace: String,
@@ -184,6 +208,8 @@ impl fmt::Debug for GatewaySettings {
 /// Settings as they are used.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The roles of this process, at least one. The gateway is among them only where it is enabled.
+    pub roles: Vec<Role>,
     /// Namespace that the operator itself runs in.
     pub namespace: String,
     /// Namespace whose WorkOrders are worked on; all where there is none.
@@ -219,6 +245,11 @@ pub struct Settings {
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// Only the gateway is to run, and it is disabled.
+    #[error(
+        "MANYWORLDS_ROLES names no role but gateway, and MANYWORLDS_GATEWAY is Disabled; enable it or name another role"
+    )]
+    NoRole,
     /// The egress rules are no such list.
     #[error("MANYWORLDS_REPOSITORY_EGRESS is not a JSON list of NetworkPolicyEgressRule")]
     RepositoryEgress(#[source] serde_json::Error),
@@ -231,6 +262,13 @@ pub enum SettingsError {
     /// The time-out of the shutdown is no length of time.
     #[error("MANYWORLDS_SHUTDOWN_TIMEOUT cannot be read")]
     ShutdownTimeout(#[source] DurationError),
+}
+
+impl Settings {
+    /// Returns whether the process has a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
 }
 
 impl Arguments {
@@ -257,8 +295,14 @@ impl Arguments {
             writer: self.writer,
             drain: shutdown_timeout * 4 / 5,
         });
-        let rules = serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?;
+        let is_enabled = |role: &Role| *role != Role::Gateway || gateway.is_some();
+        let roles: Vec<_> = self.roles.into_iter().filter(is_enabled).collect();
+        if roles.is_empty() {
+            return Err(SettingsError::NoRole);
+        }
+        let egress = serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?;
         Ok(Settings {
+            roles,
             namespace: self.namespace.clone(),
             watch_namespace: (!self.watch_namespace.is_empty()).then_some(self.watch_namespace),
             runner_image: self.runner_image,
@@ -271,7 +315,7 @@ impl Arguments {
                 LogFormatArgument::Json => LogFormat::Json,
                 LogFormatArgument::Text => LogFormat::Text,
             },
-            network_policy: (self.network_policy == NetworkPolicyArgument::Managed).then_some(rules),
+            network_policy: (self.network_policy == NetworkPolicyArgument::Managed).then_some(egress),
             start_timeout: self.start_timeout.parse().map_err(SettingsError::StartTimeout)?,
             gateway,
             service_account: format!("{}:{}", self.namespace, self.service_account),
@@ -287,9 +331,10 @@ mod tests {
 
     fn resolve(arguments: &[&str]) -> Result<Settings, String> {
         let all = std::iter::once("manyworlds-operator").chain(arguments.iter().copied());
-        CommandLine::try_parse_from(all)
-            .map_err(|error| error.to_string())
-            .and_then(|parsed| parsed.arguments.resolve().map_err(|error| error.to_string()))
+        CommandLine::try_parse_from(all).map_err(|error| error.to_string()).and_then(|parsed| match parsed.command {
+            Some(Command::Run(arguments)) => arguments.resolve().map_err(|error| error.to_string()),
+            _ => parsed.arguments.resolve().map_err(|error| error.to_string()),
+        })
     }
 
     #[test]
@@ -301,6 +346,18 @@ mod tests {
         };
         assert!(parse("manyworlds-operator --namespace a ledger check --url sqlite:///l.db").is_err());
         assert!(parse("manyworlds-operator ledger migrate --from sqlite:///l.db").is_err());
+    }
+
+    #[test]
+    fn a_process_takes_on_every_role_unless_some_are_named() {
+        let all = vec![Role::Controller, Role::Gateway, Role::Api];
+        assert_eq!(resolve(&[]).unwrap().roles, all);
+        assert_eq!(resolve(&["run"]).unwrap().roles, all, "the command is the default");
+        assert_eq!(resolve(&["run", "--roles", "api,gateway"]).unwrap().roles, [Role::Api, Role::Gateway]);
+        assert!(resolve(&["run", "--roles", "console"]).unwrap_err().contains("--roles"));
+        let disabled = |roles: &str| resolve(&["run", "--gateway", "Disabled", "--roles", roles]);
+        assert_eq!(disabled("controller,gateway,api").unwrap().roles, [Role::Controller, Role::Api]);
+        assert!(disabled("gateway").unwrap_err().contains("MANYWORLDS_ROLES"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A role is data: its name, the kind of its owner and its stages. Observation, failures, clean-up, capacity and access
 //! read the data and know no role by name. `docs/how-to/add-a-pod-role.md` says what a new role needs.
 
+use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::WorldCondition;
 use manyworlds_api::labels;
 use manyworlds_api::result::FailureClass;
@@ -30,6 +31,8 @@ pub struct Stage {
     pub failure_class: FailureClass,
     /// Whether it may call models.
     pub models: ModelCalls,
+    /// The artifacts that it stores.
+    pub stores: &'static [ArtifactName],
     /// The point that the owner has reached once the stage has ended well; absent where that is worth no record.
     pub done: Option<Milestone>,
 }
@@ -81,6 +84,7 @@ pub static WORK: PodRole = PodRole {
             shown_as: WorldStage::Preparing,
             failure_class: FailureClass::Infrastructure,
             models: ModelCalls::Refused,
+            stores: &[ArtifactName::PrepareLog],
             done: Some(Milestone { condition: WorldCondition::Prepared, checkpoint: "WorktreeCreated" }),
         },
         Stage {
@@ -88,6 +92,8 @@ pub static WORK: PodRole = PodRole {
             shown_as: WorldStage::Working,
             failure_class: FailureClass::Worker,
             models: ModelCalls::Allowed,
+            // It has no token for the artifact API; the stage behind it stores what it left.
+            stores: &[],
             done: Some(Milestone { condition: WorldCondition::Worked, checkpoint: "WorldCompleted" }),
         },
         Stage {
@@ -95,6 +101,13 @@ pub static WORK: PodRole = PodRole {
             shown_as: WorldStage::Evaluating,
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
+            stores: &[
+                ArtifactName::Patch,
+                ArtifactName::Report,
+                ArtifactName::WorkLog,
+                ArtifactName::EvaluateLog,
+                ArtifactName::Transcript,
+            ],
             done: Some(Milestone { condition: WorldCondition::Evaluated, checkpoint: "EvaluationDone" }),
         },
     ],

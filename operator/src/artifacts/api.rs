@@ -6,13 +6,13 @@ use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use manyworlds_api::artifacts::{ApiError, ApiErrorBody};
-use manyworlds_telemetry::{ApiWord, Metrics};
+use manyworlds_telemetry::{Metrics, StatusClassLabel};
 
 use super::store::{ArtifactStore, StoreError};
-use crate::errors::chain;
 use crate::identity::{Audience, Identities, IdentityError};
 use crate::index::lookup::Attempt;
 use crate::index::{Index, OrderKey};
+use manyworlds_api::errors::error_chain;
 
 /// The artifact API. Clones share it.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let (status, code, hint) = self.describe();
         if status.is_server_error() {
-            tracing::warn!(error = %chain(&self), "an artifact request failed");
+            tracing::warn!(error = %error_chain(&self), "an artifact request failed");
         }
         let error = ApiErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned() };
         (status, Json(ApiError { error })).into_response()
@@ -122,9 +122,9 @@ impl ArtifactApi {
             Err(error) => error.into_response(),
         };
         let word = match response.status() {
-            status if status.is_success() => ApiWord::Success,
-            status if status.is_server_error() => ApiWord::Failed,
-            _ => ApiWord::Refused,
+            status if status.is_success() => StatusClassLabel::Success,
+            status if status.is_server_error() => StatusClassLabel::Failed,
+            _ => StatusClassLabel::Refused,
         };
         self.metrics.http_requests.with_label_values(&[word.as_str()]).inc();
         response

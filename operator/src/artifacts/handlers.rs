@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use manyworlds_api::artifacts::{ArtifactName, BaseCommit, DIGEST_HEADER, StoredArtifact, hexadecimal};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

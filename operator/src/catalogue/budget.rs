@@ -14,12 +14,12 @@ use serde::de::IgnoredAny;
 use super::budget_status::{Spending, of_budget, warning, word};
 use super::records::{Key, Records, UnreadableBudget, key_of};
 use super::store::Catalogue;
-use crate::cluster::Cluster;
+use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::controller::Controller;
 use crate::reconcile::events::reference;
-use crate::reconcile::queue::{WorkQueue, work_queue};
+use crate::reconcile::queue::{Scheduled, WorkQueue};
 use crate::reconcile::status::{Target, write_status};
 use crate::reconcile::steps::Reconcile;
 use crate::watch::guarded::Unreadable;
@@ -33,20 +33,20 @@ const SPENDING_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 /// How many Budgets are looked at at the same time.
 const CONCURRENCY: usize = 4;
 
-/// Starts to watch Budgets, and returns their loop.
+/// Starts to watch Budgets. Those that change are put into a work queue.
+pub(crate) fn watch(watches: &mut Watches, catalogue: &Catalogue, queue: WorkQueue<Key>, metrics: &Metrics) {
+    watches.start(Config::default(), Budgets { catalogue: catalogue.clone(), queue, metrics: metrics.clone() });
+}
+
+/// Returns the loop of Budgets.
 pub(crate) fn controller(
-    watches: &mut Watches,
-    cluster: &Cluster,
+    writes: Writes,
+    metrics: &Metrics,
     catalogue: &Catalogue,
+    queue: (WorkQueue<Key>, Scheduled<Key>),
 ) -> Controller<BudgetReconciler> {
-    let (queue, scheduled) = work_queue();
-    let (catalogue, metrics) = (catalogue.clone(), cluster.metrics.clone());
-    watches.start(
-        Config::default(),
-        Budgets { catalogue: catalogue.clone(), queue: queue.clone(), metrics: metrics.clone() },
-    );
-    let reconciler = BudgetReconciler { catalogue, cluster: cluster.clone() };
-    Controller::new(reconciler, (queue, scheduled), &metrics, CONCURRENCY)
+    let reconciler = BudgetReconciler { catalogue: catalogue.clone(), writes, metrics: metrics.clone() };
+    Controller::new(reconciler, queue, metrics, CONCURRENCY)
 }
 
 /// Observes Budgets.
@@ -90,7 +90,8 @@ impl Observer for Budgets {
 /// Looks at Budgets.
 pub(crate) struct BudgetReconciler {
     catalogue: Catalogue,
-    cluster: Cluster,
+    writes: Writes,
+    metrics: Metrics,
 }
 
 /// A Budget, with what is known of it.
@@ -116,7 +117,7 @@ impl Reconcile for BudgetReconciler {
 
     async fn gather(&self, key: &Key, now: Timestamp) -> Result<Option<BudgetSnapshot>, ReconcileError> {
         let records = self.catalogue.records();
-        count(&records, &self.cluster.metrics);
+        count(&records, &self.metrics);
         let record = records.budgets.get(key);
         Ok(record.map(|record| BudgetSnapshot { now, budget: record.budget.clone(), spending: record.spending }))
     }
@@ -145,10 +146,10 @@ impl Reconcile for BudgetReconciler {
         let Some((wanted, event)) = &plan.status else { return Ok(()) };
         let metadata = &snapshot.budget.metadata;
         let (target, before) = (Target::of(metadata)?, snapshot.budget.status.as_ref());
-        write_status::<Budget, IgnoredAny>(&self.cluster.writer, target, before, wanted).await?;
+        write_status::<Budget, IgnoredAny>(&self.writes.writer, target, before, wanted).await?;
         // A warning whose status was not written comes again with the next look.
         if let Some(event) = event {
-            self.cluster.events.record(reference::<Budget>(metadata), event, Timestamp::now());
+            self.writes.events.record(reference::<Budget>(metadata), event, Timestamp::now());
         }
         Ok(())
     }

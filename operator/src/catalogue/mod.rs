@@ -18,5 +18,6 @@ pub use budget_status::{Spending, UnknownZone};
 pub use errors::{HolderError, LookupError, NotListed};
 pub use key::{ApiKey, KeyState};
 pub use provider_status::{Reach, Traffic};
+pub(crate) use records::Key;
 pub use records::{CallableModel, Holder};
 pub use store::Catalogue;

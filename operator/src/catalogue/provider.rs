@@ -15,11 +15,11 @@ use super::key::{self, KeyState};
 use super::provider_status::{Traffic, of_provider, percent_used};
 use super::records::{Key, Records, key_of};
 use super::store::Catalogue;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Writes};
 use crate::errors::ReconcileError;
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::controller::Controller;
-use crate::reconcile::queue::{WorkQueue, work_queue};
+use crate::reconcile::queue::{Scheduled, WorkQueue};
 use crate::reconcile::status::{Target, write_status};
 use crate::reconcile::steps::Reconcile;
 use crate::watch::guarded::Unreadable;
@@ -34,23 +34,23 @@ const KEY_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 /// How many Providers are looked at at the same time.
 const CONCURRENCY: usize = 4;
 
-/// Starts to watch Providers, and returns their loop.
+/// Starts to watch Providers. Those that change are put into a work queue.
+pub(crate) fn watch(watches: &mut Watches, catalogue: &Catalogue, queue: WorkQueue<Key>, metrics: &Metrics) {
+    watches.start(Config::default(), Providers { catalogue: catalogue.clone(), queue, metrics: metrics.clone() });
+}
+
+/// Returns the loop of Providers. It reads their keys, and writes their statuses where the cluster may be written to.
 ///
 /// - **Shape:** `account` is the operator's service account as `<namespace>:<name>`, for the message on how to allow it a Secret.
 pub(crate) fn controller(
-    watches: &mut Watches,
     cluster: &Cluster,
+    writes: Option<Writes>,
     catalogue: &Catalogue,
     account: String,
+    queue: (WorkQueue<Key>, Scheduled<Key>),
 ) -> Controller<ProviderReconciler> {
-    let (queue, scheduled) = work_queue();
-    let (catalogue, metrics) = (catalogue.clone(), cluster.metrics.clone());
-    watches.start(
-        Config::default(),
-        Providers { catalogue: catalogue.clone(), queue: queue.clone(), metrics: metrics.clone() },
-    );
-    let reconciler = ProviderReconciler { catalogue, cluster: cluster.clone(), account };
-    Controller::new(reconciler, (queue, scheduled), &metrics, CONCURRENCY)
+    let reconciler = ProviderReconciler { catalogue: catalogue.clone(), cluster: cluster.clone(), writes, account };
+    Controller::new(reconciler, queue, &cluster.metrics, CONCURRENCY)
 }
 
 /// Observes Providers.
@@ -94,6 +94,7 @@ impl Observer for Providers {
 pub(crate) struct ProviderReconciler {
     catalogue: Catalogue,
     cluster: Cluster,
+    writes: Option<Writes>,
     account: String,
 }
 
@@ -156,9 +157,9 @@ impl Reconcile for ProviderReconciler {
         snapshot: &ProviderSnapshot,
         plan: &ProviderPlan,
     ) -> Result<(), ReconcileError> {
-        let Some(wanted) = &plan.status else { return Ok(()) };
+        let (Some(wanted), Some(writes)) = (&plan.status, &self.writes) else { return Ok(()) };
         let (target, before) = (Target::of(&snapshot.provider.metadata)?, snapshot.provider.status.as_ref());
-        write_status::<Provider, IgnoredAny>(&self.cluster.writer, target, before, wanted).await.map(drop)
+        write_status::<Provider, IgnoredAny>(&writes.writer, target, before, wanted).await.map(drop)
     }
 
     fn next_check(plan: &ProviderPlan) -> Option<Timestamp> {

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tower::service_fn;
 
 use super::{Catalogue, HolderError, LookupError, NotListed, budget, provider};
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
+use crate::reconcile::queue::work_queue;
 use crate::secrets::KnownSecrets;
 use crate::watch::watches::Watches;
 
@@ -80,12 +81,17 @@ async fn written(writes: &Writes, end: &str) -> Value {
 }
 
 fn catalogue(client: &Client) -> Catalogue {
-    let cluster = Cluster::new(client.clone(), None, Metrics::new("0").unwrap());
+    let cluster = Cluster { client: client.clone(), namespace: None, metrics: Metrics::new("0").unwrap() };
+    let (writes, metrics) = (cluster::Writes::start(&cluster), cluster.metrics.clone());
     let catalogue = Catalogue::new(KnownSecrets::default()).unwrap();
-    let mut watches = Watches::new(cluster.clone());
+    let mut watches = Watches::new(cluster.clone(), Some(writes.clone()));
     let account = "system:manyworlds".to_owned();
-    tokio::spawn(provider::controller(&mut watches, &cluster, &catalogue, account).run(ready(()), pending()));
-    tokio::spawn(budget::controller(&mut watches, &cluster, &catalogue).run(ready(()), pending()));
+    let (providers, budgets) = (work_queue(), work_queue());
+    provider::watch(&mut watches, &catalogue, providers.0.clone(), &metrics);
+    budget::watch(&mut watches, &catalogue, budgets.0.clone(), &metrics);
+    let loop_of_providers = provider::controller(&cluster, Some(writes.clone()), &catalogue, account, providers);
+    tokio::spawn(loop_of_providers.run(ready(()), pending()));
+    tokio::spawn(budget::controller(writes, &metrics, &catalogue, budgets).run(ready(()), pending()));
     catalogue
 }
 

@@ -116,7 +116,7 @@ impl Identities {
         let pod = format!("{}-{}", caller.world, caller.attempt);
         let attempt = self.index.attempt(&key, &pod).filter(|attempt| {
             attempt.order.metadata.uid.as_deref() == Some(caller.order_uid.as_str())
-                && attempt.pod.world_uid == caller.world_uid
+                && attempt.pod.owner.uid == caller.world_uid
         });
         attempt.ok_or(NotAtWork::Over).and_then(at_work)
     }
@@ -233,7 +233,8 @@ mod tests {
     async fn a_first_call_that_is_faster_than_the_kubelets_report_waits_for_it() {
         let running = StageState::Running { since: None };
         let mut preparing = at_work();
-        (preparing.stages.prepare, preparing.stages.work) = (running, StageState::Pending);
+        preparing.stages.set("prepare", running);
+        preparing.stages.set("work", StageState::Pending);
         let identities = identities(preparing);
         let (pod, reported) = (pod("p1"), ObservedPod { resource_version: 2, ..at_work() });
         let (attempt, ()) = tokio::join!(identities.attempt_at_work(&pod), async {
@@ -246,13 +247,14 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_refused_before_the_worker_has_begun_and_after_it_has_ended() {
         let mut preparing = at_work();
-        preparing.stages.prepare = StageState::Running { since: None };
+        preparing.stages.set("prepare", StageState::Running { since: None });
         let preparing = Identities { report_timeout: Duration::from_millis(1), ..identities(preparing) };
         let refused = preparing.attempt_at_work(&pod("p1")).await;
         assert_eq!(refused.map(drop), Err(NotAtWork::NotYet));
 
         let mut worked = at_work();
-        worked.stages.work = worked.stages.prepare.clone();
+        let ended = worked.stages.get("prepare").unwrap().clone();
+        worked.stages.set("work", ended);
         let identities = identities(worked);
         assert_eq!(identities.attempt_at_work(&pod("p1")).await.map(drop), Err(NotAtWork::Over));
         assert_eq!(identities.caller_at_work(&caller("o", "w-alpha")).map(drop), Err(NotAtWork::Over));

@@ -6,6 +6,7 @@
 use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::{Truth, WorldCondition, truth};
 use manyworlds_planner::observation::{Presence, StageState};
+use manyworlds_planner::role::ModelCalls;
 
 use crate::index::lookup::Attempt;
 
@@ -21,40 +22,38 @@ pub(crate) enum Permission {
 }
 
 impl Attempt {
-    /// Returns whether the attempt may call models: while its order goes on and its stage `work` runs.
+    /// Returns whether the attempt may call models: while its order goes on and the stage that may call them runs.
     ///
-    /// The stage `work` alone has the token. The kubelet reports that `prepare` has ended before it starts `work`, and a report
-    /// may arrive late, so a call that comes while `prepare` is seen to run has to wait for the next report. Where nothing is
-    /// reported yet of any container, nothing speaks against the token.
+    /// That stage alone has the token. The kubelet reports that a stage has ended before it starts the next one, and a report
+    /// may arrive late, so a call that comes while an earlier stage is seen to run has to wait for the next report. Where
+    /// nothing is reported yet of any container, nothing speaks against the token.
     pub(crate) fn may_call_models(&self) -> Permission {
-        let stages = &self.pod.stages;
-        if !self.order_goes_on() || !self.is_current() || stages.prepare.has_failed() || has_ended(&stages.work) {
+        if !self.order_goes_on() || !self.is_current() {
             return Permission::Over;
         }
-        match stages.prepare {
-            StageState::Running { .. } | StageState::Waiting { .. } => Permission::NotYet,
-            StageState::Pending | StageState::Ended { .. } => Permission::Granted,
+        let mut permission = Permission::Granted;
+        for (stage, state) in self.pod.stages.in_order() {
+            if stage.models == ModelCalls::Allowed {
+                return if state.has_ended() { Permission::Over } else { permission };
+            }
+            match state {
+                failed if failed.has_failed() => return Permission::Over,
+                StageState::Running { .. } | StageState::Waiting { .. } => permission = Permission::NotYet,
+                StageState::Pending | StageState::Ended { .. } => {}
+            }
         }
+        Permission::Over
     }
 
-    /// Returns whether the attempt may say which commit its order starts from: until its stage `prepare` has ended.
+    /// Returns whether the attempt may say which commit its order starts from: until its first stage has ended.
     pub(crate) fn may_pin_base(&self) -> bool {
-        self.may_store_at_all() && !has_ended(&self.pod.stages.prepare)
+        self.may_store_at_all() && self.pod.stages.in_order().next().is_some_and(|(_, state)| !state.has_ended())
     }
 
     /// Returns whether the attempt may store an artifact: until the stage that writes it has ended.
     pub(crate) fn may_store(&self, artifact: ArtifactName) -> bool {
-        let stages = &self.pod.stages;
-        let writer = match artifact {
-            ArtifactName::PrepareLog => &stages.prepare,
-            // The stage `work` has no token for the artifact API; what it wrote is stored by the one after it.
-            ArtifactName::Patch
-            | ArtifactName::Report
-            | ArtifactName::WorkLog
-            | ArtifactName::EvaluateLog
-            | ArtifactName::Transcript => &stages.evaluate,
-        };
-        self.may_store_at_all() && !has_ended(writer)
+        let mut writers = self.pod.stages.in_order().filter(|(stage, _)| stage.stores.contains(&artifact));
+        self.may_store_at_all() && writers.any(|(_, state)| !state.has_ended())
     }
 
     fn may_store_at_all(&self) -> bool {
@@ -81,15 +80,12 @@ impl Attempt {
     }
 }
 
-const fn has_ended(stage: &StageState) -> bool {
-    matches!(stage, StageState::Ended { .. })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use manyworlds_planner::observation::{ObservedPod, PodPhase};
+    use manyworlds_planner::observation::{ObservedPod, PodPhase, Stages};
+    use manyworlds_planner::role::WORK;
     use serde_json::json;
 
     use super::*;
@@ -117,12 +113,12 @@ mod tests {
         type Change = fn(&mut ObservedPod);
         let cases: [(&str, Change, Permission); 9] = [
             ("work runs", |_| {}, Permission::Granted),
-            ("work is not reported yet", |pod| pod.stages.work = StageState::Pending, Permission::Granted),
-            ("nothing is reported yet", |pod| pod.stages = <_>::default(), Permission::Granted),
-            ("prepare runs", |pod| pod.stages.prepare = StageState::Running { since: None }, Permission::NotYet),
-            ("prepare has failed", |pod| pod.stages.prepare = ended(1), Permission::Over),
-            ("work has ended well", |pod| pod.stages.work = ended(0), Permission::Over),
-            ("work has failed", |pod| pod.stages.work = ended(1), Permission::Over),
+            ("work is not reported yet", |pod| pod.stages.set("work", StageState::Pending), Permission::Granted),
+            ("nothing is reported yet", |pod| pod.stages = Stages::new(&WORK), Permission::Granted),
+            ("prepare runs", |pod| pod.stages.set("prepare", StageState::Running { since: None }), Permission::NotYet),
+            ("prepare has failed", |pod| pod.stages.set("prepare", ended(1)), Permission::Over),
+            ("work has ended well", |pod| pod.stages.set("work", ended(0)), Permission::Over),
+            ("work has failed", |pod| pod.stages.set("work", ended(1)), Permission::Over),
             ("the pod has ended", |pod| pod.phase = PodPhase::Failed, Permission::Over),
             ("the pod is being deleted", |pod| pod.presence = Presence::Terminating, Permission::Over),
         ];
@@ -155,7 +151,7 @@ mod tests {
     #[test]
     fn a_stage_stores_what_is_its_own_and_only_until_it_has_ended() {
         let all = |attempt: &Attempt| ArtifactName::ALL.map(|name| attempt.may_store(name));
-        let preparing = attempt(|pod| pod.stages.prepare = StageState::Running { since: None });
+        let preparing = attempt(|pod| pod.stages.set("prepare", StageState::Running { since: None }));
         assert!(preparing.may_pin_base() && preparing.may_store(ArtifactName::PrepareLog));
 
         let working = attempt(|_| {});
@@ -163,7 +159,7 @@ mod tests {
         // The stage that judges may have begun before it is reported.
         assert!(working.may_store(ArtifactName::Patch) && working.may_store(ArtifactName::Report));
 
-        let judged = attempt(|pod| (pod.stages.work, pod.stages.evaluate) = (ended(0), ended(0)));
+        let judged = attempt(|pod| ["work", "evaluate"].into_iter().for_each(|stage| pod.stages.set(stage, ended(0))));
         assert_eq!(all(&judged), [false; 6], "every stage has ended");
         assert_eq!(all(&attempt(|pod| pod.presence = Presence::Gone)), [false; 6], "the pod is gone");
         let finished = json!({ "conditions": [{

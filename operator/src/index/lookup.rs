@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::ObservedPod;
 
 use super::{Entry, Index, OrderKey};
@@ -47,14 +47,16 @@ impl Index {
 impl Entry {
     fn attempt(&self, key: OrderKey, pod: &str) -> Option<Attempt> {
         let (order, pod) = (self.order.clone()?, self.pods.get(pod)?.clone());
-        let world = self.worlds.get(&labels::world_name(&key.name, &pod.variant))?.clone();
-        let is_its_world = world.metadata.uid.as_deref() == Some(pod.world_uid.as_str());
+        let world = self.worlds.get(&pod.owner.name)?.clone();
+        let is_its_world = world.metadata.uid.as_deref() == Some(pod.owner.uid.as_str());
         is_its_world.then_some(Attempt { key, order, world, pod })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use manyworlds_api::labels;
+
     use super::super::fixtures;
     use super::*;
 
@@ -70,7 +72,7 @@ mod tests {
             world.metadata.labels = Some([(labels::WORK_ORDER.to_owned(), name.to_owned())].into());
             world.spec.order.name = name.to_owned();
             pod.name = format!("{name}-{variant}-1");
-            (pod.variant, pod.world_uid) = (variant.to_owned(), format!("w-{variant}"));
+            (pod.owner.name, pod.owner.uid) = (format!("{name}-{variant}"), format!("w-{variant}"));
             let key = OrderKey::of_order(&order.metadata).unwrap();
             index.order_seen(order);
             index.world_seen(world);

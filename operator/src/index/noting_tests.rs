@@ -1,6 +1,7 @@
 use manyworlds_planner::observation::ObservedPod;
 use serde_json::Value;
 
+use super::changes::ChangedOrder;
 use super::*;
 use crate::index::fixtures;
 

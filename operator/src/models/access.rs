@@ -15,20 +15,19 @@ use sha2::{Digest, Sha256};
 
 use super::ledger_view::{Models, provider_key};
 use crate::catalogue::{CallableModel, HolderError, LookupError};
-use crate::errors::chain;
 use crate::identity::{Audience, Identities, IdentityError, NotAtWork};
 use crate::index::lookup::Attempt;
 use crate::settings::CacheScope;
 
 /// Answers the gateway's questions from the watches.
-pub(super) struct WorldAccess {
+pub(crate) struct WorldAccess {
     models: Models,
     identities: Identities,
     cache_scope: CacheScope,
 }
 
 impl WorldAccess {
-    pub(super) fn new(models: Models, identities: Identities, cache_scope: CacheScope) -> Self {
+    pub(crate) fn new(models: Models, identities: Identities, cache_scope: CacheScope) -> Self {
         Self { models, identities, cache_scope }
     }
 
@@ -132,7 +131,8 @@ impl Access for WorldAccess {
         let cost_share = cost_share(&order);
         let listed = |name: String, found: CallableModel| {
             let PricedModel { strength, prices, context_window, max_output_tokens, .. } = found.model;
-            let listed = ListedModel { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
+            let listed =
+                ListedModel { name, strength, prices: Some(prices), context_window, max_output_tokens, cost_share };
             (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {

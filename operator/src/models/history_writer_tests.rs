@@ -110,16 +110,16 @@ async fn orders_are_written_together_and_one_that_is_not_taken_keeps_none_from_i
     let refusal = "CREATE TRIGGER refuses BEFORE INSERT ON execution_runs WHEN NEW.id = 'o-3' \
         BEGIN SELECT RAISE(ABORT, 'not this one'); END";
     life.read(refusal).await;
-    for number in 0..TOGETHER + 2 {
+    for number in 0..BATCH + 2 {
         let mut one = order(running());
         (one.metadata.uid, one.metadata.name) = (Some(format!("o-{number}")), Some(format!("fix-{number}")));
         life.index.order_seen(one);
     }
     life.historian.write(now()).await.unwrap();
     let expected: Vec<_> =
-        (0..TOGETHER + 2).filter(|number| *number != 3).map(|number| format!("o-{number} none")).collect();
+        (0..BATCH + 2).filter(|number| *number != 3).map(|number| format!("o-{number} none")).collect();
     assert_eq!(life.read(RUNS).await, expected);
-    assert_eq!((life.historian.written.len(), life.historian.waiting.len()), (TOGETHER + 1, 0));
+    assert_eq!((life.historian.written.len(), life.historian.waiting.len()), (BATCH + 1, 0));
 }
 
 #[tokio::test]

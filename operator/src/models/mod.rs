@@ -6,9 +6,8 @@ mod history_rows;
 mod history_writer;
 mod ledger_view;
 mod maintenance;
-mod serving;
 
+pub(crate) use access::WorldAccess;
 pub(crate) use history_writer::HistoryWriter;
 pub(crate) use ledger_view::Models;
 pub(crate) use maintenance::maintain;
-pub(crate) use serving::start;

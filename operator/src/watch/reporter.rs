@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use manyworlds_api::conditions::{Reason, condition};
 use manyworlds_planner::{Event, EventKind};
+use manyworlds_telemetry::Metrics;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::guarded::Unreadable;
-use crate::cluster::Cluster;
+use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::events::{Recorder, reference};
@@ -21,7 +22,7 @@ use manyworlds_api::errors::error_chain;
 
 /// Reports the objects of a kind that cannot be read, each once.
 pub(super) struct Reporter {
-    cluster: Cluster,
+    metrics: Metrics,
     reported: HashSet<String>,
     /// Objects that are still to show it. They are no more than there are objects.
     unshown: mpsc::UnboundedSender<Report>,
@@ -34,12 +35,14 @@ struct Report {
 }
 
 impl Reporter {
-    /// Starts to report objects of a kind.
-    pub(super) fn start<K: Kind + 'static>(cluster: Cluster) -> Self {
+    /// Starts to report objects of a kind: in the log and the metrics, and in the cluster where that may be written to.
+    pub(super) fn start<K: Kind + 'static>(metrics: Metrics, writes: Option<Writes>) -> Self {
         let (unshown, receiver) = mpsc::unbounded_channel();
         // A write takes its time, and the watch must not stand still meanwhile.
-        tokio::spawn(show_all::<K>(cluster.writer.clone(), cluster.events.clone(), receiver));
-        Self { cluster, reported: HashSet::new(), unshown }
+        if let Some(Writes { writer, events }) = writes {
+            tokio::spawn(show_all::<K>(writer, events, receiver));
+        }
+        Self { metrics, reported: HashSet::new(), unshown }
     }
 
     /// Notes that an object can be read, or is gone.
@@ -56,13 +59,13 @@ impl Reporter {
             return;
         }
         let (kind, namespace, name) = (K::LABEL.as_str(), metadata.namespace.as_deref(), metadata.name.as_deref());
-        self.cluster.metrics.objects_unreadable.with_label_values(&[kind]).inc();
+        self.metrics.objects_unreadable.with_label_values(&[kind]).inc();
         tracing::warn!(kind, namespace, name, why, "an object cannot be read; all others go on");
         let message = format!(
             "This version of the operator cannot read the object, and leaves it alone: {why}. Correct the field, or \
              run the version that wrote it."
         );
-        // An error means that the process ends.
+        // An error means that the process ends, or that it leaves showing it to the process with the role `controller`.
         let _ = self.unshown.send(Report { unreadable: unreadable.clone(), message });
     }
 }

@@ -8,6 +8,7 @@ use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{Config, Event};
 use kube::{Client, Resource};
+use manyworlds_telemetry::Metrics;
 use tokio::sync::watch as state;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -16,21 +17,22 @@ use super::identity::ObjectIdentity;
 use super::observer::Observer;
 use super::replacement::Replacement;
 use super::reporter::Reporter;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Writes};
 use crate::kind::Kind;
 use manyworlds_api::errors::error_chain;
 
 /// The running watches.
 pub(crate) struct Watches {
     cluster: Cluster,
+    writes: Option<Writes>,
     tasks: Vec<JoinHandle<()>>,
     listed: Vec<state::Receiver<bool>>,
 }
 
 impl Watches {
-    /// Begins without any.
-    pub(crate) fn new(cluster: Cluster) -> Self {
-        Self { cluster, tasks: Vec::new(), listed: Vec::new() }
+    /// Begins without any. They show on objects that these cannot be read, where the cluster may be written to.
+    pub(crate) fn new(cluster: Cluster, writes: Option<Writes>) -> Self {
+        Self { cluster, writes, tasks: Vec::new(), listed: Vec::new() }
     }
 
     /// Starts to watch objects in the namespaces that are worked on.
@@ -51,8 +53,9 @@ impl Watches {
 
     fn spawn<O: Observer>(&mut self, source: Source<O::Object>, observer: O) {
         let (sender, receiver) = state::channel(false);
+        let reporter = Reporter::start::<O::Object>(self.cluster.metrics.clone(), self.writes.clone());
         self.listed.push(receiver);
-        self.tasks.push(tokio::spawn(observe(source, observer, self.cluster.clone(), sender)));
+        self.tasks.push(tokio::spawn(observe(source, observer, reporter, self.cluster.metrics.clone(), sender)));
     }
 
     /// Resolves when every watch has seen everything that exists.
@@ -72,10 +75,14 @@ impl Watches {
     }
 }
 
-async fn observe<O: Observer>(source: Source<O::Object>, observer: O, cluster: Cluster, listed: state::Sender<bool>) {
+async fn observe<O: Observer>(
+    source: Source<O::Object>,
+    observer: O,
+    mut reporter: Reporter,
+    metrics: Metrics,
+    listed: state::Sender<bool>,
+) {
     let kind = O::Object::LABEL.as_str();
-    let metrics = cluster.metrics.clone();
-    let mut reporter = Reporter::start::<O::Object>(cluster);
     let mut replacement = Replacement::default();
     let (mut events, mut is_guarded) = (source.direct(), false);
     while let Some(event) = events.next().await {

@@ -16,7 +16,7 @@ use manyworlds_planner::resources::{NETWORK_POLICY, network_policy};
 use manyworlds_planner::{Effect, Grace, Snapshot, WorldPatch};
 use manyworlds_telemetry::{Metrics, WorldOutcome};
 
-use crate::cluster::Cluster;
+use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::kind::Kind;
@@ -48,8 +48,8 @@ pub(super) struct Applier {
 }
 
 impl Applier {
-    pub(super) fn new(index: Arc<Index>, cluster: &Cluster, network: Network) -> Self {
-        let (writer, events, metrics) = (cluster.writer.clone(), cluster.events.clone(), cluster.metrics.clone());
+    pub(super) fn new(index: Arc<Index>, writes: Writes, metrics: Metrics, network: Network) -> Self {
+        let Writes { writer, events } = writes;
         Self { index, writer, events, metrics, network, prepared: Mutex::default() }
     }
 

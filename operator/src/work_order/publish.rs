@@ -9,10 +9,10 @@ use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, Stage};
 use manyworlds_planner::{OrderOutcome, Plan, Snapshot, StatusChange};
-use manyworlds_telemetry::OrderOutcome as OutcomeLabel;
+use manyworlds_telemetry::{Metrics, OrderOutcome as OutcomeLabel};
 use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::models::Models;
@@ -22,7 +22,8 @@ use crate::watch::trimmed::Trimmed;
 /// Writes what people see of orders.
 pub(super) struct Publisher {
     pub(super) index: Arc<Index>,
-    pub(super) cluster: Cluster,
+    pub(super) writes: Writes,
+    pub(super) metrics: Metrics,
     pub(super) models: Option<Models>,
 }
 
@@ -36,9 +37,9 @@ impl Publisher {
             && snapshot.order.status.as_ref().is_none_or(|before| before.start_time.is_none())
             && let Some(age) = self.index.age(key)
         {
-            self.cluster.metrics.pods_created_seconds.observe(age.as_secs_f64());
+            self.metrics.pods_created_seconds.observe(age.as_secs_f64());
         }
-        self.cluster.events.record_all::<WorkOrder>(&snapshot.order.metadata, events);
+        self.writes.events.record_all::<WorkOrder>(&snapshot.order.metadata, events);
         let summary = status.summary.as_deref();
         tracing::info!(summary, said = status.message.as_deref(), "the order's status has changed");
         if let Some(outcome) = outcome {
@@ -76,7 +77,7 @@ impl Publisher {
         status: &WorkOrderStatus,
     ) -> Result<(), ReconcileError> {
         let (target, before) = (Target::of(&order.metadata)?, order.status.as_ref());
-        let written = write_status::<WorkOrder, _>(&self.cluster.writer, target, before, status).await?;
+        let written = write_status::<WorkOrder, _>(&self.writes.writer, target, before, status).await?;
         let Trimmed(written) = written;
         self.index.order_written(written);
         self.index.status_written(key, Timestamp::now());
@@ -95,9 +96,9 @@ impl Publisher {
             OrderOutcome::Cancelled => OutcomeLabel::Cancelled,
             OrderOutcome::Skipped => OutcomeLabel::Skipped,
         };
-        self.cluster.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
+        self.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
         if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {
-            self.cluster.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
+            self.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
         }
     }
 }

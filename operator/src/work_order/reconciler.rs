@@ -7,10 +7,11 @@ use manyworlds_api::WorkOrder;
 use manyworlds_api::conditions::Reason;
 use manyworlds_planner::policy::allowance::Allowance;
 use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, survey};
+use manyworlds_telemetry::Metrics;
 
 use super::apply::{Applier, Network};
 use super::publish::Publisher;
-use crate::cluster::Cluster;
+use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::models::Models;
@@ -47,7 +48,8 @@ pub(crate) struct OrderPlan {
 
 impl OrderReconciler {
     pub(crate) fn new(
-        cluster: Cluster,
+        writes: Writes,
+        metrics: &Metrics,
         index: Arc<Index>,
         settings: &Settings,
         queue: WorkQueue<OrderKey>,
@@ -67,8 +69,8 @@ impl OrderReconciler {
             queue,
             settings: Arc::new(planner),
             progress: Mutex::new(Allowance::new(PROGRESS_WRITES_PER_SECOND, PROGRESS_WRITES_AT_ONCE)),
-            applier: Applier::new(index.clone(), &cluster, network),
-            publisher: Publisher { index: index.clone(), cluster, models: models.clone() },
+            applier: Applier::new(index.clone(), writes.clone(), metrics.clone(), network),
+            publisher: Publisher { index: index.clone(), writes, metrics: metrics.clone(), models: models.clone() },
             index,
             models,
         }

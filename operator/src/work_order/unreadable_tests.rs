@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower::service_fn;
 
 use super::observers::{Noted, Orders};
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::index::Index;
 use crate::reconcile::queue::work_queue;
 use crate::watch::watches::Watches;
@@ -71,7 +71,9 @@ async fn an_object_that_cannot_be_read_is_told_once_and_keeps_no_other_from_bein
     let metrics = Metrics::new("0").unwrap();
     let (queue, _scheduled) = work_queue();
     let index = Arc::new(Index::default());
-    let mut watches = Watches::new(Cluster::new(client, None, metrics.clone()));
+    let cluster = Cluster { client, namespace: None, metrics: metrics.clone() };
+    let writes = cluster::Writes::start(&cluster);
+    let mut watches = Watches::new(cluster, Some(writes));
     watches.start(Config::default(), Orders(Noted { index: index.clone(), queue }));
     tokio::time::timeout(Duration::from_secs(10), watches.listed()).await.unwrap();
 

@@ -6,17 +6,22 @@ use kube::runtime::watcher::Config;
 use manyworlds_api::labels;
 
 use super::observers::{Nodes, Noted, Orders, Pods, Worlds};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Writes};
 use crate::index::{Index, OrderKey};
 use crate::reconcile::queue::WorkQueue;
 use crate::watch::watches::Watches;
 
 /// Starts to watch orders, and the Worlds, pods and nodes that they are decided by.
-pub(crate) fn start(cluster: Cluster, index: Arc<Index>, queue: WorkQueue<OrderKey>) -> Watches {
+pub(crate) fn start(
+    cluster: Cluster,
+    writes: Option<Writes>,
+    index: Arc<Index>,
+    queue: WorkQueue<OrderKey>,
+) -> Watches {
     let labels = format!("{}={},{}", labels::MANAGED_BY, labels::MANAGER, labels::WORK_ORDER);
     let labelled = || Config::default().labels(&labels);
     let noted = Noted { index, queue };
-    let mut watches = Watches::new(cluster);
+    let mut watches = Watches::new(cluster, writes);
     watches.start_cluster_wide(Nodes(noted.clone()));
     watches.start(labelled(), Pods(noted.clone()));
     watches.start(labelled(), Worlds(noted.clone()));

@@ -22,6 +22,7 @@ static PROBE: PodRole = PodRole {
             shown_as: WorldStage::Working,
             failure_class: FailureClass::Worker,
             models: ModelCalls::Allowed,
+            stores: &[],
             done: None,
         },
         Stage {
@@ -29,6 +30,7 @@ static PROBE: PodRole = PodRole {
             shown_as: WorldStage::Evaluating,
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
+            stores: &[],
             done: None,
         },
     ],

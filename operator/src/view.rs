@@ -1,0 +1,25 @@
+//! The view of the cluster: its resources, as the watches have last seen them. Every role reads them here.
+//!
+//! **Architecture invariant:** nothing that only reads here can write to the cluster. The role `controller` alone can, and notes
+//! in the index what the API server answered to its writes.
+
+use std::sync::Arc;
+
+use crate::catalogue::Catalogue;
+use crate::index::Index;
+
+/// The resources of the cluster. Clones share them.
+#[derive(Clone)]
+pub(crate) struct View {
+    /// Orders, Worlds, pods and nodes.
+    pub(crate) index: Arc<Index>,
+    /// Providers and Budgets; absent where no role of the process asks for them.
+    pub(crate) catalogue: Option<Catalogue>,
+}
+
+impl View {
+    /// Makes a view that has seen nothing yet.
+    pub(crate) fn new(catalogue: Option<Catalogue>) -> Self {
+        Self { index: Arc::default(), catalogue }
+    }
+}

@@ -1,0 +1,132 @@
+//! Each role of the operator as a process of its own, and the end of such a process.
+
+#![expect(clippy::unwrap_used, reason = "a check that cannot go on has failed")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use support::cluster::Cluster;
+use support::operator::{Operator, eventually, get};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The address of a model that nobody calls.
+const NO_MODEL: &str = "127.0.0.1:1";
+
+async fn serves(address: SocketAddr) -> bool {
+    TcpStream::connect(address).await.is_ok()
+}
+
+/// Returns a request of the World's worker for a stream.
+fn call(body: &str) -> String {
+    let head =
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t\r\ncontent-type: application/json";
+    format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+const STREAM: &str = r#"{"model":"m","stream":true,"max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
+
+/// A model that answers each call with the begin of a stream, and then says nothing more.
+async fn endless_model() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let event =
+                r#"data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"so"}}]}"#;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
+            let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
+            stream.write_all(format!("{head}\r\n\r\n{chunk}").as_bytes()).await.unwrap();
+            open.push(stream);
+        }
+    });
+    address
+}
+
+/// Calls the model through the gateway until the first event of the answer is there, and returns the open connection.
+async fn streaming(operator: &Operator) -> TcpStream {
+    eventually("the answer has begun", async || {
+        let mut stream = TcpStream::connect(operator.gateway).await.ok()?;
+        stream.write_all(call(STREAM).as_bytes()).await.ok()?;
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        // What is refused, for a Provider that is not listed yet, ends here and is asked for again.
+        while !answer.windows(2).any(|two| two == b"so") {
+            let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
+            answer.extend_from_slice(&part[..read]);
+            if answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5") {
+                return None;
+            }
+        }
+        Some(stream)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_gateway_alone_answers_calls_and_writes_nothing_to_the_cluster() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), endless_model().await);
+    let cluster = Cluster::start(&model.to_string()).await;
+    let operator = Operator::start(&cluster, folder.path(), &["--roles", "gateway"]);
+    operator.until_ready().await;
+    drop(streaming(&operator).await);
+    assert!(!serves(operator.api).await, "artifacts are another role's");
+    assert_eq!(cluster.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL).await);
+    let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
+    operator.until_ready().await;
+    let mut stream = TcpStream::connect(operator.api).await.unwrap();
+    let head = "PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t";
+    stream.write_all(format!("{head}\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert!(folder.path().join("artifacts/o/alpha/1/patch").is_file());
+    assert!(!serves(operator.gateway).await, "models are another role's");
+    assert!(!folder.path().join("ledger.db").exists(), "and so is the ledger");
+    assert!(!cluster.has_read("/providers"), "and what models cost");
+    assert_eq!(cluster.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_controller_alone_writes_and_serves_nothing_but_its_health() {
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL).await);
+    let operator = Operator::start(&cluster, folder.path(), &["--roles", "controller"]);
+    operator.until_ready().await;
+    for resource in ["workorders", "providers"] {
+        eventually("the controller writes a status", async || {
+            cluster.writes().iter().any(|write| write.contains(resource)).then_some(())
+        })
+        .await;
+    }
+    assert!(get(operator.metrics, "/metrics").await.unwrap().contains("manyworlds_reconciles"));
+    assert!(!serves(operator.gateway).await && !serves(operator.api).await);
+}
+
+#[tokio::test]
+async fn no_client_holds_up_the_end_of_the_process() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), endless_model().await);
+    let cluster = Cluster::start(&model.to_string()).await;
+    let mut operator = Operator::start(&cluster, folder.path(), &["--shutdown-timeout", "1s"]);
+    operator.until_ready().await;
+    let answer = streaming(&operator).await;
+    let mut upload = TcpStream::connect(operator.api).await.unwrap();
+    let head = "PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t";
+    upload.write_all(format!("{head}\r\ncontent-length: 1000\r\n\r\nx").as_bytes()).await.unwrap();
+    let mut scrape = TcpStream::connect(operator.metrics).await.unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n").await.unwrap();
+
+    let told = Instant::now();
+    operator.terminate();
+    let status = operator.ended().await;
+    assert!(status.success(), "{status}");
+    // The default deadline is 25 seconds, and a client alone would be waited for without end.
+    assert!(told.elapsed().as_secs() < 20, "{:?}", told.elapsed());
+    drop((answer, upload, scrape));
+}
