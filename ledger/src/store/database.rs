@@ -21,6 +21,9 @@ const SQLITE: &[&str] = &[
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
+    // The image has no folder for temporary files, and its root is read-only: statement journals, sorting and temporary
+    // tables stay in memory.
+    "PRAGMA temp_store = MEMORY",
     // Checkpoints are made beside the writer (writer/checkpoints.rs). Where those fail, it makes one at 64 MiB.
     "PRAGMA wal_autocheckpoint = 16000",
 ];
@@ -254,6 +257,30 @@ fn take(path: &Path) -> Result<File, LedgerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn no_connection_to_sqlite_keeps_anything_in_temporary_files() {
+        /// What SQLite answers where temporary storage is in memory.
+        const MEMORY: i64 = 2;
+        async fn temporary_storage(connection: &mut AnyConnection) -> i64 {
+            let row = sqlx::query("PRAGMA temp_store").fetch_one(connection).await.unwrap();
+            row.try_get(0).unwrap()
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/ledger.db", folder.path().display());
+        crate::migrations::up(&url).await.unwrap();
+        let database = Database::open_existing(&url).await.unwrap();
+        let (mut writing, _) = database.begin_epoch("test", Timestamp::now()).await.unwrap();
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            readers.push(database.pool.acquire().await.unwrap());
+        }
+        for reader in &mut readers {
+            assert_eq!(temporary_storage(reader).await, MEMORY, "readers, checkpoints, migrations and transfers");
+        }
+        assert_eq!(temporary_storage(&mut database.connect().await.unwrap()).await, MEMORY);
+        assert_eq!(temporary_storage(&mut writing.connection).await, MEMORY, "the writer");
+    }
 
     #[test]
     fn urls_are_understood_or_refused_without_their_password() {
