@@ -24,8 +24,8 @@ use manyworlds_api::provider::{Protocol, ProviderSpec};
 use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
 use manyworlds_gateway::refusal::Refusal;
 use manyworlds_gateway::{Clients, Gateway, WaitList};
-use manyworlds_ledger::{Holder, Ledger, Party, migrations};
-use manyworlds_metering::budget::Allowed;
+use manyworlds_ledger::{BudgetAccount, Caller, Ledger, migrations};
+use manyworlds_metering::budget::SpendingLimit;
 use manyworlds_metering::model_choice::{self, NamedProvider};
 use manyworlds_metering::price_table::PriceTable;
 use manyworlds_telemetry::Metrics;
@@ -93,7 +93,7 @@ struct FileAccess {
 }
 
 impl FileAccess {
-    fn settings_of(&self, caller: &Party) -> Result<&TokenSettings, Refusal> {
+    fn settings_of(&self, caller: &Caller) -> Result<&TokenSettings, Refusal> {
         let same = |token: &&TokenSettings| token.work_order == caller.work_order && token.world == caller.world;
         self.tokens.values().find(same).ok_or(Refusal::Token)
     }
@@ -105,9 +105,9 @@ impl FileAccess {
 }
 
 impl Access for FileAccess {
-    async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
+    async fn caller(&self, token: &SecretString) -> Result<Caller, Refusal> {
         let settings = self.tokens.get(token.expose_secret()).ok_or(Refusal::Token)?;
-        Ok(Party {
+        Ok(Caller {
             namespace: NAMESPACE.to_owned(),
             work_order: settings.work_order.clone(),
             order_uid: settings.work_order.clone(),
@@ -117,23 +117,23 @@ impl Access for FileAccess {
         })
     }
 
-    fn may_call(&self, caller: &Party) -> Result<(), Refusal> {
+    fn may_call(&self, caller: &Caller) -> Result<(), Refusal> {
         self.settings_of(caller).map(drop)
     }
 
-    fn grant(&self, caller: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
+    fn grant(&self, caller: &Caller, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
         let settings = self.settings_of(caller)?;
         let found = model_choice::find(&self.speaking(protocol), &self.prices, model);
         let priced = found.map_err(|_| Refusal::Model(model.to_owned()))?;
         let provider = self.providers.get(&priced.provider).ok_or_else(|| Refusal::Model(model.to_owned()))?;
-        let holder = |key: String, name: &str, cost| Holder {
+        let budget = |key: String, name: &str, cost| BudgetAccount {
             key,
             name: name.to_owned(),
-            allowed: Allowed { cost, tokens: None },
+            limit: SpendingLimit { cost, tokens: None },
             period_start: None,
         };
-        let budgets = self.budgets.iter().map(|(name, most)| holder(format!("budget/{name}"), name, Some(*most)));
-        let order = holder(format!("order/{}", caller.order_uid), "order", settings.max_cost);
+        let budgets = self.budgets.iter().map(|(name, most)| budget(format!("budget/{name}"), name, Some(*most)));
+        let order = budget(format!("order/{}", caller.order_uid), "order", settings.max_cost);
         Ok(Grant {
             provider_key: format!("{NAMESPACE}/{}", priced.provider),
             model: priced,
@@ -141,18 +141,18 @@ impl Access for FileAccess {
             key: provider.key.clone().map(SecretString::from),
             prices: self.prices.date().to_owned(),
             sampling: Sampling { temperature: settings.temperature },
-            holders: budgets.chain([order]).collect(),
+            budgets: budgets.chain([order]).collect(),
             cache_scope: None,
             filter: None,
             priority: settings.priority,
         })
     }
 
-    fn fallbacks(&self, _: &Party, _: Protocol) -> Vec<Grant> {
+    fn fallbacks(&self, _: &Caller, _: Protocol) -> Vec<Grant> {
         Vec::new()
     }
 
-    fn models(&self, _: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
+    fn models(&self, _: &Caller, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
         let providers = self.speaking(protocol);
         let all = providers.iter().flat_map(|provider| provider.spec.models.iter().map(|model| (*provider, model)));
         let listed = all.map(|(provider, model)| {

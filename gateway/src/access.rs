@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use manyworlds_api::Money;
 use manyworlds_api::provider::{Prices, Protocol, ProviderSpec};
-use manyworlds_ledger::{Holder, Party};
+use manyworlds_ledger::{BudgetAccount, Caller};
 use manyworlds_masking::Filter;
 use manyworlds_metering::model_choice::PricedModel;
 use secrecy::SecretString;
@@ -28,7 +28,7 @@ pub struct Grant {
     /// The variant's sampling values. They replace the client's.
     pub sampling: Sampling,
     /// Every budget that holds the World.
-    pub holders: Vec<Holder>,
+    pub budgets: Vec<BudgetAccount>,
     /// The scope within which answers at temperature 0 are shared. Without it, no answer is kept.
     pub cache_scope: Option<String>,
     /// The filter that masks secrets in the calls of our own worker, in both directions. Calls of other clients have none and are
@@ -69,7 +69,7 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Refusal::Token`] or [`Refusal::Stopped`].
-    fn caller(&self, token: &SecretString) -> impl Future<Output = Result<Party, Refusal>> + Send;
+    fn caller(&self, token: &SecretString) -> impl Future<Output = Result<Caller, Refusal>> + Send;
 
     /// Checks that a World may still call.
     ///
@@ -78,23 +78,23 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Refusal::Stopped`].
-    fn may_call(&self, caller: &Party) -> Result<(), Refusal>;
+    fn may_call(&self, caller: &Caller) -> Result<(), Refusal>;
 
     /// Returns the model of a name, for a World that speaks a protocol.
     ///
     /// # Errors
     ///
     /// [`Refusal::Model`] when the World's variant does not have it.
-    fn grant(&self, caller: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal>;
+    fn grant(&self, caller: &Caller, protocol: Protocol, model: &str) -> Result<Grant, Refusal>;
 
     /// Returns the models that may be called in the place of the wanted one while its breaker is open, in the order in which
     /// they are tried.
-    fn fallbacks(&self, caller: &Party, protocol: Protocol) -> Vec<Grant>;
+    fn fallbacks(&self, caller: &Caller, protocol: Protocol) -> Vec<Grant>;
 
     /// Returns the models that a World may call in a protocol.
     ///
     /// # Errors
     ///
     /// [`Refusal::Stopped`].
-    fn models(&self, caller: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal>;
+    fn models(&self, caller: &Caller, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal>;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use manyworlds_ledger::{CallId, Party, Reservation, Reserved};
+use manyworlds_ledger::{CallId, Caller, Reservation, ReserveResult};
 use manyworlds_metering::breaker::BreakerSettings;
 use manyworlds_metering::budget::Amount;
 use manyworlds_metering::price::Estimate;
@@ -24,7 +24,7 @@ const HALF_A_MINUTE: i64 = 30_000_000;
 
 /// A call that may be made if there is room for it.
 pub(crate) struct Candidate<'a> {
-    pub(crate) caller: &'a Party,
+    pub(crate) caller: &'a Caller,
     pub(crate) grant: &'a Grant,
     pub(crate) estimate: Estimate,
     /// The call waits until then at most.
@@ -144,28 +144,28 @@ async fn reserve(
     let reserved = shared.ledger.reserve(reservation).await.map_err(|error| Denial::Refused(unavailable(error)))?;
     pending.answered();
     match reserved {
-        Reserved::Granted => {
-            let amount = candidate.estimate.usual_input.saturating_add(candidate.estimate.most_output);
+        ReserveResult::Granted => {
+            let amount = candidate.estimate.expected_input.saturating_add(candidate.estimate.max_output);
             ticket.granted(amount, now, pause_after(candidate));
             Ok(InFlightCall::new(shared, queue, call, candidate.grant.model.prices.clone()))
         }
-        Reserved::Exhausted(name) => {
+        ReserveResult::BudgetExhausted(name) => {
             let message = format!("the budget {name} is used up; raise it to go on");
             Err(Denial::Refused(Refusal::Budget(message)))
         }
-        Reserved::BreakerOpen(at) => {
+        ReserveResult::BreakerOpen(at) => {
             let model = candidate.grant.model.model.clone();
             Err(Denial::Refused(Refusal::Breaker { model, retry_after_seconds: seconds(now, at) }))
         }
-        Reserved::Wait(at) => {
+        ReserveResult::WaitUntil(at) => {
             ticket.limit_reached(now);
             Err(Denial::Before(at))
         }
-        Reserved::Full => {
+        ReserveResult::TooManyInFlight => {
             ticket.park(ended_calls, now);
             Err(Denial::Short(Shortage::Limits))
         }
-        Reserved::AfterAnother => {
+        ReserveResult::WaitForAnother => {
             ticket.park(ended_calls, now);
             Err(Denial::Short(Shortage::Money))
         }
@@ -175,7 +175,7 @@ async fn reserve(
 /// Returns half the time in which the limits come back that a call uses for certain. So pauses never leave a limit unused.
 fn pause_after(candidate: &Candidate<'_>) -> SignedDuration {
     let limits = &candidate.grant.provider.limits;
-    let input = i64::try_from(candidate.estimate.usual_input).unwrap_or(i64::MAX);
+    let input = i64::try_from(candidate.estimate.expected_input).unwrap_or(i64::MAX);
     let share = |used: i64, most: i64| HALF_A_MINUTE.saturating_mul(used) / most.max(1);
     let tokens = [Some(limits.tokens_per_minute), limits.input_tokens_per_minute].into_iter().flatten();
     let longest = tokens.map(|most| share(input, most)).fold(share(1, limits.requests_per_minute), i64::max);
@@ -187,15 +187,15 @@ fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {
     Reservation {
         call: CallId::new(),
         at: now,
-        party: (*caller).clone(),
+        caller: (*caller).clone(),
         provider: grant.provider_key.clone(),
         model: grant.model.model.clone(),
         prices: grant.prices.clone(),
-        demand: Demand { input: estimate.usual_input, output: estimate.most_output },
-        most: Amount { cost: estimate.most_cost, tokens: estimate.most_input.saturating_add(estimate.most_output) },
+        demand: Demand { input: estimate.expected_input, output: estimate.max_output },
+        most: Amount { cost: estimate.max_cost, tokens: estimate.max_input.saturating_add(estimate.max_output) },
         limits: RateLimits::of(&grant.provider.limits),
         breaker: BreakerSettings::of(&grant.provider.breaker),
-        holders: grant.holders.clone(),
+        budgets: grant.budgets.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
-use manyworlds_ledger::Party;
+use manyworlds_ledger::Caller;
 
 use crate::access::Grant;
 use crate::cache::CacheKey;
@@ -17,7 +17,7 @@ use crate::request::Prepared;
 pub(crate) struct ModelRequest {
     pub(crate) endpoint: Endpoint,
     pub(crate) protocol: Protocol,
-    pub(crate) caller: Arc<Party>,
+    pub(crate) caller: Arc<Caller>,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Option<String>,
     /// Masks secrets in the calls of our own worker. Other clients have none.

@@ -1,15 +1,15 @@
 //! The sums of all calls, for the metrics. They are the ledger's own, so that both agree also after a crash.
 
-use manyworlds_ledger::{Outcome, Totals};
+use manyworlds_ledger::{CallOutcome, CallTotals};
 use manyworlds_telemetry::{CallLabel, CallSums, TokenLabel};
 
 const TRILLIONTHS: f64 = 1e12;
 
 /// Returns the sums in the words of the metrics.
-pub(crate) fn of(totals: &Totals) -> CallSums {
+pub(crate) fn of(totals: &CallTotals) -> CallSums {
     let all = totals.all();
     CallSums {
-        calls: Outcome::ALL.into_iter().map(|outcome| (word(outcome), totals.of(outcome).calls)).collect(),
+        calls: CallOutcome::ALL.into_iter().map(|outcome| (word(outcome), totals.of(outcome).calls)).collect(),
         tokens: vec![
             (TokenLabel::Input, all.input_tokens),
             (TokenLabel::Cached, all.cached_tokens),
@@ -21,13 +21,13 @@ pub(crate) fn of(totals: &Totals) -> CallSums {
     }
 }
 
-const fn word(outcome: Outcome) -> CallLabel {
+const fn word(outcome: CallOutcome) -> CallLabel {
     match outcome {
-        Outcome::Answered => CallLabel::Answered,
-        Outcome::Outage => CallLabel::Outage,
-        Outcome::Refused => CallLabel::Refused,
-        Outcome::Faulty => CallLabel::Faulty,
-        Outcome::Cut => CallLabel::Cut,
-        Outcome::Lost => CallLabel::Lost,
+        CallOutcome::Answered => CallLabel::Answered,
+        CallOutcome::Outage => CallLabel::Outage,
+        CallOutcome::Refused => CallLabel::Refused,
+        CallOutcome::Faulty => CallLabel::Faulty,
+        CallOutcome::Cut => CallLabel::Cut,
+        CallOutcome::Lost => CallLabel::Lost,
     }
 }

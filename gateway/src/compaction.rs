@@ -2,8 +2,8 @@
 
 use http::HeaderMap;
 use jiff::Timestamp;
-use manyworlds_ledger::Party;
-use manyworlds_ledger::audit::{AuditEntry, Stage};
+use manyworlds_ledger::Caller;
+use manyworlds_ledger::audit::{AuditEntry, AuditStage};
 use serde_json::json;
 
 /// The header of the report, such as `before=300000; after=200000; summary=false; strategy=shorten_old_results`.
@@ -44,10 +44,10 @@ impl Compaction {
 }
 
 /// Returns the audit entry of the report in a request's headers.
-pub(crate) fn audit_entry(headers: &HeaderMap, caller: &Party) -> Option<AuditEntry> {
+pub(crate) fn audit_entry(headers: &HeaderMap, caller: &Caller) -> Option<AuditEntry> {
     let Compaction { before, after, summary, strategy } = Compaction::read(headers.get(HEADER)?.to_str().ok()?)?;
     let further = [("strategy", strategy), ("summary_applied", summary), ("toldBy", "World")];
-    let entry = AuditEntry::new(Stage::Context, "Reduced", Timestamp::now()).about(caller, &further);
+    let entry = AuditEntry::new(AuditStage::Context, "Reduced", Timestamp::now()).with_caller(caller, &further);
     let ratio = u64::from(after) * 100 / u64::from(before.max(1));
     let counts = json!({"retain_ratio": format!("{}.{:02}", ratio / 100, ratio % 100)}).to_string();
     Some(AuditEntry { counts, size_before: Some(before.into()), size_after: Some(after.into()), ..entry })

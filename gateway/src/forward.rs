@@ -8,9 +8,9 @@ use futures::StreamExt;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use manyworlds_ledger::Outcome;
+use manyworlds_ledger::CallOutcome;
 use manyworlds_metering::price;
-use manyworlds_metering::rate_window::Remaining;
+use manyworlds_metering::rate_window::UpstreamLimit;
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
@@ -169,7 +169,7 @@ async fn attempt(
     }
     if status.is_redirection() {
         // It leads to another place than the Provider's.
-        let _ = in_flight.settle(AnswerEnd::Failed(Outcome::Faulty)).await;
+        let _ = in_flight.settle(AnswerEnd::Failed(CallOutcome::Faulty)).await;
         return Attempt::Final(FailedAttempt { failure: Failure::Request, answer: None, retry_after: None });
     }
     let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle)).await);
@@ -183,7 +183,7 @@ async fn attempt(
     };
     let _ = in_flight.settle(AnswerEnd::Failed(outcome(failure))).await;
     if let (Failure::RateLimited, Some(until)) = (failure, not_before) {
-        shared.waits.pauses(&call.request.caller, &call.grant.provider_key, now, until);
+        shared.waits.record_pause(&call.request.caller, &call.grant.provider_key, now, until);
     }
     if not_before.is_some() || !remaining.is_empty() {
         note_limits(shared, call.grant.provider_key.clone(), now, remaining, not_before).await;
@@ -204,11 +204,11 @@ async fn no_answer(shared: &Shared, call: &ModelCall<'_>, in_flight: InFlightCal
     Attempt::Again(FailedAttempt { failure: Failure::Outage, answer: None, retry_after: None })
 }
 
-const fn outcome(failure: Failure) -> Outcome {
+const fn outcome(failure: Failure) -> CallOutcome {
     match failure {
-        Failure::Outage => Outcome::Outage,
-        Failure::Busy | Failure::RateLimited => Outcome::Refused,
-        Failure::Quota | Failure::Credential | Failure::Request => Outcome::Faulty,
+        Failure::Outage => CallOutcome::Outage,
+        Failure::Busy | Failure::RateLimited => CallOutcome::Refused,
+        Failure::Quota | Failure::Credential | Failure::Request => CallOutcome::Faulty,
     }
 }
 
@@ -217,10 +217,10 @@ async fn note_limits(
     shared: &Shared,
     provider: String,
     now: Timestamp,
-    remaining: Vec<Remaining>,
+    remaining: Vec<UpstreamLimit>,
     not_before: Option<Timestamp>,
 ) {
-    if let Err(error) = shared.ledger.upstream_said(provider, now, remaining, not_before).await {
+    if let Err(error) = shared.ledger.record_upstream_limits(provider, now, remaining, not_before).await {
         tracing::error!(%error, "what upstream said of its limits could not be noted");
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use manyworlds_api::provider::{Prices, Protocol};
-use manyworlds_ledger::{CallId, LedgerError, Outcome, Settled, Settlement, Spent};
-use manyworlds_metering::price::{self, Sending, Tokens};
+use manyworlds_ledger::{CallId, CallOutcome, CallUsage, LedgerError, SettleResult, Settlement};
+use manyworlds_metering::price::{self, CallMode, Tokens};
 use serde_json::Value;
 
 use crate::queue::FairQueue;
@@ -118,7 +118,7 @@ pub(crate) enum AnswerEnd {
     /// It was cut.
     Cut,
     /// It was a failure, which costs nothing.
-    Failed(Outcome),
+    Failed(CallOutcome),
     /// No answer came.
     Missing,
 }
@@ -176,7 +176,7 @@ impl InFlightCall {
     pub(crate) async fn settle(mut self, end: AnswerEnd) -> CostCertainty {
         let mut certainty = CostCertainty::UpperBound;
         if let Some((call, settlement)) = self.settlement(end) {
-            if matches!(settlement.spent, Spent::Said { .. }) {
+            if matches!(settlement.usage, CallUsage::Reported { .. }) {
                 certainty = CostCertainty::Exact;
             }
             mostly_done(settle(self.shared.clone(), self.queue.clone(), call, settlement)).await;
@@ -201,20 +201,20 @@ impl InFlightCall {
     fn settlement(&mut self, end: AnswerEnd) -> Option<(CallId, Settlement)> {
         let call = self.call.take()?;
         self.shared.metrics.llm_running.dec();
-        let cost = |tokens| price::cost(&self.prices, tokens, Sending::Single);
-        let exactly = |tokens| Spent::Said { tokens, cost: cost(tokens) };
-        let at_least = |tokens| Spent::Unknown { tokens, cost: cost(tokens) };
+        let cost = |tokens| price::cost(&self.prices, tokens, CallMode::Single);
+        let exactly = |tokens| CallUsage::Reported { tokens, cost: cost(tokens) };
+        let at_least = |tokens| CallUsage::Unknown { tokens, cost: cost(tokens) };
         let usage = std::mem::replace(&mut self.usage, UsageReader::Nothing).finish();
         let (outcome, spent) = match (end, usage) {
             (AnswerEnd::Failed(outcome), _) => (outcome, exactly(Tokens::default())),
-            (AnswerEnd::Missing, _) | (AnswerEnd::Complete, None) => (Outcome::Outage, at_least(Tokens::default())),
-            (AnswerEnd::Cut, None) => (Outcome::Cut, at_least(Tokens::default())),
-            (AnswerEnd::Complete, Some(Usage::Unknown(tokens))) => (Outcome::Answered, at_least(tokens)),
+            (AnswerEnd::Missing, _) | (AnswerEnd::Complete, None) => (CallOutcome::Outage, at_least(Tokens::default())),
+            (AnswerEnd::Cut, None) => (CallOutcome::Cut, at_least(Tokens::default())),
+            (AnswerEnd::Complete, Some(Usage::Unknown(tokens))) => (CallOutcome::Answered, at_least(tokens)),
             // A client that goes away after the last event has had its answer.
             (AnswerEnd::Complete | AnswerEnd::Cut, Some(Usage::Reported(tokens))) => {
-                (Outcome::Answered, exactly(tokens))
+                (CallOutcome::Answered, exactly(tokens))
             }
-            (AnswerEnd::Cut, Some(Usage::Unknown(tokens))) => (Outcome::Cut, at_least(tokens)),
+            (AnswerEnd::Cut, Some(Usage::Unknown(tokens))) => (CallOutcome::Cut, at_least(tokens)),
         };
         // A request that has not gone out cannot be charged for.
         let spent = if self.sent.load(Ordering::Relaxed) { spent } else { exactly(Tokens::default()) };
@@ -222,7 +222,7 @@ impl InFlightCall {
         let settlement = Settlement {
             at: Timestamp::now(),
             outcome,
-            spent,
+            usage: spent,
             status: self.status,
             retry_count: self.retries,
             first_byte_ms: self.first_byte.map(milliseconds),
@@ -266,13 +266,14 @@ async fn release(shared: Arc<Shared>, call: CallId) {
 /// Repeats a command until the ledger takes it, or the retry time is over.
 async fn retry<F>(call: &CallId, retry_time: Duration, command: impl Fn() -> F)
 where
-    F: Future<Output = Result<Settled, LedgerError>>,
+    F: Future<Output = Result<SettleResult, LedgerError>>,
 {
     let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
         let error = match command().await {
             // Another process settles what this one may not write any more.
-            Ok(Settled::Now(_) | Settled::Before) | Err(LedgerError::Closed | LedgerError::Superseded(_)) => return,
+            Ok(SettleResult::Settled(_) | SettleResult::AlreadySettled)
+            | Err(LedgerError::Closed | LedgerError::Superseded(_)) => return,
             Err(error) => error,
         };
         tracing::error!(%error, %call, "the ledger does not take the end of a call yet");

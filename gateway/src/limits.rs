@@ -2,13 +2,13 @@
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
-use manyworlds_metering::rate_window::{Dimension, Remaining};
+use manyworlds_metering::rate_window::{Dimension, UpstreamLimit};
 
 /// The longest wait that upstream may ask for.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
 /// Returns the requests and tokens that are left, as far as the headers say.
-pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Vec<Remaining> {
+pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Vec<UpstreamLimit> {
     let openai = [("requests", Dimension::Requests), ("tokens", Dimension::Tokens)].map(|(word, dimension)| {
         let name = |what: &str| format!("x-ratelimit-{what}-{word}");
         read(headers, dimension, name, |text| now.checked_add(duration(text)?.min(LONGEST)).ok())
@@ -53,13 +53,13 @@ fn read(
     dimension: Dimension,
     name: impl Fn(&str) -> String,
     time: impl Fn(&str) -> Option<Timestamp>,
-) -> Option<Remaining> {
+) -> Option<UpstreamLimit> {
     let text = |what: &str| headers.get(name(what))?.to_str().ok().map(str::trim);
-    Some(Remaining {
+    Some(UpstreamLimit {
         dimension,
         left: text("remaining")?.parse().ok()?,
         limit: text("limit")?.parse().ok()?,
-        full_at: time(text("reset")?)?,
+        resets_at: time(text("reset")?)?,
     })
 }
 
@@ -113,12 +113,17 @@ mod tests {
             ("x-ratelimit-remaining-tokens", "149984"),
             ("x-ratelimit-reset-tokens", "6m0s"),
         ]);
-        let full_at = |seconds| now() + SignedDuration::from_secs(seconds);
+        let resets_at = |seconds| now() + SignedDuration::from_secs(seconds);
         assert_eq!(
             remaining(&openai, now()),
             [
-                Remaining { dimension: Dimension::Requests, left: 59, limit: 60, full_at: full_at(1) },
-                Remaining { dimension: Dimension::Tokens, left: 149_984, limit: 150_000, full_at: full_at(360) },
+                UpstreamLimit { dimension: Dimension::Requests, left: 59, limit: 60, resets_at: resets_at(1) },
+                UpstreamLimit {
+                    dimension: Dimension::Tokens,
+                    left: 149_984,
+                    limit: 150_000,
+                    resets_at: resets_at(360)
+                },
             ]
         );
         let anthropic = headers(&[
@@ -128,7 +133,7 @@ mod tests {
         ]);
         assert_eq!(
             remaining(&anthropic, now()),
-            [Remaining { dimension: Dimension::Input, left: 39_000, limit: 40_000, full_at: full_at(2) }]
+            [UpstreamLimit { dimension: Dimension::Input, left: 39_000, limit: 40_000, resets_at: resets_at(2) }]
         );
     }
 
@@ -144,11 +149,11 @@ mod tests {
             ("anthropic-ratelimit-tokens-remaining", "1"),
             ("anthropic-ratelimit-tokens-reset", "9999-12-30T00:00:00Z"),
         ];
-        let expected = Remaining {
+        let expected = UpstreamLimit {
             dimension: Dimension::Tokens,
             left: 1,
             limit: 1,
-            full_at: now() + SignedDuration::from_hours(24),
+            resets_at: now() + SignedDuration::from_hours(24),
         };
         for pairs in [openai, anthropic] {
             assert_eq!(remaining(&headers(&pairs), now()), [expected], "{pairs:?}");

@@ -26,7 +26,7 @@ const KEPT: [&str; 6] =
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) body: Bytes,
-    pub(crate) request: price::Request,
+    pub(crate) request: price::RequestSize,
     /// The gateway asked for the usage event and has to take it out again.
     pub(crate) usage_added: bool,
     /// The temperature in the body.
@@ -186,27 +186,27 @@ fn estimate(
     grant: &Grant,
     bytes: usize,
     modalities: Modalities,
-) -> Result<price::Request, Refusal> {
+) -> Result<price::RequestSize, Refusal> {
     if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
         // Counting tokens costs nothing.
-        return Ok(price::Request {
+        return Ok(price::RequestSize {
             bytes: 0,
             other_input: 0,
-            most_other_input: 0,
+            max_other_input: 0,
             context_window: None,
-            most_output: 0,
+            max_output: 0,
         });
     }
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let context = grant.model.context_window.unwrap_or(UNKNOWN_CONTEXT);
     let kept = if keeps(endpoint, fields)? { context } else { 0 };
     let parts = modalities.parts;
-    Ok(price::Request {
+    Ok(price::RequestSize {
         bytes,
         other_input: parts.saturating_mul(USUAL_PART).saturating_add(kept),
-        most_other_input: if parts > 0 { context.saturating_add(kept) } else { kept },
+        max_other_input: if parts > 0 { context.saturating_add(kept) } else { kept },
         context_window: grant.model.context_window,
-        most_output: most_output(endpoint, fields, grant)?,
+        max_output: max_output(endpoint, fields, grant)?,
     })
 }
 
@@ -223,7 +223,7 @@ fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<bool, FieldsError> 
     Ok(keeps)
 }
 
-fn most_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<u64, Refusal> {
+fn max_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<u64, Refusal> {
     let (most, choices) = match endpoint {
         Endpoint::Embeddings => return Ok(0),
         Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) | Endpoint::CountTokens(_) => {

@@ -21,7 +21,7 @@ fn grant(temperature: Option<f64>) -> Grant {
         key: None,
         prices: "t".into(),
         sampling: Sampling { temperature },
-        holders: Vec::new(),
+        budgets: Vec::new(),
         cache_scope: None,
         filter: None,
         priority: 0,
@@ -137,7 +137,7 @@ fn the_most_that_an_answer_may_have_is_found_in_each_protocol() {
         (Endpoint::ChatCompletions, r#"{"max_tokens":-1}"#, 8_000),
         (Endpoint::ChatCompletions, r#"{"max_tokens":10,"prediction":"abcd"}"#, 16),
     ] {
-        let found = prepared(&endpoint, body, None).unwrap().request.most_output;
+        let found = prepared(&endpoint, body, None).unwrap().request.max_output;
         assert_eq!(found, most, "{body}");
     }
 }
@@ -158,7 +158,7 @@ fn numbers_that_are_none_are_refused() {
 fn a_conversation_or_file_that_a_request_only_names_is_estimated() {
     let image = r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":"https://a"}}]}]}"#;
     let reckoned = prepared(&Endpoint::ChatCompletions, image, None).unwrap().request;
-    assert_eq!((reckoned.other_input, reckoned.most_other_input), (USUAL_PART, 100_000), "all that the model takes");
+    assert_eq!((reckoned.other_input, reckoned.max_other_input), (USUAL_PART, 100_000), "all that the model takes");
     for (endpoint, kept) in [
         (Endpoint::Responses, r#"{"model":"m","previous_response_id":"r"}"#),
         (Endpoint::Responses, r#"{"model":"m","conversation":{"id":"c"}}"#),
@@ -167,14 +167,14 @@ fn a_conversation_or_file_that_a_request_only_names_is_estimated() {
         (Endpoint::Messages, r#"{"model":"m","thread":{"type":"continue","id":"t"}}"#),
         (Endpoint::GenerateContent("m".into()), r#"{"cachedContent":"cachedContents/a"}"#),
     ] {
-        assert_eq!(prepared(&endpoint, kept, None).unwrap().request.most_other_input, 100_000, "{kept}");
+        assert_eq!(prepared(&endpoint, kept, None).unwrap().request.max_other_input, 100_000, "{kept}");
     }
     let own = r#"{"model":"m","input":[{"id":"a","role":"user","content":"a"}],
         "tools":[{"type":"function","parameters":{"properties":{"id":{"type":"string"}}}}],"metadata":{"id":"a"}}"#;
     let reckoned = prepared(&Endpoint::Responses, own, None).unwrap().request;
-    assert_eq!(reckoned.most_other_input, 0, "nothing that upstream keeps");
+    assert_eq!(reckoned.max_other_input, 0, "nothing that upstream keeps");
     let text = r#"{"model":"m","prompt":"a","previous_response_id":null}"#;
-    assert_eq!(prepared(&Endpoint::Completions, text, None).unwrap().request.most_other_input, 0);
+    assert_eq!(prepared(&Endpoint::Completions, text, None).unwrap().request.max_other_input, 0);
 }
 
 #[test]

@@ -15,8 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
-use manyworlds_ledger::audit::{AuditEntry, Stage};
-use manyworlds_ledger::{Ledger, Party};
+use manyworlds_ledger::audit::{AuditEntry, AuditStage};
+use manyworlds_ledger::{Caller, Ledger};
 use manyworlds_telemetry::Metrics;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -88,7 +88,7 @@ impl<A: Access> Gateway<A> {
         cache_bytes: usize,
         waits: WaitList,
     ) -> Self {
-        let tally = ledger.tally();
+        let tally = ledger.running_totals();
         metrics.read_calls_from(move || tally.now().map(|totals| call_sums::of(&totals)));
         let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes, waits));
         Self { shared, access: Arc::new(access), timeouts: Timeouts::default() }
@@ -155,11 +155,11 @@ impl<A: Access> Gateway<A> {
     /// Counts a refusal, logs it and writes it into the audit log.
     fn note_refusal(&self, reason: &Refusal, context: &RequestContext, method: &str, path: &str) {
         let label = reason.label().as_str();
-        let entry = AuditEntry::new(Stage::Gateway, "Refused", Timestamp::now()).because(label);
-        let entry = if let Some(caller) = &context.caller { entry.about(caller, &[]) } else { entry };
+        let entry = AuditEntry::new(AuditStage::Gateway, "Refused", Timestamp::now()).with_reason(label);
+        let entry = if let Some(caller) = &context.caller { entry.with_caller(caller, &[]) } else { entry };
         let retry_count = context.retries.as_ref().and_then(RetryState::retries).map(i64::from);
         let entry = AuditEntry { retry_count, ..entry };
-        self.shared.ledger.audit(Stage::Gateway, entry);
+        self.shared.ledger.audit(AuditStage::Gateway, entry);
         self.shared.metrics.gateway_refusals.with_label_values(&[label]).inc();
         tracing::info!(method, path = %path.escape_default(), reason = label, "refused: {reason}");
     }
@@ -219,7 +219,7 @@ impl<A: Access> Gateway<A> {
             masked = redactor.request(body.clone());
             fields = fields_of(&masked)?;
             if let Some(entry) = compaction::audit_entry(&head.headers, caller) {
-                self.shared.ledger.audit(Stage::Context, entry);
+                self.shared.ledger.audit(AuditStage::Context, entry);
             }
         }
         let query = head.uri.query().map(str::to_owned);
@@ -269,7 +269,7 @@ impl<A: Access> Gateway<A> {
     }
 
     /// Answers an endpoint that never goes upstream.
-    fn own(&self, endpoint: &Endpoint, spoken: Protocol, caller: &Party) -> Result<ClientResponse, Refusal> {
+    fn own(&self, endpoint: &Endpoint, spoken: Protocol, caller: &Caller) -> Result<ClientResponse, Refusal> {
         let protocol = endpoint.protocol().unwrap_or(spoken);
         let listed = self.access.models(caller, protocol)?;
         match endpoint {
@@ -288,7 +288,7 @@ impl<A: Access> Gateway<A> {
 /// The facts about a request that its refusal is reported with.
 #[derive(Default)]
 struct RequestContext {
-    caller: Option<Party>,
+    caller: Option<Caller>,
     retries: Option<RetryState>,
 }
 

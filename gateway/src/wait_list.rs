@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use manyworlds_ledger::{Party, Touched};
+use manyworlds_ledger::{Caller, OrderReference};
 use manyworlds_metering::waits::Waits;
 
 /// The calls of all orders that wait. Clones share it.
@@ -16,7 +16,7 @@ pub struct WaitList(Arc<Mutex<HashMap<String, OrderWaits>>>);
 /// The waits of one order.
 #[derive(Clone, Debug)]
 struct OrderWaits {
-    order: Touched,
+    order: OrderReference,
     by_provider: BTreeMap<String, Waits>,
 }
 
@@ -35,9 +35,9 @@ impl WaitList {
     }
 
     /// Returns the orders whose calls have lacked room for a while, and forgets those for which that is over.
-    pub fn limited(&self, now: Timestamp) -> Vec<Touched> {
+    pub fn limited(&self, now: Timestamp) -> Vec<OrderReference> {
         let mut all = self.all();
-        all.retain(|_, order_waits| order_waits.by_provider.values().any(|waits| !waits.is_over(now)));
+        all.retain(|_, order_waits| order_waits.by_provider.values().any(|waits| !waits.is_idle(now)));
         let limited = all.values().filter(|order_waits| {
             let mut each = order_waits.by_provider.values();
             each.any(|waits| waits.limited_since(now).is_some())
@@ -46,20 +46,20 @@ impl WaitList {
     }
 
     /// Notes that a call begins to wait.
-    pub(crate) fn begin(&self, caller: &Party, provider: &str, begun: Timestamp) -> Waiter {
-        self.change(caller, provider, |waits| waits.begins(begun));
+    pub(crate) fn begin(&self, caller: &Caller, provider: &str, begun: Timestamp) -> Waiter {
+        self.change(caller, provider, |waits| waits.start(begun));
         Waiter { list: self.clone(), order_uid: caller.order_uid.clone(), provider: provider.to_owned(), begun }
     }
 
     /// Notes that the Provider takes no call of an order before a time.
-    pub(crate) fn pauses(&self, caller: &Party, provider: &str, now: Timestamp, until: Timestamp) {
-        self.change(caller, provider, |waits| waits.pauses(now, until));
+    pub(crate) fn record_pause(&self, caller: &Caller, provider: &str, now: Timestamp, until: Timestamp) {
+        self.change(caller, provider, |waits| waits.record_pause(now, until));
     }
 
-    fn change(&self, caller: &Party, provider: &str, change: impl FnOnce(&mut Waits)) {
+    fn change(&self, caller: &Caller, provider: &str, change: impl FnOnce(&mut Waits)) {
         let mut all = self.all();
         let order_waits = all.entry(caller.order_uid.clone()).or_insert_with(|| OrderWaits {
-            order: Touched {
+            order: OrderReference {
                 namespace: caller.namespace.clone(),
                 work_order: caller.work_order.clone(),
                 order_uid: caller.order_uid.clone(),
@@ -81,7 +81,7 @@ impl Drop for Waiter {
         let waits =
             all.get_mut(&self.order_uid).and_then(|order_waits| order_waits.by_provider.get_mut(&self.provider));
         if let Some(waits) = waits {
-            waits.ends(self.begun, Timestamp::now());
+            waits.end(self.begun, Timestamp::now());
         }
     }
 }

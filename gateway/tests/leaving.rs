@@ -79,8 +79,8 @@ async fn a_client_that_does_not_read_keeps_no_call_open() {
     let mut client = TcpStream::connect(bench.address).await.unwrap();
     client.write_all(request(&body).as_bytes()).await.unwrap();
     eventually(async || bench.metrics.llm_first_byte_seconds.get_sample_count() == 1).await;
-    assert_eq!(bench.ledger.under_way().await.unwrap(), 1);
-    eventually(async || bench.ledger.under_way().await.unwrap() == 0).await;
+    assert_eq!(bench.ledger.calls_in_flight().await.unwrap(), 1);
+    eventually(async || bench.ledger.calls_in_flight().await.unwrap() == 0).await;
     drop(client);
 }
 

@@ -174,6 +174,6 @@ async fn no_answer_and_no_ledger_holds_the_providers_key() {
     assert!(!answer.headers().contains_key("set-cookie") && !answer.headers().contains_key("openai-organization"));
     let headers = format!("{:?}", answer.headers());
     assert!(!headers.contains(KEY) && !answer.text().await.unwrap().contains(KEY));
-    eventually(async || bench.ledger.under_way().await.unwrap() == 0).await;
+    eventually(async || bench.ledger.calls_in_flight().await.unwrap() == 0).await;
     assert!(!String::from_utf8(bench.metrics.encode().unwrap()).unwrap().contains("canary"));
 }

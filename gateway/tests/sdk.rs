@@ -51,7 +51,7 @@ async fn run(bench: &Bench, client: &str, group: &str) {
 }
 
 async fn nothing_is_under_way(ledger: &Ledger) {
-    support::eventually(async || ledger.under_way().await.unwrap() == 0).await;
+    support::eventually(async || ledger.calls_in_flight().await.unwrap() == 0).await;
 }
 
 #[tokio::test]

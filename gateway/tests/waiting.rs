@@ -31,7 +31,7 @@ async fn a_call_that_waits_for_room_is_in_the_list_while_it_waits() {
     assert_eq!(refused.status(), 429);
     assert!(waiting(&bench, 10).is_empty(), "it waits no more, and has not waited for long");
     let waits = bench.waits.of_order("uid-a");
-    assert!(!waits.contains_key("team/p") || waits["team/p"].is_over(Timestamp::now()));
+    assert!(!waits.contains_key("team/p") || waits["team/p"].is_idle(Timestamp::now()));
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::call::Party;
-use crate::history::Record;
+use crate::call::Caller;
+use crate::history::HistoryRecord;
 use crate::writer::WeakWriter;
 
 /// How many entries may wait to be written; one that finds no place is counted.
@@ -33,7 +33,7 @@ pub const TARGET: &str = "audit";
 
 /// Where something was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum AuditStage {
     /// The gateway refused a call before it went out.
     Gateway,
     /// A call that went out was settled as a failure, or was one more attempt.
@@ -46,7 +46,7 @@ pub enum Stage {
     Context,
 }
 
-impl Stage {
+impl AuditStage {
     /// Returns its name.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,7 +96,7 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// Returns an entry with a name of its own that says nothing else yet.
-    pub fn new(stage: Stage, result: &str, at: Timestamp) -> Self {
+    pub fn new(stage: AuditStage, result: &str, at: Timestamp) -> Self {
         Self {
             id: Uuid::now_v7().to_string(),
             at,
@@ -114,8 +114,8 @@ impl AuditEntry {
 
     /// Says whose attempt it is about, and names further resources.
     #[must_use]
-    pub fn about(mut self, party: &Party, further: &[(&str, &str)]) -> Self {
-        let Party { namespace, work_order, order_uid, world, world_uid: _, attempt } = party;
+    pub fn with_caller(mut self, caller: &Caller, further: &[(&str, &str)]) -> Self {
+        let Caller { namespace, work_order, order_uid, world, world_uid: _, attempt } = caller;
         let mut details = Map::new();
         for (name, value) in [("namespace", namespace), ("workOrder", work_order), ("world", world)] {
             details.insert(name.to_owned(), Value::from(value.as_str()));
@@ -129,7 +129,7 @@ impl AuditEntry {
 
     /// Says why it failed.
     #[must_use]
-    pub fn because(mut self, reason: &str) -> Self {
+    pub fn with_reason(mut self, reason: &str) -> Self {
         self.failure_reason = Some(reason.to_owned());
         self
     }
@@ -154,7 +154,7 @@ impl AuditEntry {
 }
 
 enum Message {
-    Note(Stage, Box<AuditEntry>),
+    Note(AuditStage, Box<AuditEntry>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -166,21 +166,21 @@ pub(crate) struct AuditLog {
 }
 
 /// The other end of it.
-pub(crate) struct Notes {
+pub(crate) struct AuditReceiver {
     receiver: mpsc::Receiver<Message>,
     dropped: Arc<AtomicU64>,
 }
 
 /// Returns both ends.
-pub(crate) fn channel() -> (AuditLog, Notes) {
+pub(crate) fn channel() -> (AuditLog, AuditReceiver) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let dropped = Arc::new(AtomicU64::new(0));
-    (AuditLog { sender, dropped: dropped.clone() }, Notes { receiver, dropped })
+    (AuditLog { sender, dropped: dropped.clone() }, AuditReceiver { receiver, dropped })
 }
 
 impl AuditLog {
     /// Has an entry written.
-    pub(crate) fn note(&self, stage: Stage, entry: AuditEntry) {
+    pub(crate) fn note(&self, stage: AuditStage, entry: AuditEntry) {
         if self.sender.try_send(Message::Note(stage, Box::new(entry))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -197,15 +197,15 @@ impl AuditLog {
 }
 
 /// What is the same is counted.
-type Same = (Stage, Option<String>, String, String, Option<String>, Option<i64>);
+type RepeatKey = (AuditStage, Option<String>, String, String, Option<String>, Option<i64>);
 
 /// Entries of the last minute, and how many more there were of each.
 #[derive(Default)]
-struct Repeats(HashMap<Same, (AuditEntry, u64)>);
+struct RepeatCounter(HashMap<RepeatKey, (AuditEntry, u64)>);
 
-impl Repeats {
+impl RepeatCounter {
     /// Returns the entry where it is the first of its kind for a minute.
-    fn note(&mut self, stage: Stage, entry: AuditEntry) -> Option<AuditEntry> {
+    fn note(&mut self, stage: AuditStage, entry: AuditEntry) -> Option<AuditEntry> {
         if stage.keeps_each() {
             return Some(entry);
         }
@@ -220,8 +220,8 @@ impl Repeats {
     }
 
     /// Returns what was counted of entries whose minute is over, or of all of them.
-    fn over(&mut self, now: Timestamp, which: Which) -> Vec<AuditEntry> {
-        let over = self.0.extract_if(|_, (first, _)| which == Which::All || first.at + SAME <= now);
+    fn over(&mut self, now: Timestamp, which: FlushScope) -> Vec<AuditEntry> {
+        let over = self.0.extract_if(|_, (first, _)| which == FlushScope::All || first.at + SAME <= now);
         over.filter(|(_, (_, more))| *more > 0)
             .map(|(_, (first, more))| {
                 let counts = json!({ "times": more }).to_string();
@@ -232,30 +232,30 @@ impl Repeats {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    Over,
+enum FlushScope {
+    Expired,
     All,
 }
 
 /// Writes what is noted.
-pub(crate) struct Auditor {
-    notes: Notes,
+pub(crate) struct AuditWriter {
+    notes: AuditReceiver,
     writer: WeakWriter,
     epoch: i64,
-    repeats: Repeats,
-    unwritten: Vec<Record>,
+    repeats: RepeatCounter,
+    unwritten: Vec<HistoryRecord>,
 }
 
-impl Auditor {
-    pub(crate) fn new(notes: Notes, writer: WeakWriter, epoch: i64) -> Self {
-        Self { notes, writer, epoch, repeats: Repeats::default(), unwritten: Vec::new() }
+impl AuditWriter {
+    pub(crate) fn new(notes: AuditReceiver, writer: WeakWriter, epoch: i64) -> Self {
+        Self { notes, writer, epoch, repeats: RepeatCounter::default(), unwritten: Vec::new() }
     }
 
     /// Writes until nobody can note anything any more.
     pub(crate) async fn run(mut self) {
         let mut taken = Vec::new();
         while self.receive(&mut taken).await {
-            let (mut flushed, mut fresh, mut which) = (Vec::new(), Vec::new(), Which::Over);
+            let (mut flushed, mut fresh, mut which) = (Vec::new(), Vec::new(), FlushScope::Expired);
             for message in taken.drain(..) {
                 match message {
                     Message::Note(stage, entry) => fresh.extend(self.repeats.note(stage, *entry)),
@@ -263,7 +263,7 @@ impl Auditor {
                 }
             }
             if !flushed.is_empty() {
-                which = Which::All;
+                which = FlushScope::All;
             }
             fresh.extend(self.repeats.over(Timestamp::now(), which));
             self.write(fresh).await;
@@ -303,7 +303,7 @@ impl Auditor {
             tracing::warn!(target: TARGET, dropped, "entries were lost because too many were waiting");
         }
         fresh.iter().for_each(AuditEntry::log);
-        self.unwritten.extend(fresh.into_iter().map(Record::Audit));
+        self.unwritten.extend(fresh.into_iter().map(HistoryRecord::Audit));
         let surplus = self.unwritten.len().saturating_sub(WAITING);
         self.unwritten.drain(..surplus);
         if self.unwritten.is_empty() {
@@ -327,31 +327,31 @@ mod tests {
     }
 
     fn refusal(order: &str, second: i64) -> AuditEntry {
-        let entry = AuditEntry::new(Stage::Gateway, "Refused", at(second)).because("model");
+        let entry = AuditEntry::new(AuditStage::Gateway, "Refused", at(second)).with_reason("model");
         AuditEntry { order_uid: Some(order.to_owned()), ..entry }
     }
 
     #[test]
     fn what_is_the_same_within_a_minute_is_written_once_and_then_with_its_number() {
-        let mut repeats = Repeats::default();
-        assert!(repeats.note(Stage::Gateway, refusal("a", 0)).is_some());
+        let mut repeats = RepeatCounter::default();
+        assert!(repeats.note(AuditStage::Gateway, refusal("a", 0)).is_some());
         for second in 1..=30 {
-            assert!(repeats.note(Stage::Gateway, refusal("a", second)).is_none());
+            assert!(repeats.note(AuditStage::Gateway, refusal("a", second)).is_none());
         }
-        assert!(repeats.note(Stage::Gateway, refusal("b", 30)).is_some(), "another order is not the same");
-        assert!(repeats.over(at(59), Which::Over).is_empty());
-        let over = repeats.over(at(60), Which::Over);
+        assert!(repeats.note(AuditStage::Gateway, refusal("b", 30)).is_some(), "another order is not the same");
+        assert!(repeats.over(at(59), FlushScope::Expired).is_empty());
+        let over = repeats.over(at(60), FlushScope::Expired);
         assert_eq!(over.iter().map(|entry| entry.counts.as_str()).collect::<Vec<_>>(), ["{\"times\":30}"]);
-        assert!(repeats.note(Stage::Gateway, refusal("a", 61)).is_some(), "a new minute begins");
-        assert!(repeats.over(at(200), Which::All).is_empty(), "what was written is not counted");
+        assert!(repeats.note(AuditStage::Gateway, refusal("a", 61)).is_some(), "a new minute begins");
+        assert!(repeats.over(at(200), FlushScope::All).is_empty(), "what was written is not counted");
         assert!(repeats.0.is_empty());
     }
 
     #[test]
     fn each_state_of_an_order_is_written() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatCounter::default();
         for _ in 0..3 {
-            assert!(repeats.note(Stage::Order, AuditEntry::new(Stage::Order, "Suspended", at(0))).is_some());
+            assert!(repeats.note(AuditStage::Order, AuditEntry::new(AuditStage::Order, "Suspended", at(0))).is_some());
         }
     }
 
@@ -378,7 +378,7 @@ mod tests {
     fn what_finds_no_place_is_counted() {
         let (log, notes) = channel();
         for _ in 0..=WAITING {
-            log.note(Stage::Order, AuditEntry::new(Stage::Order, "Running", at(0)));
+            log.note(AuditStage::Order, AuditEntry::new(AuditStage::Order, "Running", at(0)));
         }
         assert_eq!(notes.dropped.load(Ordering::Relaxed), 1);
     }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 use manyworlds_api::Money;
-use manyworlds_metering::breaker::{BreakerSettings, Health, Passed};
-use manyworlds_metering::budget::{Allowed, Amount};
+use manyworlds_metering::breaker::{BreakerSettings, CallKind, ModelHealth};
+use manyworlds_metering::budget::{Amount, SpendingLimit};
 use manyworlds_metering::price::Tokens;
-use manyworlds_metering::rate_window::{Demand, Place, RateLimits};
+use manyworlds_metering::rate_window::{Demand, RateLimits, WindowEntry};
 use serde::{Deserialize, Serialize};
 
 /// Names one call to a Provider.
@@ -40,7 +40,7 @@ impl fmt::Display for CallId {
 
 /// The attempt of a World that a call belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Party {
+pub struct Caller {
     /// Namespace of the order.
     pub namespace: String,
     /// Name of the order.
@@ -57,13 +57,13 @@ pub struct Party {
 
 /// A budget that a call is held by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct BudgetAccount {
     /// Names it in the ledger, such as `order/<uid>` or `budget/<uid>`.
     pub key: String,
     /// Names it to people.
     pub name: String,
     /// The most that may be spent.
-    pub allowed: Allowed,
+    pub limit: SpendingLimit,
     /// When its period began; `None` where it has none.
     pub period_start: Option<Timestamp>,
 }
@@ -76,7 +76,7 @@ pub struct Reservation {
     /// Now.
     pub at: Timestamp,
     /// Whose it is.
-    pub party: Party,
+    pub caller: Caller,
     /// Whom it goes to, as `<namespace>/<name>`.
     pub provider: String,
     /// The model, as the Provider knows it.
@@ -91,34 +91,34 @@ pub struct Reservation {
     pub limits: RateLimits,
     /// When the model's breaker opens and closes.
     pub breaker: BreakerSettings,
-    /// Every budget that holds it.
-    pub holders: Vec<Holder>,
+    /// Every budget that pays for it.
+    pub budgets: Vec<BudgetAccount>,
 }
 
 /// What became of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reserved {
+pub enum ReserveResult {
     /// The call may be made now, and has to be settled or released.
     Granted,
-    /// The window has no room before then.
-    Wait(Timestamp),
-    /// As many calls are under way as the Provider takes at once.
-    Full,
-    /// Another call that is under way has to end first, of which it is not known yet how much money it leaves.
-    AfterAnother,
-    /// The breaker of the model is open until then.
+    /// The rate window has no room before this time.
+    WaitUntil(Timestamp),
+    /// The Provider takes no more calls at once.
+    TooManyInFlight,
+    /// A call in flight has to end first: the budget may be enough when its cost is known.
+    WaitForAnother,
+    /// The breaker of the model is open until this time.
     BreakerOpen(Timestamp),
-    /// All is spent of the budget of this name.
-    Exhausted(String),
+    /// The budget of this name is spent.
+    BudgetExhausted(String),
 }
 
 /// What a call that was granted has been given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct OpenReservation {
     /// Its epoch.
     pub epoch: i64,
     /// Whose it is.
-    pub party: Party,
+    pub caller: Caller,
     /// Whom it goes to.
     pub provider: String,
     /// The model.
@@ -130,29 +130,32 @@ pub struct Held {
     /// What was set aside.
     pub most: Amount,
     /// The rest.
-    pub claim: Claim,
+    pub details: ReservationDetails,
 }
 
 /// What is set aside for a call beside its money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// Its place in the rate window.
-    pub place: Place,
+pub struct ReservationDetails {
+    /// Its entry in the rate window.
+    #[serde(rename = "place")]
+    pub entry: WindowEntry,
     /// How it passed the breaker.
-    pub passed: Passed,
+    #[serde(rename = "passed")]
+    pub kind: CallKind,
     /// Failures in a row that open the breaker.
     pub failures: u32,
     /// How long it then stays open, in milliseconds.
     pub open_for: i64,
     /// Successes in a row that close it.
     pub successes: u32,
-    /// Key and period of each holder, in milliseconds; 0 where it has none.
-    pub holders: Vec<(String, i64)>,
+    /// Key and start of the period of each budget, in milliseconds; 0 where it has none.
+    #[serde(rename = "holders")]
+    pub budgets: Vec<(String, i64)>,
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// The model answered.
     Answered,
     /// Upstream failed, or could not be reached.
@@ -167,7 +170,7 @@ pub enum Outcome {
     Lost,
 }
 
-impl Outcome {
+impl CallOutcome {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Answered, Self::Outage, Self::Refused, Self::Faulty, Self::Cut, Self::Lost];
 
@@ -184,20 +187,20 @@ impl Outcome {
     }
 
     /// Returns what it says about the health of the model.
-    pub const fn health(self) -> Health {
+    pub const fn health(self) -> ModelHealth {
         match self {
-            Self::Answered => Health::Well,
-            Self::Outage => Health::Ill,
-            Self::Refused | Self::Faulty | Self::Cut | Self::Lost => Health::Unsaid,
+            Self::Answered => ModelHealth::Reachable,
+            Self::Outage => ModelHealth::Unreachable,
+            Self::Refused | Self::Faulty | Self::Cut | Self::Lost => ModelHealth::Unknown,
         }
     }
 }
 
 /// What a call has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spent {
-    /// Upstream said so.
-    Said {
+pub enum CallUsage {
+    /// Upstream reported it.
+    Reported {
         /// Its tokens.
         tokens: Tokens,
         /// What they cost.
@@ -218,9 +221,9 @@ pub struct Settlement {
     /// Now.
     pub at: Timestamp,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
     /// What it used.
-    pub spent: Spent,
+    pub usage: CallUsage,
     /// The status of upstream's answer; 0 where there was none.
     pub status: u16,
     /// How many attempts of the same request were made before.
@@ -233,9 +236,9 @@ pub struct Settlement {
 
 /// Whether a settlement counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It did, and the call has cost this.
-    Now(Money),
+pub enum SettleResult {
+    /// It counted; the call has cost this much.
+    Settled(Money),
     /// The call had been settled or released before.
-    Before,
+    AlreadySettled,
 }

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use crate::Ledger;
 use crate::audit::AuditEntry;
 use crate::error::LedgerError;
-use crate::store::statement::{Existing, Row};
+use crate::store::statement::{OnConflict, Row};
 use crate::store::tables::{AUDIT, CHECKPOINTS, EXECUTION_RUNS, TASK_EXECUTIONS, Table, WORKTREES, WORLD_EXECUTIONS};
-use crate::writer::Asked;
+use crate::writer::Command;
 
 /// One run of a WorkOrder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -134,7 +134,7 @@ pub struct Worktree {
 
 /// Something that is written down. Written again, it takes the place of what was there under its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Record {
+pub enum HistoryRecord {
     /// Of the table `execution_runs`.
     Run(ExecutionRun),
     /// Of the table `task_executions`.
@@ -142,7 +142,7 @@ pub enum Record {
     /// Of the table `world_executions`.
     World(WorldExecution),
     /// Of the same, of which less is known now than when it may have been written: it is written only where it is not there.
-    EarlierWorld(WorldExecution),
+    WorldIfAbsent(WorldExecution),
     /// Of the table `checkpoints`.
     Checkpoint(Checkpoint),
     /// Of the table `worktrees`.
@@ -159,7 +159,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`], also when one refers to what is not there.
-    pub async fn record(&self, records: &[Record]) -> Result<(), LedgerError> {
+    pub async fn record(&self, records: &[HistoryRecord]) -> Result<(), LedgerError> {
         self.writer.record(records, self.epoch()).await
     }
 
@@ -170,12 +170,12 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn end_runs(&self, ids: Vec<String>, outcome: &str, at: Timestamp) -> Result<(), LedgerError> {
+    pub async fn close_runs(&self, ids: Vec<String>, outcome: &str, at: Timestamp) -> Result<(), LedgerError> {
         if ids.is_empty() {
             return Ok(());
         }
         let outcome = outcome.to_owned();
-        self.writer.ask(|reply| Asked::EndRuns { ids, outcome, at, reply }).await
+        self.writer.ask(|reply| Command::CloseRuns { ids, outcome, at, reply }).await
     }
 
     /// Removes calls, audit entries and runs that ended before a time. Sums of budgets and of all calls stay.
@@ -184,7 +184,7 @@ impl Ledger {
     ///
     /// [`LedgerError`].
     pub async fn expire(&self, before: Timestamp, now: Timestamp) -> Result<u64, LedgerError> {
-        self.writer.ask(|reply| Asked::Expire { before, now, reply }).await
+        self.writer.ask(|reply| Command::Expire { before, now, reply }).await
     }
 }
 
@@ -192,17 +192,17 @@ fn moment(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_millisecond)
 }
 
-impl Record {
-    pub(crate) fn row(&self, epoch: i64) -> (&'static Table, Existing, Row) {
-        let replaced = |table, row| (table, Existing::Replaced, row);
+impl HistoryRecord {
+    pub(crate) fn row(&self, epoch: i64) -> (&'static Table, OnConflict, Row) {
+        let replaced = |table, row| (table, OnConflict::Replace, row);
         match self {
             Self::Run(run) => replaced(&EXECUTION_RUNS, run.row(epoch)),
             Self::Task(task) => replaced(&TASK_EXECUTIONS, task.row(epoch)),
             Self::World(world) => replaced(&WORLD_EXECUTIONS, world.row(epoch)),
-            Self::EarlierWorld(world) => (&WORLD_EXECUTIONS, Existing::Kept, world.row(epoch)),
+            Self::WorldIfAbsent(world) => (&WORLD_EXECUTIONS, OnConflict::Keep, world.row(epoch)),
             Self::Checkpoint(checkpoint) => replaced(&CHECKPOINTS, checkpoint.row(epoch)),
             Self::Worktree(worktree) => replaced(&WORKTREES, worktree.row(epoch)),
-            Self::Audit(entry) => (&AUDIT, Existing::Kept, entry.row(epoch)),
+            Self::Audit(entry) => (&AUDIT, OnConflict::Keep, entry.row(epoch)),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`Ledger`]: opens a store; reserves, settles and releases calls; writes history and audit.
 //! - `call`: what is asked of it and what it answers.
-//! - `book`: the rules over what is held in memory: pure.
+//! - `state`: the rules over what is held in memory: pure.
 //! - [`audit`]: what was decided, as rows and as lines of the log.
 //! - `writer`: the one task that writes. It takes what has been asked in the meantime into one transaction.
 //! - `totals`: what all calls came to, for metrics.
@@ -12,12 +12,12 @@
 //! dies at any point leaves reservations, which the next one settles at their upper bound.
 
 pub mod audit;
-mod book;
 mod call;
 mod error;
 pub mod history;
 pub mod migrations;
 mod reading;
+mod state;
 mod store;
 mod totals;
 mod transfer;
@@ -27,18 +27,21 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use manyworlds_metering::rate_window::Remaining;
+use manyworlds_metering::rate_window::UpstreamLimit;
 
-pub use call::{CallId, Claim, Held, Holder, Outcome, Party, Reservation, Reserved, Settled, Settlement, Spent};
+pub use call::{
+    BudgetAccount, CallId, CallOutcome, CallUsage, Caller, OpenReservation, Reservation, ReservationDetails,
+    ReserveResult, SettleResult, Settlement,
+};
 pub use error::LedgerError;
-pub use reading::{CallCount, KnownRun, LastCall, Spending, Touched};
-pub use totals::{Tally, Total, Totals};
-pub use transfer::{Moved, rows, transfer};
+pub use reading::{CallCount, LastCall, OrderReference, Spending, StoredRun};
+pub use totals::{CallTotal, CallTotals, RunningTotals};
+pub use transfer::{TransferredTable, rows, transfer};
 
-use audit::{AuditEntry, AuditLog, Auditor, Stage};
+use audit::{AuditEntry, AuditLog, AuditStage, AuditWriter};
 use store::Database;
 use tokio::sync::watch;
-use writer::{Asked, Writer};
+use writer::{Command, Writer};
 
 /// The ledger. Clones share it.
 #[derive(Clone)]
@@ -46,7 +49,7 @@ pub struct Ledger {
     writer: Writer,
     readers: Arc<Database>,
     audit: AuditLog,
-    tally: Tally,
+    running_totals: RunningTotals,
     epoch: i64,
     superseded: watch::Receiver<bool>,
 }
@@ -66,10 +69,11 @@ impl Ledger {
         let (connection, epoch) = database.begin_epoch(writer, now).await?;
         let readers = Arc::new(database);
         let (audit, notes) = audit::channel();
-        let tally = Tally::default();
-        let (writer, superseded) = Writer::start(connection, epoch, &readers, audit.clone(), tally.clone()).await?;
-        tokio::spawn(Auditor::new(notes, writer.downgrade(), epoch).run());
-        let ledger = Self { writer, readers, audit, tally, epoch, superseded };
+        let running_totals = RunningTotals::default();
+        let (writer, superseded) =
+            Writer::start(connection, epoch, &readers, audit.clone(), running_totals.clone()).await?;
+        tokio::spawn(AuditWriter::new(notes, writer.downgrade(), epoch).run());
+        let ledger = Self { writer, readers, audit, running_totals, epoch, superseded };
         let left = ledger.recover(now).await?;
         if left > 0 {
             tracing::warn!(calls = left, "settled the calls of processes that died at their upper bound");
@@ -98,8 +102,8 @@ impl Ledger {
     /// Returns what all calls came to, those of earlier processes and those whose rows were removed included.
     ///
     /// - **Guarantees:** costs no query; never becomes smaller. Of other processes on the same PostgreSQL it is ten seconds old.
-    pub fn tally(&self) -> Tally {
-        self.tally.clone()
+    pub fn running_totals(&self) -> RunningTotals {
+        self.running_totals.clone()
     }
 
     /// Asks for a call: the rate window, the breaker and every holder, in one transaction.
@@ -107,19 +111,19 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`]: nothing is reserved then, and the call must not be made.
-    pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, LedgerError> {
-        self.writer.ask(|reply| Asked::Reserve(Box::new(reservation), reply)).await
+    pub async fn reserve(&self, reservation: Reservation) -> Result<ReserveResult, LedgerError> {
+        self.writer.ask(|reply| Command::Reserve(Box::new(reservation), reply)).await
     }
 
-    /// Notes what a call has used.
+    /// AuditReceiver what a call has used.
     ///
     /// - **Guarantees:** counts once, however often it is said.
     ///
     /// # Errors
     ///
     /// [`LedgerError`]: the reservation stands, and is settled at its upper bound when this process is gone.
-    pub async fn settle(&self, call: CallId, settlement: Settlement) -> Result<Settled, LedgerError> {
-        self.writer.ask(|reply| Asked::Settle(call, Box::new(settlement), reply)).await
+    pub async fn settle(&self, call: CallId, settlement: Settlement) -> Result<SettleResult, LedgerError> {
+        self.writer.ask(|reply| Command::Settle(call, Box::new(settlement), reply)).await
     }
 
     /// Gives back what was reserved for a call that never went out.
@@ -127,23 +131,23 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`]: the reservation stands.
-    pub async fn release(&self, call: CallId, now: Timestamp) -> Result<Settled, LedgerError> {
-        self.writer.ask(|reply| Asked::Release(call, now, reply)).await
+    pub async fn release(&self, call: CallId, now: Timestamp) -> Result<SettleResult, LedgerError> {
+        self.writer.ask(|reply| Command::Release(call, now, reply)).await
     }
 
-    /// Notes what upstream says of its own count, and when it wants the next call.
+    /// AuditReceiver what upstream says of its own count, and when it wants the next call.
     ///
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn upstream_said(
+    pub async fn record_upstream_limits(
         &self,
         provider: String,
         now: Timestamp,
-        remaining: Vec<Remaining>,
+        remaining: Vec<UpstreamLimit>,
         not_before: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
-        self.writer.ask(|reply| Asked::Said { provider, now, remaining, not_before, reply }).await
+        self.writer.ask(|reply| Command::UpstreamLimits { provider, now, remaining, not_before, reply }).await
     }
 
     /// Settles what dead processes had reserved at its upper bound.
@@ -154,13 +158,13 @@ impl Ledger {
     ///
     /// [`LedgerError`].
     pub async fn recover(&self, now: Timestamp) -> Result<u64, LedgerError> {
-        self.writer.ask(|reply| Asked::Recover(now, reply)).await
+        self.writer.ask(|reply| Command::Recover(now, reply)).await
     }
 
     /// Has a line of the audit log written.
     ///
     /// - **Guarantees:** never waits. A line that finds no place is counted in the log.
-    pub fn audit(&self, stage: Stage, entry: AuditEntry) {
+    pub fn audit(&self, stage: AuditStage, entry: AuditEntry) {
         self.audit.note(stage, entry);
     }
 
@@ -171,6 +175,6 @@ impl Ledger {
     /// [`LedgerError`].
     pub async fn close(self) -> Result<(), LedgerError> {
         self.audit.flush().await;
-        self.writer.ask(Asked::Close).await
+        self.writer.ask(Command::Close).await
     }
 }

@@ -11,7 +11,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How the tables stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct SchemaState {
     /// Versions that have been applied.
     pub applied: Vec<i64>,
     /// Versions that have not.
@@ -25,7 +25,7 @@ pub struct State {
 /// # Errors
 ///
 /// [`LedgerError`] when the store cannot be reached, or an applied step is not the one of this version.
-pub async fn up(url: &str) -> Result<State, LedgerError> {
+pub async fn up(url: &str) -> Result<SchemaState, LedgerError> {
     let database = Database::open(url).await?;
     MIGRATIONS.run(&database.pool).await?;
     state(&database).await
@@ -36,13 +36,13 @@ pub async fn up(url: &str) -> Result<State, LedgerError> {
 /// # Errors
 ///
 /// [`LedgerError`], also when a process writes to the store.
-pub async fn down(url: &str) -> Result<State, LedgerError> {
+pub async fn down(url: &str) -> Result<SchemaState, LedgerError> {
     let database = Database::open_existing(url).await?;
     let _lock = database.hold()?;
     if !state(&database).await?.applied.is_empty() {
         let mut connection = database.pool.acquire().await?;
         let mut transaction = connection.begin().await?;
-        database.quiet(&mut transaction, Timestamp::now()).await?;
+        database.ensure_no_other_writer(&mut transaction, Timestamp::now()).await?;
         // It ends here: the steps run on connections of their own, and would wait for it.
         transaction.rollback().await?;
     }
@@ -55,7 +55,7 @@ pub async fn down(url: &str) -> Result<State, LedgerError> {
 /// # Errors
 ///
 /// [`LedgerError`], also when an applied step is not the one of this version.
-pub async fn check(url: &str) -> Result<State, LedgerError> {
+pub async fn check(url: &str) -> Result<SchemaState, LedgerError> {
     state(&Database::open_existing(url).await?).await
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn check_open(database: &Database) -> Result<(), LedgerError> {
     }
 }
 
-async fn state(database: &Database) -> Result<State, LedgerError> {
+async fn state(database: &Database) -> Result<SchemaState, LedgerError> {
     let mut connection = database.pool.acquire().await?;
     connection.ensure_migrations_table(&MIGRATIONS.table_name).await?;
     if let Some(version) = connection.dirty_version(&MIGRATIONS.table_name).await? {
@@ -87,5 +87,5 @@ async fn state(database: &Database) -> Result<State, LedgerError> {
     }
     let applied: Vec<_> = applied.into_iter().map(|step| step.version).collect();
     let pending = ours.iter().map(|step| step.version).filter(|version| !applied.contains(version)).collect();
-    Ok(State { applied, pending })
+    Ok(SchemaState { applied, pending })
 }

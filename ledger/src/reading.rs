@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_metering::breaker::Breaker;
-use manyworlds_metering::budget::Account;
+use manyworlds_metering::budget::Balance;
 use manyworlds_metering::rate_window::RateWindow;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -67,7 +67,7 @@ pub struct LastCall {
 
 /// An order that calls were settled for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Touched {
+pub struct OrderReference {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -78,7 +78,7 @@ pub struct Touched {
 
 /// A run that history has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownRun {
+pub struct StoredRun {
     /// Uid of the order.
     pub id: String,
     /// Its namespace.
@@ -111,11 +111,11 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn touched_since(&self, since: Timestamp) -> Result<Vec<Touched>, LedgerError> {
+    pub async fn orders_charged_since(&self, since: Timestamp) -> Result<Vec<OrderReference>, LedgerError> {
         let sql = "SELECT DISTINCT namespace, work_order, order_uid FROM llm_calls WHERE settled_at >= $1";
         let rows = sqlx::query(sql).bind(since.as_millisecond()).fetch_all(&self.readers.pool).await?;
         let touched = |row: &AnyRow| {
-            Ok(Touched { namespace: row.try_get(0)?, work_order: row.try_get(1)?, order_uid: row.try_get(2)? })
+            Ok(OrderReference { namespace: row.try_get(0)?, work_order: row.try_get(1)?, order_uid: row.try_get(2)? })
         };
         rows.iter().map(touched).collect()
     }
@@ -169,15 +169,15 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn account(&self, holder: &str, period_start: Option<Timestamp>) -> Result<Account, LedgerError> {
+    pub async fn balance(&self, holder: &str, period_start: Option<Timestamp>) -> Result<Balance, LedgerError> {
         let sql = "SELECT holder, period_start, epoch, spent_cost, spent_tokens, reserved_cost, reserved_tokens \
             FROM budgets WHERE holder = $1 AND period_start = $2";
         let period = period_start.map_or(0, Timestamp::as_millisecond);
         let query = sqlx::query(sql).bind(holder.to_owned()).bind(period);
         let row = query.fetch_optional(&self.readers.pool).await?;
-        let Some(row) = row else { return Ok(Account::default()) };
+        let Some(row) = row else { return Ok(Balance::default()) };
         let row = statement::read(&crate::store::tables::BUDGETS, &row)?;
-        Ok(account_of_row(&row).map_or_else(Account::default, |(_, account)| account))
+        Ok(account_of_row(&row).map_or_else(Balance::default, |(_, account)| account))
     }
 
     /// Returns the rate window of a Provider.
@@ -222,12 +222,12 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn runs(&self) -> Result<Vec<KnownRun>, LedgerError> {
+    pub async fn runs(&self) -> Result<Vec<StoredRun>, LedgerError> {
         let sql = "SELECT id, namespace, finished_at FROM execution_runs";
         let rows = sqlx::query(sql).fetch_all(&self.readers.pool).await?;
         let known = |row: &AnyRow| {
             let is_finished = row.try_get::<Option<i64>, _>(2)?.is_some();
-            Ok(KnownRun { id: row.try_get(0)?, namespace: row.try_get(1)?, is_finished })
+            Ok(StoredRun { id: row.try_get(0)?, namespace: row.try_get(1)?, is_finished })
         };
         rows.iter().map(known).collect()
     }
@@ -237,7 +237,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub async fn under_way(&self) -> Result<u64, LedgerError> {
+    pub async fn calls_in_flight(&self) -> Result<u64, LedgerError> {
         let row = sqlx::query("SELECT COUNT(*) FROM reservations").fetch_one(&self.readers.pool).await?;
         Ok(count_of(row.try_get(0)?))
     }

@@ -1,7 +1,7 @@
 //! What all calls came to, for metrics: they say what the ledger says, also after a crash.
 //!
 //! The sums of a process begin with those of the store, read once, and go on with what it commits, in memory. Of rows that
-//! are older than [`LATE`] the store keeps the sums, which stay when the rows are removed.
+//! are older than [`LATEST_COMMIT`] the store keeps the sums, which stay when the rows are removed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use manyworlds_api::Money;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use crate::book::SettledCall;
-use crate::call::Outcome;
+use crate::call::CallOutcome;
 use crate::error::LedgerError;
+use crate::state::SettledCall;
 use crate::store::{count_of, money_of};
 
 /// A settlement is committed within this time after its own: later ones would be missing in the sums.
-const LATE: SignedDuration = SignedDuration::from_mins(10);
+const LATEST_COMMIT: SignedDuration = SignedDuration::from_mins(10);
 
 /// What some calls came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Total {
+pub struct CallTotal {
     /// How many they are.
     pub calls: u64,
     /// What they have cost.
@@ -36,7 +36,7 @@ pub struct Total {
     pub output_tokens: u64,
 }
 
-impl Total {
+impl CallTotal {
     fn add(&mut self, other: Self) {
         self.calls = self.calls.saturating_add(other.calls);
         let cost = self.cost.trillionths().saturating_add(other.cost.trillionths());
@@ -50,17 +50,17 @@ impl Total {
 
 /// What all calls came to, by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals(HashMap<Outcome, Total>);
+pub struct CallTotals(HashMap<CallOutcome, CallTotal>);
 
-impl Totals {
+impl CallTotals {
     /// Returns what those of an outcome came to.
-    pub fn of(&self, outcome: Outcome) -> Total {
+    pub fn of(&self, outcome: CallOutcome) -> CallTotal {
         self.0.get(&outcome).copied().unwrap_or_default()
     }
 
     /// Returns what all of them came to.
-    pub fn all(&self) -> Total {
-        let mut all = Total::default();
+    pub fn all(&self) -> CallTotal {
+        let mut all = CallTotal::default();
         self.0.values().for_each(|total| all.add(*total));
         all
     }
@@ -68,20 +68,20 @@ impl Totals {
 
 /// The sums as they stand. Clones share them, and hold no store open.
 #[derive(Clone, Debug, Default)]
-pub struct Tally(Arc<Mutex<Option<Totals>>>);
+pub struct RunningTotals(Arc<Mutex<Option<CallTotals>>>);
 
-impl Tally {
+impl RunningTotals {
     /// Returns the sums, unless they could not be read.
-    pub fn now(&self) -> Option<Totals> {
+    pub fn now(&self) -> Option<CallTotals> {
         self.inner().clone()
     }
 
-    fn inner(&self) -> MutexGuard<'_, Option<Totals>> {
+    fn inner(&self) -> MutexGuard<'_, Option<CallTotals>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the sums of the store, in which everything is that was counted before.
-    pub(crate) fn begin(&self, totals: Totals) {
+    pub(crate) fn begin(&self, totals: CallTotals) {
         *self.inner() = Some(totals);
     }
 
@@ -89,7 +89,7 @@ impl Tally {
     pub(crate) fn count<'a>(&self, settled: impl Iterator<Item = &'a SettledCall>) {
         if let Some(totals) = self.inner().as_mut() {
             for SettledCall { held: _, settlement, tokens, cost } in settled {
-                totals.0.entry(settlement.outcome).or_default().add(Total {
+                totals.0.entry(settlement.outcome).or_default().add(CallTotal {
                     calls: 1,
                     cost: *cost,
                     input_tokens: tokens.input,
@@ -111,24 +111,24 @@ const COLUMNS: &str = "outcome, calls, cost, input_tokens, cached_tokens, cache_
 const UNTIL: &str = "(SELECT COALESCE(MAX(until), 0) FROM call_totals)";
 
 /// Reads the sums of the store.
-pub(crate) async fn read(connection: &mut AnyConnection) -> Result<Totals, LedgerError> {
+pub(crate) async fn read(connection: &mut AnyConnection) -> Result<CallTotals, LedgerError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM call_totals \
          UNION ALL SELECT {SUMS} FROM llm_calls WHERE settled_at >= {UNTIL} GROUP BY outcome"
     );
-    let mut totals = Totals::default();
+    let mut totals = CallTotals::default();
     for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await? {
         let name: String = row.try_get(0)?;
-        if let Some(outcome) = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name) {
+        if let Some(outcome) = CallOutcome::ALL.into_iter().find(|outcome| outcome.name() == name) {
             totals.0.entry(outcome).or_default().add(total(&row)?);
         }
     }
     Ok(totals)
 }
 
-fn total(row: &AnyRow) -> Result<Total, LedgerError> {
+fn total(row: &AnyRow) -> Result<CallTotal, LedgerError> {
     let count = |column: usize| row.try_get(column).map(count_of);
-    Ok(Total {
+    Ok(CallTotal {
         calls: count(1)?,
         cost: money_of(row.try_get(2)?),
         input_tokens: count(3)?,
@@ -145,7 +145,7 @@ pub(crate) async fn expire(
     before: Timestamp,
     now: Timestamp,
 ) -> Result<u64, LedgerError> {
-    let until = before.max(now - LATE).as_millisecond();
+    let until = before.max(now - LATEST_COMMIT).as_millisecond();
     let more = COLUMNS.split(", ").skip(1).map(|column| format!("{column} = call_totals.{column} + excluded.{column}"));
     let more = more.collect::<Vec<_>>().join(", ");
     let keep = format!(

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use crate::error::LedgerError;
 use crate::migrations;
-use crate::store::statement::{self, Existing};
+use crate::store::statement::{self, OnConflict};
 use crate::store::tables::{self, Table};
 use crate::store::{Database, is_same};
 
@@ -14,7 +14,7 @@ const PAGE: i64 = 2000;
 
 /// What was moved of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct TransferredTable {
     /// The table.
     pub table: &'static str,
     /// How many rows.
@@ -30,7 +30,7 @@ pub struct Moved {
 ///
 /// [`LedgerError`] when a store cannot be reached, both are the same, the old one is in use, the new one is not empty, or
 /// the counts and sums differ.
-pub async fn transfer(from: &str, to: &str) -> Result<Vec<Moved>, LedgerError> {
+pub async fn transfer(from: &str, to: &str) -> Result<Vec<TransferredTable>, LedgerError> {
     if is_same(from, to) {
         return Err(LedgerError::SameStore);
     }
@@ -41,18 +41,18 @@ pub async fn transfer(from: &str, to: &str) -> Result<Vec<Moved>, LedgerError> {
     let (mut reading, mut writing) = (source.pool.acquire().await?, target.pool.acquire().await?);
     let (mut reading, mut transaction) = (reading.begin().await?, writing.begin().await?);
     let now = Timestamp::now();
-    source.quiet(&mut reading, now).await?;
+    source.ensure_no_other_writer(&mut reading, now).await?;
     for table in tables::ALL {
         if count(&mut transaction, table).await? != 0 {
             return Err(LedgerError::NotEmpty(table.name));
         }
     }
-    target.quiet(&mut transaction, now).await?;
+    target.ensure_no_other_writer(&mut transaction, now).await?;
     let mut moved = Vec::new();
     for table in tables::ALL {
         let rows = copy(&mut reading, &mut transaction, table).await?;
         verify(&mut reading, &mut transaction, table).await?;
-        moved.push(Moved { table: table.name, rows });
+        moved.push(TransferredTable { table: table.name, rows });
     }
     // None of them lives, or the old store would be in use. What they had reserved is settled by whoever opens the new one.
     let ended = "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL";
@@ -85,7 +85,7 @@ async fn copy(from: &mut AnyConnection, to: &mut AnyConnection, table: &'static 
     loop {
         let page = sqlx::query(AssertSqlSafe(sql.clone())).bind(PAGE).bind(done).fetch_all(&mut *from).await?;
         let rows = page.iter().map(|row| statement::read(table, row)).collect::<Result<Vec<_>, _>>()?;
-        statement::put(to, table, Existing::Kept, &rows).await?;
+        statement::put(to, table, OnConflict::Keep, &rows).await?;
         let read = i64::try_from(rows.len()).unwrap_or(PAGE);
         done += read;
         if read < PAGE {

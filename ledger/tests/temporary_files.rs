@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use jiff::Timestamp;
-use manyworlds_ledger::history::{ExecutionRun, Record, WorldExecution};
+use manyworlds_ledger::history::{ExecutionRun, HistoryRecord, WorldExecution};
 use manyworlds_ledger::{Ledger, migrations};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -12,7 +12,7 @@ const RUNS: usize = 40;
 /// The most Worlds that an order has.
 const WORLDS: usize = 40;
 
-fn order_of(run: usize, outcome: &str) -> Vec<Record> {
+fn order_of(run: usize, outcome: &str) -> Vec<HistoryRecord> {
     let id = format!("uid-{run}");
     let execution = ExecutionRun {
         id: id.clone(),
@@ -23,7 +23,7 @@ fn order_of(run: usize, outcome: &str) -> Vec<Record> {
     };
     // The keys of one order lie far apart, as those of Worlds do.
     let world = |number: usize| {
-        Record::World(WorldExecution {
+        HistoryRecord::World(WorldExecution {
             id: format!("{number}/{run}"),
             run: id.clone(),
             world: format!("order-{run}-{number}"),
@@ -32,7 +32,7 @@ fn order_of(run: usize, outcome: &str) -> Vec<Record> {
             ..WorldExecution::default()
         })
     };
-    std::iter::once(Record::Run(execution)).chain((0..WORLDS).map(world)).collect()
+    std::iter::once(HistoryRecord::Run(execution)).chain((0..WORLDS).map(world)).collect()
 }
 
 /// Leaves this process no file to open, and returns the limit that it had: a new one takes the lowest free number, which is below the limit only where a file

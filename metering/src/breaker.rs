@@ -30,24 +30,24 @@ impl BreakerSettings {
 
 /// Whether a call may go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
+pub enum BreakerDecision {
     /// It may.
-    Go,
-    /// It may, and tells whether the model is well again.
+    Allow,
+    /// It may, and tells whether the model can be reached again.
     Probe,
-    /// Not before then.
-    Wait(Timestamp),
+    /// Not before this time.
+    WaitUntil(Timestamp),
 }
 
 /// What a call says about the model's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum ModelHealth {
     /// It answered.
-    Well,
+    Reachable,
     /// It failed by its own fault.
-    Ill,
-    /// Nothing: the request, the key, the money or the rate was at fault.
-    Unsaid,
+    Unreachable,
+    /// The call says nothing: the request, the key, the money or the rate was at fault.
+    Unknown,
 }
 
 /// What is remembered of a model's failures.
@@ -63,12 +63,12 @@ pub struct Breaker {
 
 impl Breaker {
     /// Returns whether a call may go out.
-    pub fn pass(&self, now: Timestamp) -> Pass {
+    pub fn decide(&self, now: Timestamp) -> BreakerDecision {
         let now = now.as_millisecond();
         match (self.open_until, self.probed_until) {
-            (None, _) => Pass::Go,
-            (Some(until), _) | (_, Some(until)) if now < until => Pass::Wait(moment(until)),
-            _ => Pass::Probe,
+            (None, _) => BreakerDecision::Allow,
+            (Some(until), _) | (_, Some(until)) if now < until => BreakerDecision::WaitUntil(timestamp(until)),
+            _ => BreakerDecision::Probe,
         }
     }
 
@@ -82,29 +82,29 @@ impl Breaker {
     }
 
     /// Notes that a call goes out.
-    pub fn goes_out(&mut self, now: Timestamp, pass: Pass, settings: &BreakerSettings) {
-        if pass == Pass::Probe {
+    pub fn record_start(&mut self, now: Timestamp, decision: BreakerDecision, settings: &BreakerSettings) {
+        if decision == BreakerDecision::Probe {
             // Somebody who asks and is never heard of again does not keep all others waiting.
             self.probed_until = Some(later(now, settings.open_for));
         }
     }
 
-    /// Notes how a call ended that had passed.
+    /// Notes how a call ended that had kind.
     ///
     /// - **Guarantees:** what went out before the breaker opened, and ends while it is open or half open, changes nothing.
-    pub fn ended(&mut self, now: Timestamp, passed: Passed, health: Health, settings: &BreakerSettings) {
-        match (self.open_until.is_some(), passed) {
-            (false, _) => self.ended_closed(now, health, settings),
-            (true, Passed::Probing) => self.ended_probe(now, health, settings),
-            (true, Passed::Usual) => {}
+    pub fn record_end(&mut self, now: Timestamp, kind: CallKind, health: ModelHealth, settings: &BreakerSettings) {
+        match (self.open_until.is_some(), kind) {
+            (false, _) => self.record_end_closed(now, health, settings),
+            (true, CallKind::Probe) => self.record_end_of_probe(now, health, settings),
+            (true, CallKind::Regular) => {}
         }
     }
 
-    fn ended_closed(&mut self, now: Timestamp, health: Health, settings: &BreakerSettings) {
+    fn record_end_closed(&mut self, now: Timestamp, health: ModelHealth, settings: &BreakerSettings) {
         match health {
-            Health::Well => self.failures = 0,
-            Health::Unsaid => {}
-            Health::Ill => {
+            ModelHealth::Reachable => self.failures = 0,
+            ModelHealth::Unknown => {}
+            ModelHealth::Unreachable => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= settings.failures {
                     self.open(now, settings);
@@ -113,12 +113,12 @@ impl Breaker {
         }
     }
 
-    fn ended_probe(&mut self, now: Timestamp, health: Health, settings: &BreakerSettings) {
+    fn record_end_of_probe(&mut self, now: Timestamp, health: ModelHealth, settings: &BreakerSettings) {
         self.probed_until = None;
         match health {
-            Health::Unsaid => {}
-            Health::Ill => self.open(now, settings),
-            Health::Well => {
+            ModelHealth::Unknown => {}
+            ModelHealth::Unreachable => self.open(now, settings),
+            ModelHealth::Reachable => {
                 self.successes = self.successes.saturating_add(1);
                 if self.successes >= settings.successes {
                     *self = Self::default();
@@ -132,19 +132,21 @@ impl Breaker {
     }
 }
 
-/// How a call passed.
+/// How a call kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Passed {
-    /// As all do.
-    Usual,
-    /// To tell whether the model is well again.
-    Probing,
+pub enum CallKind {
+    /// An ordinary call.
+    #[serde(rename = "Usual")]
+    Regular,
+    /// A call that tells whether the model can be reached again.
+    #[serde(rename = "Probing")]
+    Probe,
 }
 
-impl Passed {
-    /// Returns how a call has passed that may go out.
-    pub fn of(pass: Pass) -> Self {
-        if pass == Pass::Probe { Self::Probing } else { Self::Usual }
+impl CallKind {
+    /// Returns how a call has kind that may go out.
+    pub fn of(decision: BreakerDecision) -> Self {
+        if decision == BreakerDecision::Probe { Self::Probe } else { Self::Regular }
     }
 }
 
@@ -152,7 +154,7 @@ fn later(now: Timestamp, duration: SignedDuration) -> i64 {
     now.as_millisecond().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4))
 }
 
-fn moment(milliseconds: i64) -> Timestamp {
+fn timestamp(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
 }
 
@@ -170,17 +172,17 @@ mod tests {
     }
 
     /// Makes one call and returns whether it went out.
-    fn call(breaker: &mut Breaker, now: Timestamp, health: Health) -> bool {
-        let pass = breaker.pass(now);
-        if matches!(pass, Pass::Wait(_)) {
+    fn call(breaker: &mut Breaker, now: Timestamp, health: ModelHealth) -> bool {
+        let decision = breaker.decide(now);
+        if matches!(decision, BreakerDecision::WaitUntil(_)) {
             return false;
         }
-        breaker.goes_out(now, pass, &SETTINGS);
-        breaker.ended(now, Passed::of(pass), health, &SETTINGS);
+        breaker.record_start(now, decision, &SETTINGS);
+        breaker.record_end(now, CallKind::of(decision), health, &SETTINGS);
         true
     }
 
-    fn calls(breaker: &mut Breaker, count: u32, health: Health) {
+    fn calls(breaker: &mut Breaker, count: u32, health: ModelHealth) {
         for _ in 0..count {
             call(breaker, at(0), health);
         }
@@ -190,15 +192,18 @@ mod tests {
     fn w6_opens_after_five_failures_half_opens_after_a_minute_and_closes_after_two_successes() {
         let mut breaker = Breaker::default();
         for _ in 0..4 {
-            call(&mut breaker, at(0), Health::Ill);
+            call(&mut breaker, at(0), ModelHealth::Unreachable);
         }
         assert_eq!(breaker.state(at(0)), BreakerState::Closed);
-        call(&mut breaker, at(0), Health::Ill);
-        assert_eq!((breaker.state(at(0)), breaker.pass(at(59))), (BreakerState::Open, Pass::Wait(at(60))));
+        call(&mut breaker, at(0), ModelHealth::Unreachable);
+        assert_eq!(
+            (breaker.state(at(0)), breaker.decide(at(59))),
+            (BreakerState::Open, BreakerDecision::WaitUntil(at(60)))
+        );
         assert_eq!(breaker.state(at(60)), BreakerState::HalfOpen);
-        assert!(call(&mut breaker, at(60), Health::Well));
+        assert!(call(&mut breaker, at(60), ModelHealth::Reachable));
         assert_eq!(breaker.state(at(60)), BreakerState::HalfOpen);
-        assert!(call(&mut breaker, at(60), Health::Well));
+        assert!(call(&mut breaker, at(60), ModelHealth::Reachable));
         assert_eq!(breaker, Breaker::default());
     }
 
@@ -206,7 +211,7 @@ mod tests {
     fn a_success_between_failures_keeps_it_closed() {
         let mut breaker = Breaker::default();
         for turn in 0..20 {
-            call(&mut breaker, at(turn), if turn % 5 == 4 { Health::Well } else { Health::Ill });
+            call(&mut breaker, at(turn), if turn % 5 == 4 { ModelHealth::Reachable } else { ModelHealth::Unreachable });
         }
         assert_eq!(breaker.state(at(20)), BreakerState::Closed);
     }
@@ -214,45 +219,45 @@ mod tests {
     #[test]
     fn only_one_call_at_a_time_tries_a_half_open_breaker() {
         let mut breaker = Breaker::default();
-        calls(&mut breaker, 5, Health::Ill);
-        assert_eq!(breaker.pass(at(60)), Pass::Probe);
-        breaker.goes_out(at(60), Pass::Probe, &SETTINGS);
-        assert_eq!(breaker.pass(at(61)), Pass::Wait(at(120)), "who tries is given a minute");
-        assert_eq!(breaker.pass(at(120)), Pass::Probe, "and if it is never heard of again, another tries");
+        calls(&mut breaker, 5, ModelHealth::Unreachable);
+        assert_eq!(breaker.decide(at(60)), BreakerDecision::Probe);
+        breaker.record_start(at(60), BreakerDecision::Probe, &SETTINGS);
+        assert_eq!(breaker.decide(at(61)), BreakerDecision::WaitUntil(at(120)), "who tries is given a minute");
+        assert_eq!(breaker.decide(at(120)), BreakerDecision::Probe, "and if it is never heard of again, another tries");
     }
 
     #[test]
     fn what_went_out_before_it_opened_changes_nothing() {
         let mut breaker = Breaker::default();
-        calls(&mut breaker, 5, Health::Ill);
+        calls(&mut breaker, 5, ModelHealth::Unreachable);
         let open = breaker;
-        breaker.ended(at(30), Passed::Usual, Health::Ill, &SETTINGS);
-        breaker.ended(at(70), Passed::Usual, Health::Well, &SETTINGS);
+        breaker.record_end(at(30), CallKind::Regular, ModelHealth::Unreachable, &SETTINGS);
+        breaker.record_end(at(70), CallKind::Regular, ModelHealth::Reachable, &SETTINGS);
         assert_eq!(breaker, open);
     }
 
     #[test]
     fn what_says_nothing_of_its_health_leaves_it_as_it_was() {
         let mut breaker = Breaker::default();
-        calls(&mut breaker, 100, Health::Unsaid);
+        calls(&mut breaker, 100, ModelHealth::Unknown);
         assert_eq!(breaker, Breaker::default());
-        calls(&mut breaker, 5, Health::Ill);
-        assert!(call(&mut breaker, at(60), Health::Unsaid));
-        assert_eq!((breaker.state(at(60)), breaker.pass(at(60))), (BreakerState::HalfOpen, Pass::Probe));
+        calls(&mut breaker, 5, ModelHealth::Unreachable);
+        assert!(call(&mut breaker, at(60), ModelHealth::Unknown));
+        assert_eq!((breaker.state(at(60)), breaker.decide(at(60))), (BreakerState::HalfOpen, BreakerDecision::Probe));
     }
 
     /// The breaker as W6 tells it, over the whole history of calls.
-    fn model(history: &[(i64, Health)], now: i64) -> BreakerState {
+    fn model(history: &[(i64, ModelHealth)], now: i64) -> BreakerState {
         let (mut state, mut failures, mut successes, mut opened) = (BreakerState::Closed, 0, 0, 0);
         for (time, health) in history {
             if state == BreakerState::Open && *time >= opened + 60 {
                 (state, successes) = (BreakerState::HalfOpen, 0);
             }
             match (state, health) {
-                (BreakerState::Closed, Health::Well) => failures = 0,
-                (BreakerState::Closed, Health::Ill) => failures += 1,
-                (BreakerState::HalfOpen, Health::Well) => successes += 1,
-                (BreakerState::HalfOpen, Health::Ill) => (state, opened) = (BreakerState::Open, *time),
+                (BreakerState::Closed, ModelHealth::Reachable) => failures = 0,
+                (BreakerState::Closed, ModelHealth::Unreachable) => failures += 1,
+                (BreakerState::HalfOpen, ModelHealth::Reachable) => successes += 1,
+                (BreakerState::HalfOpen, ModelHealth::Unreachable) => (state, opened) = (BreakerState::Open, *time),
                 _ => {}
             }
             if state == BreakerState::Closed && failures == 5 {
@@ -271,7 +276,7 @@ mod tests {
             let (mut breaker, mut history, mut now) = (Breaker::default(), Vec::new(), 0);
             for (pause, outcome) in steps {
                 now += pause;
-                let health = match outcome { 0 => Health::Well, 1 => Health::Unsaid, _ => Health::Ill };
+                let health = match outcome { 0 => ModelHealth::Reachable, 1 => ModelHealth::Unknown, _ => ModelHealth::Unreachable };
                 let expected = model(&history, now);
                 prop_assert_eq!(breaker.state(at(now)), expected);
                 let went = call(&mut breaker, at(now), health);

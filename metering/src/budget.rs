@@ -34,14 +34,14 @@ impl Amount {
 
 /// The most that may be spent; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
+pub struct SpendingLimit {
     /// Dollars.
     pub cost: Option<Money>,
     /// Tokens.
     pub tokens: Option<u64>,
 }
 
-impl Allowed {
+impl SpendingLimit {
     fn holds(&self, amount: Amount) -> bool {
         self.cost.is_none_or(|most| amount.cost <= most) && self.tokens.is_none_or(|most| amount.tokens <= most)
     }
@@ -54,37 +54,37 @@ impl Allowed {
 
 /// Whether a call may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BudgetDecision {
     /// It may.
     Granted,
     /// Perhaps when a call that is under way has ended and cost less than it might have.
-    AfterAnother,
+    WaitForAnother,
     /// No: all is spent.
     Exhausted,
 }
 
 /// What was spent, and what calls that are under way may yet cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
+pub struct Balance {
     /// What calls that have ended have cost.
     pub spent: Amount,
     /// What calls that are under way may cost at most.
     pub reserved: Amount,
 }
 
-impl Account {
+impl Balance {
     /// Returns whether a call may be made that may cost so much.
     ///
     /// - **Guarantees:** calls are made together only where the most that all of them can cost is within the limit. The
     ///   last one, of which less is left than it can cost at most, is made alone. So money that is left is never out of
     ///   reach, and the limit is passed by at most what a single call costs.
-    pub fn ask(&self, allowed: &Allowed, most: Amount) -> Verdict {
-        if allowed.is_reached(self.spent) {
-            Verdict::Exhausted
-        } else if allowed.holds(self.spent.plus(self.reserved).plus(most)) || self.reserved == Amount::default() {
-            Verdict::Granted
+    pub fn decide(&self, limit: &SpendingLimit, most: Amount) -> BudgetDecision {
+        if limit.is_reached(self.spent) {
+            BudgetDecision::Exhausted
+        } else if limit.holds(self.spent.plus(self.reserved).plus(most)) || self.reserved == Amount::default() {
+            BudgetDecision::Granted
         } else {
-            Verdict::AfterAnother
+            BudgetDecision::WaitForAnother
         }
     }
 
@@ -110,45 +110,45 @@ mod tests {
         Amount { cost: Money::from_trillionths(cost), tokens: u64::try_from(cost).unwrap() }
     }
 
-    fn most(cost: u128) -> Allowed {
-        Allowed { cost: Some(Money::from_trillionths(cost)), tokens: None }
+    fn most(cost: u128) -> SpendingLimit {
+        SpendingLimit { cost: Some(Money::from_trillionths(cost)), tokens: None }
     }
 
     #[test]
     fn calls_that_together_might_pass_the_limit_wait_for_each_other() {
-        let (allowed, mut account) = (most(100), Account::default());
+        let (limit, mut account) = (most(100), Balance::default());
         account.reserve(amount(60));
-        assert_eq!(account.ask(&allowed, amount(60)), Verdict::AfterAnother);
+        assert_eq!(account.decide(&limit, amount(60)), BudgetDecision::WaitForAnother);
         account.settle(amount(60), amount(10));
-        assert_eq!(account.ask(&allowed, amount(60)), Verdict::Granted);
+        assert_eq!(account.decide(&limit, amount(60)), BudgetDecision::Granted);
     }
 
     #[test]
     fn what_is_left_can_be_spent_and_then_no_more() {
-        let (allowed, mut account) = (most(100), Account::default());
+        let (limit, mut account) = (most(100), Balance::default());
         account.settle(Amount::default(), amount(90));
-        assert_eq!(account.ask(&allowed, amount(60)), Verdict::Granted, "ten are left");
+        assert_eq!(account.decide(&limit, amount(60)), BudgetDecision::Granted, "ten are left");
         account.reserve(amount(60));
         account.settle(amount(60), amount(10));
-        assert_eq!(account.ask(&allowed, amount(0)), Verdict::Exhausted);
-        assert_eq!(account.ask(&most(101), amount(60)), Verdict::Granted, "the limit was raised");
+        assert_eq!(account.decide(&limit, amount(0)), BudgetDecision::Exhausted);
+        assert_eq!(account.decide(&most(101), amount(60)), BudgetDecision::Granted, "the limit was raised");
     }
 
     #[test]
     fn tokens_have_a_limit_of_their_own() {
-        let allowed = Allowed { cost: None, tokens: Some(50) };
-        let account = Account { spent: amount(50), reserved: Amount::default() };
-        assert_eq!(account.ask(&allowed, amount(1)), Verdict::Exhausted);
-        assert_eq!(account.ask(&Allowed::default(), amount(1)), Verdict::Granted);
+        let limit = SpendingLimit { cost: None, tokens: Some(50) };
+        let account = Balance { spent: amount(50), reserved: Amount::default() };
+        assert_eq!(account.decide(&limit, amount(1)), BudgetDecision::Exhausted);
+        assert_eq!(account.decide(&SpendingLimit::default(), amount(1)), BudgetDecision::Granted);
     }
 
     proptest! {
         #[test]
         fn the_limit_is_passed_by_at_most_one_call(
-            limit in 1_u128..1000,
+            most_spent in 1_u128..1000,
             steps in prop::collection::vec((1_u128..300, 0_u128..=100, any::<bool>()), 1..200),
         ) {
-            let (allowed, mut account, mut under_way) = (most(limit), Account::default(), Vec::new());
+            let (limit, mut account, mut under_way) = (most(most_spent), Balance::default(), Vec::new());
             let mut dearest = 0;
             for (cost, share, ends) in steps {
                 if ends && !under_way.is_empty() {
@@ -156,12 +156,12 @@ mod tests {
                     let used = reserved * share / 100;
                     dearest = dearest.max(used);
                     account.settle(amount(reserved), amount(used));
-                } else if account.ask(&allowed, amount(cost)) == Verdict::Granted {
+                } else if account.decide(&limit, amount(cost)) == BudgetDecision::Granted {
                     account.reserve(amount(cost));
                     under_way.push(cost);
                 }
                 prop_assert_eq!(account.reserved, amount(under_way.iter().sum()));
-                prop_assert!(account.spent.cost.trillionths() < limit + dearest.max(1));
+                prop_assert!(account.spent.cost.trillionths() < most_spent + dearest.max(1));
             }
         }
     }

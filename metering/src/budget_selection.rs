@@ -21,7 +21,7 @@ pub struct MissingBudget {
 /// # Errors
 ///
 /// [`MissingBudget`] (class: spec).
-pub fn holders<'a>(
+pub fn applicable_budgets<'a>(
     budgets: impl IntoIterator<Item = (&'a str, &'a BudgetSpec)>,
     labels: &BTreeMap<String, String>,
     named: Option<&str>,
@@ -54,15 +54,15 @@ mod tests {
         let (all, ours, theirs) = (budget(&json!({})), budget(&json!({"team": "a"})), budget(&json!({"team": "b"})));
         let budgets = [("ours", &ours), ("theirs", &theirs), ("all", &all)];
         let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
-        assert_eq!(holders(budgets, &labels, None), Ok(vec!["all", "ours"]));
-        assert_eq!(holders(budgets, &labels, Some("ours")), Ok(vec!["all", "ours"]));
-        assert_eq!(holders(budgets, &labels, Some("theirs")), Ok(vec!["all", "ours", "theirs"]));
+        assert_eq!(applicable_budgets(budgets, &labels, None), Ok(vec!["all", "ours"]));
+        assert_eq!(applicable_budgets(budgets, &labels, Some("ours")), Ok(vec!["all", "ours"]));
+        assert_eq!(applicable_budgets(budgets, &labels, Some("theirs")), Ok(vec!["all", "ours", "theirs"]));
     }
 
     #[test]
     fn an_order_that_names_a_budget_which_is_not_there_is_told_so() {
         let all = budget(&json!({}));
-        let error = holders([("all", &all)], &BTreeMap::new(), Some("gone")).unwrap_err();
+        let error = applicable_budgets([("all", &all)], &BTreeMap::new(), Some("gone")).unwrap_err();
         assert_eq!(error, MissingBudget { name: "gone".to_owned() });
     }
 }

@@ -14,7 +14,7 @@ const LEAST_PART: i128 = 100;
 ///
 /// - **Shape:** from `start` on, up to but without `end`; absent is without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct PeriodBounds {
     /// When it begins.
     pub start: Option<Timestamp>,
     /// When the next one begins.
@@ -34,10 +34,10 @@ pub struct PeriodError(#[from] jiff::Error);
 /// # Errors
 ///
 /// [`PeriodError`] (class: bug) at the ends of the calendar.
-pub fn bounds(period: Period, zone: &TimeZone, now: Timestamp) -> Result<Bounds, PeriodError> {
+pub fn bounds(period: Period, zone: &TimeZone, now: Timestamp) -> Result<PeriodBounds, PeriodError> {
     let day = now.to_zoned(zone.clone()).date();
     let (first, next) = match period {
-        Period::Total => return Ok(Bounds { start: None, end: None }),
+        Period::Total => return Ok(PeriodBounds { start: None, end: None }),
         Period::Day => (day, day.tomorrow()?),
         Period::Week => {
             let monday = day.checked_sub(i64::from(day.weekday().since(Weekday::Monday)).days())?;
@@ -46,13 +46,13 @@ pub fn bounds(period: Period, zone: &TimeZone, now: Timestamp) -> Result<Bounds,
         Period::Month => (day.first_of_month(), day.last_of_month().tomorrow()?),
     };
     let begins = |date: jiff::civil::Date| date.to_zoned(zone.clone()).map(|begin: Zoned| begin.timestamp());
-    Ok(Bounds { start: Some(begins(first)?), end: Some(begins(next)?) })
+    Ok(PeriodBounds { start: Some(begins(first)?), end: Some(begins(next)?) })
 }
 
 /// Returns what a period will have cost at its end, if money is spent at the pace of its part so far.
 ///
 /// - **Guarantees:** at least what is spent; nothing for a period that never ends.
-pub fn forecast(bounds: Bounds, now: Timestamp, spent: Money) -> Option<Money> {
+pub fn forecast(bounds: PeriodBounds, now: Timestamp, spent: Money) -> Option<Money> {
     let (start, end) = (bounds.start?, bounds.end?);
     let length = (end.as_millisecond() - start.as_millisecond()).max(1);
     let elapsed = i128::from(now.as_millisecond() - start.as_millisecond()).max(i128::from(length) / LEAST_PART).max(1);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn found(period: Period, now: &str) -> (String, String) {
-        let Bounds { start, end } = bounds(period, &berlin(), at(now)).unwrap();
+        let PeriodBounds { start, end } = bounds(period, &berlin(), at(now)).unwrap();
         (start.unwrap().to_string(), end.unwrap().to_string())
     }
 
@@ -110,7 +110,7 @@ mod tests {
     fn a_day_without_midnight_begins_at_its_first_moment() {
         // Clocks go from 0:00 to 1:00 on the second Sunday of March.
         let zone = TimeZone::posix("AAA-1BBB,M3.2.0/0,M11.1.0/0").unwrap();
-        let Bounds { start, end } = bounds(Period::Day, &zone, at("2026-03-08T12:00:00Z")).unwrap();
+        let PeriodBounds { start, end } = bounds(Period::Day, &zone, at("2026-03-08T12:00:00Z")).unwrap();
         assert_eq!(start, Some(at("2026-03-07T23:00:00Z")));
         assert_eq!(end, Some(at("2026-03-08T22:00:00Z")));
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_total_has_no_ends_and_no_forecast() {
         let total = bounds(Period::Total, &berlin(), at("2026-01-15T12:00:00Z")).unwrap();
-        assert_eq!(total, Bounds { start: None, end: None });
+        assert_eq!(total, PeriodBounds { start: None, end: None });
         assert_eq!(forecast(total, at("2026-01-15T12:00:00Z"), Money::from_trillionths(5)), None);
     }
 
@@ -137,14 +137,14 @@ mod tests {
         fn periods_follow_each_other_without_a_gap(second in 0_i64..4_000_000_000, which in 0_usize..3) {
             let period = [Period::Day, Period::Week, Period::Month][which];
             let now = Timestamp::from_second(second).unwrap();
-            let Bounds { start: Some(start), end: Some(end) } = bounds(period, &berlin(), now).unwrap() else {
+            let PeriodBounds { start: Some(start), end: Some(end) } = bounds(period, &berlin(), now).unwrap() else {
                 return Err(TestCaseError::fail("a bound is missing"));
             };
             prop_assert!(start <= now && now < end);
             prop_assert_eq!(bounds(period, &berlin(), end).unwrap().start, Some(end));
             prop_assert_eq!(bounds(period, &berlin(), start).unwrap().start, Some(start));
             let spent = Money::from_trillionths(7);
-            let foretold = forecast(Bounds { start: Some(start), end: Some(end) }, now, spent).unwrap();
+            let foretold = forecast(PeriodBounds { start: Some(start), end: Some(end) }, now, spent).unwrap();
             prop_assert!(foretold >= spent);
         }
     }

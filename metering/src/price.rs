@@ -36,7 +36,7 @@ impl Tokens {
 
 /// How a call is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sending {
+pub enum CallMode {
     /// By itself.
     Single,
     /// In a batch, which is cheaper.
@@ -45,30 +45,30 @@ pub enum Sending {
 
 /// A call that has not been made yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct RequestSize {
     /// Bytes of its body.
     pub bytes: u64,
     /// Input tokens that its bytes say nothing about, such as those of an image that it names by its address, as a rule.
     pub other_input: u64,
     /// The same at most: a file may fill all that the model takes.
-    pub most_other_input: u64,
+    pub max_other_input: u64,
     /// The most input tokens that the model takes.
     pub context_window: Option<u64>,
     /// The most output tokens that it may be answered with, all choices together.
-    pub most_output: u64,
+    pub max_output: u64,
 }
 
 /// What a call may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// Input tokens, as a rule: what a limit of tokens in a minute is asked for.
-    pub usual_input: u64,
+    pub expected_input: u64,
     /// Input tokens at most.
-    pub most_input: u64,
+    pub max_input: u64,
     /// Output tokens at most.
-    pub most_output: u64,
+    pub max_output: u64,
     /// What the call costs at most: what is reserved.
-    pub most_cost: Money,
+    pub max_cost: Money,
 }
 
 /// Prices for the tokens of one call, with every gap filled.
@@ -125,7 +125,7 @@ fn reaches(tier: &PriceTier, all_input: u64) -> bool {
 ///
 /// - **Units:** rounded up to a whole trillionth of a dollar, once.
 /// - **Guarantees:** never falls when any number of tokens rises within a tier; never more than the [`Estimate`] of a call with as many tokens.
-pub fn cost(prices: &Prices, tokens: Tokens, sending: Sending) -> Money {
+pub fn cost(prices: &Prices, tokens: Tokens, sending: CallMode) -> Money {
     let rates = Rates::for_input(prices, tokens.all_input());
     let reasoning = tokens.reasoning.min(tokens.output);
     let parts = [
@@ -137,30 +137,30 @@ pub fn cost(prices: &Prices, tokens: Tokens, sending: Sending) -> Money {
         (reasoning, rates.reasoning),
     ];
     let percent = match sending {
-        Sending::Single => 100,
-        Sending::Batch => u128::try_from(prices.batch_percent).unwrap_or(100),
+        CallMode::Single => 100,
+        CallMode::Batch => u128::try_from(prices.batch_percent).unwrap_or(100),
     };
     Money::from_trillionths(sum(parts).saturating_mul(percent).div_ceil(TOKENS_OF_A_PRICE * 100))
 }
 
 /// Returns what a call may come to, before it is made.
 ///
-/// - **Guarantees:** `most_cost` is at least the [`cost`] of the call, whatever its input turns out to be: a token of text is
-///   at least a byte long, what is no text comes to `most_other_input` at most, and every token is taken to be of the dearest kind in the dearest tier that the call can reach.
-pub fn estimate(prices: &Prices, request: Request) -> Estimate {
-    let Request { bytes, other_input, most_other_input, context_window, most_output } = request;
+/// - **Guarantees:** `max_cost` is at least the [`cost`] of the call, whatever its input turns out to be: a token of text is
+///   at least a byte long, what is no text comes to `max_other_input` at most, and every token is taken to be of the dearest kind in the dearest tier that the call can reach.
+pub fn estimate(prices: &Prices, request: RequestSize) -> Estimate {
+    let RequestSize { bytes, other_input, max_other_input, context_window, max_output } = request;
     let within = |tokens: u64| context_window.map_or(tokens, |window| tokens.min(window));
-    let most_input = within(bytes.saturating_add(most_other_input.max(other_input)));
-    let reachable = prices.tiers.iter().filter(|tier| reaches(tier, most_input)).map(Rates::of_tier);
+    let max_input = within(bytes.saturating_add(max_other_input.max(other_input)));
+    let reachable = prices.tiers.iter().filter(|tier| reaches(tier, max_input)).map(Rates::of_tier);
     let all: Vec<_> = std::iter::once(Rates::of_base(prices)).chain(reachable).collect();
     let input = all.iter().map(|rates| rates.dearest_input()).max().unwrap_or_default();
     let output = all.iter().map(|rates| rates.output.max(rates.reasoning)).max().unwrap_or_default();
-    let most = sum([(most_input, input), (most_output, output)]);
+    let most = sum([(max_input, input), (max_output, output)]);
     Estimate {
-        usual_input: within(bytes.div_ceil(USUAL_BYTES_OF_A_TOKEN).saturating_add(other_input)),
-        most_input,
-        most_output,
-        most_cost: Money::from_trillionths(most.div_ceil(TOKENS_OF_A_PRICE)),
+        expected_input: within(bytes.div_ceil(USUAL_BYTES_OF_A_TOKEN).saturating_add(other_input)),
+        max_input,
+        max_output,
+        max_cost: Money::from_trillionths(most.div_ceil(TOKENS_OF_A_PRICE)),
     }
 }
 
@@ -216,51 +216,51 @@ mod tests {
             (Tokens { output: 1000, reasoning: 400, ..none }, "0.017"),
             (Tokens { output: 1000, reasoning: 4000, ..none }, "0.02"),
         ] {
-            assert_eq!(cost(&prices(), used, Sending::Single), money(expected), "{used:?}");
+            assert_eq!(cost(&prices(), used, CallMode::Single), money(expected), "{used:?}");
         }
     }
 
     #[test]
     fn a_tier_holds_for_the_whole_call_and_counts_cached_input() {
-        assert_eq!(cost(&prices(), tokens(200_000, 0), Sending::Single), money("0.60"));
-        assert_eq!(cost(&prices(), tokens(200_001, 0), Sending::Single), money("1.200006"));
+        assert_eq!(cost(&prices(), tokens(200_000, 0), CallMode::Single), money("0.60"));
+        assert_eq!(cost(&prices(), tokens(200_001, 0), CallMode::Single), money("1.200006"));
         let cached = Tokens { cached: 200_000, ..tokens(1, 0) };
-        assert_eq!(cost(&prices(), cached, Sending::Single), money("1.200006"), "the tier names no price of its own");
+        assert_eq!(cost(&prices(), cached, CallMode::Single), money("1.200006"), "the tier names no price of its own");
     }
 
     #[test]
     fn a_batch_is_cheaper_and_is_rounded_up() {
-        assert_eq!(cost(&prices(), tokens(1000, 1000), Sending::Batch), money("0.009"));
+        assert_eq!(cost(&prices(), tokens(1000, 1000), CallMode::Batch), money("0.009"));
         let odd = Prices { input: money("0.000001"), batch_percent: 50, ..Prices::default() };
-        assert_eq!(cost(&odd, tokens(1, 0), Sending::Batch), Money::from_trillionths(1));
+        assert_eq!(cost(&odd, tokens(1, 0), CallMode::Batch), Money::from_trillionths(1));
     }
 
     #[test]
     fn what_has_no_price_of_its_own_costs_what_others_do() {
         let plain = Prices { input: money("1.00"), output: money("2.00"), batch_percent: 100, ..Prices::default() };
         let used = Tokens { input: 1, cached: 1, cache_write_5m: 1, cache_write_1h: 1, output: 2, reasoning: 1 };
-        assert_eq!(cost(&plain, used, Sending::Single), money("0.000008"));
-        assert_eq!(cost(&plain, used, Sending::Batch), money("0.000008"));
+        assert_eq!(cost(&plain, used, CallMode::Single), money("0.000008"));
+        assert_eq!(cost(&plain, used, CallMode::Batch), money("0.000008"));
     }
 
     #[test]
     fn the_context_window_bounds_the_estimate() {
-        let request = Request {
+        let request = RequestSize {
             bytes: 1_000_000,
             other_input: 0,
-            most_other_input: 0,
+            max_other_input: 0,
             context_window: Some(100_000),
-            most_output: 1000,
+            max_output: 1000,
         };
         let found = estimate(&prices(), request);
-        assert_eq!((found.most_input, found.usual_input), (100_000, 100_000));
-        assert_eq!(found.most_cost, money("0.62"), "100,000 at the price of an hour's cache, 1,000 of reasoning");
+        assert_eq!((found.max_input, found.expected_input), (100_000, 100_000));
+        assert_eq!(found.max_cost, money("0.62"), "100,000 at the price of an hour's cache, 1,000 of reasoning");
     }
 
     #[test]
     fn numbers_beyond_all_reason_cost_much_and_do_not_wrap() {
         let all = Tokens { input: u64::MAX, output: u64::MAX, reasoning: 1, ..Tokens::default() };
-        assert!(cost(&prices(), all, Sending::Single) > money("999999999"));
+        assert!(cost(&prices(), all, CallMode::Single) > money("999999999"));
     }
 
     proptest! {
@@ -272,17 +272,17 @@ mod tests {
         ) {
             let [input, cached, cache_write_5m, cache_write_1h] = parts;
             let used = Tokens { input, cached, cache_write_5m, cache_write_1h, output, reasoning };
-            let request = Request {
-                bytes: used.all_input(), other_input: 0, most_other_input: 0, context_window: None, most_output: output,
+            let request = RequestSize {
+                bytes: used.all_input(), other_input: 0, max_other_input: 0, context_window: None, max_output: output,
             };
-            let most = estimate(&prices(), request).most_cost;
-            prop_assert!(cost(&prices(), used, Sending::Single) <= most);
-            prop_assert!(cost(&prices(), used, Sending::Batch) <= most);
+            let most = estimate(&prices(), request).max_cost;
+            prop_assert!(cost(&prices(), used, CallMode::Single) <= most);
+            prop_assert!(cost(&prices(), used, CallMode::Batch) <= most);
         }
 
         #[test]
         fn the_cost_of_parts_is_at_least_that_of_the_whole(a in 0_u64..90_000, b in 0_u64..90_000) {
-            let one = |input| cost(&prices(), tokens(input, input), Sending::Single).trillionths();
+            let one = |input| cost(&prices(), tokens(input, input), CallMode::Single).trillionths();
             prop_assert!(one(a) + one(b) >= one(a + b));
         }
     }

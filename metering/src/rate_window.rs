@@ -46,7 +46,7 @@ impl RateLimits {
     }
 
     /// Returns what a call counts for: no more than a whole window, so that a call that is larger waits for an empty one instead of for ever.
-    fn within(&self, demand: Demand) -> Demand {
+    fn capped(&self, demand: Demand) -> Demand {
         let cut = |tokens: u64, dimension| self.most(dimension).map_or(tokens, |most| tokens.min(most));
         let input = cut(cut(demand.input, Dimension::Input), Dimension::Tokens);
         let left = self.most(Dimension::Tokens).map_or(u64::MAX, |most| most - input);
@@ -94,18 +94,18 @@ impl Demand {
 
 /// When a call may go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RateDecision {
     /// Now.
     Now,
     /// Not before then, and perhaps later.
     At(Timestamp),
     /// When a call that is under way has ended.
-    AfterAnother,
+    WaitForAnother,
 }
 
-/// A call that has its place in the window.
+/// A call that has its entry in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct WindowEntry {
     /// The slot in which it counts.
     slot: i64,
     /// The tokens that it counts for.
@@ -114,7 +114,7 @@ pub struct Place {
 
 /// What upstream says of its own count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remaining {
+pub struct UpstreamLimit {
     /// What it is about.
     pub dimension: Dimension,
     /// What may still be used.
@@ -122,17 +122,19 @@ pub struct Remaining {
     /// What may be used when nothing was.
     pub limit: u64,
     /// When nothing will count any more.
-    pub full_at: Timestamp,
+    pub resets_at: Timestamp,
 }
 
 /// What counts now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateWindow {
     slots: VecDeque<Slot>,
-    under_way: u32,
+    #[serde(rename = "under_way")]
+    in_flight: u32,
     /// Nobody calls before, in milliseconds.
     not_before: i64,
-    hints: [Option<Hint>; 4],
+    #[serde(rename = "hints")]
+    upstream: [Option<UpstreamCount>; 4],
 }
 
 /// Written down as four numbers without names, because a window has up to 121 of them and is written with every call.
@@ -168,23 +170,24 @@ impl Slot {
     }
 
     /// When the last call that it may hold no longer counts.
-    fn leaves(&self) -> i64 {
+    fn expires(&self) -> i64 {
         (self.at + 1) * millis(SLOT) + millis(WINDOW)
     }
 }
 
 /// Upstream's count, which falls evenly until it is nought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Hint {
+struct UpstreamCount {
     at: i64,
     left: u64,
     limit: u64,
-    full_at: i64,
+    #[serde(rename = "full_at")]
+    resets_at: i64,
     /// What was used since.
     since: u64,
 }
 
-impl Hint {
+impl UpstreamCount {
     /// Returns from when on as much more may be used.
     fn allows(&self, wanted: u64) -> i64 {
         let needed = self.since.saturating_add(wanted.min(self.limit));
@@ -194,83 +197,83 @@ impl Hint {
         }
         let comes_back = self.limit.saturating_sub(self.left);
         if missing >= comes_back {
-            return self.full_at;
+            return self.resets_at;
         }
-        let share = u128::from(missing) * u128::try_from(self.full_at - self.at).unwrap_or_default();
+        let share = u128::from(missing) * u128::try_from(self.resets_at - self.at).unwrap_or_default();
         self.at + i64::try_from(share.div_ceil(u128::from(comes_back))).unwrap_or(i64::MAX / 2)
     }
 }
 
 impl RateWindow {
     /// Returns when a call may go out.
-    pub fn turn(&self, now: Timestamp, limits: &RateLimits, demand: Demand) -> Turn {
+    pub fn decide(&self, now: Timestamp, limits: &RateLimits, demand: Demand) -> RateDecision {
         let now = now.as_millisecond();
-        let demand = limits.within(demand);
+        let demand = limits.capped(demand);
         let by_dimension = Dimension::ALL.into_iter().map(|dimension| {
             let counted =
-                limits.most(dimension).map_or(0, |most| self.room(now, dimension, most, demand.of(dimension)));
-            let hinted = self.hints[dimension as usize].filter(|hint| now < hint.full_at);
-            counted.max(hinted.map_or(0, |hint| hint.allows(demand.of(dimension))))
+                limits.most(dimension).map_or(0, |most| self.room_at(now, dimension, most, demand.of(dimension)));
+            let upstream = self.upstream[dimension as usize].filter(|count| now < count.resets_at);
+            counted.max(upstream.map_or(0, |count| count.allows(demand.of(dimension))))
         });
         let at = by_dimension.fold(self.not_before, i64::max);
         if at > now {
-            return Turn::At(moment(at));
+            return RateDecision::At(timestamp(at));
         }
         match limits.concurrency {
-            Some(most) if self.under_way >= most.max(1) => Turn::AfterAnother,
-            _ => Turn::Now,
+            Some(most) if self.in_flight >= most.max(1) => RateDecision::WaitForAnother,
+            _ => RateDecision::Now,
         }
     }
 
-    /// Gives a call its place.
-    pub fn take(&mut self, now: Timestamp, limits: &RateLimits, demand: Demand) -> Place {
+    /// Gives a call its entry.
+    pub fn add(&mut self, now: Timestamp, limits: &RateLimits, demand: Demand) -> WindowEntry {
         let now = now.as_millisecond();
-        let demand = limits.within(demand);
+        let demand = limits.capped(demand);
         // A clock that was set back must not open the window.
         let slot = now.div_euclid(millis(SLOT)).max(self.slots.back().map_or(i64::MIN, |last| last.at));
-        while self.slots.front().is_some_and(|first| first.leaves() <= now) {
+        while self.slots.front().is_some_and(|first| first.expires() <= now) {
             self.slots.pop_front();
         }
         if self.slots.back().is_none_or(|last| last.at < slot) {
             self.slots.push_back(Slot { at: slot, calls: 0, input: 0, output: 0 });
         }
-        let place = Place { slot, demand };
-        self.change(place, Demand::default(), demand, 1);
+        let entry = WindowEntry { slot, demand };
+        self.change(entry, Demand::default(), demand, 1);
         for dimension in Dimension::ALL {
-            if let Some(hint) = &mut self.hints[dimension as usize] {
-                hint.since = hint.since.saturating_add(demand.of(dimension));
+            if let Some(count) = &mut self.upstream[dimension as usize] {
+                count.since = count.since.saturating_add(demand.of(dimension));
             }
         }
-        self.under_way = self.under_way.saturating_add(1);
-        place
+        self.in_flight = self.in_flight.saturating_add(1);
+        entry
     }
 
     /// Counts a call that has ended by what it has used instead of what was expected.
-    pub fn ended(&mut self, place: Place, used: Demand) {
-        self.under_way = self.under_way.saturating_sub(1);
-        self.change(place, place.demand, used, 0);
+    pub fn finish(&mut self, entry: WindowEntry, used: Demand) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.change(entry, entry.demand, used, 0);
     }
 
     /// Takes back a call that never went out.
-    pub fn released(&mut self, place: Place) {
-        self.ended(place, Demand::default());
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == place.slot) {
+    pub fn release(&mut self, entry: WindowEntry) {
+        self.finish(entry, Demand::default());
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == entry.slot) {
             slot.calls = slot.calls.saturating_sub(1);
         }
     }
 
     /// Notes what upstream says of its own count.
-    pub fn upstream_has_left(&mut self, now: Timestamp, remaining: Remaining) {
-        let Remaining { dimension, left, limit, full_at } = remaining;
-        let (at, full_at) = (now.as_millisecond(), full_at.as_millisecond());
-        let hint = Hint { at, left, limit, full_at, since: 0 };
+    pub fn apply_upstream_limit(&mut self, now: Timestamp, remaining: UpstreamLimit) {
+        let UpstreamLimit { dimension, left, limit, resets_at } = remaining;
+        let (at, resets_at) = (now.as_millisecond(), resets_at.as_millisecond());
+        let count = UpstreamCount { at, left, limit, resets_at, since: 0 };
         // Upstream's word holds for a minute at most: nothing that it may have meant counts longer.
-        let known = full_at > at && full_at - at <= millis(WINDOW);
-        self.hints[dimension as usize] = known.then_some(hint);
+        let known = resets_at > at && resets_at - at <= millis(WINDOW);
+        self.upstream[dimension as usize] = known.then_some(count);
     }
 
     /// Notes that upstream wants no call before a time.
-    pub fn upstream_refused(&mut self, not_before: Timestamp) {
+    pub fn pause_until(&mut self, not_before: Timestamp) {
         self.not_before = self.not_before.max(not_before.as_millisecond());
     }
 
@@ -282,16 +285,16 @@ impl RateWindow {
     }
 
     /// Returns how many calls are under way.
-    pub fn under_way(&self) -> u32 {
-        self.under_way
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
     fn counting(&self, now: i64) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter(move |slot| slot.leaves() > now)
+        self.slots.iter().filter(move |slot| slot.expires() > now)
     }
 
-    /// Returns from when on there is room for so much more.
-    fn room(&self, now: i64, dimension: Dimension, most: u64, wanted: u64) -> i64 {
+    /// Returns from when on so much more fits.
+    fn room_at(&self, now: i64, dimension: Dimension, most: u64, wanted: u64) -> i64 {
         let used = self.counting(now).map(|slot| slot.of(dimension)).fold(0, u64::saturating_add);
         let mut beyond = used.saturating_add(wanted).saturating_sub(most);
         if beyond == 0 || wanted == 0 {
@@ -300,15 +303,15 @@ impl RateWindow {
         for slot in self.counting(now) {
             beyond = beyond.saturating_sub(slot.of(dimension));
             if beyond == 0 {
-                return slot.leaves();
+                return slot.expires();
             }
         }
         // More was used than a whole window holds: it has to be empty.
-        self.slots.back().map_or(0, Slot::leaves)
+        self.slots.back().map_or(0, Slot::expires)
     }
 
-    fn change(&mut self, place: Place, less: Demand, more: Demand, calls: u64) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == place.slot) else { return };
+    fn change(&mut self, entry: WindowEntry, less: Demand, more: Demand, calls: u64) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == entry.slot) else { return };
         slot.calls = slot.calls.saturating_add(calls);
         slot.input = slot.input.saturating_sub(less.input).saturating_add(more.input);
         slot.output = slot.output.saturating_sub(less.output).saturating_add(more.output);
@@ -319,7 +322,7 @@ fn millis(duration: SignedDuration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-fn moment(milliseconds: i64) -> Timestamp {
+fn timestamp(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
 }
 

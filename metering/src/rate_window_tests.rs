@@ -15,20 +15,20 @@ const NOTHING: Demand = Demand { input: 0, output: 0 };
 #[test]
 fn the_call_beyond_the_limit_waits_until_the_first_has_left() {
     let (limits, mut window) = (limits(2, 1000), RateWindow::default());
-    window.take(at(0), &limits, NOTHING);
-    window.take(at(30_000), &limits, NOTHING);
-    assert_eq!(window.turn(at(30_001), &limits, NOTHING), Turn::At(at(60_500)));
-    assert_eq!(window.turn(at(60_500), &limits, NOTHING), Turn::Now);
+    window.add(at(0), &limits, NOTHING);
+    window.add(at(30_000), &limits, NOTHING);
+    assert_eq!(window.decide(at(30_001), &limits, NOTHING), RateDecision::At(at(60_500)));
+    assert_eq!(window.decide(at(60_500), &limits, NOTHING), RateDecision::Now);
 }
 
 #[test]
 fn tokens_that_were_not_used_are_free_again() {
     let (limits, mut window) = (limits(50, 1000), RateWindow::default());
     let half = Demand { input: 100, output: 500 };
-    let place = window.take(at(0), &limits, half);
-    assert_ne!(window.turn(at(1), &limits, half), Turn::Now);
-    window.ended(place, Demand { input: 100, output: 20 });
-    assert_eq!(window.turn(at(2), &limits, half), Turn::Now);
+    let entry = window.add(at(0), &limits, half);
+    assert_ne!(window.decide(at(1), &limits, half), RateDecision::Now);
+    window.finish(entry, Demand { input: 100, output: 20 });
+    assert_eq!(window.decide(at(2), &limits, half), RateDecision::Now);
     assert_eq!(window.used(at(2)), (1, Demand { input: 100, output: 20 }));
 }
 
@@ -36,72 +36,72 @@ fn tokens_that_were_not_used_are_free_again() {
 fn a_call_larger_than_the_window_waits_for_an_empty_one_and_no_longer() {
     let (limits, mut window) = (limits(50, 1000), RateWindow::default());
     let huge = Demand { input: 700, output: 64_000 };
-    window.take(at(0), &limits, Demand { input: 1, output: 0 });
-    assert_eq!(window.turn(at(1), &limits, huge), Turn::At(at(60_500)));
-    assert_eq!(window.turn(at(60_500), &limits, huge), Turn::Now);
-    let place = window.take(at(60_500), &limits, huge);
+    window.add(at(0), &limits, Demand { input: 1, output: 0 });
+    assert_eq!(window.decide(at(1), &limits, huge), RateDecision::At(at(60_500)));
+    assert_eq!(window.decide(at(60_500), &limits, huge), RateDecision::Now);
+    let entry = window.add(at(60_500), &limits, huge);
     assert_eq!(window.used(at(60_500)).1, Demand { input: 700, output: 300 });
-    window.ended(place, Demand { input: 700, output: 900 });
-    assert_eq!(window.turn(at(61_000), &limits, NOTHING), Turn::Now, "no more tokens are wanted");
-    assert_eq!(window.turn(at(61_000), &limits, Demand { input: 1, output: 0 }), Turn::At(at(121_000)));
+    window.finish(entry, Demand { input: 700, output: 900 });
+    assert_eq!(window.decide(at(61_000), &limits, NOTHING), RateDecision::Now, "no more tokens are wanted");
+    assert_eq!(window.decide(at(61_000), &limits, Demand { input: 1, output: 0 }), RateDecision::At(at(121_000)));
 }
 
 #[test]
 fn input_and_output_have_limits_of_their_own() {
     let given = Limits { input_tokens_per_minute: Some(100), output_tokens_per_minute: Some(10), ..Limits::default() };
     let (limits, mut window) = (RateLimits::of(&given), RateWindow::default());
-    window.take(at(0), &limits, Demand { input: 90, output: 10 });
-    assert_eq!(window.turn(at(1), &limits, Demand { input: 10, output: 0 }), Turn::Now);
-    assert_ne!(window.turn(at(1), &limits, Demand { input: 11, output: 0 }), Turn::Now);
-    assert_ne!(window.turn(at(1), &limits, Demand { input: 0, output: 1 }), Turn::Now);
+    window.add(at(0), &limits, Demand { input: 90, output: 10 });
+    assert_eq!(window.decide(at(1), &limits, Demand { input: 10, output: 0 }), RateDecision::Now);
+    assert_ne!(window.decide(at(1), &limits, Demand { input: 11, output: 0 }), RateDecision::Now);
+    assert_ne!(window.decide(at(1), &limits, Demand { input: 0, output: 1 }), RateDecision::Now);
 }
 
 #[test]
 fn calls_at_the_same_time_have_a_limit() {
     let limits = RateLimits::of(&Limits { concurrency: Some(1), ..Limits::default() });
     let mut window = RateWindow::default();
-    let place = window.take(at(0), &limits, NOTHING);
-    assert_eq!(window.turn(at(1), &limits, NOTHING), Turn::AfterAnother);
-    window.ended(place, NOTHING);
-    assert_eq!(window.turn(at(1), &limits, NOTHING), Turn::Now);
+    let entry = window.add(at(0), &limits, NOTHING);
+    assert_eq!(window.decide(at(1), &limits, NOTHING), RateDecision::WaitForAnother);
+    window.finish(entry, NOTHING);
+    assert_eq!(window.decide(at(1), &limits, NOTHING), RateDecision::Now);
 }
 
 #[test]
 fn nobody_calls_before_upstream_wants_it() {
     let (limits, mut window) = (limits(50, 1000), RateWindow::default());
-    window.upstream_refused(at(7_000));
-    window.upstream_refused(at(3_000));
-    assert_eq!(window.turn(at(1), &limits, NOTHING), Turn::At(at(7_000)));
-    assert_eq!(window.turn(at(7_000), &limits, NOTHING), Turn::Now);
+    window.pause_until(at(7_000));
+    window.pause_until(at(3_000));
+    assert_eq!(window.decide(at(1), &limits, NOTHING), RateDecision::At(at(7_000)));
+    assert_eq!(window.decide(at(7_000), &limits, NOTHING), RateDecision::Now);
 }
 
 #[test]
 fn what_upstream_has_left_slows_calls_down_as_it_comes_back() {
     let (limits, mut window) = (limits(1000, 1_000_000), RateWindow::default());
-    let said = Remaining { dimension: Dimension::Requests, left: 1, limit: 11, full_at: at(10_000) };
-    window.upstream_has_left(at(0), said);
-    assert_eq!(window.turn(at(1), &limits, NOTHING), Turn::Now);
-    window.take(at(1), &limits, NOTHING);
-    assert_eq!(window.turn(at(2), &limits, NOTHING), Turn::At(at(1_000)), "ten come back in ten seconds");
-    window.take(at(1_000), &limits, NOTHING);
-    assert_eq!(window.turn(at(1_001), &limits, NOTHING), Turn::At(at(2_000)));
-    assert_eq!(window.turn(at(10_000), &limits, NOTHING), Turn::Now, "and then its word no longer holds");
+    let said = UpstreamLimit { dimension: Dimension::Requests, left: 1, limit: 11, resets_at: at(10_000) };
+    window.apply_upstream_limit(at(0), said);
+    assert_eq!(window.decide(at(1), &limits, NOTHING), RateDecision::Now);
+    window.add(at(1), &limits, NOTHING);
+    assert_eq!(window.decide(at(2), &limits, NOTHING), RateDecision::At(at(1_000)), "ten come back in ten seconds");
+    window.add(at(1_000), &limits, NOTHING);
+    assert_eq!(window.decide(at(1_001), &limits, NOTHING), RateDecision::At(at(2_000)));
+    assert_eq!(window.decide(at(10_000), &limits, NOTHING), RateDecision::Now, "and then its word no longer holds");
 }
 
 #[test]
 fn a_call_that_never_went_out_does_not_count() {
     let (limits, mut window) = (limits(1, 1000), RateWindow::default());
-    let place = window.take(at(0), &limits, Demand { input: 5, output: 5 });
-    window.released(place);
+    let entry = window.add(at(0), &limits, Demand { input: 5, output: 5 });
+    window.release(entry);
     assert_eq!(window.used(at(1)), (0, NOTHING));
-    assert_eq!((window.under_way(), window.turn(at(1), &limits, NOTHING)), (0, Turn::Now));
+    assert_eq!((window.in_flight(), window.decide(at(1), &limits, NOTHING)), (0, RateDecision::Now));
 }
 
 #[test]
 fn a_window_is_small_however_many_calls_it_has() {
     let (limits, mut window) = (limits(1_000_000, 1_000_000_000), RateWindow::default());
     for call in 0..200_000 {
-        window.take(at(call), &limits, Demand { input: 1, output: 1 });
+        window.add(at(call), &limits, Demand { input: 1, output: 1 });
     }
     assert!(serde_json::to_string(&window).unwrap().len() < 4_000);
 }
@@ -121,24 +121,24 @@ proptest! {
             now += pause;
             let demand = Demand { input, output };
             // Waiting as it is told to, a caller gets its turn at once.
-            if let Turn::At(later) = window.turn(at(now), &limits, demand) {
+            if let RateDecision::At(later) = window.decide(at(now), &limits, demand) {
                 let later = later.as_millisecond() - at(0).as_millisecond();
                 prop_assert!(later > now && later <= now + 60_500);
                 now = later;
             }
-            prop_assert_eq!(window.turn(at(now), &limits, demand), Turn::Now);
-            let place = window.take(at(now), &limits, demand);
-            let counted = limits.within(demand);
+            prop_assert_eq!(window.decide(at(now), &limits, demand), RateDecision::Now);
+            let entry = window.add(at(now), &limits, demand);
+            let counted = limits.capped(demand);
             let used = Demand { input: counted.input, output: counted.output.min(used) };
-            window.ended(place, used);
+            window.finish(entry, used);
             sent.push((now, used.input + used.output));
             let kept: RateWindow = serde_json::from_str(&serde_json::to_string(&window).unwrap()).unwrap();
             prop_assert_eq!(&kept, &window, "a restart forgets nothing");
         }
         for (end, (last, _)) in sent.iter().enumerate() {
-            let within: Vec<_> = sent[..=end].iter().filter(|(time, _)| last - time < 60_000).collect();
-            prop_assert!(within.len() <= usize::try_from(requests).unwrap());
-            prop_assert!(within.iter().map(|(_, tokens)| tokens).sum::<u64>() <= u64::try_from(tokens).unwrap());
+            let capped: Vec<_> = sent[..=end].iter().filter(|(time, _)| last - time < 60_000).collect();
+            prop_assert!(capped.len() <= usize::try_from(requests).unwrap());
+            prop_assert!(capped.iter().map(|(_, tokens)| tokens).sum::<u64>() <= u64::try_from(tokens).unwrap());
         }
     }
 
@@ -147,10 +147,10 @@ proptest! {
         let (limits, mut window) = (limits(requests, 1_000_000), RateWindow::default());
         let (mut now, mut sent) = (0_i64, 0_i64);
         while now < 1_200_000 {
-            match window.turn(at(now), &limits, NOTHING) {
-                Turn::Now => { window.take(at(now), &limits, NOTHING); sent += 1; }
-                Turn::At(later) => now = later.as_millisecond() - at(0).as_millisecond(),
-                Turn::AfterAnother => unreachable!("there is no limit of concurrency"),
+            match window.decide(at(now), &limits, NOTHING) {
+                RateDecision::Now => { window.add(at(now), &limits, NOTHING); sent += 1; }
+                RateDecision::At(later) => now = later.as_millisecond() - at(0).as_millisecond(),
+                RateDecision::WaitForAnother => unreachable!("there is no limit of concurrency"),
             }
         }
         prop_assert!(sent * 100 >= requests * 20 * 95, "{sent} of {}", requests * 20);

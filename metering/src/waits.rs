@@ -15,8 +15,8 @@ const CALM: SignedDuration = SignedDuration::from_secs(30);
 /// How an order's calls to one Provider wait, and have waited lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// When those that wait now have begun, and how many did then.
-    begun: BTreeMap<Timestamp, u32>,
+    /// When those that wait now have started, and how many did then.
+    started: BTreeMap<Timestamp, u32>,
     /// The last time in which some waited for long, again and again.
     last: Option<Span>,
 }
@@ -32,52 +32,52 @@ impl Span {
         self.until.duration_since(self.since) >= LONG
     }
 
-    fn calm_at(self) -> Timestamp {
+    fn quiet_at(self) -> Timestamp {
         self.until.saturating_add(CALM).unwrap_or(self.until)
     }
 }
 
 impl Waits {
     /// Notes that a call begins to wait.
-    pub fn begins(&mut self, at: Timestamp) {
-        *self.begun.entry(at).or_default() += 1;
+    pub fn start(&mut self, at: Timestamp) {
+        *self.started.entry(at).or_default() += 1;
     }
 
     /// Notes that a call that began to wait at a time waits no more.
-    pub fn ends(&mut self, begun: Timestamp, now: Timestamp) {
-        if let Some(count) = self.begun.get_mut(&begun) {
+    pub fn end(&mut self, started: Timestamp, now: Timestamp) {
+        if let Some(count) = self.started.get_mut(&started) {
             *count -= 1;
             if *count == 0 {
-                self.begun.remove(&begun);
+                self.started.remove(&started);
             }
         }
-        self.last = self.joined(Span { since: begun, until: now });
+        self.last = self.joined(Span { since: started, until: now });
     }
 
     /// Notes that upstream wants no call before a time.
-    pub fn pauses(&mut self, now: Timestamp, until: Timestamp) {
+    pub fn record_pause(&mut self, now: Timestamp, until: Timestamp) {
         self.last = self.joined(Span { since: now, until });
     }
 
     /// Returns since when the calls have had too little room; `None` where they have enough.
     pub fn limited_since(&self, now: Timestamp) -> Option<Timestamp> {
-        let known = match self.begun.keys().next() {
+        let known = match self.started.keys().next() {
             Some(first) => self.joined(Span { since: *first, until: now }),
             None => self.last,
         };
-        known.filter(|span| now < span.calm_at()).map(|span| span.since)
+        known.filter(|span| now < span.quiet_at()).map(|span| span.since)
     }
 
     /// Returns whether nothing of it matters any more.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.begun.is_empty() && self.limited_since(now).is_none()
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        self.started.is_empty() && self.limited_since(now).is_none()
     }
 
     /// Returns the last time of long waits, one more wait counted.
     fn joined(&self, wait: Span) -> Option<Span> {
         match self.last {
             last if !wait.is_long() => last,
-            Some(last) if wait.since <= last.calm_at() => {
+            Some(last) if wait.since <= last.quiet_at() => {
                 Some(Span { since: last.since.min(wait.since), until: last.until.max(wait.until) })
             }
             _ => Some(wait),
@@ -86,7 +86,7 @@ impl Waits {
 }
 
 /// Returns the Provider that an order has waited for the longest, by name, and since when.
-pub fn longest(waits: &BTreeMap<String, Waits>, now: Timestamp) -> Option<(&str, Timestamp)> {
+pub fn longest_limited(waits: &BTreeMap<String, Waits>, now: Timestamp) -> Option<(&str, Timestamp)> {
     let limited = waits.iter().filter_map(|(name, waits)| Some((waits.limited_since(now)?, name.as_str())));
     limited.min().map(|(since, name)| (name, since))
 }
@@ -102,26 +102,26 @@ mod tests {
     #[test]
     fn a_wait_is_said_when_it_is_long_and_until_calls_have_flowed_for_a_while() {
         let mut waits = Waits::default();
-        waits.begins(at(0));
-        waits.begins(at(1));
+        waits.start(at(0));
+        waits.start(at(1));
         assert_eq!(waits.limited_since(at(4)), None);
         assert_eq!(waits.limited_since(at(5)), Some(at(0)));
-        waits.ends(at(0), at(6));
+        waits.end(at(0), at(6));
         assert_eq!(waits.limited_since(at(6)), Some(at(0)));
-        waits.ends(at(1), at(7));
+        waits.end(at(1), at(7));
         assert_eq!(waits.limited_since(at(36)), Some(at(0)));
-        assert!(!waits.is_over(at(36)));
+        assert!(!waits.is_idle(at(36)));
         assert_eq!(waits.limited_since(at(37)), None);
-        assert!(waits.is_over(at(37)));
+        assert!(waits.is_idle(at(37)));
     }
 
     #[test]
     fn short_waits_are_never_said_however_many_there_are() {
         let mut waits = Waits::default();
         for second in 0..600 {
-            waits.begins(at(second * 5));
+            waits.start(at(second * 5));
             assert_eq!(waits.limited_since(at(second * 5 + 4)), None);
-            waits.ends(at(second * 5), at(second * 5 + 4));
+            waits.end(at(second * 5), at(second * 5 + 4));
         }
     }
 
@@ -130,20 +130,20 @@ mod tests {
     fn one_that_waits_again_and_again_says_one_thing_all_the_time() {
         let mut waits = Waits::default();
         for round in 0..100 {
-            waits.begins(at(round * 10));
-            waits.ends(at(round * 10), at(round * 10 + 6));
+            waits.start(at(round * 10));
+            waits.end(at(round * 10), at(round * 10 + 6));
             assert_eq!(waits.limited_since(at(round * 10 + 9)), Some(at(0)), "since the first of them");
         }
-        waits.begins(at(2000));
+        waits.start(at(2000));
         assert_eq!(waits.limited_since(at(2006)), Some(at(2000)), "after a while with none it begins anew");
     }
 
     #[test]
     fn a_pause_that_upstream_asks_for_is_said_at_once_if_it_is_long() {
         let mut waits = Waits::default();
-        waits.pauses(at(0), at(4));
+        waits.record_pause(at(0), at(4));
         assert_eq!(waits.limited_since(at(0)), None);
-        waits.pauses(at(10), at(70));
+        waits.record_pause(at(10), at(70));
         assert_eq!(waits.limited_since(at(10)), Some(at(10)));
         assert_eq!(waits.limited_since(at(99)), Some(at(10)));
         assert_eq!(waits.limited_since(at(100)), None);
@@ -152,10 +152,10 @@ mod tests {
     #[test]
     fn of_several_providers_the_one_is_named_that_has_had_no_room_for_the_longest() {
         let (mut early, mut late) = (Waits::default(), Waits::default());
-        early.begins(at(0));
-        late.begins(at(1));
+        early.start(at(0));
+        late.start(at(1));
         let all = BTreeMap::from([("a".to_owned(), late), ("b".to_owned(), early), ("c".to_owned(), Waits::default())]);
-        assert_eq!(longest(&all, at(10)), Some(("b", at(0))));
-        assert_eq!(longest(&BTreeMap::new(), at(10)), None);
+        assert_eq!(longest_limited(&all, at(10)), Some(("b", at(0))));
+        assert_eq!(longest_limited(&BTreeMap::new(), at(10)), None);
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use manyworlds_ledger::history::{ExecutionRun, Record};
+use manyworlds_ledger::history::{ExecutionRun, HistoryRecord};
 use manyworlds_ledger::{Ledger, LedgerError, rows};
 use postgres::Postgres;
 
@@ -59,7 +59,7 @@ async fn open(url: &str) -> Ledger {
 async fn write(ledger: &Ledger, runs: usize) {
     for number in 0..runs {
         let run = ExecutionRun { id: format!("run-{number}"), ..ExecutionRun::default() };
-        ledger.record(&[Record::Run(run)]).await.unwrap();
+        ledger.record(&[HistoryRecord::Run(run)]).await.unwrap();
     }
 }
 

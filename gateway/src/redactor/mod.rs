@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
-use manyworlds_ledger::Party;
-use manyworlds_ledger::audit::{AuditEntry, Stage};
+use manyworlds_ledger::Caller;
+use manyworlds_ledger::audit::{AuditEntry, AuditStage};
 use manyworlds_masking::{Filter, Findings};
 use serde_json::json;
 
@@ -38,12 +38,12 @@ enum Direction {
 #[derive(Clone)]
 pub(crate) struct Redactor {
     shared: Arc<Shared>,
-    caller: Party,
+    caller: Caller,
     filter: Filter,
 }
 
 impl Redactor {
-    pub(crate) fn new(shared: &Arc<Shared>, caller: &Party, filter: Filter) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, caller: &Caller, filter: Filter) -> Self {
         Self { shared: shared.clone(), caller: caller.clone(), filter }
     }
 
@@ -85,10 +85,11 @@ impl Redactor {
         for finding in findings.iter() {
             let (id, snippet) = (finding.pattern_id, finding.masked_snippet.as_str());
             let further = [("direction", direction), ("pattern_id", id), ("masked_snippet", snippet)];
-            let entry = AuditEntry::new(Stage::Filter, "Masked", Timestamp::now()).about(&self.caller, &further);
+            let entry =
+                AuditEntry::new(AuditStage::Filter, "Masked", Timestamp::now()).with_caller(&self.caller, &further);
             let counts = json!({"count": finding.count}).to_string();
             let entry = AuditEntry { counts, size_before: size(before), size_after: size(after), ..entry };
-            self.shared.ledger.audit(Stage::Filter, entry);
+            self.shared.ledger.audit(AuditStage::Filter, entry);
             self.shared.metrics.secrets_masked.with_label_values(&[id]).inc_by(finding.count);
         }
     }

@@ -31,7 +31,7 @@ pub struct Sum {
 #[derive(Debug)]
 pub struct Books {
     pub calls: Vec<CallRow>,
-    /// By holder: what is spent, and what is reserved.
+    /// By budget: what is spent, and what is reserved.
     pub budgets: BTreeMap<String, (Sum, Sum)>,
     /// By call: what is set aside.
     pub reserved: Vec<Sum>,
@@ -48,7 +48,7 @@ impl Books {
              cache_write_5m_tokens + cache_write_1h_tokens + output_tokens, cost, id FROM llm_calls ORDER BY id",
         );
         let calls = calls.fetch_all(&mut *moment).await.unwrap();
-        let budgets = "SELECT holder, spent_cost, spent_tokens, reserved_cost, reserved_tokens FROM budgets";
+        let budgets = "SELECT budget, spent_cost, spent_tokens, reserved_cost, reserved_tokens FROM budgets";
         let budgets = sqlx::query(budgets).fetch_all(&mut *moment).await.unwrap();
         let reserved = sqlx::query("SELECT cost, tokens, id FROM reservations").fetch_all(&mut *moment).await.unwrap();
         let mut ids: Vec<String> = calls.iter().map(|row| row.get(6)).collect();
@@ -88,14 +88,14 @@ impl Books {
         }
         assert_eq!(total(worlds.values()), all, "the Worlds and the calls");
         assert_eq!(total(orders.values()), all, "the orders and the calls");
-        for (holder, sum) in &orders {
-            assert_eq!(self.budgets.get(holder).map(|(spent, _)| *spent), Some(*sum), "{holder}");
+        for (budget, sum) in &orders {
+            assert_eq!(self.budgets.get(budget).map(|(spent, _)| *spent), Some(*sum), "{budget}");
         }
-        for holder in shared {
-            let (spent, reserved) = self.budgets.get(*holder).copied().unwrap_or_default();
-            assert_eq!((spent, reserved), (all, total(&self.reserved)), "{holder}");
+        for budget in shared {
+            let (spent, reserved) = self.budgets.get(*budget).copied().unwrap_or_default();
+            assert_eq!((spent, reserved), (all, total(&self.reserved)), "{budget}");
         }
-        let of_orders = self.budgets.iter().filter(|(holder, _)| holder.starts_with("order/"));
+        let of_orders = self.budgets.iter().filter(|(budget, _)| budget.starts_with("order/"));
         let reserved: Vec<_> = of_orders.map(|(_, (_, reserved))| *reserved).collect();
         assert_eq!(total(&reserved), total(&self.reserved), "what the orders and the calls under way have reserved");
     }

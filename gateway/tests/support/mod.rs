@@ -13,9 +13,9 @@ use manyworlds_api::provider::{Prices, Protocol, ProviderSpec, Temperature};
 use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
 use manyworlds_gateway::refusal::Refusal;
 use manyworlds_gateway::{Clients, Gateway, Timeouts, WaitList};
-use manyworlds_ledger::{Holder, Ledger, Party, migrations};
+use manyworlds_ledger::{BudgetAccount, Caller, Ledger, migrations};
 use manyworlds_masking::Filter;
-use manyworlds_metering::budget::Allowed;
+use manyworlds_metering::budget::SpendingLimit;
 use manyworlds_metering::model_choice::PricedModel;
 use manyworlds_telemetry::Metrics;
 use manyworlds_test_support::LIMIT;
@@ -95,10 +95,10 @@ impl Rules {
 }
 
 impl Access for Rules {
-    async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
+    async fn caller(&self, token: &SecretString) -> Result<Caller, Refusal> {
         // A token is `<order>/<world>`.
         let (order, world) = token.expose_secret().split_once('/').ok_or(Refusal::Token)?;
-        let party = Party {
+        let caller = Caller {
             namespace: "team".into(),
             work_order: order.into(),
             order_uid: format!("uid-{order}"),
@@ -106,14 +106,14 @@ impl Access for Rules {
             world_uid: format!("uid-{order}-{world}"),
             attempt: 1,
         };
-        self.may_call(&party).map(|()| party)
+        self.may_call(&caller).map(|()| caller)
     }
 
-    fn may_call(&self, party: &Party) -> Result<(), Refusal> {
-        if self.0.lock().unwrap().stopped.contains(&party.work_order) { Err(Refusal::Stopped) } else { Ok(()) }
+    fn may_call(&self, caller: &Caller) -> Result<(), Refusal> {
+        if self.0.lock().unwrap().stopped.contains(&caller.work_order) { Err(Refusal::Stopped) } else { Ok(()) }
     }
 
-    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
+    fn grant(&self, caller: &Caller, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
         // A model of another Provider is `<provider>/<model>`.
         let (name, model) = model.split_once('/').unwrap_or(("p", model));
         if !model.starts_with("scripted") {
@@ -133,9 +133,13 @@ impl Access for Rules {
             batch_percent: 100,
             ..Prices::default()
         };
-        let allowed = Allowed { cost: rules.budget, tokens: None };
-        let holder =
-            Holder { key: format!("order/{}", party.order_uid), name: "order".into(), allowed, period_start: None };
+        let limit = SpendingLimit { cost: rules.budget, tokens: None };
+        let budget = BudgetAccount {
+            key: format!("order/{}", caller.order_uid),
+            name: "order".into(),
+            limit,
+            period_start: None,
+        };
         Ok(Grant {
             model: PricedModel {
                 provider: name.to_owned(),
@@ -151,20 +155,20 @@ impl Access for Rules {
             key: Some(SecretString::from(KEY)),
             prices: "table".into(),
             sampling: Sampling { temperature: rules.temperature },
-            holders: vec![holder],
-            cache_scope: rules.cached.then(|| rules.cache_scope.clone().unwrap_or_else(|| party.order_uid.clone())),
-            filter: rules.filters.get(&party.work_order).cloned(),
-            priority: rules.priorities.get(&party.work_order).copied().unwrap_or_default(),
+            budgets: vec![budget],
+            cache_scope: rules.cached.then(|| rules.cache_scope.clone().unwrap_or_else(|| caller.order_uid.clone())),
+            filter: rules.filters.get(&caller.work_order).cloned(),
+            priority: rules.priorities.get(&caller.work_order).copied().unwrap_or_default(),
         })
     }
 
-    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
+    fn fallbacks(&self, caller: &Caller, protocol: Protocol) -> Vec<Grant> {
         let names = self.0.lock().unwrap().fallbacks.clone();
-        names.iter().map(|name| self.grant(party, protocol, name).unwrap()).collect()
+        names.iter().map(|name| self.grant(caller, protocol, name).unwrap()).collect()
     }
 
-    fn models(&self, party: &Party, _: Protocol) -> Result<Vec<ListedModel>, Refusal> {
-        self.may_call(party).map(|()| {
+    fn models(&self, caller: &Caller, _: Protocol) -> Result<Vec<ListedModel>, Refusal> {
+        self.may_call(caller).map(|()| {
             vec![ListedModel {
                 name: "scripted".to_owned(),
                 strength: Some(50),
@@ -232,10 +236,10 @@ impl Bench {
 
     /// Waits until nothing is under way, and returns what an order has spent and in how many calls.
     pub async fn settled(&self, order: &str) -> (Money, u64) {
-        eventually(async || self.ledger.under_way().await.unwrap() == 0).await;
+        eventually(async || self.ledger.calls_in_flight().await.unwrap() == 0).await;
         let worlds = self.ledger.spending_of_order(&format!("uid-{order}")).await.unwrap();
         let all = worlds.values().fold(manyworlds_ledger::Spending::default(), |sum, one| sum.plus(*one));
-        let account = self.ledger.account(&format!("order/uid-{order}"), None).await.unwrap();
+        let account = self.ledger.balance(&format!("order/uid-{order}"), None).await.unwrap();
         assert_eq!((account.spent.cost, account.reserved.cost), (all.cost, Money::default()), "both count the same");
         (all.cost, all.calls)
     }

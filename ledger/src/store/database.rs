@@ -12,7 +12,7 @@ use crate::error::LedgerError;
 /// How many connections read at once.
 const READERS: u32 = 4;
 /// A process that has written nothing for so long, not even that it lives, is dead.
-const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+const LEASE_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 /// Names the lock that the writers of a PostgreSQL store take in turn: the letters of "worlds".
 const LOCK: i64 = 0x776f_726c_6473;
 /// How a connection to SQLite begins. NORMAL loses nothing when a process dies; only a loss of power can take the last commits.
@@ -85,13 +85,17 @@ impl Database {
 
     /// Makes sure that nobody writes until the transaction ends: refuses a PostgreSQL store with a process that lives. Of a
     /// SQLite file, [`Database::hold`] does it.
-    pub(crate) async fn quiet(&self, transaction: &mut AnyConnection, now: Timestamp) -> Result<(), LedgerError> {
+    pub(crate) async fn ensure_no_other_writer(
+        &self,
+        transaction: &mut AnyConnection,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         if self.backend == Backend::Sqlite {
             return Ok(());
         }
         let locked = lock_writers(&mut *transaction, self.backend).await;
         locked.map_err(|_| LedgerError::InUse("a process that writes to it now".to_owned()))?;
-        let since = now.as_millisecond() - i64::try_from(SILENCE.as_millis()).unwrap_or_default();
+        let since = now.as_millisecond() - i64::try_from(LEASE_TIMEOUT.as_millis()).unwrap_or_default();
         let living = "SELECT writer FROM epochs WHERE ended_at IS NULL AND seen_at > $1 ORDER BY epoch LIMIT 1";
         match sqlx::query(living).bind(since).fetch_optional(transaction).await? {
             Some(row) => Err(LedgerError::InUse(format!("the process {}", row.try_get::<String, _>(0)?))),
@@ -124,7 +128,7 @@ impl Database {
             Backend::Sqlite => ("UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2", i64::MAX),
             Backend::Postgres => (
                 "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2",
-                now - i64::try_from(SILENCE.as_millis()).unwrap_or_default(),
+                now - i64::try_from(LEASE_TIMEOUT.as_millis()).unwrap_or_default(),
             ),
         };
         sqlx::query(ended).bind(now).bind(silent_since).execute(&mut *transaction).await?;
@@ -152,15 +156,15 @@ impl WritingConnection {
         }
     }
 
-    /// Notes that this process lives, and ends the epochs of those that have been silent for long.
-    pub(crate) async fn show_life(&mut self, epoch: i64, now: Timestamp) -> Result<(), LedgerError> {
+    /// AuditReceiver that this process lives, and ends the epochs of those that have been silent for long.
+    pub(crate) async fn heartbeat(&mut self, epoch: i64, now: Timestamp) -> Result<(), LedgerError> {
         let now = now.as_millisecond();
         let mut transaction = self.connection.begin().await?;
         Self::guard(&mut transaction, self.backend, epoch).await?;
         let seen = "UPDATE epochs SET seen_at = $1 WHERE epoch = $2 AND ended_at IS NULL";
         sqlx::query(seen).bind(now).bind(epoch).execute(&mut *transaction).await?;
         let silent = "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2";
-        let since = now - i64::try_from(SILENCE.as_millis()).unwrap_or_default();
+        let since = now - i64::try_from(LEASE_TIMEOUT.as_millis()).unwrap_or_default();
         sqlx::query(silent).bind(now).bind(since).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }

@@ -7,6 +7,6 @@ pub(crate) mod tables;
 
 pub(crate) use database::{Backend, Database, WritingConnection, is_same};
 pub(crate) use rows::{
-    account_of_row, account_row, breaker_row, call_row, count_of, held_of_row, money_of, parse_state, reservation_row,
-    window_row,
+    account_of_row, account_row, breaker_row, call_row, count_of, money_of, open_reservation_of_row, parse_state,
+    reservation_row, window_row,
 };

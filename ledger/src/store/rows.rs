@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_metering::breaker::Breaker;
-use manyworlds_metering::budget::{Account, Amount};
+use manyworlds_metering::budget::{Amount, Balance};
 use manyworlds_metering::rate_window::RateWindow;
 use serde::de::DeserializeOwned;
 
 use super::statement::{Row, Value};
 use super::tables::{RESERVATIONS, Table};
-use crate::book::{AccountKey, BreakerKey, SettledCall};
-use crate::call::{CallId, Held, Party, Spent};
+use crate::call::{CallId, CallUsage, Caller, OpenReservation};
 use crate::error::LedgerError;
+use crate::state::{AccountKey, BreakerKey, SettledCall};
 
 pub(crate) fn money(amount: Money) -> Result<i64, LedgerError> {
     i64::try_from(amount.trillionths()).map_err(|_| LedgerError::Range("an amount of money"))
@@ -46,8 +46,8 @@ pub(crate) fn breaker_row(key: &BreakerKey, breaker: &Breaker, epoch: i64) -> Re
     Ok(vec![key.0.as_str().into(), key.1.as_str().into(), epoch.into(), state(breaker)?])
 }
 
-pub(crate) fn account_row(key: &AccountKey, account: &Account, epoch: i64) -> Result<Row, LedgerError> {
-    let Account { spent, reserved } = account;
+pub(crate) fn account_row(key: &AccountKey, account: &Balance, epoch: i64) -> Result<Row, LedgerError> {
+    let Balance { spent, reserved } = account;
     Ok(vec![
         key.0.as_str().into(),
         key.1.into(),
@@ -59,8 +59,8 @@ pub(crate) fn account_row(key: &AccountKey, account: &Account, epoch: i64) -> Re
     ])
 }
 
-fn party_values(party: &Party) -> [Value; 6] {
-    let Party { namespace, work_order, order_uid, world, world_uid, attempt } = party;
+fn caller_values(caller: &Caller) -> [Value; 6] {
+    let Caller { namespace, work_order, order_uid, world, world_uid, attempt } = caller;
     [
         namespace.as_str().into(),
         work_order.as_str().into(),
@@ -72,9 +72,9 @@ fn party_values(party: &Party) -> [Value; 6] {
 }
 
 /// Returns what the rows of a call begin with, under way or ended.
-fn call_values(call: &CallId, held: &Held, epoch: i64) -> Row {
+fn call_values(call: &CallId, held: &OpenReservation, epoch: i64) -> Row {
     let mut row = vec![call.as_str().into(), epoch.into()];
-    row.extend(party_values(&held.party));
+    row.extend(caller_values(&held.caller));
     row.extend([
         held.provider.as_str().into(),
         held.model.as_str().into(),
@@ -84,9 +84,9 @@ fn call_values(call: &CallId, held: &Held, epoch: i64) -> Row {
     row
 }
 
-pub(crate) fn reservation_row(call: &CallId, held: &Held) -> Result<Row, LedgerError> {
+pub(crate) fn reservation_row(call: &CallId, held: &OpenReservation) -> Result<Row, LedgerError> {
     let mut row = call_values(call, held, held.epoch);
-    row.extend([money(held.most.cost)?.into(), count(held.most.tokens)?.into(), state(&held.claim)?]);
+    row.extend([money(held.most.cost)?.into(), count(held.most.tokens)?.into(), state(&held.details)?]);
     Ok(row)
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Resu
         settlement.at.as_millisecond().into(),
         settlement.outcome.name().into(),
         i64::from(settlement.status).into(),
-        i64::from(matches!(settlement.spent, Spent::Unknown { .. })).into(),
+        i64::from(matches!(settlement.usage, CallUsage::Unknown { .. })).into(),
     ]);
     let counts =
         [tokens.input, tokens.cached, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output, tokens.reasoning];
@@ -108,7 +108,7 @@ pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Resu
     Ok(row)
 }
 
-pub(crate) fn held_of_row(row: Row) -> Result<(CallId, Held), LedgerError> {
+pub(crate) fn open_reservation_of_row(row: Row) -> Result<(CallId, OpenReservation), LedgerError> {
     let mut values = row.into_iter();
     let mut text = || match values.next() {
         Some(Value::Text(text)) => text.unwrap_or_default(),
@@ -118,7 +118,7 @@ pub(crate) fn held_of_row(row: Row) -> Result<(CallId, Held), LedgerError> {
     let number = |text: String| text.parse::<i64>().unwrap_or_default();
     let call = CallId::of_row(text());
     let epoch = number(text());
-    let party = Party {
+    let caller = Caller {
         namespace: text(),
         work_order: text(),
         order_uid: text(),
@@ -129,11 +129,11 @@ pub(crate) fn held_of_row(row: Row) -> Result<(CallId, Held), LedgerError> {
     let (provider, model, prices) = (text(), text(), text());
     let at = Timestamp::from_millisecond(number(text())).unwrap_or(Timestamp::UNIX_EPOCH);
     let most = Amount { cost: money_of(number(text())), tokens: count_of(number(text())) };
-    let claim = parse_state(&RESERVATIONS, &text())?;
-    Ok((call, Held { epoch, party, provider, model, prices, at, most, claim }))
+    let details = parse_state(&RESERVATIONS, &text())?;
+    Ok((call, OpenReservation { epoch, caller, provider, model, prices, at, most, details }))
 }
 
-pub(crate) fn account_of_row(row: &[Value]) -> Option<((String, i64), Account)> {
+pub(crate) fn account_of_row(row: &[Value]) -> Option<((String, i64), Balance)> {
     let [holder, period, _, spent_cost, spent_tokens, reserved_cost, reserved_tokens] = row else {
         return None;
     };
@@ -143,6 +143,6 @@ pub(crate) fn account_of_row(row: &[Value]) -> Option<((String, i64), Account)> 
     };
     let amount = |cost, tokens| Amount { cost: money_of(number(cost)), tokens: count_of(number(tokens)) };
     let Value::Text(Some(holder)) = holder else { return None };
-    let account = Account { spent: amount(spent_cost, spent_tokens), reserved: amount(reserved_cost, reserved_tokens) };
+    let account = Balance { spent: amount(spent_cost, spent_tokens), reserved: amount(reserved_cost, reserved_tokens) };
     Some(((holder.clone(), number(period)), account))
 }

@@ -54,21 +54,21 @@ pub(crate) type Row = Vec<Value>;
 
 /// What becomes of a row whose key is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// It is replaced.
-    Replaced,
+pub(crate) enum OnConflict {
+    /// The new row replaces it.
+    Replace,
     /// It stays.
-    Kept,
+    Keep,
 }
 
 /// Puts rows into a table.
 pub(crate) async fn put(
     connection: &mut AnyConnection,
     table: &Table,
-    existing: Existing,
+    existing: OnConflict,
     rows: &[impl Borrow<Row>],
 ) -> Result<(), LedgerError> {
-    let place = Place::of(connection);
+    let place = Placeholder::of(connection);
     for chunk in chunks(rows) {
         let sql = insertion(table, existing, chunk.len(), place);
         let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -84,7 +84,7 @@ pub(crate) async fn put(
 /// statement may not write a row twice. So who sorts them by their tables has few statements.
 pub(crate) async fn put_all(
     connection: &mut AnyConnection,
-    rows: &[(&'static Table, Existing, Row)],
+    rows: &[(&'static Table, OnConflict, Row)],
 ) -> Result<(), LedgerError> {
     let mut rest = rows;
     while let Some((table, existing, _)) = rest.first() {
@@ -96,7 +96,7 @@ pub(crate) async fn put_all(
     Ok(())
 }
 
-fn together(rows: &[(&'static Table, Existing, Row)]) -> usize {
+fn together(rows: &[(&'static Table, OnConflict, Row)]) -> usize {
     let Some((table, existing, _)) = rows.first() else { return 0 };
     let mut names = HashSet::new();
     rows.iter().take_while(|(other, then, row)| other == table && then == existing && names.insert(row.first())).count()
@@ -140,34 +140,34 @@ pub(crate) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 /// How the places for values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Placeholder {
     /// With their numbers, as PostgreSQL has them.
     Numbered,
     /// Without, for SQLite: it looks a numbered one up among all others when it is bound.
-    Plain,
+    Positional,
 }
 
-impl Place {
+impl Placeholder {
     fn of(connection: &AnyConnection) -> Self {
-        if connection.backend_name() == "SQLite" { Self::Plain } else { Self::Numbered }
+        if connection.backend_name() == "SQLite" { Self::Positional } else { Self::Numbered }
     }
 
     fn written(self, number: usize) -> Cow<'static, str> {
         match self {
             Self::Numbered => format!("${number}").into(),
-            Self::Plain => "?".into(),
+            Self::Positional => "?".into(),
         }
     }
 }
 
-fn insertion(table: &Table, existing: Existing, rows: usize, place: Place) -> String {
+fn insertion(table: &Table, existing: OnConflict, rows: usize, place: Placeholder) -> String {
     let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
     let (columns, places) = (names.join(", "), places_of_rows(names.len(), rows, place));
     format!("INSERT INTO {} ({columns}) VALUES {places}{}", table.name, on_conflict(table, existing))
 }
 
 /// Returns the places for the values of so many rows of one width.
-pub(crate) fn places_of_rows(width: usize, rows: usize, place: Place) -> String {
+pub(crate) fn places_of_rows(width: usize, rows: usize, place: Placeholder) -> String {
     let of_row = |row: usize| {
         let of_row: Vec<_> = (1..=width).map(|number| place.written(row * width + number)).collect();
         format!("({})", of_row.join(", "))
@@ -176,7 +176,7 @@ pub(crate) fn places_of_rows(width: usize, rows: usize, place: Place) -> String 
 }
 
 /// Returns the text that puts the row of a trigger into a table, for SQLite: its columns have the table's name before them.
-pub(crate) fn insertion_of_new(table: &Table, existing: Existing) -> String {
+pub(crate) fn insertion_of_new(table: &Table, existing: OnConflict) -> String {
     let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
     let values: Vec<_> = names.iter().map(|name| format!("NEW.{}_{name}", table.name)).collect();
     format!(
@@ -188,14 +188,14 @@ pub(crate) fn insertion_of_new(table: &Table, existing: Existing) -> String {
     )
 }
 
-fn on_conflict(table: &Table, existing: Existing) -> String {
+fn on_conflict(table: &Table, existing: OnConflict) -> String {
     let names = table.columns.iter().map(|column| column.name()).filter(|name| !table.key.contains(name));
     let then = match existing {
-        Existing::Replaced => {
+        OnConflict::Replace => {
             let changed: Vec<_> = names.map(|name| format!("{name} = excluded.{name}")).collect();
             format!("DO UPDATE SET {}", changed.join(", "))
         }
-        Existing::Kept => "DO NOTHING".to_owned(),
+        OnConflict::Keep => "DO NOTHING".to_owned(),
     };
     format!(" ON CONFLICT ({}) {then}", table.key.join(", "))
 }
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn neighbours_of_one_table_go_together_unless_they_have_the_same_name() {
         use crate::store::tables::{AUDIT, WORKTREES};
-        let row = |table, name: &str| (table, Existing::Replaced, vec![Value::from(name), Value::from(1)]);
+        let row = |table, name: &str| (table, OnConflict::Replace, vec![Value::from(name), Value::from(1)]);
         let rows = [row(&AUDIT, "a"), row(&AUDIT, "b"), row(&AUDIT, "a"), row(&WORKTREES, "c")];
         assert_eq!([0, 2, 3, 4].map(|from| together(&rows[from..])), [2, 1, 1, 0]);
     }
@@ -250,12 +250,12 @@ mod tests {
     #[test]
     fn an_insertion_names_each_value_once() {
         assert_eq!(
-            insertion(&BREAKER, Existing::Replaced, 2, Place::Numbered),
+            insertion(&BREAKER, OnConflict::Replace, 2, Placeholder::Numbered),
             "INSERT INTO breaker (provider, model, epoch, state) VALUES ($1, $2, $3, $4), ($5, $6, $7, $8) \
              ON CONFLICT (provider, model) DO UPDATE SET epoch = excluded.epoch, state = excluded.state"
         );
         assert_eq!(
-            insertion(&BREAKER, Existing::Kept, 2, Place::Plain),
+            insertion(&BREAKER, OnConflict::Keep, 2, Placeholder::Positional),
             "INSERT INTO breaker (provider, model, epoch, state) VALUES (?, ?, ?, ?), (?, ?, ?, ?) \
              ON CONFLICT (provider, model) DO NOTHING"
         );

@@ -3,39 +3,39 @@
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Connection, Row as _};
 
-use super::changed::{ChangedRows, noteworthy};
-use super::ending::end_runs;
-use super::filling::{fill, fill_held};
+use super::changed_rows::{ChangedRows, audit_entry_of};
+use super::close_runs::close_runs;
+use super::load::{load_open_reservations, load_rows};
 use super::recovery::{Recovery, in_time};
-use super::whole::WholeTransaction;
-use super::{Asked, Reply};
-use crate::audit::{AuditLog, Stage};
-use crate::book::{Book, Changes};
-use crate::call::{CallId, Reserved, Settled};
+use super::single_statement::SingleStatement;
+use super::{Command, Reply};
+use crate::audit::{AuditLog, AuditStage};
+use crate::call::{CallId, ReserveResult, SettleResult};
 use crate::error::LedgerError;
+use crate::state::{Changes, LedgerState};
 use crate::store::statement;
 use crate::store::{Backend, WritingConnection};
-use crate::totals::{self, Tally};
+use crate::totals::{self, RunningTotals};
 
 /// More than this is not kept in memory from one transaction to the next.
-const KEPT: usize = 20_000;
+const MAX_CACHED_ROWS: usize = 20_000;
 
 pub(super) struct Batches {
     connection: WritingConnection,
     recovery: Recovery,
     epoch: i64,
     /// What the rows say. On PostgreSQL others write too, so it holds for one transaction only.
-    book: Book,
+    state: LedgerState,
     /// On SQLite.
-    whole: Option<WholeTransaction>,
+    single_statement: Option<SingleStatement>,
     audit: AuditLog,
-    tally: Tally,
+    running_totals: RunningTotals,
 }
 
 /// An answer that is given when the transaction has been committed.
-enum Answer {
-    Reserved(Reserved),
-    Settled(Settled),
+enum CommandResult {
+    Reserve(ReserveResult),
+    Settle(SettleResult),
     Count(u64),
     Done,
 }
@@ -46,17 +46,17 @@ impl Batches {
         recovery: Recovery,
         epoch: i64,
         audit: AuditLog,
-        tally: Tally,
+        running_totals: RunningTotals,
     ) -> Result<Self, LedgerError> {
-        let whole = match connection.backend {
-            Backend::Sqlite => Some(WholeTransaction::prepare(&mut connection.connection).await?),
+        let single_statement = match connection.backend {
+            Backend::Sqlite => Some(SingleStatement::prepare(&mut connection.connection).await?),
             Backend::Postgres => None,
         };
-        Ok(Self { connection, recovery, epoch, book: Book::default(), whole, audit, tally })
+        Ok(Self { connection, recovery, epoch, state: LedgerState::default(), single_statement, audit, running_totals })
     }
 
     /// Answers all, in one transaction if that can be, else each in its own.
-    pub(super) async fn run(&mut self, asked: Vec<Asked>) {
+    pub(super) async fn run(&mut self, asked: Vec<Command>) {
         if asked.is_empty() {
             return;
         }
@@ -68,12 +68,12 @@ impl Batches {
     }
 
     /// One that cannot be written must not take the others with it.
-    async fn run_each(&mut self, asked: Vec<Asked>) {
+    async fn run_each(&mut self, asked: Vec<Command>) {
         let mut left = asked.into_iter();
         while let Some(one) = left.next() {
             let answer = self.attempt(std::slice::from_ref(&one)).await;
             let of_all = answer.as_ref().err().filter(|error| error.is_of_all()).cloned();
-            one.answer(answer.map(|mut answers| answers.pop().unwrap_or(Answer::Done)));
+            one.answer(answer.map(|mut answers| answers.pop().unwrap_or(CommandResult::Done)));
             if let Some(error) = of_all {
                 return refuse(left, &error);
             }
@@ -84,10 +84,10 @@ impl Batches {
         &mut self.connection.connection
     }
 
-    /// Notes in a PostgreSQL store that this process lives.
-    pub(super) async fn show_life(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+    /// AuditReceiver in a PostgreSQL store that this process lives.
+    pub(super) async fn heartbeat(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         self.recovery.restore(&mut self.connection).await?;
-        let shown = in_time(self.connection.show_life(self.epoch, now)).await;
+        let shown = in_time(self.connection.heartbeat(self.epoch, now)).await;
         if let Err(error) = &shown {
             self.recovery.stands_after(error, &mut self.connection).await;
         }
@@ -101,7 +101,7 @@ impl Batches {
 
     /// Writes, and once more where PostgreSQL's connection broke meanwhile. What was asked may have been committed before it did:
     /// calls and rows have names, so that asking again changes nothing then.
-    async fn attempt(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
+    async fn attempt(&mut self, asked: &[Command]) -> Result<Vec<CommandResult>, LedgerError> {
         if self.connection.backend == Backend::Sqlite {
             return self.transact(asked).await;
         }
@@ -124,42 +124,42 @@ impl Batches {
         }
     }
 
-    async fn transact(&mut self, asked: &[Asked]) -> Result<Vec<Answer>, LedgerError> {
-        let Self { connection, recovery: _, epoch, book, whole, audit, tally } = self;
+    async fn transact(&mut self, asked: &[Command]) -> Result<Vec<CommandResult>, LedgerError> {
+        let Self { connection, recovery: _, epoch, state, single_statement, audit, running_totals } = self;
         let backend = connection.backend;
-        if backend == Backend::Postgres || book.accounts.len() + book.held.len() > KEPT {
-            *book = Book::default();
+        if backend == Backend::Postgres || state.accounts.len() + state.held.len() > MAX_CACHED_ROWS {
+            *state = LedgerState::default();
         }
         let connection = &mut connection.connection;
-        let answers = match whole {
-            Some(whole) if asked.iter().all(Asked::is_of_calls) => {
-                at_once(connection, whole, *epoch, book, asked).await
+        let answers = match single_statement {
+            Some(single_statement) if asked.iter().all(Command::is_of_calls) => {
+                at_once(connection, single_statement, *epoch, state, asked).await
             }
-            _ => in_steps(connection, backend, *epoch, book, asked).await,
+            _ => in_steps(connection, backend, *epoch, state, asked).await,
         };
         let (answers, changes) = match answers {
             Ok(answered) => answered,
             Err(error) => {
                 // What is in memory may not be what is in the store.
-                *book = Book::default();
+                *state = LedgerState::default();
                 return Err(error);
             }
         };
-        changes.settled.values().filter_map(noteworthy).for_each(|entry| audit.note(Stage::Call, entry));
+        changes.settled.values().filter_map(audit_entry_of).for_each(|entry| audit.note(AuditStage::Call, entry));
         // Whoever recovers what others left looks at what they have counted, too.
-        if asked.iter().any(|asked| matches!(asked, Asked::Recover(..))) {
+        if asked.iter().any(|asked| matches!(asked, Command::Recover(..))) {
             match totals::read(connection).await {
-                Ok(totals) => tally.begin(totals),
+                Ok(totals) => running_totals.begin(totals),
                 Err(error) => tracing::warn!(%error, "what calls came to could not be read; metrics do not show it"),
             }
         } else {
-            tally.count(changes.settled.values());
+            running_totals.count(changes.settled.values());
         }
         Ok(answers)
     }
 }
 
-fn refuse(asked: impl IntoIterator<Item = Asked>, error: &LedgerError) {
+fn refuse(asked: impl IntoIterator<Item = Command>, error: &LedgerError) {
     asked.into_iter().for_each(|asked| asked.answer(Err(error.clone())));
 }
 
@@ -168,12 +168,12 @@ async fn in_steps(
     connection: &mut AnyConnection,
     backend: Backend,
     epoch: i64,
-    book: &mut Book,
-    asked: &[Asked],
-) -> Result<(Vec<Answer>, Changes), LedgerError> {
+    state: &mut LedgerState,
+    asked: &[Command],
+) -> Result<(Vec<CommandResult>, Changes), LedgerError> {
     let mut transaction = connection.begin().await?;
-    let (answers, changes) = answer_all(&mut transaction, backend, epoch, book, asked).await?;
-    ChangedRows::of(book, &changes, epoch)?.write(&mut transaction).await?;
+    let (answers, changes) = answer_all(&mut transaction, backend, epoch, state, asked).await?;
+    ChangedRows::of(state, &changes, epoch)?.write(&mut transaction).await?;
     transaction.commit().await?;
     Ok((answers, changes))
 }
@@ -181,91 +181,94 @@ async fn in_steps(
 /// Writes all in one go. Nobody else writes, so that what is read needs no transaction, and mostly nothing has to be read.
 async fn at_once(
     connection: &mut AnyConnection,
-    whole: &WholeTransaction,
+    single_statement: &SingleStatement,
     epoch: i64,
-    book: &mut Book,
-    asked: &[Asked],
-) -> Result<(Vec<Answer>, Changes), LedgerError> {
-    let (answers, changes) = answer_all(connection, Backend::Sqlite, epoch, book, asked).await?;
-    whole.commit(connection, &ChangedRows::of(book, &changes, epoch)?).await?;
+    state: &mut LedgerState,
+    asked: &[Command],
+) -> Result<(Vec<CommandResult>, Changes), LedgerError> {
+    let (answers, changes) = answer_all(connection, Backend::Sqlite, epoch, state, asked).await?;
+    single_statement.commit(connection, &ChangedRows::of(state, &changes, epoch)?).await?;
     Ok((answers, changes))
 }
 
-/// Answers what is asked by the book, which is filled with what it does not hold yet.
+/// Answers what is asked by the state, which is filled with what it does not hold yet.
 async fn answer_all(
     connection: &mut AnyConnection,
     backend: Backend,
     epoch: i64,
-    book: &mut Book,
-    asked: &[Asked],
-) -> Result<(Vec<Answer>, Changes), LedgerError> {
+    state: &mut LedgerState,
+    asked: &[Command],
+) -> Result<(Vec<CommandResult>, Changes), LedgerError> {
     WritingConnection::guard(connection, backend, epoch).await?;
-    let recovers = asked.iter().any(|asked| matches!(asked, Asked::Recover(..)));
+    let recovers = asked.iter().any(|asked| matches!(asked, Command::Recover(..)));
     let lost = if recovers { lost_calls(connection).await? } else { Vec::new() };
-    if backend == Backend::Sqlite && !book.complete {
-        fill_held(connection, book).await?;
+    if backend == Backend::Sqlite && !state.complete {
+        load_open_reservations(connection, state).await?;
     }
-    fill(connection, book, asked, &lost).await?;
+    load_rows(connection, state, asked, &lost).await?;
     let mut answers = Vec::with_capacity(asked.len());
     for one in asked {
         answers.push(match one {
-            Asked::Reserve(reservation, _) => Answer::Reserved(book.reserve(reservation, epoch)),
-            Asked::Settle(call, settlement, _) => Answer::Settled(book.settle(call, **settlement)),
-            Asked::Release(call, now, _) => Answer::Settled(book.release(call, *now)),
-            Asked::Said { provider, now, remaining, not_before, reply: _ } => {
-                book.upstream_said(provider, *now, remaining, *not_before);
-                Answer::Done
+            Command::Reserve(reservation, _) => CommandResult::Reserve(state.reserve(reservation, epoch)),
+            Command::Settle(call, settlement, _) => CommandResult::Settle(state.settle(call, **settlement)),
+            Command::Release(call, now, _) => CommandResult::Settle(state.release(call, *now)),
+            Command::UpstreamLimits { provider, now, remaining, not_before, reply: _ } => {
+                state.record_upstream_limits(provider, *now, remaining, *not_before);
+                CommandResult::Done
             }
-            Asked::Recover(now, _) => {
-                let settled = lost.iter().filter(|call| book.lose(call, *now) != Settled::Before);
-                Answer::Count(u64::try_from(settled.count()).unwrap_or_default())
+            Command::Recover(now, _) => {
+                let settled = lost.iter().filter(|call| state.settle_lost(call, *now) != SettleResult::AlreadySettled);
+                CommandResult::Count(u64::try_from(settled.count()).unwrap_or_default())
             }
-            Asked::Put(rows, _) => {
+            Command::Put(rows, _) => {
                 statement::put_all(connection, rows).await?;
-                Answer::Done
+                CommandResult::Done
             }
-            Asked::EndRuns { ids, outcome, at, reply: _ } => {
-                end_runs(connection, ids, outcome, *at).await?;
-                Answer::Done
+            Command::CloseRuns { ids, outcome, at, reply: _ } => {
+                close_runs(connection, ids, outcome, *at).await?;
+                CommandResult::Done
             }
-            Asked::Expire { before, now, reply: _ } => {
-                Answer::Count(totals::expire(connection, epoch, *before, *now).await?)
+            Command::Expire { before, now, reply: _ } => {
+                CommandResult::Count(totals::expire(connection, epoch, *before, *now).await?)
             }
-            Asked::Close(_) => Answer::Done,
+            Command::Close(_) => CommandResult::Done,
         });
     }
-    Ok((answers, book.take_changes()))
+    Ok((answers, state.take_changes()))
 }
 
-impl Asked {
-    /// Returns whether all that it changes is in the book.
+impl Command {
+    /// Returns whether all that it changes is in the state.
     const fn is_of_calls(&self) -> bool {
-        matches!(self, Self::Reserve(..) | Self::Settle(..) | Self::Release(..) | Self::Said { .. })
+        matches!(self, Self::Reserve(..) | Self::Settle(..) | Self::Release(..) | Self::UpstreamLimits { .. })
     }
 
-    fn answer(self, answer: Result<Answer, LedgerError>) {
+    fn answer(self, answer: Result<CommandResult, LedgerError>) {
         // Whoever asked may have gone; what was asked is done all the same.
         match self {
             Self::Reserve(_, reply) => give(reply, answer, |answer| match answer {
-                Answer::Reserved(reserved) => Some(reserved),
+                CommandResult::Reserve(reserved) => Some(reserved),
                 _ => None,
             }),
             Self::Settle(_, _, reply) | Self::Release(_, _, reply) => give(reply, answer, |answer| match answer {
-                Answer::Settled(settled) => Some(settled),
+                CommandResult::Settle(settled) => Some(settled),
                 _ => None,
             }),
             Self::Recover(_, reply) | Self::Expire { reply, .. } => give(reply, answer, |answer| match answer {
-                Answer::Count(count) => Some(count),
+                CommandResult::Count(count) => Some(count),
                 _ => None,
             }),
-            Self::Said { reply, .. } | Self::Put(_, reply) | Self::EndRuns { reply, .. } | Self::Close(reply) => {
-                give(reply, answer, |answer| matches!(answer, Answer::Done).then_some(()));
+            Self::UpstreamLimits { reply, .. }
+            | Self::Put(_, reply)
+            | Self::CloseRuns { reply, .. }
+            | Self::Close(reply) => {
+                give(reply, answer, |answer| matches!(answer, CommandResult::Done).then_some(()));
             }
         }
     }
 }
 
-fn give<T>(reply: Reply<T>, answer: Result<Answer, LedgerError>, take: impl FnOnce(Answer) -> Option<T>) {
+fn give<T>(reply: Reply<T>, answer: Result<CommandResult, LedgerError>, take: impl FnOnce(CommandResult) -> Option<T>) {
     let _ = reply.send(answer.and_then(|answer| take(answer).ok_or(LedgerError::Closed)));
 }
 

@@ -15,11 +15,11 @@ use crate::error::LedgerError;
 use crate::store::{Backend, Database, WritingConnection};
 
 /// How long a transaction may take, the wait for the lock included: less than the silence after which a process is taken for dead.
-const TRANSACTION: Duration = Duration::from_secs(45);
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long the server may take to answer a connection, or a ping.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses before the first attempts to connect again: callers who ask meanwhile wait.
-const PAUSES: [Duration; 5] = [
+const FIRST_PAUSES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(100),
     Duration::from_millis(300),
@@ -27,25 +27,25 @@ const PAUSES: [Duration; 5] = [
     Duration::from_millis(1500),
 ];
 /// The pause between later ones: callers who ask meanwhile get an error.
-const REST: Duration = Duration::from_secs(1);
+const LATER_PAUSE: Duration = Duration::from_secs(1);
 
 /// How the connection stands.
-enum Standing {
-    Whole,
+enum ConnectionState {
+    Connected,
     Broken,
     /// The server cannot be reached; why, and until when nobody tries again.
-    Away(String, Instant),
+    Unreachable(String, Instant),
 }
 
 pub(super) struct Recovery {
     database: Arc<Database>,
-    standing: Standing,
+    state: ConnectionState,
     superseded: watch::Sender<bool>,
 }
 
 impl Recovery {
     pub(super) fn new(database: &Arc<Database>, superseded: watch::Sender<bool>) -> Self {
-        Self { database: database.clone(), standing: Standing::Whole, superseded }
+        Self { database: database.clone(), state: ConnectionState::Connected, superseded }
     }
 
     /// Makes a broken connection anew.
@@ -54,27 +54,29 @@ impl Recovery {
     ///
     /// [`LedgerError::Unreachable`], at once where it was tried a moment ago.
     pub(super) async fn restore(&mut self, writing: &mut WritingConnection) -> Result<(), LedgerError> {
-        let pauses = match &self.standing {
-            Standing::Whole => return Ok(()),
-            Standing::Broken => PAUSES.as_slice(),
-            Standing::Away(why, until) if Instant::now() < *until => return Err(LedgerError::Unreachable(why.clone())),
-            Standing::Away(..) => &PAUSES[..1],
+        let pauses = match &self.state {
+            ConnectionState::Connected => return Ok(()),
+            ConnectionState::Broken => FIRST_PAUSES.as_slice(),
+            ConnectionState::Unreachable(why, until) if Instant::now() < *until => {
+                return Err(LedgerError::Unreachable(why.clone()));
+            }
+            ConnectionState::Unreachable(..) => &FIRST_PAUSES[..1],
         };
         let mut why = String::new();
         for pause in pauses {
             sleep(*pause).await;
-            match timeout(ANSWER, self.database.connect()).await {
+            match timeout(ANSWER_TIMEOUT, self.database.connect()).await {
                 Ok(Ok(connection)) => {
                     writing.connection = connection;
-                    self.standing = Standing::Whole;
+                    self.state = ConnectionState::Connected;
                     tracing::info!("there is a connection to the ledger's database again");
                     return Ok(());
                 }
                 Ok(Err(error)) => why = error.to_string(),
-                Err(_) => why = format!("no connection in {} s", ANSWER.as_secs()),
+                Err(_) => why = format!("no connection in {} s", ANSWER_TIMEOUT.as_secs()),
             }
         }
-        self.standing = Standing::Away(why.clone(), Instant::now() + REST);
+        self.state = ConnectionState::Unreachable(why.clone(), Instant::now() + LATER_PAUSE);
         Err(LedgerError::Unreachable(why))
     }
 
@@ -89,13 +91,13 @@ impl Recovery {
             LedgerError::Unreachable(_) => {}
             _ if writing.backend == Backend::Sqlite => return true,
             _ => {
-                if matches!(timeout(ANSWER, writing.connection.ping()).await, Ok(Ok(()))) {
+                if matches!(timeout(ANSWER_TIMEOUT, writing.connection.ping()).await, Ok(Ok(()))) {
                     return true;
                 }
             }
         }
         tracing::warn!(%error, "the connection to the ledger's database broke; it is made anew");
-        self.standing = Standing::Broken;
+        self.state = ConnectionState::Broken;
         false
     }
 }
@@ -104,6 +106,6 @@ impl Recovery {
 ///
 /// - **Errors:** [`LedgerError::Unreachable`] after that time; the connection is of no more use then.
 pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
-    let late = || LedgerError::Unreachable(format!("no answer in {} s", TRANSACTION.as_secs()));
-    timeout(TRANSACTION, work).await.unwrap_or_else(|_| Err(late()))
+    let late = || LedgerError::Unreachable(format!("no answer in {} s", TRANSACTION_TIMEOUT.as_secs()));
+    timeout(TRANSACTION_TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
 }

@@ -4,29 +4,33 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
-use manyworlds_ledger::{Outcome, Reserved, Settled};
-use manyworlds_metering::budget::Account;
+use manyworlds_ledger::{CallOutcome, ReserveResult, SettleResult};
+use manyworlds_metering::budget::Balance;
 
-use super::support::{answered, call, cost_of, dollars, holder, nothing, open};
+use super::support::{answered, budget, call, cost_of, dollars, nothing, open};
 
 /// A call whose process died, or that never went out, holds no money for ever (BerriAI/litellm#27639).
 pub async fn leaked_reservation(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
-    let (lost, never) = (call(now, "leak", vec![holder("b", "1.50")]), call(now, "leak", vec![holder("c", "9.00")]));
-    assert_eq!(ledger.reserve(lost.clone()).await.unwrap(), Reserved::Granted);
-    assert_eq!(ledger.reserve(never.clone()).await.unwrap(), Reserved::Granted);
+    let (lost, never) = (call(now, "leak", vec![budget("b", "1.50")]), call(now, "leak", vec![budget("c", "9.00")]));
+    assert_eq!(ledger.reserve(lost.clone()).await.unwrap(), ReserveResult::Granted);
+    assert_eq!(ledger.reserve(never.clone()).await.unwrap(), ReserveResult::Granted);
     ledger.release(never.call, now).await.unwrap();
     let unheard = manyworlds_ledger::CallId::new();
-    assert_eq!(ledger.release(unheard, now).await.unwrap(), Settled::Before, "what was never reserved is nothing");
-    assert_eq!(ledger.account("c", None).await.unwrap(), Account::default());
+    assert_eq!(
+        ledger.release(unheard, now).await.unwrap(),
+        SettleResult::AlreadySettled,
+        "what was never reserved is nothing"
+    );
+    assert_eq!(ledger.balance("c", None).await.unwrap(), Balance::default());
     // The process dies here.
     end_epochs(&url, ledger).await;
     let next = open(&url).await;
-    let account = next.account("b", None).await.unwrap();
+    let account = next.balance("b", None).await.unwrap();
     assert_eq!((account.spent.cost, account.reserved.cost), (dollars("1.00"), Money::default()));
     assert_eq!(cost_of(&next, "leak").await, dollars("1.00"));
-    assert_eq!(next.under_way().await.unwrap(), 0);
-    assert_eq!(next.settle(lost.call, answered(now, "0.10")).await.unwrap(), Settled::Before);
+    assert_eq!(next.calls_in_flight().await.unwrap(), 0);
+    assert_eq!(next.settle(lost.call, answered(now, "0.10")).await.unwrap(), SettleResult::AlreadySettled);
 }
 
 /// Of several processes, what one that dies had reserved is settled by another that goes on, without any start.
@@ -35,28 +39,28 @@ pub async fn one_that_dies_beside_another(url: String) {
         return;
     }
     let (survivor, other) = (open(&url).await, open(&url).await);
-    let one = call(Timestamp::now(), "beside", vec![holder("b", "9.00")]);
+    let one = call(Timestamp::now(), "beside", vec![budget("b", "9.00")]);
     other.reserve(one).await.unwrap();
     end_epochs(&url, other).await;
     let end = Instant::now() + Duration::from_secs(30);
-    while survivor.under_way().await.unwrap() != 0 {
+    while survivor.calls_in_flight().await.unwrap() != 0 {
         assert!(Instant::now() < end, "the reservation leaks");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let account = survivor.account("b", None).await.unwrap();
+    let account = survivor.balance("b", None).await.unwrap();
     assert_eq!((account.spent.cost, account.reserved.cost), (dollars("1.00"), Money::default()));
 }
 
 /// Starting again, or several at once, counts nothing twice (BerriAI/litellm#28247).
 pub async fn double_re_seed(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
-    let one = call(now, "seed", vec![holder("b", "9.00")]);
+    let one = call(now, "seed", vec![budget("b", "9.00")]);
     ledger.reserve(one.clone()).await.unwrap();
     end_epochs(&url, ledger).await;
     for _ in 0..3 {
         let next = open(&url).await;
         assert_eq!(next.recover(Timestamp::now()).await.unwrap(), 0);
-        assert_eq!(next.account("b", None).await.unwrap().spent.cost, dollars("1.00"));
+        assert_eq!(next.balance("b", None).await.unwrap().spent.cost, dollars("1.00"));
         assert_eq!(cost_of(&next, "seed").await, dollars("1.00"));
         next.close().await.unwrap();
     }
@@ -65,14 +69,14 @@ pub async fn double_re_seed(url: String) {
 /// A call that is settled, released and settled again counts once (BerriAI/litellm#30460).
 pub async fn inflated_counter(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
-    let one = call(now, "twice", vec![holder("b", "9.00")]);
-    assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted);
-    assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted, "asked again, it is the same call");
+    let one = call(now, "twice", vec![budget("b", "9.00")]);
+    assert_eq!(ledger.reserve(one.clone()).await.unwrap(), ReserveResult::Granted);
+    assert_eq!(ledger.reserve(one.clone()).await.unwrap(), ReserveResult::Granted, "asked again, it is the same call");
     let all = (0..20).map(|_| ledger.settle(one.call.clone(), answered(now, "0.25")));
     let settled = join(all.collect()).await;
-    assert_eq!(settled.iter().filter(|settled| **settled == Settled::Now(dollars("0.25"))).count(), 1);
-    assert_eq!(ledger.release(one.call, now).await.unwrap(), Settled::Before);
-    let account = ledger.account("b", None).await.unwrap();
+    assert_eq!(settled.iter().filter(|settled| **settled == SettleResult::Settled(dollars("0.25"))).count(), 1);
+    assert_eq!(ledger.release(one.call, now).await.unwrap(), SettleResult::AlreadySettled);
+    let account = ledger.balance("b", None).await.unwrap();
     assert_eq!((account.spent.cost, account.reserved.cost), (dollars("0.25"), Money::default()));
     assert_eq!(cost_of(&ledger, "twice").await, dollars("0.25"));
 }
@@ -80,40 +84,45 @@ pub async fn inflated_counter(url: String) {
 /// Whoever asks, from wherever, meets every budget; of many at once no more pass than there is money (BerriAI/litellm#26672).
 pub async fn bypassed_budget(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
-    let asked = (0..50).map(|_| call(now, "many", vec![holder("order", "99.00"), holder("team", "3.00")]));
+    let asked = (0..50).map(|_| call(now, "many", vec![budget("order", "99.00"), budget("team", "3.00")]));
     let reserved = join(asked.map(|asked| ledger.reserve(asked)).collect()).await;
-    assert_eq!(reserved.iter().filter(|reserved| **reserved == Reserved::Granted).count(), 3);
-    assert!(reserved.iter().all(|reserved| matches!(reserved, Reserved::Granted | Reserved::AfterAnother)));
-    assert_eq!(ledger.account("order", None).await.unwrap().reserved.cost, dollars("3.00"));
+    assert_eq!(reserved.iter().filter(|reserved| **reserved == ReserveResult::Granted).count(), 3);
+    assert!(reserved.iter().all(|reserved| matches!(reserved, ReserveResult::Granted | ReserveResult::WaitForAnother)));
+    assert_eq!(ledger.balance("order", None).await.unwrap().reserved.cost, dollars("3.00"));
 }
 
 /// What calls might have cost does not count as spent, and the last cent can be used (BerriAI/litellm#36926).
 pub async fn phantom_excess(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
     for turn in 0..10 {
-        let one = call(now, "cap", vec![holder("b", "1.00")]);
-        assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted, "call {turn}");
+        let one = call(now, "cap", vec![budget("b", "1.00")]);
+        assert_eq!(ledger.reserve(one.clone()).await.unwrap(), ReserveResult::Granted, "call {turn}");
         ledger.settle(one.call, answered(now, "0.10")).await.unwrap();
     }
-    let beyond = ledger.reserve(call(now, "cap", vec![holder("b", "1.00")])).await.unwrap();
-    assert_eq!(beyond, Reserved::Exhausted("b".into()));
-    let raised = ledger.reserve(call(now, "cap", vec![holder("b", "1.01")])).await.unwrap();
-    assert_eq!(raised, Reserved::Granted);
+    let beyond = ledger.reserve(call(now, "cap", vec![budget("b", "1.00")])).await.unwrap();
+    assert_eq!(beyond, ReserveResult::BudgetExhausted("b".into()));
+    let raised = ledger.reserve(call(now, "cap", vec![budget("b", "1.01")])).await.unwrap();
+    assert_eq!(raised, ReserveResult::Granted);
 }
 
 /// What is shown is what was spent, at once, and a new period begins with nothing (BerriAI/litellm#27735).
 pub async fn stale_spend(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
-    let day = |start: Timestamp| vec![manyworlds_ledger::Holder { period_start: Some(start), ..holder("day", "1.00") }];
+    let day = |start: Timestamp| {
+        vec![manyworlds_ledger::BudgetAccount { period_start: Some(start), ..budget("day", "1.00") }]
+    };
     let (today, tomorrow) = (now, now + SignedDuration::from_hours(24));
     let one = call(now, "day", day(today));
     ledger.reserve(one.clone()).await.unwrap();
-    assert_eq!(ledger.account("day", Some(today)).await.unwrap().reserved.cost, dollars("1.00"));
+    assert_eq!(ledger.balance("day", Some(today)).await.unwrap().reserved.cost, dollars("1.00"));
     ledger.settle(one.call, answered(now, "1.00")).await.unwrap();
-    assert_eq!(ledger.account("day", Some(today)).await.unwrap().spent.cost, dollars("1.00"));
-    assert_eq!(ledger.reserve(call(now, "day", day(today))).await.unwrap(), Reserved::Exhausted("day".into()));
-    assert_eq!(ledger.reserve(call(now, "day", day(tomorrow))).await.unwrap(), Reserved::Granted);
-    assert_eq!(ledger.account("day", Some(tomorrow)).await.unwrap().spent.cost, Money::default());
+    assert_eq!(ledger.balance("day", Some(today)).await.unwrap().spent.cost, dollars("1.00"));
+    assert_eq!(
+        ledger.reserve(call(now, "day", day(today))).await.unwrap(),
+        ReserveResult::BudgetExhausted("day".into())
+    );
+    assert_eq!(ledger.reserve(call(now, "day", day(tomorrow))).await.unwrap(), ReserveResult::Granted);
+    assert_eq!(ledger.balance("day", Some(tomorrow)).await.unwrap().spent.cost, Money::default());
 }
 
 /// A model that keeps failing is left alone also by those who fall back from another (BerriAI/litellm#32574).
@@ -123,13 +132,13 @@ pub async fn cool_down_skipped_on_fallback(url: String) {
     for model in ["first", "second"] {
         for _ in 0..5 {
             let one = of(model);
-            assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted);
-            ledger.settle(one.call, nothing(now, Outcome::Outage, 503)).await.unwrap();
+            assert_eq!(ledger.reserve(one.clone()).await.unwrap(), ReserveResult::Granted);
+            ledger.settle(one.call, nothing(now, CallOutcome::Outage, 503)).await.unwrap();
         }
         let reopened = now + SignedDuration::from_secs(60);
-        assert_eq!(ledger.reserve(of(model)).await.unwrap(), Reserved::BreakerOpen(millis(reopened)), "{model}");
+        assert_eq!(ledger.reserve(of(model)).await.unwrap(), ReserveResult::BreakerOpen(millis(reopened)), "{model}");
     }
-    assert_eq!(ledger.reserve(of("third")).await.unwrap(), Reserved::Granted);
+    assert_eq!(ledger.reserve(of("third")).await.unwrap(), ReserveResult::Granted);
 }
 
 /// After upstream said that the money is used up, nobody asks it again before the time that was set, and that is no outage
@@ -138,12 +147,12 @@ pub async fn out_of_credit(url: String) {
     let (ledger, now) = (open(&url).await, Timestamp::now());
     let until = now + SignedDuration::from_secs(60);
     for _ in 0..10 {
-        let one = call(now, "credit", vec![holder("b", "1.00")]);
-        assert_eq!(ledger.reserve(one.clone()).await.unwrap(), Reserved::Granted);
-        ledger.settle(one.call, nothing(now, Outcome::Faulty, 402)).await.unwrap();
+        let one = call(now, "credit", vec![budget("b", "1.00")]);
+        assert_eq!(ledger.reserve(one.clone()).await.unwrap(), ReserveResult::Granted);
+        ledger.settle(one.call, nothing(now, CallOutcome::Faulty, 402)).await.unwrap();
     }
-    ledger.upstream_said("team/scripted".into(), now, Vec::new(), Some(until)).await.unwrap();
-    assert_eq!(ledger.reserve(call(now, "credit", vec![])).await.unwrap(), Reserved::Wait(millis(until)));
+    ledger.record_upstream_limits("team/scripted".into(), now, Vec::new(), Some(until)).await.unwrap();
+    assert_eq!(ledger.reserve(call(now, "credit", vec![])).await.unwrap(), ReserveResult::WaitUntil(millis(until)));
     assert!(ledger.breakers("team/scripted").await.unwrap().is_empty(), "it is no outage");
     assert_eq!(cost_of(&ledger, "credit").await, Money::default());
 }

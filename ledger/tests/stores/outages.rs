@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use manyworlds_ledger::{Ledger, LedgerError, Reserved, Settled};
+use manyworlds_ledger::{Ledger, LedgerError, ReserveResult, SettleResult};
 use sqlx::{AnyConnection, Connection};
 use tokio::time::timeout;
 
-use super::support::{Postgres, answered, call, dollars, holder, open};
+use super::support::{Postgres, answered, budget, call, dollars, open};
 
 /// More than anybody may have to wait.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-async fn reserve(ledger: &Ledger) -> Result<Reserved, LedgerError> {
-    let asked = ledger.reserve(call(Timestamp::now(), "away", vec![holder("b", "9.00")]));
+async fn reserve(ledger: &Ledger) -> Result<ReserveResult, LedgerError> {
+    let asked = ledger.reserve(call(Timestamp::now(), "away", vec![budget("b", "9.00")]));
     timeout(PATIENCE, asked).await.unwrap()
 }
 
@@ -32,24 +32,24 @@ pub async fn a_connection_that_the_server_ends_is_made_anew_unseen(server: &Post
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ledger'";
     for _ in 0..3 {
         assert!(server.sql("postgres", ended));
-        assert_eq!(reserve(&ledger).await.unwrap(), Reserved::Granted);
+        assert_eq!(reserve(&ledger).await.unwrap(), ReserveResult::Granted);
     }
-    assert_eq!(ledger.under_way().await.unwrap(), 3);
+    assert_eq!(ledger.calls_in_flight().await.unwrap(), 3);
     ledger.close().await.unwrap();
 }
 
 /// While the server is away, callers get an error; afterwards what was reserved is settled, in the same epoch.
 pub async fn calls_go_on_when_the_server_has_started_again(server: &mut Postgres, url: &str) {
     let (ledger, now) = (open(url).await, Timestamp::now());
-    let before = call(now, "restart", vec![holder("r", "9.00")]);
-    assert_eq!(ledger.reserve(before.clone()).await.unwrap(), Reserved::Granted);
+    let before = call(now, "restart", vec![budget("r", "9.00")]);
+    assert_eq!(ledger.reserve(before.clone()).await.unwrap(), ReserveResult::Granted);
     server.stop();
     assert!(matches!(reserve(&ledger).await.unwrap_err(), LedgerError::Unreachable(_)));
     server.serve();
     is_granted(&ledger).await;
     let settled = ledger.settle(before.call, answered(now, "0.10")).await.unwrap();
-    assert_eq!(settled, Settled::Now(dollars("0.10")));
-    assert_eq!(ledger.account("r", None).await.unwrap().spent.cost, dollars("0.10"));
+    assert_eq!(settled, SettleResult::Settled(dollars("0.10")));
+    assert_eq!(ledger.balance("r", None).await.unwrap().spent.cost, dollars("0.10"));
     ledger.close().await.unwrap();
 }
 

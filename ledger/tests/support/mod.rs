@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
 use manyworlds_api::provider::Limits;
-use manyworlds_ledger::{CallId, Holder, Ledger, LedgerError, Outcome, Party, Reservation, Settlement, Spent};
+use manyworlds_ledger::{
+    BudgetAccount, CallId, CallOutcome, CallUsage, Caller, Ledger, LedgerError, Reservation, Settlement,
+};
 use manyworlds_metering::breaker::BreakerSettings;
-use manyworlds_metering::budget::{Allowed, Amount};
+use manyworlds_metering::budget::{Amount, SpendingLimit};
 use manyworlds_metering::price::Tokens;
 use manyworlds_metering::rate_window::{Demand, RateLimits};
 
@@ -30,8 +32,8 @@ pub fn dollars(text: &str) -> Money {
     text.parse().unwrap()
 }
 
-pub fn party(order: &str, world: &str) -> Party {
-    Party {
+pub fn caller(order: &str, world: &str) -> Caller {
+    Caller {
         namespace: "team".into(),
         work_order: order.into(),
         order_uid: format!("uid-{order}"),
@@ -41,18 +43,18 @@ pub fn party(order: &str, world: &str) -> Party {
     }
 }
 
-pub fn holder(key: &str, most: &str) -> Holder {
-    let allowed = Allowed { cost: Some(dollars(most)), tokens: None };
-    Holder { key: key.into(), name: key.into(), allowed, period_start: None }
+pub fn budget(key: &str, most: &str) -> BudgetAccount {
+    let limit = SpendingLimit { cost: Some(dollars(most)), tokens: None };
+    BudgetAccount { key: key.into(), name: key.into(), limit, period_start: None }
 }
 
 /// A call of 1,000 tokens that may cost a dollar.
-pub fn call(now: Timestamp, order: &str, holders: Vec<Holder>) -> Reservation {
+pub fn call(now: Timestamp, order: &str, budgets: Vec<BudgetAccount>) -> Reservation {
     let limits = Limits { requests_per_minute: 1_000_000, tokens_per_minute: 1_000_000_000, ..Limits::default() };
     Reservation {
         call: CallId::new(),
         at: now,
-        party: party(order, "alpha"),
+        caller: caller(order, "alpha"),
         provider: "team/scripted".into(),
         model: "m".into(),
         prices: "table".into(),
@@ -60,21 +62,21 @@ pub fn call(now: Timestamp, order: &str, holders: Vec<Holder>) -> Reservation {
         most: Amount { cost: dollars("1.00"), tokens: 1000 },
         limits: RateLimits::of(&limits),
         breaker: BreakerSettings { failures: 5, open_for: SignedDuration::from_secs(60), successes: 2 },
-        holders,
+        budgets,
     }
 }
 
 pub fn answered(now: Timestamp, cost: &str) -> Settlement {
     let tokens = Tokens { input: 40, cached: 60, output: 20, ..Tokens::default() };
-    ended(now, Outcome::Answered, 200, Spent::Said { tokens, cost: dollars(cost) })
+    ended(now, CallOutcome::Answered, 200, CallUsage::Reported { tokens, cost: dollars(cost) })
 }
 
-pub fn ended(now: Timestamp, outcome: Outcome, status: u16, spent: Spent) -> Settlement {
-    Settlement { at: now, outcome, spent, status, retry_count: 0, first_byte_ms: Some(3), total_ms: 9 }
+pub fn ended(now: Timestamp, outcome: CallOutcome, status: u16, usage: CallUsage) -> Settlement {
+    Settlement { at: now, outcome, usage, status, retry_count: 0, first_byte_ms: Some(3), total_ms: 9 }
 }
 
-pub fn nothing(now: Timestamp, outcome: Outcome, status: u16) -> Settlement {
-    ended(now, outcome, status, Spent::Said { tokens: Tokens::default(), cost: Money::default() })
+pub fn nothing(now: Timestamp, outcome: CallOutcome, status: u16) -> Settlement {
+    ended(now, outcome, status, CallUsage::Reported { tokens: Tokens::default(), cost: Money::default() })
 }
 
 /// Returns what all Worlds of an order have spent.

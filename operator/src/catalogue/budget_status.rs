@@ -5,7 +5,7 @@ use jiff::tz::TimeZoneDatabase;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::conditions::{BudgetCondition, Reason, Truth, condition, set, truth};
 use manyworlds_api::{Budget, BudgetStatus, Money};
-use manyworlds_metering::period::{self, Bounds};
+use manyworlds_metering::period::{self, PeriodBounds};
 use manyworlds_telemetry::BudgetLabel;
 
 /// Money of a Budget's present period, as the ledger knows it.
@@ -29,7 +29,7 @@ pub struct UnknownZone {
 /// # Errors
 ///
 /// [`UnknownZone`] (class: spec).
-pub fn bounds(budget: &Budget, now: Timestamp) -> Result<Bounds, UnknownZone> {
+pub fn bounds(budget: &Budget, now: Timestamp) -> Result<PeriodBounds, UnknownZone> {
     let unknown = || UnknownZone { zone: budget.spec.time_zone.clone() };
     let zone = TimeZoneDatabase::bundled().get(&budget.spec.time_zone).map_err(|_| unknown())?;
     period::bounds(budget.spec.period, &zone, now).map_err(|_| unknown())

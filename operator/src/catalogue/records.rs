@@ -9,7 +9,7 @@ use manyworlds_api::budget::Selector;
 use manyworlds_api::work_order::BudgetExceeded;
 use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
 use manyworlds_metering::model_choice::{NamedProvider, PricedModel, price};
-use manyworlds_metering::period::Bounds;
+use manyworlds_metering::period::PeriodBounds;
 use manyworlds_metering::price_table::PriceTable;
 
 use super::budget_status::{self, Spending};
@@ -79,7 +79,7 @@ pub struct Holder {
     /// What then becomes of the orders.
     pub on_exceeded: BudgetExceeded,
     /// The present period.
-    pub bounds: Bounds,
+    pub bounds: PeriodBounds,
 }
 
 impl Records {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use manyworlds_masking::Filter;
-use manyworlds_metering::budget_selection::holders;
+use manyworlds_metering::budget_selection::applicable_budgets;
 use manyworlds_metering::model_choice::{find, is_named};
 use manyworlds_metering::price_table::{PriceTable, PriceTableError};
 use tokio::sync::watch as state;
@@ -141,7 +141,7 @@ impl Catalogue {
         }
         let here = records.budgets.iter().filter(|((found, _), _)| found == namespace);
         let budgets: BTreeMap<_, _> = here.map(|((_, name), record)| (name.as_str(), &*record.budget)).collect();
-        let found = holders(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
+        let found = applicable_budgets(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
         found.into_iter().filter_map(|name| budgets.get(name).map(|budget| holder(name, budget, now))).collect()
     }
 

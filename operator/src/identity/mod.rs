@@ -18,7 +18,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::Client;
 use kube::api::{Api, PostParams};
 use manyworlds_api::GROUP;
-use manyworlds_ledger::Party;
+use manyworlds_ledger::Caller;
 
 use crate::index::lookup::Attempt;
 use crate::index::{Index, OrderKey};
@@ -111,7 +111,7 @@ impl Identities {
     /// # Errors
     ///
     /// [`NotAtWork`].
-    pub(crate) fn caller_at_work(&self, caller: &Party) -> Result<Attempt, NotAtWork> {
+    pub(crate) fn caller_at_work(&self, caller: &Caller) -> Result<Attempt, NotAtWork> {
         let key = OrderKey { namespace: caller.namespace.as_str().into(), name: caller.work_order.as_str().into() };
         let pod = format!("{}-{}", caller.world, caller.attempt);
         let attempt = self.index.attempt(&key, &pod).filter(|attempt| {
@@ -205,8 +205,8 @@ mod tests {
         PodIdentity { namespace: "team".to_owned(), name: "fix-alpha-1".to_owned(), uid: uid.to_owned() }
     }
 
-    fn caller(order_uid: &str, world_uid: &str) -> Party {
-        Party {
+    fn caller(order_uid: &str, world_uid: &str) -> Caller {
+        Caller {
             namespace: "team".to_owned(),
             work_order: "fix".to_owned(),
             order_uid: order_uid.to_owned(),

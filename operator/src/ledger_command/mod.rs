@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use manyworlds_ledger::migrations::{self, State};
-use manyworlds_ledger::{LedgerError, Moved, rows, transfer};
+use manyworlds_ledger::migrations::{self, SchemaState};
+use manyworlds_ledger::{LedgerError, TransferredTable, rows, transfer};
 
 /// Exit code of `check` where the tables are not those of this version.
 pub const BEHIND: u8 = 3;
@@ -101,7 +101,7 @@ async fn carry_out(action: Action, output: &mut impl Write) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(output: &mut impl Write, state: &State) -> io::Result<()> {
+fn tell(output: &mut impl Write, state: &SchemaState) -> io::Result<()> {
     let (applied, pending) = (state.applied.len(), state.pending.len());
     match (applied, pending) {
         (_, 0) => writeln!(output, "the tables are those of this version; {applied} of {applied} steps are applied"),
@@ -110,8 +110,8 @@ fn tell(output: &mut impl Write, state: &State) -> io::Result<()> {
     }
 }
 
-fn list(output: &mut impl Write, moved: &[Moved]) -> io::Result<()> {
-    for Moved { table, rows } in moved {
+fn list(output: &mut impl Write, moved: &[TransferredTable]) -> io::Result<()> {
+    for TransferredTable { table, rows } in moved {
         writeln!(output, "{table}: {rows} rows")?;
     }
     writeln!(output, "counts and sums are the same in both; set the operator's ledger to the new URL before it starts")

@@ -7,7 +7,7 @@ use manyworlds_api::work_order::Worker;
 use manyworlds_api::{Money, WorkOrder, labels};
 use manyworlds_gateway::access::{Access, Grant, ListedModel, Sampling};
 use manyworlds_gateway::refusal::Refusal;
-use manyworlds_ledger::Party;
+use manyworlds_ledger::Caller;
 use manyworlds_metering::model_choice::{PricedModel, is_named};
 use manyworlds_planner::policy::support::CODER;
 use secrecy::{ExposeSecret, SecretString};
@@ -31,8 +31,8 @@ impl WorldAccess {
         Self { models, identities, cache_scope }
     }
 
-    fn attempt(&self, party: &Party) -> Result<Attempt, Refusal> {
-        self.identities.caller_at_work(party).map_err(not_at_work)
+    fn attempt(&self, caller: &Caller) -> Result<Attempt, Refusal> {
+        self.identities.caller_at_work(caller).map_err(not_at_work)
     }
 }
 
@@ -69,11 +69,11 @@ fn cost_share(order: &WorkOrder) -> Option<Money> {
 }
 
 impl Access for WorldAccess {
-    async fn caller(&self, token: &SecretString) -> Result<Party, Refusal> {
+    async fn caller(&self, token: &SecretString) -> Result<Caller, Refusal> {
         let pod = self.identities.pod_of_token(token.expose_secret(), Audience::Gateway).await;
         let pod = pod.map_err(|error| no_identity(&error))?;
         let Attempt { key, order, pod, .. } = self.identities.attempt_at_work(&pod).await.map_err(not_at_work)?;
-        Ok(Party {
+        Ok(Caller {
             namespace: key.namespace.to_string(),
             work_order: key.name.to_string(),
             order_uid: order.metadata.uid.clone().unwrap_or_default(),
@@ -83,22 +83,22 @@ impl Access for WorldAccess {
         })
     }
 
-    fn may_call(&self, party: &Party) -> Result<(), Refusal> {
-        self.attempt(party).map(drop)
+    fn may_call(&self, caller: &Caller) -> Result<(), Refusal> {
+        self.attempt(caller).map(drop)
     }
 
-    fn grant(&self, party: &Party, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
-        let attempt = self.attempt(party)?;
+    fn grant(&self, caller: &Caller, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
+        let attempt = self.attempt(caller)?;
         let refused = || Refusal::Model(model.to_owned());
         let not_found = |error: LookupError| {
-            tracing::warn!(world = party.world, error = %error, "a World's model cannot be called");
+            tracing::warn!(world = caller.world, error = %error, "a World's model cannot be called");
             if error.passes() { Refusal::Unavailable } else { refused() }
         };
         let wanted = attempt.world.model().ok_or_else(refused)?;
         let found = if wanted == labels::AUTOMATIC_MODEL {
-            self.models.catalogue.choice(&party.namespace, model).map_err(not_found)?.ok_or_else(refused)?
+            self.models.catalogue.choice(&caller.namespace, model).map_err(not_found)?.ok_or_else(refused)?
         } else {
-            let found = self.models.catalogue.model(&party.namespace, wanted).map_err(not_found)?;
+            let found = self.models.catalogue.model(&caller.namespace, wanted).map_err(not_found)?;
             if model != wanted && !is_named(model, &found.model.provider, &found.model.model) {
                 return Err(refused());
             }
@@ -111,20 +111,20 @@ impl Access for WorldAccess {
                 protocol.as_str()
             )));
         }
-        self.granted(party, &attempt, found)
+        self.granted(caller, &attempt, found)
     }
 
-    fn fallbacks(&self, party: &Party, protocol: Protocol) -> Vec<Grant> {
-        let Ok(attempt) = self.attempt(party) else { return Vec::new() };
+    fn fallbacks(&self, caller: &Caller, protocol: Protocol) -> Vec<Grant> {
+        let Ok(attempt) = self.attempt(caller) else { return Vec::new() };
         let fallbacks = attempt.order.spec.fallbacks.iter();
         let names = fallbacks.filter_map(|fallback| Some(&fallback.switch_model.as_ref()?.model));
-        let found = names.filter_map(|name| self.models.catalogue.model(&party.namespace, name).ok());
+        let found = names.filter_map(|name| self.models.catalogue.model(&caller.namespace, name).ok());
         let speaking = found.filter(|found| found.provider.protocol == protocol);
-        speaking.filter_map(|found| self.granted(party, &attempt, found).ok()).collect()
+        speaking.filter_map(|found| self.granted(caller, &attempt, found).ok()).collect()
     }
 
-    fn models(&self, party: &Party, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
-        let Attempt { order, world, .. } = self.attempt(party)?;
+    fn models(&self, caller: &Caller, protocol: Protocol) -> Result<Vec<ListedModel>, Refusal> {
+        let Attempt { order, world, .. } = self.attempt(caller)?;
         let Some(wanted) = world.model() else { return Ok(Vec::new()) };
         let catalogue = &self.models.catalogue;
         catalogue.listed().map_err(|_| Refusal::Unavailable)?;
@@ -136,33 +136,33 @@ impl Access for WorldAccess {
             (found.provider.protocol == protocol).then_some(listed)
         };
         if wanted == labels::AUTOMATIC_MODEL {
-            let choices = catalogue.choices(&party.namespace).map_err(|_| Refusal::Unavailable)?.into_iter();
+            let choices = catalogue.choices(&caller.namespace).map_err(|_| Refusal::Unavailable)?.into_iter();
             let named = choices.map(|found| (found.model.full_name(), found));
             return Ok(named.filter_map(|(name, found)| listed(name, found)).collect());
         }
-        let found = catalogue.model(&party.namespace, wanted).ok();
+        let found = catalogue.model(&caller.namespace, wanted).ok();
         Ok(found.and_then(|found| listed(wanted.to_owned(), found)).into_iter().collect())
     }
 }
 
 impl WorldAccess {
-    fn granted(&self, party: &Party, attempt: &Attempt, found: CallableModel) -> Result<Grant, Refusal> {
+    fn granted(&self, caller: &Caller, attempt: &Attempt, found: CallableModel) -> Result<Grant, Refusal> {
         let Attempt { order, world, .. } = attempt;
-        let holders = self.models.budget_accounts(order, Timestamp::now()).map_err(|error| {
-            tracing::warn!(order = party.work_order, error = %error, "the budgets of an order cannot be told");
+        let budgets = self.models.budget_accounts(order, Timestamp::now()).map_err(|error| {
+            tracing::warn!(order = caller.work_order, error = %error, "the budgets of an order cannot be told");
             no_budgets(&error)
         })?;
         Ok(Grant {
-            provider_key: provider_key(&party.namespace, &found.model.provider),
+            provider_key: provider_key(&caller.namespace, &found.model.provider),
             prices: fingerprint(&found.model.prices),
             key: found.key.map(|key| SecretString::from(key.reveal())),
             provider: found.provider,
             sampling: Sampling { temperature: world.temperature() },
-            holders,
+            budgets,
             cache_scope: Some(match self.cache_scope {
-                CacheScope::World => party.world_uid.clone(),
-                CacheScope::Order => party.order_uid.clone(),
-                CacheScope::Namespace => format!("namespace/{}", party.namespace),
+                CacheScope::World => caller.world_uid.clone(),
+                CacheScope::Order => caller.order_uid.clone(),
+                CacheScope::Namespace => format!("namespace/{}", caller.namespace),
             }),
             filter: is_ours(&order.spec.worker).then(|| self.models.catalogue.filter()),
             priority: order.spec.priority,

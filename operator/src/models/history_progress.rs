@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use manyworlds_ledger::history::{Checkpoint, Record};
+use manyworlds_ledger::history::{Checkpoint, HistoryRecord};
 use serde_json::json;
 
 use super::history_rows::{OrderView, rows};
@@ -17,14 +17,16 @@ pub(super) fn progress(order: &OrderView<'_>, number: i64, now: Timestamp) -> Ve
         order.pods.iter().any(|pod| pod.owner.uid == world_uid && i64::from(pod.attempt) == attempt)
     };
     let under_way = rows.iter().filter_map(|row| match row {
-        Record::World(attempt) if attempt.finished_at.is_none() && has_pod(&attempt.world_uid, attempt.attempt) => {
+        HistoryRecord::World(attempt)
+            if attempt.finished_at.is_none() && has_pod(&attempt.world_uid, attempt.attempt) =>
+        {
             Some(attempt)
         }
         _ => None,
     });
     let reached = |id: &str| {
         rows.iter().rev().find_map(|row| match row {
-            Record::Checkpoint(one) if one.world_execution == id => Some(one),
+            HistoryRecord::Checkpoint(one) if one.world_execution == id => Some(one),
             _ => None,
         })
     };

@@ -8,7 +8,7 @@ use manyworlds_api::conditions::{OrderCondition, Truth, WorldCondition, shortene
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::world::{Attempt, WorldStage};
 use manyworlds_api::{WorkOrder, World, labels};
-use manyworlds_ledger::history::{Checkpoint, ExecutionRun, Record, TaskExecution, Worktree, WorldExecution};
+use manyworlds_ledger::history::{Checkpoint, ExecutionRun, HistoryRecord, TaskExecution, Worktree, WorldExecution};
 use manyworlds_planner::observation::{ObservedPod, StageState};
 use manyworlds_planner::role::WORK;
 
@@ -40,14 +40,14 @@ pub(super) fn finished(order: &WorkOrder) -> Option<Timestamp> {
 }
 
 /// Returns every row that an order gives, in an order in which none refers to a later one.
-pub(super) fn rows(view: &OrderView<'_>) -> Vec<Record> {
-    let mut rows = vec![Record::Run(run(view.order))];
+pub(super) fn rows(view: &OrderView<'_>) -> Vec<HistoryRecord> {
+    let mut rows = vec![HistoryRecord::Run(run(view.order))];
     let mut worlds: Vec<_> = view.worlds.iter().filter(|world| world.spec.order.uid == uid(view.order)).collect();
     worlds.sort_by_key(|world| world.spec.variant.index);
     if worlds.is_empty() {
         return rows;
     }
-    rows.push(Record::Task(task(view.order)));
+    rows.push(HistoryRecord::Task(task(view.order)));
     for world in worlds {
         let context = Context { order: view.order, world };
         for attempt in attempts(world, view.pods) {
@@ -56,11 +56,11 @@ pub(super) fn rows(view: &OrderView<'_>) -> Vec<Record> {
     }
     // By table, so that a statement takes several at once.
     rows.sort_by_key(|row| match row {
-        Record::Run(_) => 0,
-        Record::Task(_) => 1,
-        Record::World(_) | Record::EarlierWorld(_) => 2,
-        Record::Worktree(_) => 3,
-        Record::Checkpoint(_) | Record::Audit(_) => 4,
+        HistoryRecord::Run(_) => 0,
+        HistoryRecord::Task(_) => 1,
+        HistoryRecord::World(_) | HistoryRecord::WorldIfAbsent(_) => 2,
+        HistoryRecord::Worktree(_) => 3,
+        HistoryRecord::Checkpoint(_) | HistoryRecord::Audit(_) => 4,
     });
     rows
 }
@@ -163,18 +163,22 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn rows(&self, attempt: &AttemptView<'_>, rows: &mut Vec<Record>) {
+    fn rows(&self, attempt: &AttemptView<'_>, rows: &mut Vec<HistoryRecord>) {
         let execution = self.execution(attempt);
         let (id, started_at, finished_at) = (execution.id.clone(), execution.started_at, execution.finished_at);
-        rows.push(if self.is_earlier(attempt) { Record::EarlierWorld(execution) } else { Record::World(execution) });
+        rows.push(if self.is_earlier(attempt) {
+            HistoryRecord::WorldIfAbsent(execution)
+        } else {
+            HistoryRecord::World(execution)
+        });
         if let Some(made_at) = started_at
             && self.had_worktree(attempt)
         {
-            rows.push(Record::Worktree(self.worktree(attempt, &id, made_at, finished_at)));
+            rows.push(HistoryRecord::Worktree(self.worktree(attempt, &id, made_at, finished_at)));
         }
         let mut reached = |stage: &str, made_at, commit: Option<&String>| {
             let details = serde_json::json!({"world": self.world.spec.variant.name, "attempt": attempt.number});
-            rows.push(Record::Checkpoint(Checkpoint {
+            rows.push(HistoryRecord::Checkpoint(Checkpoint {
                 id: format!("{id}/{stage}"),
                 world_execution: id.clone(),
                 stage: stage.to_owned(),

@@ -50,13 +50,13 @@ pub(crate) fn cut() -> Value {
     json!({ "stage": "Cut", "conditions": conditions(&[("Finished", "Cut", "2026-01-01T00:00:59Z")]) })
 }
 
-fn all(order: &WorkOrder, worlds: Vec<World>) -> Vec<Record> {
+fn all(order: &WorkOrder, worlds: Vec<World>) -> Vec<HistoryRecord> {
     let worlds: Vec<_> = worlds.into_iter().map(Arc::new).collect();
     rows(&OrderView { order, worlds: &worlds, pods: &[] })
 }
 
-fn executions(rows: &[Record]) -> Vec<&WorldExecution> {
-    rows.iter().filter_map(|row| if let Record::World(world) = row { Some(world) } else { None }).collect()
+fn executions(rows: &[HistoryRecord]) -> Vec<&WorldExecution> {
+    rows.iter().filter_map(|row| if let HistoryRecord::World(world) = row { Some(world) } else { None }).collect()
 }
 
 /// Returns the status of a World that runs again by a fallback, with another model, after `attempts` of those of [`scored`].
@@ -72,8 +72,10 @@ pub(crate) fn again(attempts: usize) -> Value {
     status
 }
 
-fn checkpoints(rows: &[Record]) -> Vec<&str> {
-    rows.iter().filter_map(|row| if let Record::Checkpoint(one) = row { Some(one.id.as_str()) } else { None }).collect()
+fn checkpoints(rows: &[HistoryRecord]) -> Vec<&str> {
+    rows.iter()
+        .filter_map(|row| if let HistoryRecord::Checkpoint(one) = row { Some(one.id.as_str()) } else { None })
+        .collect()
 }
 
 fn at(second: i64) -> Timestamp {
@@ -83,7 +85,7 @@ fn at(second: i64) -> Timestamp {
 #[test]
 fn an_order_that_waits_is_a_run_and_nothing_else() {
     let rows = all(&order(Value::Null), vec![]);
-    let [Record::Run(run)] = rows.as_slice() else { panic!("{rows:?}") };
+    let [HistoryRecord::Run(run)] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((run.id.as_str(), run.namespace.as_str(), run.work_order.as_str()), ("o", "team", "fix"));
     assert_eq!((run.started_at, run.finished_at, run.outcome.as_deref()), (at(0), None, None));
 }
@@ -115,7 +117,7 @@ fn each_attempt_is_a_row_with_what_it_left() {
             "w-beta/1/WorldsSpawned"
         ]
     );
-    let tree = |row: &Record| if let Record::Worktree(tree) = row { Some(tree.clone()) } else { None };
+    let tree = |row: &HistoryRecord| if let HistoryRecord::Worktree(tree) = row { Some(tree.clone()) } else { None };
     let trees: Vec<_> = rows.iter().filter_map(tree).collect();
     assert_eq!(trees.iter().map(|tree| tree.id.as_str()).collect::<Vec<_>>(), ["w-alpha/1/tree", "w-alpha/2/tree"]);
     assert_eq!(trees[1].path, "/manyworlds/work/worktrees/world-alpha/fix");
@@ -128,14 +130,14 @@ fn a_row_refers_only_to_rows_before_it() {
     let mut known = vec![];
     for row in &rows {
         let (id, refers): (&str, Vec<&str>) = match row {
-            Record::Run(run) => (&run.id, vec![]),
-            Record::Task(task) => (&task.id, vec![&task.run]),
-            Record::World(world) | Record::EarlierWorld(world) => {
+            HistoryRecord::Run(run) => (&run.id, vec![]),
+            HistoryRecord::Task(task) => (&task.id, vec![&task.run]),
+            HistoryRecord::World(world) | HistoryRecord::WorldIfAbsent(world) => {
                 (&world.id, vec![&world.run, world.task.as_ref().unwrap()])
             }
-            Record::Checkpoint(one) => (&one.id, vec![&one.world_execution]),
-            Record::Worktree(one) => (&one.id, vec![&one.world_execution]),
-            Record::Audit(_) => panic!("history writes no audit"),
+            HistoryRecord::Checkpoint(one) => (&one.id, vec![&one.world_execution]),
+            HistoryRecord::Worktree(one) => (&one.id, vec![&one.world_execution]),
+            HistoryRecord::Audit(_) => panic!("history writes no audit"),
         };
         assert!(refers.iter().all(|name| known.contains(name)), "{row:?}");
         assert!(!known.contains(&id), "{id} is there twice");
@@ -147,10 +149,10 @@ fn a_row_refers_only_to_rows_before_it() {
 fn an_order_that_is_over_names_its_winner_and_what_was_cut() {
     let order = order(won());
     let rows = all(&order, vec![world("alpha", 0, scored()), world("beta", 1, cut())]);
-    let Record::Run(run) = &rows[0] else { panic!("{rows:?}") };
+    let HistoryRecord::Run(run) = &rows[0] else { panic!("{rows:?}") };
     assert_eq!((run.outcome.as_deref(), run.winner.as_deref()), (Some("HighestScore"), Some("alpha")));
     assert_eq!((run.finished_at, finished(&order)), (Some(at(60)), Some(at(60))));
-    let Record::Task(task) = &rows[1] else { panic!("{rows:?}") };
+    let HistoryRecord::Task(task) = &rows[1] else { panic!("{rows:?}") };
     assert_eq!((task.outcome.as_deref(), task.reason.as_deref()), (Some("Evaluated"), Some("EarlyTermination")));
     let beta = *executions(&rows).last().unwrap();
     assert_eq!((beta.outcome.as_deref(), beta.finished_at), (Some("Cut"), Some(at(59))));
@@ -161,7 +163,8 @@ fn an_order_that_is_over_names_its_winner_and_what_was_cut() {
 #[test]
 fn attempts_before_a_fallback_are_not_written_over() {
     let rows = all(&order(running()), vec![world("alpha", 0, again(1))]);
-    let earlier = rows.iter().find_map(|row| if let Record::EarlierWorld(world) = row { Some(world) } else { None });
+    let earlier =
+        rows.iter().find_map(|row| if let HistoryRecord::WorldIfAbsent(world) = row { Some(world) } else { None });
     let earlier = earlier.map(|world| (world.id.as_str(), world.model.as_deref(), world.temperature.as_deref()));
     assert_eq!(earlier, Some(("w-alpha/1", Some("m"), Some("0.2"))));
     let [later] = executions(&rows)[..] else { panic!("{rows:?}") };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use manyworlds_ledger::history::Record;
+use manyworlds_ledger::history::HistoryRecord;
 use manyworlds_ledger::{Ledger, LedgerError};
 use tokio::time::MissedTickBehavior;
 
@@ -109,7 +109,7 @@ impl HistoryWriter {
                 (true | false, _) => {}
             }
         }
-        self.ledger.end_runs(gone, DELETED, now).await
+        self.ledger.close_runs(gone, DELETED, now).await
     }
 
     /// Writes the orders that have changed.
@@ -144,7 +144,7 @@ impl HistoryWriter {
             let Some(written) = self.written.get(uid(&order)) else { continue };
             let all = progress(&OrderView { order: &order, worlds: &worlds, pods: &pods }, number, now);
             let all = all.into_iter().filter(|one| written.contains_key(&hash(one.world_execution.as_str())));
-            let all: Vec<_> = all.map(Record::Checkpoint).collect();
+            let all: Vec<_> = all.map(HistoryRecord::Checkpoint).collect();
             if !all.is_empty() {
                 let begun = Instant::now();
                 self.ledger.record(&all).await?;
@@ -178,8 +178,8 @@ impl HistoryWriter {
         // Asked at once, they come into one transaction. Attempts of a run that has finished end with it.
         tokio::try_join!(
             async { if all.is_empty() { Ok(()) } else { self.ledger.record(&all).await } },
-            self.ledger.end_runs(cut, CUT, now),
-            self.ledger.end_runs(gone, DELETED, now),
+            self.ledger.close_runs(cut, CUT, now),
+            self.ledger.close_runs(gone, DELETED, now),
         )?;
         self.written.extend(written.into_iter().map(|(uid, known)| (uid.to_owned(), known)));
         for uid in ended {
@@ -193,7 +193,7 @@ impl HistoryWriter {
     }
 
     /// Returns the rows of an order that differ from those that were last written, and the hashes of all its rows.
-    fn changed(&self, uid: &str, mut all: Vec<Record>) -> (Vec<Record>, RowHashes) {
+    fn changed(&self, uid: &str, mut all: Vec<HistoryRecord>) -> (Vec<HistoryRecord>, RowHashes) {
         let mut known = RowHashes::with_capacity(all.len());
         let before = self.written.get(uid);
         all.retain(|row| {
@@ -230,14 +230,14 @@ fn log_failure(result: Result<(), LedgerError>) {
     }
 }
 
-fn name(row: &Record) -> &str {
+fn name(row: &HistoryRecord) -> &str {
     match row {
-        Record::Run(run) => &run.id,
-        Record::Task(task) => &task.id,
-        Record::World(world) | Record::EarlierWorld(world) => &world.id,
-        Record::Checkpoint(checkpoint) => &checkpoint.id,
-        Record::Worktree(worktree) => &worktree.id,
-        Record::Audit(entry) => &entry.id,
+        HistoryRecord::Run(run) => &run.id,
+        HistoryRecord::Task(task) => &task.id,
+        HistoryRecord::World(world) | HistoryRecord::WorldIfAbsent(world) => &world.id,
+        HistoryRecord::Checkpoint(checkpoint) => &checkpoint.id,
+        HistoryRecord::Worktree(worktree) => &worktree.id,
+        HistoryRecord::Audit(entry) => &entry.id,
     }
 }
 

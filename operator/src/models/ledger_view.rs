@@ -10,8 +10,8 @@ use manyworlds_api::provider::BreakerState;
 use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
 use manyworlds_gateway::WaitList;
-use manyworlds_ledger::{Holder, Ledger, LedgerError, Spending};
-use manyworlds_metering::budget::Allowed;
+use manyworlds_ledger::{BudgetAccount, Ledger, LedgerError, Spending};
+use manyworlds_metering::budget::SpendingLimit;
 use manyworlds_metering::model_choice::PricedModel;
 use manyworlds_planner::policy::support;
 use manyworlds_planner::{Exhausted, ModelUse};
@@ -35,7 +35,7 @@ pub(crate) struct Models {
 /// A budget that limits an order.
 struct OrderBudget {
     /// Its account in the ledger.
-    account: Holder,
+    account: BudgetAccount,
     /// Its name, for people.
     description: String,
     /// What becomes of the order when it is used up.
@@ -117,8 +117,8 @@ impl Models {
     /// Returns the first budget that is used up.
     async fn exhausted(&self, budgets: Vec<OrderBudget>) -> Result<Option<Exhausted>, LedgerError> {
         for OrderBudget { account, description, on_exceeded } in budgets {
-            let state = self.ledger.account(&account.key, account.period_start).await?;
-            if account.allowed.is_reached(state.spent) {
+            let state = self.ledger.balance(&account.key, account.period_start).await?;
+            if account.limit.is_reached(state.spent) {
                 return Ok(Some(Exhausted { what: description, on_exceeded }));
             }
         }
@@ -133,10 +133,10 @@ impl Models {
         let named = own.and_then(|own| own.budget_ref.as_ref()).map(|reference| reference.name.as_str());
         let mut all = vec![own_budget(order)];
         for found in self.catalogue.holders(namespace, &labels, named, now)? {
-            let account = Holder {
+            let account = BudgetAccount {
                 key: format!("budget/{}", found.uid),
                 name: found.name.clone(),
-                allowed: Allowed { cost: Some(found.amount), tokens: None },
+                limit: SpendingLimit { cost: Some(found.amount), tokens: None },
                 period_start: found.bounds.start,
             };
             let description = format!("the Budget {} of {} dollars", found.name, found.amount);
@@ -146,7 +146,7 @@ impl Models {
     }
 
     /// Returns the accounts of the budgets that limit an order.
-    pub(super) fn budget_accounts(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<Holder>, HolderError> {
+    pub(super) fn budget_accounts(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<BudgetAccount>, HolderError> {
         Ok(self.budgets_of(order, now)?.into_iter().map(|budget| budget.account).collect())
     }
 }
@@ -160,16 +160,16 @@ pub(super) fn provider_key(namespace: &str, provider: &str) -> String {
 fn own_budget(order: &WorkOrder) -> OrderBudget {
     let uid = order.metadata.uid.as_deref().unwrap_or_default();
     let own = order.spec.budget.as_ref();
-    let allowed = own.map_or_else(Allowed::default, |own| Allowed {
+    let limit = own.map_or_else(SpendingLimit::default, |own| SpendingLimit {
         cost: Some(own.max_cost),
         tokens: own.max_tokens.and_then(|tokens| u64::try_from(tokens).ok()),
     });
     let cost = own.map_or_else(Money::default, |own| own.max_cost);
     OrderBudget {
-        account: Holder {
+        account: BudgetAccount {
             key: format!("order/{uid}"),
             name: "of the order (spec.budget)".to_owned(),
-            allowed,
+            limit,
             period_start: None,
         },
         description: format!("the order's budget of {cost} dollars (spec.budget)"),

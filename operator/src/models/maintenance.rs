@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::provider::WindowUse;
-use manyworlds_ledger::{LedgerError, Touched};
+use manyworlds_ledger::{LedgerError, OrderReference};
 use tokio::time::MissedTickBehavior;
 
 use super::ledger_view::{Models, count, provider_key};
@@ -52,7 +52,7 @@ pub(crate) async fn maintain(models: Models, queue: WorkQueue<OrderKey>, retenti
 }
 
 async fn wake_spenders(models: &Models, queue: &WorkQueue<OrderKey>, since: Timestamp) -> Result<(), LedgerError> {
-    for touched in models.ledger.touched_since(since).await? {
+    for touched in models.ledger.orders_charged_since(since).await? {
         wake(models, queue, &touched);
     }
     Ok(())
@@ -72,7 +72,7 @@ fn wake_limited(
     limited.into_iter().map(|order| order.order_uid).collect()
 }
 
-fn wake(models: &Models, queue: &WorkQueue<OrderKey>, order: &Touched) {
+fn wake(models: &Models, queue: &WorkQueue<OrderKey>, order: &OrderReference) {
     let key = OrderKey { namespace: order.namespace.as_str().into(), name: order.work_order.as_str().into() };
     let known = models.index.order(&key);
     if known.is_some_and(|known| known.metadata.uid.as_deref() == Some(order.order_uid.as_str())) {
@@ -87,7 +87,7 @@ async fn update_catalogue(models: &Models, now: Timestamp) -> Result<(), LedgerE
         models.catalogue.note_traffic(&namespace, &name, traffic);
     }
     for (namespace, name, holder) in models.catalogue.budgets(now) {
-        let account = models.ledger.account(&format!("budget/{}", holder.uid), holder.bounds.start).await?;
+        let account = models.ledger.balance(&format!("budget/{}", holder.uid), holder.bounds.start).await?;
         let spending = Spending { spent: account.spent.cost, reserved: account.reserved.cost };
         models.catalogue.note_spending(&namespace, &name, spending);
     }

@@ -7,7 +7,7 @@ use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
 use manyworlds_api::errors::error_chain;
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
-use manyworlds_ledger::audit::{AuditEntry, Stage};
+use manyworlds_ledger::audit::{AuditEntry, AuditStage};
 use manyworlds_planner::{OrderOutcome, Plan, Snapshot, StatusChange};
 use manyworlds_telemetry::{Metrics, OrderOutcome as OutcomeLabel};
 use serde_json::json;
@@ -84,7 +84,7 @@ impl Publisher {
         if let Some(models) = &self.models
             && before.and_then(|before| before.summary.as_ref()) != status.summary.as_ref()
         {
-            models.ledger.audit(Stage::Order, state(key, order, status));
+            models.ledger.audit(AuditStage::Order, state(key, order, status));
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ fn state(key: &OrderKey, order: &WorkOrder, status: &WorkOrderStatus) -> AuditEn
         details: details.to_string(),
         counts: counts.to_string(),
         failure_reason: cause.filter(|cause| cause.status == Truth::False.as_str()).map(|cause| cause.reason.clone()),
-        ..AuditEntry::new(Stage::Order, summary(Some(status)).as_deref().unwrap_or("Unknown"), Timestamp::now())
+        ..AuditEntry::new(AuditStage::Order, summary(Some(status)).as_deref().unwrap_or("Unknown"), Timestamp::now())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use manyworlds_api::Money;
 use manyworlds_api::provider::Prices;
-use manyworlds_metering::price::{self, Sending, Tokens};
+use manyworlds_metering::price::{self, CallMode, Tokens};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ impl Pricing {
     }
 
     pub(super) fn cost(&self, tokens: Tokens) -> Money {
-        price::cost(&self.prices, tokens, Sending::Single)
+        price::cost(&self.prices, tokens, CallMode::Single)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::snapshot::{Grant, Snapshot};
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldStep};
 use course::{Course, Hold};
-use manyworlds_metering::waits::longest;
+use manyworlds_metering::waits::longest_limited;
 
 /// How often an order is looked at that waits for a model or for a budget. Changes of the order itself are seen at once.
 const MODEL_INTERVAL: Duration = Duration::from_seconds(5);
@@ -219,7 +219,7 @@ impl Survey<'_> {
         status::active(self.snapshot, &self.steps, &starting, grant, plan);
         course::note_deadlines(self.snapshot, &self.steps, earliest);
         let models = &self.snapshot.models;
-        if models.unavailable.is_some() || longest(&models.waits, self.snapshot.now).is_some() {
+        if models.unavailable.is_some() || longest_limited(&models.waits, self.snapshot.now).is_some() {
             // Nobody tells when that is over.
             earliest.note(self.snapshot.now + signed(MODEL_INTERVAL));
         }

@@ -26,7 +26,7 @@ pub(super) fn progress(
         if let Some(unavailable) = &snapshot.models.unavailable {
             return (Reason::ProviderUnavailable, unavailable.clone());
         }
-        if let Some((provider, since)) = waits::longest(&snapshot.models.waits, snapshot.now) {
+        if let Some((provider, since)) = waits::longest_limited(&snapshot.models.waits, snapshot.now) {
             return (Reason::RateLimited, rate_limited(provider, since));
         }
         let queue = grant.place.map_or_else(String::new, |place| {

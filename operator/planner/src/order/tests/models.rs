@@ -112,7 +112,7 @@ fn an_order_says_that_its_calls_wait_for_room_within_a_providers_limits() {
     let mut model = started(with_model(), 2);
     let begun = model.now;
     let mut waits = Waits::default();
-    waits.begins(begun);
+    waits.start(begun);
     let waiting = |waits: &Waits| {
         let all = BTreeMap::from([("openai".to_owned(), waits.clone())]);
         ModelUse { waits: all, ..ModelUse::default() }
@@ -133,7 +133,7 @@ fn an_order_says_that_its_calls_wait_for_room_within_a_providers_limits() {
     model.models.unavailable = Some("the model keeps failing".to_owned());
     model.settle();
     assert_eq!(model.order.status.clone().unwrap().summary.as_deref(), Some("ProviderUnavailable"), "the worse one");
-    waits.ends(begun, model.now);
+    waits.end(begun, model.now);
     model.models = waiting(&waits);
     model.now += SignedDuration::from_secs(31);
     model.settle();
@@ -153,8 +153,8 @@ fn an_order_that_waits_again_and_again_is_written_once() {
     let mut writes = None;
     for second in 0..600 {
         match second % 20 {
-            0 => waits.begins(model.now),
-            19 => waits.ends(model.now - SignedDuration::from_secs(19), model.now),
+            0 => waits.start(model.now),
+            19 => waits.end(model.now - SignedDuration::from_secs(19), model.now),
             _ => {}
         }
         model.models.waits = BTreeMap::from([("openai".to_owned(), waits.clone())]);

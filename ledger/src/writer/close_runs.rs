@@ -7,7 +7,7 @@ use crate::error::LedgerError;
 use crate::store::statement::{chunks, places};
 
 /// Ends runs at `at` where they have not ended, and what belongs to them when they did.
-pub(super) async fn end_runs(
+pub(super) async fn close_runs(
     connection: &mut AnyConnection,
     ids: &[String],
     outcome: &str,

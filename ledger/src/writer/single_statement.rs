@@ -9,20 +9,20 @@ use std::ops::Range;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
-use super::changed::{ChangedRows, TABLES};
+use super::changed_rows::{ChangedRows, TABLES};
 use crate::error::LedgerError;
-use crate::store::statement::{self, Place, Value};
+use crate::store::statement::{self, Placeholder, Value};
 
 /// How many rows a statement has; what is missing is left empty. Each size is a statement, which stays prepared.
 const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Writes transactions of calls.
-pub(super) struct WholeTransaction {
+pub(super) struct SingleStatement {
     /// One for each of [`SIZES`].
     statements: [String; 9],
 }
 
-impl WholeTransaction {
+impl SingleStatement {
     /// Makes the view and its triggers.
     pub(super) async fn prepare(connection: &mut AnyConnection) -> Result<Self, LedgerError> {
         let columns: Vec<_> = columns().map(|column| format!("NULL AS {column}")).collect();
@@ -37,7 +37,7 @@ impl WholeTransaction {
             sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
         }
         let width = self::columns().count();
-        let places = |rows| statement::places_of_rows(width, rows, Place::Plain);
+        let places = |rows| statement::places_of_rows(width, rows, Placeholder::Positional);
         Ok(Self { statements: SIZES.map(|rows| format!("INSERT INTO changed_rows VALUES {}", places(rows))) })
     }
 

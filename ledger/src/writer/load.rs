@@ -1,21 +1,21 @@
-//! Reads into the book what a batch touches and is not there yet.
+//! Reads into the state what a batch touches and is not there yet.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::Asked;
-use crate::book::{AccountKey, Book, BreakerKey, account_key};
-use crate::call::{CallId, Held};
+use super::Command;
+use crate::call::{CallId, OpenReservation};
 use crate::error::LedgerError;
+use crate::state::{AccountKey, BreakerKey, LedgerState, account_key};
 use crate::store::statement::{self, Row, Value};
 use crate::store::tables::{BREAKER, BUDGETS, RATE_WINDOWS, RESERVATIONS, Table};
-use crate::store::{account_of_row, held_of_row, parse_state};
+use crate::store::{account_of_row, open_reservation_of_row, parse_state};
 
 /// The rows that a batch touches.
 #[derive(Default)]
-struct Touched {
+struct RowKeys {
     calls: BTreeSet<String>,
     providers: BTreeSet<String>,
     breakers: BTreeSet<BreakerKey>,
@@ -23,44 +23,47 @@ struct Touched {
 }
 
 /// Reads every reservation. There are as many as calls are under way.
-pub(super) async fn fill_held(connection: &mut AnyConnection, book: &mut Book) -> Result<(), LedgerError> {
+pub(super) async fn load_open_reservations(
+    connection: &mut AnyConnection,
+    state: &mut LedgerState,
+) -> Result<(), LedgerError> {
     for row in sqlx::query(AssertSqlSafe(statement::all(&RESERVATIONS))).fetch_all(connection).await? {
-        let (call, held) = held_of_row(statement::read(&RESERVATIONS, &row)?)?;
-        book.held.insert(call, held);
+        let (call, held) = open_reservation_of_row(statement::read(&RESERVATIONS, &row)?)?;
+        state.held.insert(call, held);
     }
-    book.complete = true;
+    state.complete = true;
     Ok(())
 }
 
-/// Reads the rows that are touched and are not in memory yet.
-pub(super) async fn fill(
+/// Reads the rows that are keys and are not in memory yet.
+pub(super) async fn load_rows(
     connection: &mut AnyConnection,
-    book: &mut Book,
-    asked: &[Asked],
+    state: &mut LedgerState,
+    asked: &[Command],
     lost: &[CallId],
 ) -> Result<(), LedgerError> {
-    let mut touched = Touched::default();
-    touched.calls.extend(lost.iter().map(|call| call.as_str().to_owned()));
+    let mut keys = RowKeys::default();
+    keys.calls.extend(lost.iter().map(|call| call.as_str().to_owned()));
     for one in asked {
-        touched.note(one);
+        keys.note(one);
     }
-    if book.complete {
-        touched.calls.clear();
+    if state.complete {
+        keys.calls.clear();
     }
-    for row in select(connection, &RESERVATIONS, &touched.calls).await? {
-        let (call, held) = held_of_row(row)?;
-        book.held.insert(call, held);
+    for row in select(connection, &RESERVATIONS, &keys.calls).await? {
+        let (call, held) = open_reservation_of_row(row)?;
+        state.held.insert(call, held);
     }
     let ending = asked.iter().filter_map(|one| match one {
-        Asked::Settle(call, ..) | Asked::Release(call, ..) => Some(call),
+        Command::Settle(call, ..) | Command::Release(call, ..) => Some(call),
         _ => None,
     });
     for call in ending.chain(lost) {
-        if let Some(held) = book.held.get(call) {
-            touched.note_held(held);
+        if let Some(held) = state.held.get(call) {
+            keys.note_held(held);
         }
     }
-    fill_map(connection, &RATE_WINDOWS, &mut book.windows, touched.providers, String::clone, |row, _| match row {
+    load_map(connection, &RATE_WINDOWS, &mut state.windows, keys.providers, String::clone, |row, _| match row {
         [Value::Text(Some(provider)), _, Value::Text(Some(state))] => {
             Ok(Some((provider.clone(), parse_state(&RATE_WINDOWS, state)?)))
         }
@@ -68,7 +71,7 @@ pub(super) async fn fill(
     })
     .await?;
     let first = |(provider, _): &BreakerKey| provider.clone();
-    fill_map(connection, &BREAKER, &mut book.breakers, touched.breakers, first, |row, wanted| match row {
+    load_map(connection, &BREAKER, &mut state.breakers, keys.breakers, first, |row, wanted| match row {
         [Value::Text(Some(provider)), Value::Text(Some(model)), _, Value::Text(Some(state))] => {
             let key = (provider.clone(), model.clone());
             let is_wanted = wanted.contains(&key);
@@ -78,38 +81,42 @@ pub(super) async fn fill(
     })
     .await?;
     let first = |(holder, _): &AccountKey| holder.clone();
-    fill_map(connection, &BUDGETS, &mut book.accounts, touched.accounts, first, |row, wanted| {
+    load_map(connection, &BUDGETS, &mut state.accounts, keys.accounts, first, |row, wanted| {
         Ok(account_of_row(row).filter(|(key, _)| wanted.contains(key)))
     })
     .await
 }
 
-impl Touched {
-    fn note(&mut self, asked: &Asked) {
+impl RowKeys {
+    fn note(&mut self, asked: &Command) {
         match asked {
-            Asked::Reserve(reservation, _) => {
+            Command::Reserve(reservation, _) => {
                 self.calls.insert(reservation.call.as_str().to_owned());
                 self.providers.insert(reservation.provider.clone());
                 self.breakers.insert((reservation.provider.clone(), reservation.model.clone()));
-                self.accounts.extend(reservation.holders.iter().map(account_key));
+                self.accounts.extend(reservation.budgets.iter().map(account_key));
             }
-            Asked::Settle(call, ..) | Asked::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
-            Asked::Said { provider, .. } => drop(self.providers.insert(provider.clone())),
-            Asked::Recover(..) | Asked::Put(..) | Asked::EndRuns { .. } | Asked::Expire { .. } | Asked::Close(_) => {}
+            Command::Settle(call, ..) | Command::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
+            Command::UpstreamLimits { provider, .. } => drop(self.providers.insert(provider.clone())),
+            Command::Recover(..)
+            | Command::Put(..)
+            | Command::CloseRuns { .. }
+            | Command::Expire { .. }
+            | Command::Close(_) => {}
         }
     }
 
-    fn note_held(&mut self, held: &Held) {
+    fn note_held(&mut self, held: &OpenReservation) {
         self.providers.insert(held.provider.clone());
         self.breakers.insert((held.provider.clone(), held.model.clone()));
-        self.accounts.extend(held.claim.holders.iter().cloned());
+        self.accounts.extend(held.details.budgets.iter().cloned());
     }
 }
 
 /// Reads into a map what is wanted and not in it yet. What has no row is as it is at the beginning.
 ///
 /// - **Shape:** `first` returns the first column of a key, by which rows are found; `read` reads one that is wanted.
-async fn fill_map<K: Ord + Hash, V: Default>(
+async fn load_map<K: Ord + Hash, V: Default>(
     connection: &mut AnyConnection,
     table: &'static Table,
     known: &mut HashMap<K, V>,

@@ -3,21 +3,21 @@
 use serde_json::json;
 use sqlx::AnyConnection;
 
-use crate::audit::{AuditEntry, Stage};
-use crate::book::{Book, Changes, SettledCall};
-use crate::call::{Outcome, Settlement, Spent};
+use crate::audit::{AuditEntry, AuditStage};
+use crate::call::{CallOutcome, CallUsage, Settlement};
 use crate::error::LedgerError;
-use crate::store::statement::{self, Existing, Row};
+use crate::state::{Changes, LedgerState, SettledCall};
+use crate::store::statement::{self, OnConflict, Row};
 use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, Table};
 use crate::store::{account_row, breaker_row, call_row, reservation_row, window_row};
 
 /// The tables that calls change, and what becomes of rows that are there.
-pub(super) const TABLES: [(&Table, Existing); 5] = [
-    (&RESERVATIONS, Existing::Kept),
-    (&LLM_CALLS, Existing::Kept),
-    (&BUDGETS, Existing::Replaced),
-    (&RATE_WINDOWS, Existing::Replaced),
-    (&BREAKER, Existing::Replaced),
+pub(super) const TABLES: [(&Table, OnConflict); 5] = [
+    (&RESERVATIONS, OnConflict::Keep),
+    (&LLM_CALLS, OnConflict::Keep),
+    (&BUDGETS, OnConflict::Replace),
+    (&RATE_WINDOWS, OnConflict::Replace),
+    (&BREAKER, OnConflict::Replace),
 ];
 
 /// Rows that have to be written.
@@ -29,15 +29,15 @@ pub(super) struct ChangedRows {
 }
 
 impl ChangedRows {
-    pub(super) fn of(book: &Book, changes: &Changes, epoch: i64) -> Result<Self, LedgerError> {
-        let reserved = changes.reserved.iter().filter_map(|call| book.held.get_key_value(call));
+    pub(super) fn of(state: &LedgerState, changes: &Changes, epoch: i64) -> Result<Self, LedgerError> {
+        let reserved = changes.reserved.iter().filter_map(|call| state.held.get_key_value(call));
         let reserved = reserved.map(|(call, held)| reservation_row(call, held));
         let calls = changes.settled.iter().map(|(call, settled)| call_row(call, settled, epoch));
-        let accounts = changes.accounts.iter().filter_map(|key| book.accounts.get_key_value(key));
+        let accounts = changes.accounts.iter().filter_map(|key| state.accounts.get_key_value(key));
         let accounts = accounts.map(|(key, account)| account_row(key, account, epoch));
-        let windows = changes.windows.iter().filter_map(|key| book.windows.get_key_value(key));
+        let windows = changes.windows.iter().filter_map(|key| state.windows.get_key_value(key));
         let windows = windows.map(|(provider, window)| window_row(provider, window, epoch));
-        let breakers = changes.breakers.iter().filter_map(|key| book.breakers.get_key_value(key));
+        let breakers = changes.breakers.iter().filter_map(|key| state.breakers.get_key_value(key));
         let breakers = breakers.map(|(key, breaker)| breaker_row(key, breaker, epoch));
         Ok(Self {
             put: [
@@ -62,21 +62,21 @@ impl ChangedRows {
 }
 
 /// Returns what the audit log says of a call that was settled as a failure, or that was one more attempt.
-pub(super) fn noteworthy(settled: &SettledCall) -> Option<AuditEntry> {
+pub(super) fn audit_entry_of(settled: &SettledCall) -> Option<AuditEntry> {
     let SettledCall { held, settlement, tokens, cost } = settled;
     let Settlement { outcome, status, at, retry_count, .. } = settlement;
-    if *outcome == Outcome::Answered && *retry_count == 0 {
+    if *outcome == CallOutcome::Answered && *retry_count == 0 {
         return None;
     }
     let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
-    let why = match (*status, settlement.spent) {
-        (0, Spent::Said { .. }) => "no answer".to_owned(),
+    let why = match (*status, settlement.usage) {
+        (0, CallUsage::Reported { .. }) => "no answer".to_owned(),
         // It went out, or may have, and it is not known whether upstream has made it.
-        (0, Spent::Unknown { .. }) => "unknown".to_owned(),
+        (0, CallUsage::Unknown { .. }) => "unknown".to_owned(),
         (status, _) => format!("status {status}"),
     };
-    let entry = AuditEntry::new(Stage::Call, outcome.name(), *at)
-        .about(&held.party, &[("provider", &held.provider), ("model", &held.model)]);
-    let failure_reason = (*outcome != Outcome::Answered).then_some(why);
+    let entry = AuditEntry::new(AuditStage::Call, outcome.name(), *at)
+        .with_caller(&held.caller, &[("provider", &held.provider), ("model", &held.model)]);
+    let failure_reason = (*outcome != CallOutcome::Answered).then_some(why);
     Some(AuditEntry { counts: counts.to_string(), retry_count: Some(i64::from(*retry_count)), failure_reason, ..entry })
 }
