@@ -1,4 +1,4 @@
-//! A gateway that is killed at each step of a call, and the next one on the same ledger (W10; docs/ledger.md): nothing is
+//! A gateway that is killed at each step of a call, and the next one on the same ledger (W10; docs/maintainers/ledger.md): nothing is
 //! counted twice, and nothing that reached upstream is free.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
