@@ -1,4 +1,4 @@
-//! What is asked of the ledger, and what it answers.
+//! Reservations and settlements of calls, and their results.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use manyworlds_metering::price::Tokens;
 use manyworlds_metering::rate_window::{Demand, RateLimits, WindowEntry};
 use serde::{Deserialize, Serialize};
 
-/// Names one call to a Provider.
+/// The name of a call to a Provider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CallId(String);
 
@@ -27,8 +27,12 @@ impl CallId {
         &self.0
     }
 
-    pub(crate) fn of_row(text: String) -> Self {
+    pub(crate) fn of_text(text: String) -> Self {
         Self(text)
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.0
     }
 }
 
@@ -55,16 +59,16 @@ pub struct Caller {
     pub attempt: u32,
 }
 
-/// A budget that a call is held by.
+/// A budget that pays for a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetAccount {
-    /// Names it in the ledger, such as `order/<uid>` or `budget/<uid>`.
+    /// Its name in the ledger, such as `order/<uid>` or `budget/<uid>`.
     pub key: String,
-    /// Names it to people.
+    /// Its name for people.
     pub name: String,
     /// The most that may be spent.
     pub limit: SpendingLimit,
-    /// When its period began; `None` where it has none.
+    /// The start of its period; `None` where it has none.
     pub period_start: Option<Timestamp>,
 }
 
@@ -75,27 +79,27 @@ pub struct Reservation {
     pub call: CallId,
     /// Now.
     pub at: Timestamp,
-    /// Whose it is.
+    /// The attempt that makes it.
     pub caller: Caller,
-    /// Whom it goes to, as `<namespace>/<name>`.
+    /// The Provider, as `<namespace>/<name>`.
     pub provider: String,
     /// The model, as the Provider knows it.
     pub model: String,
-    /// Names the prices that it is reckoned by, such as the hash of their table.
+    /// The name of the prices that its cost is computed with, such as the hash of their table.
     pub prices: String,
-    /// What it counts for in the rate window.
+    /// The tokens that it is expected to use, for the rate window.
     pub demand: Demand,
-    /// What it may use at most.
+    /// The most that it can cost and use: this is reserved.
     pub most: Amount,
     /// The Provider's limits.
     pub limits: RateLimits,
-    /// When the model's breaker opens and closes.
+    /// The settings of the model's breaker.
     pub breaker: BreakerSettings,
     /// Every budget that pays for it.
     pub budgets: Vec<BudgetAccount>,
 }
 
-/// What became of a reservation.
+/// The result of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReserveResult {
     /// The call may be made now, and has to be settled or released.
@@ -112,48 +116,48 @@ pub enum ReserveResult {
     BudgetExhausted(String),
 }
 
-/// What a call that was granted has been given.
+/// The reservation of a call in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenReservation {
-    /// Its epoch.
+    /// The epoch of the process that made it.
     pub epoch: i64,
-    /// Whose it is.
+    /// The attempt that makes the call.
     pub caller: Caller,
-    /// Whom it goes to.
+    /// The Provider.
     pub provider: String,
     /// The model.
     pub model: String,
-    /// The prices.
+    /// The name of the prices.
     pub prices: String,
-    /// When it was granted.
+    /// The time at which it was granted.
     pub at: Timestamp,
-    /// What was set aside.
+    /// The amount that is reserved.
     pub most: Amount,
-    /// The rest.
+    /// What else has to be undone at the end.
     pub details: ReservationDetails,
 }
 
-/// What is set aside for a call beside its money.
+/// The part of a reservation that is stored as JSON. Its keys in the store have older names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationDetails {
     /// Its entry in the rate window.
     #[serde(rename = "place")]
     pub entry: WindowEntry,
-    /// How it passed the breaker.
+    /// Whether the breaker let it pass as a probe.
     #[serde(rename = "passed")]
     pub kind: CallKind,
-    /// Failures in a row that open the breaker.
+    /// The number of failures in a row that open the breaker.
     pub failures: u32,
-    /// How long it then stays open, in milliseconds.
+    /// The time that it then stays open, in milliseconds.
     pub open_for: i64,
-    /// Successes in a row that close it.
+    /// The number of successes in a row that close it.
     pub successes: u32,
     /// Key and start of the period of each budget, in milliseconds; 0 where it has none.
     #[serde(rename = "holders")]
     pub budgets: Vec<(String, i64)>,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CallOutcome {
     /// The model answered.
@@ -162,7 +166,7 @@ pub enum CallOutcome {
     Outage,
     /// Upstream was busy or its rate limit was passed.
     Refused,
-    /// The request, the key or the money was at fault.
+    /// The request or the key was wrong, or the money was used up.
     Faulty,
     /// The client went away, or the answer was cut.
     Cut,
@@ -186,7 +190,7 @@ impl CallOutcome {
         }
     }
 
-    /// Returns what it says about the health of the model.
+    /// Returns what it says about the model's health.
     pub const fn health(self) -> ModelHealth {
         match self {
             Self::Answered => ModelHealth::Reachable,
@@ -196,45 +200,45 @@ impl CallOutcome {
     }
 }
 
-/// What a call has used.
+/// The usage of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallUsage {
     /// Upstream reported it.
     Reported {
         /// Its tokens.
         tokens: Tokens,
-        /// What they cost.
+        /// Their cost.
         cost: Money,
     },
-    /// It is not known. What was reserved is taken to be spent, or what is known where that comes to more.
+    /// It is not known. The call is charged what was reserved, or what is known where that is more.
     Unknown {
         /// At least these tokens.
         tokens: Tokens,
-        /// What they cost.
+        /// Their cost.
         cost: Money,
     },
 }
 
-/// How a call ended and what it used.
+/// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// Now.
     pub at: Timestamp,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: CallOutcome,
-    /// What it used.
+    /// Its usage.
     pub usage: CallUsage,
     /// The status of upstream's answer; 0 where there was none.
     pub status: u16,
-    /// How many attempts of the same request were made before.
+    /// The number of attempts of the same request before this one.
     pub retry_count: u32,
-    /// When the first byte of the answer came, in milliseconds after the call went out.
+    /// The time from the start of the call to the first byte of the answer, in milliseconds.
     pub first_byte_ms: Option<i64>,
-    /// How long the call took, in milliseconds.
+    /// The duration of the call, in milliseconds.
     pub total_ms: i64,
 }
 
-/// Whether a settlement counted.
+/// The result of a settlement or a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettleResult {
     /// It counted; the call has cost this much.

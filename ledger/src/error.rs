@@ -1,9 +1,9 @@
 //! What can go wrong with the store.
 
-/// What PostgreSQL calls a lock that did not come in time.
+/// PostgreSQL's code of a lock that did not come in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Why the ledger did not do what it was asked.
+/// The reason why the ledger did not carry out a command.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The URL is of no store that is known.
@@ -19,9 +19,9 @@ pub enum LedgerError {
     /// The file or its folder cannot be used.
     #[error("the ledger's file {path} cannot be used: {reason}")]
     File {
-        /// Which file.
+        /// The file.
         path: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// The tables are not those of this version.
@@ -44,26 +44,28 @@ pub enum LedgerError {
     /// A number does not fit into the store.
     #[error("{0} is larger than the ledger can hold")]
     Range(&'static str),
-    /// A row is not of its form.
-    #[error("a row of the table {table} cannot be read: {reason}")]
+    /// A value of a row is not of its column's type.
+    #[error("a row of the table {table} cannot be read: its column {column}: {reason}")]
     Row {
-        /// Which table.
+        /// The table.
         table: &'static str,
-        /// What is wrong.
+        /// The column.
+        column: &'static str,
+        /// What is wrong with its value.
         reason: String,
     },
-    /// What was counted after a transfer is not what was there before.
+    /// The new store does not have what the old one has.
     #[error(
         "the table {table} has {found} in {what} after the transfer and had {expected} before; nothing may be trusted in the new store, make it anew"
     )]
     Transfer {
-        /// Which table.
+        /// The table.
         table: &'static str,
-        /// What was counted.
+        /// The count or the sum.
         what: String,
-        /// What is there.
+        /// Its value in the new store.
         found: String,
-        /// What was there.
+        /// Its value in the old store.
         expected: String,
     },
     /// The new store is not empty.
@@ -77,7 +79,7 @@ pub enum LedgerError {
     /// Both ends of a transfer are the same store.
     #[error("both URLs are of the same ledger; there is nothing to move")]
     SameStore,
-    /// There is no such SQLite file.
+    /// The SQLite file does not exist.
     #[error("there is no ledger in the file {0}; look whether the path is right")]
     Missing(String),
     /// The ledger was closed.
@@ -95,8 +97,8 @@ impl From<sqlx::Error> for LedgerError {
 }
 
 impl LedgerError {
-    /// Returns whether it has nothing to do with what was asked, so that whoever else asks now would meet it too.
-    pub(crate) const fn is_of_all(&self) -> bool {
+    /// Returns whether it has nothing to do with the command, so that every other command would meet it too.
+    pub(crate) const fn is_independent_of_command(&self) -> bool {
         matches!(self, Self::Locked | Self::Unreachable(_) | Self::Superseded(_) | Self::Closed)
     }
 }

@@ -5,22 +5,22 @@ use sqlx::Connection;
 use sqlx::migrate::{Migrate, Migrator};
 
 use crate::error::LedgerError;
-use crate::store::Database;
+use crate::store::database::Database;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// How the tables stand.
+/// The state of the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaState {
-    /// Versions that have been applied.
+    /// The versions that are applied.
     pub applied: Vec<i64>,
-    /// Versions that have not.
+    /// The versions that are not.
     pub pending: Vec<i64>,
 }
 
-/// Applies what has not been applied yet.
+/// Brings the tables to this version.
 ///
-/// - **Guarantees:** one process at a time on PostgreSQL; each step in a transaction; again changes nothing.
+/// - **Guarantees:** one process at a time on PostgreSQL; each step in a transaction; a repetition changes nothing.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub async fn up(url: &str) -> Result<SchemaState, LedgerError> {
     state(&database).await
 }
 
-/// Takes back every step, and with it every row.
+/// Removes all tables, and with them all rows.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub async fn down(url: &str) -> Result<SchemaState, LedgerError> {
     state(&database).await
 }
 
-/// Returns how the tables of a store that is there stand, and changes none of them.
+/// Returns the state of the tables of an existing store, and changes none of them.
 ///
 /// # Errors
 ///

@@ -66,7 +66,7 @@ fn a_call_that_is_unknown_costs_all_that_was_reserved() {
     assert_eq!(state.settle(&call, ended(1, CallOutcome::Cut, None)), SettleResult::Settled(amount(10).cost));
     let settled = &state.take_changes().settled[&call];
     assert_eq!(total(settled.tokens), 10, "its tokens add up to what the budgets were charged");
-    assert_eq!(state.accounts[&("budget/0".to_owned(), 0)].spent, amount(10));
+    assert_eq!(state.balances[&("budget/0".to_owned(), 0)].spent, amount(10));
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn who_is_refused_leaves_no_trace() {
     state.reserve(&asked(&call, 0, "m", 10, &[10]), 1);
     state.settle(&call, ended(1, CallOutcome::Answered, Some(10)));
     state.take_changes();
-    let before = (state.windows.clone(), state.accounts.clone());
+    let before = (state.windows.clone(), state.balances.clone());
     assert_eq!(state.reserve(&asked(&CallId::new(), 2, "m", 1, &[10]), 1), ReserveResult::BudgetExhausted("b0".into()));
-    assert_eq!((state.windows.clone(), state.accounts.clone()), before);
+    assert_eq!((state.windows.clone(), state.balances.clone()), before);
     let changes = state.take_changes();
-    assert!(changes.windows.is_empty() && changes.accounts.is_empty() && changes.reserved.is_empty());
+    assert!(changes.windows.is_empty() && changes.balances.is_empty() && changes.reserved.is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -159,13 +159,13 @@ proptest! {
                 },
             }
             for number in 0..2 {
-                let account = state.accounts.get(&(format!("budget/{number}"), 0)).copied().unwrap_or_default();
+                let account = state.balances.get(&(format!("budget/{number}"), 0)).copied().unwrap_or_default();
                 prop_assert_eq!(account.spent, amount(paid));
                 prop_assert_eq!(account.reserved, amount(open.iter().map(|(_, most)| most).sum()));
             }
             let under_way = state.windows.get("n/p").map_or(0, RateWindow::in_flight);
             prop_assert_eq!(usize::try_from(under_way).unwrap(), open.len());
-            prop_assert_eq!(state.held.len(), open.len());
+            prop_assert_eq!(state.open.len(), open.len());
         }
     }
 }

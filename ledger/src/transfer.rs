@@ -1,29 +1,32 @@
-//! Moving a ledger from one store to another, and making sure that nothing was lost.
+//! The transfer of a ledger from one store to another, with a check that nothing was lost.
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use crate::error::LedgerError;
 use crate::migrations;
-use crate::store::statement::{self, OnConflict};
-use crate::store::tables::{self, Table};
-use crate::store::{Database, is_same};
+use crate::store::backend::Backend;
+use crate::store::database::{Database, is_same};
+use crate::store::rows::EPOCHS;
+use crate::store::statement::{OnConflict, insert, select_after};
+use crate::store::table::{Table, column};
+use crate::tables;
 
-/// How many rows are read at once.
+/// The number of rows that are read at once.
 const PAGE: i64 = 2000;
 
-/// What was moved of one table.
+/// The rows that were moved of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferredTable {
     /// The table.
     pub table: &'static str,
-    /// How many rows.
+    /// Their number.
     pub rows: i64,
 }
 
 /// Moves every row into a store that was migrated and is empty, and verifies counts and sums.
 ///
-/// - **Guarantees:** one transaction: the new store has all or nothing. The old one is only read, and nobody writes to it
+/// - **Guarantees:** one transaction: the new store has all or nothing. The old one is only read, and has no writer
 ///   meanwhile.
 ///
 /// # Errors
@@ -61,7 +64,7 @@ pub async fn transfer(from: &str, to: &str) -> Result<Vec<TransferredTable>, Led
     Ok(moved)
 }
 
-/// Returns how many rows a store has, those about processes not counted.
+/// Returns the number of rows of a store, those about processes not counted.
 ///
 /// # Errors
 ///
@@ -71,45 +74,51 @@ pub async fn rows(url: &str) -> Result<i64, LedgerError> {
     migrations::check_open(&database).await?;
     let mut connection = database.pool.acquire().await?;
     let mut rows = 0;
-    for table in tables::ALL.into_iter().filter(|table| *table != &tables::EPOCHS) {
+    for table in tables::ALL.into_iter().filter(|table| *table != &EPOCHS) {
         rows += count(&mut connection, table).await?;
     }
     Ok(rows)
 }
 
+/// Copies the rows of a table page by page, each behind the key of the last row of the page before.
 async fn copy(from: &mut AnyConnection, to: &mut AnyConnection, table: &'static Table) -> Result<i64, LedgerError> {
-    let columns: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
-    let (columns, key) = (columns.join(", "), table.key.join(", "));
-    let sql = format!("SELECT {columns} FROM {} ORDER BY {key} LIMIT $1 OFFSET $2", table.name);
-    let mut done = 0;
+    let (mut done, mut last) = (0, None);
     loop {
-        let page = sqlx::query(AssertSqlSafe(sql.clone())).bind(PAGE).bind(done).fetch_all(&mut *from).await?;
-        let rows = page.iter().map(|row| statement::read(table, row)).collect::<Result<Vec<_>, _>>()?;
-        statement::put(to, table, OnConflict::Keep, &rows).await?;
-        let read = i64::try_from(rows.len()).unwrap_or(PAGE);
-        done += read;
-        if read < PAGE {
+        let mut page = select_after(from, table, last.as_ref(), PAGE).await?;
+        insert(to, table, OnConflict::Keep, &page).await?;
+        let rows = i64::try_from(page.len()).unwrap_or(PAGE);
+        done += rows;
+        if rows < PAGE {
             return Ok(done);
         }
+        last = page.pop();
     }
 }
 
 async fn verify(from: &mut AnyConnection, to: &mut AnyConnection, table: &'static Table) -> Result<(), LedgerError> {
-    for what in std::iter::once("COUNT(*)".to_owned()).chain(table.sums.iter().map(|column| format!("SUM({column})"))) {
-        let (expected, found) = (total(from, table, &what).await?, total(to, table, &what).await?);
-        if expected != found {
-            let [found, expected] = [found, expected].map(|total| total.to_string());
-            return Err(LedgerError::Transfer { table: table.name, what, found, expected });
-        }
+    let (expected, found) = (count(from, table).await?, count(to, table).await?);
+    compare(table, "COUNT(*)".to_owned(), expected, found)?;
+    for name in table.sums {
+        let (expected, found) = (total(from, table, name).await?, total(to, table, name).await?);
+        compare(table, format!("SUM({name})"), expected, found)?;
     }
     Ok(())
 }
 
-async fn count(connection: &mut AnyConnection, table: &Table) -> Result<i64, LedgerError> {
-    total(connection, table, "COUNT(*)").await
+fn compare(table: &Table, what: String, expected: i64, found: i64) -> Result<(), LedgerError> {
+    if expected == found {
+        return Ok(());
+    }
+    let [found, expected] = [found, expected].map(|total| total.to_string());
+    Err(LedgerError::Transfer { table: table.name, what, found, expected })
 }
 
-async fn total(connection: &mut AnyConnection, table: &Table, what: &str) -> Result<i64, LedgerError> {
-    let sql = format!("SELECT CAST(COALESCE({what}, 0) AS BIGINT) FROM {}", table.name);
-    Ok(sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?)
+async fn count(connection: &mut AnyConnection, table: &'static Table) -> Result<i64, LedgerError> {
+    let sql = format!("SELECT COUNT(*) FROM {}", table.name);
+    column(&sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?, 0, table, "COUNT(*)")
+}
+
+async fn total(connection: &mut AnyConnection, table: &'static Table, name: &'static str) -> Result<i64, LedgerError> {
+    let sql = format!("SELECT {} FROM {}", Backend::of(connection).sum(name), table.name);
+    column(&sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?, 0, table, name)
 }

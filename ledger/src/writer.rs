@@ -1,8 +1,9 @@
 //! The one task that writes.
 //!
-//! It takes all that was asked while it wrote into the next transaction: a transaction costs about the same for one call as
-//! for a hundred. Answers are given when it has been committed.
+//! It takes all commands that came while it wrote into the next transaction: a transaction costs about the same for one call
+//! as for a hundred. Answers are sent after the commit.
 
+mod audit_entry;
 mod batch;
 mod changed_rows;
 mod checkpoints;
@@ -15,65 +16,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use manyworlds_metering::rate_window::UpstreamLimit;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::audit::AuditLog;
-use crate::call::{CallId, Reservation, ReserveResult, SettleResult, Settlement};
+use crate::audit::log::AuditLog;
+use crate::command::{Command, Reply};
 use crate::error::LedgerError;
 use crate::history::HistoryRecord;
-use crate::store::statement::{OnConflict, Row};
-use crate::store::tables::{self, Table};
-use crate::store::{Backend, Database, WritingConnection};
+use crate::store::backend::Backend;
+use crate::store::database::{Database, WritingConnection};
+use crate::tables;
 use crate::totals::RunningTotals;
 use batch::Batches;
 use checkpoints::Checkpoints;
 use recovery::Recovery;
 
-/// How many may wait for the writer. Who comes later waits to wait.
+/// The most commands that wait for the writer. Further callers wait for a place among them.
 const QUEUE: usize = 4096;
-/// How many are taken into one transaction.
+/// The most commands in one transaction.
 const BATCH: usize = 256;
-/// How often a process shows that it lives.
+/// The interval in which a process extends its lease.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where an answer goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
-
-/// What the writer is asked.
-pub(crate) enum Command {
-    Reserve(Box<Reservation>, Reply<ReserveResult>),
-    Settle(CallId, Box<Settlement>, Reply<SettleResult>),
-    Release(CallId, Timestamp, Reply<SettleResult>),
-    UpstreamLimits {
-        provider: String,
-        now: Timestamp,
-        remaining: Vec<UpstreamLimit>,
-        not_before: Option<Timestamp>,
-        reply: Reply<()>,
-    },
-    Recover(Timestamp, Reply<u64>),
-    Put(Vec<(&'static Table, OnConflict, Row)>, Reply<()>),
-    CloseRuns {
-        ids: Vec<String>,
-        outcome: String,
-        at: Timestamp,
-        reply: Reply<()>,
-    },
-    Expire {
-        before: Timestamp,
-        now: Timestamp,
-        reply: Reply<u64>,
-    },
-    Close(Reply<()>),
-}
-
-/// The way to the task.
+/// The sending end of the task's queue.
 #[derive(Clone)]
 pub(crate) struct Writer(mpsc::Sender<Command>);
 
 impl Writer {
-    /// Starts the task. It tells whether another process has taken this one for dead.
+    /// Starts the task. The second value becomes true when another process has ended this one's epoch.
     pub(crate) async fn start(
         connection: WritingConnection,
         epoch: i64,
@@ -89,31 +58,31 @@ impl Writer {
         Ok((Self(sender), superseded))
     }
 
-    /// Asks and waits for the answer.
-    pub(crate) async fn ask<T>(&self, asked: impl FnOnce(Reply<T>) -> Command) -> Result<T, LedgerError> {
+    /// Sends a command and waits for its answer.
+    pub(crate) async fn send<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(asked(reply)).await.map_err(|_| LedgerError::Closed)?;
+        self.0.send(command(reply)).await.map_err(|_| LedgerError::Closed)?;
         answer.await.map_err(|_| LedgerError::Closed)?
     }
 
-    /// Writes records down, all or none.
+    /// Writes records, all or none.
     pub(crate) async fn record(&self, records: &[HistoryRecord], epoch: i64) -> Result<(), LedgerError> {
-        let mut rows: Vec<_> = records.iter().map(|record| record.row(epoch)).collect();
-        rows.sort_by_key(|(table, ..)| tables::place(table));
-        self.ask(|reply| Command::Put(rows, reply)).await
+        let mut insertions = records.iter().map(|record| record.insertion(epoch)).collect::<Result<Vec<_>, _>>()?;
+        insertions.sort_by_key(|insertion| tables::position(insertion.table));
+        self.send(|reply| Command::Insert(insertions, reply)).await
     }
 
-    /// Returns a way that does not keep the task alive.
+    /// Returns a sender that does not keep the task alive.
     pub(crate) fn downgrade(&self) -> WeakWriter {
         WeakWriter(self.0.downgrade())
     }
 }
 
-/// A way to the task as long as others have one.
+/// A sender that does not keep the task alive.
 pub(crate) struct WeakWriter(mpsc::WeakSender<Command>);
 
 impl WeakWriter {
-    /// Writes records down, all or none.
+    /// Writes records, all or none.
     pub(crate) async fn record(&self, records: &[HistoryRecord], epoch: i64) -> Result<(), LedgerError> {
         let sender = self.0.upgrade().ok_or(LedgerError::Closed)?;
         Writer(sender).record(records, epoch).await
@@ -122,27 +91,27 @@ impl WeakWriter {
 
 async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Command>, mut checkpoints: Checkpoints) {
     let backend = checkpoints.backend();
-    let mut life = tokio::time::interval(HEARTBEAT_INTERVAL);
+    let mut heartbeats = tokio::time::interval(HEARTBEAT_INTERVAL);
     let mut taken = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
-            // First, so that a process that always has something to write is not taken for dead.
+            // First, so that the lease of a process that always has something to write does not end.
             biased;
-            _ = life.tick(), if backend == Backend::Postgres => {
-                live(&mut batches).await;
-                // From now on: where this waits for a lock as long as the interval is, nobody else would have a turn.
-                life.reset();
+            _ = heartbeats.tick(), if backend == Backend::Postgres => {
+                heartbeat(&mut batches).await;
+                // From now on: where this waits for a lock as long as the interval is, no command would have a turn.
+                heartbeats.reset();
                 continue;
             }
             count = receiver.recv_many(&mut taken, BATCH) => if count == 0 { return },
         }
-        // What is asked after a request to close has to be refused, not forgotten.
-        if let Some(place) = taken.iter().position(|asked| matches!(asked, Command::Close(_))) {
-            let behind = taken.split_off(place);
+        // Commands behind one to close have to be refused, not forgotten.
+        if let Some(position) = taken.iter().position(|command| matches!(command, Command::Close(_))) {
+            let behind = taken.split_off(position);
             batches.run(std::mem::take(&mut taken)).await;
             let closed = batches.close(Timestamp::now()).await;
             if let Some(Command::Close(reply)) = behind.into_iter().next() {
-                // Whoever asked may have gone.
+                // The caller may be gone.
                 let _ = reply.send(closed);
             }
             return;
@@ -152,8 +121,8 @@ async fn run(mut batches: Batches, mut receiver: mpsc::Receiver<Command>, mut ch
     }
 }
 
-/// Shows that this process lives, and settles what those that do not had reserved.
-async fn live(batches: &mut Batches) {
+/// Extends the lease of this process, and settles the reservations of processes whose lease has ended.
+async fn heartbeat(batches: &mut Batches) {
     let now = Timestamp::now();
     if let Err(error) = batches.heartbeat(now).await {
         return tracing::warn!(%error, "the ledger could not be told that this process lives");

@@ -1,9 +1,8 @@
-//! The ledger on both databases (R8, W10, W16): each check runs on a SQLite file and on a PostgreSQL server.
+//! The ledger on both databases (R8, W10, W16): each check is a test on a SQLite file and one on a PostgreSQL server.
 //!
-//! The checks of the module `accounting` are the eight bugs of another proxy's ledger that docs/ledger.md lists.
+//! The checks of the module `accounting` are the eight bugs of another proxy's ledger that docs/maintainers/ledger.md lists.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a check that cannot go on has failed")]
-#![expect(clippy::print_stdout, reason = "the output of a failed test names the check")]
 
 #[path = "stores/accounting.rs"]
 mod accounting;
@@ -14,24 +13,45 @@ mod outages;
 mod support;
 #[path = "stores/totals.rs"]
 mod totals;
-
-use std::future::Future;
-use std::pin::Pin;
+#[path = "stores/unreadable.rs"]
+mod unreadable;
 
 use manyworlds_ledger::{LedgerError, migrations};
-use support::Postgres;
+use support::{own_server, shared_server};
 
-type Check = fn(String) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-macro_rules! checks {
-    ($($module:ident :: $name:ident),* $(,)?) => {
-        const CHECKS: &[(&str, Check)] = &[$((stringify!($name), |url| Box::pin($module::$name(url)))),*];
+/// Makes a test of each check on a new SQLite file and one on a new PostgreSQL database.
+macro_rules! on_both_stores {
+    ($($module:ident :: $check:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $check() {
+                let folder = tempfile::tempdir().unwrap();
+                let url = format!("sqlite://{}/ledger.db", folder.path().display());
+                manyworlds_ledger::migrations::up(&url).await.unwrap();
+                crate::$module::$check(url).await;
+            })*
+        }
+        on_postgresql!(on_postgresql: $($module :: $check),*);
     };
 }
 
-checks![
+/// Makes a test of each check on a new PostgreSQL database.
+macro_rules! on_postgresql {
+    ($tests:ident: $($module:ident :: $check:ident),* $(,)?) => {
+        mod $tests {
+            $(#[tokio::test]
+            async fn $check() {
+                let Some(server) = crate::support::shared_server() else { return };
+                let url = server.database(stringify!($check));
+                manyworlds_ledger::migrations::up(&url).await.unwrap();
+                crate::$module::$check(url).await;
+            })*
+        }
+    };
+}
+
+on_both_stores![
     accounting::leaked_reservation,
-    accounting::one_that_dies_beside_another,
     accounting::double_re_seed,
     accounting::inflated_counter,
     accounting::bypassed_budget,
@@ -48,33 +68,28 @@ checks![
     keeping::failures_are_in_the_audit_log,
     totals::totals_are_the_same_in_the_next_life_and_stay_when_rows_go,
     totals::a_call_whose_process_died_is_in_the_totals_once,
+    unreadable::an_unreadable_time_is_an_error,
+    unreadable::an_unreadable_number_is_an_error,
+    unreadable::an_unreadable_state_is_an_error,
+    unreadable::an_unreadable_outcome_is_an_error,
+];
+
+on_postgresql![
+    of_several_processes: accounting::one_that_dies_beside_another,
     totals::totals_of_one_are_seen_by_another,
 ];
 
-async fn run(url: impl Fn(usize) -> String) {
-    for (number, (name, check)) in CHECKS.iter().enumerate() {
-        let url = url(number);
-        migrations::up(&url).await.unwrap();
-        println!("{name}");
-        check(url).await;
-    }
-}
-
 #[tokio::test]
-async fn every_check_holds_on_sqlite() {
+async fn a_value_of_another_type_in_sqlite_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    run(|number| format!("sqlite://{}/{number}/ledger.db", folder.path().display())).await;
-}
-
-#[tokio::test]
-async fn every_check_holds_on_postgresql() {
-    let server = Postgres::start();
-    run(|number| server.database(&format!("ledger{number}"))).await;
+    let url = format!("sqlite://{}/ledger.db", folder.path().display());
+    migrations::up(&url).await.unwrap();
+    unreadable::a_text_in_place_of_a_number_is_an_error(url).await;
 }
 
 #[tokio::test]
 async fn the_ledger_goes_on_after_its_database_was_away() {
-    let mut server = Postgres::start();
+    let Some(mut server) = own_server() else { return };
     let url = server.database("ledger");
     migrations::up(&url).await.unwrap();
     outages::a_connection_that_the_server_ends_is_made_anew_unseen(&server, &url).await;
@@ -83,7 +98,7 @@ async fn the_ledger_goes_on_after_its_database_was_away() {
 
 #[tokio::test]
 async fn nobody_waits_for_ever_for_a_process_that_holds_the_lock_or_has_taken_over() {
-    let server = Postgres::start();
+    let Some(server) = own_server() else { return };
     let url = server.database("ledger");
     migrations::up(&url).await.unwrap();
     outages::who_meets_a_lock_that_is_held_gets_an_error(&url).await;
@@ -92,9 +107,10 @@ async fn nobody_waits_for_ever_for_a_process_that_holds_the_lock_or_has_taken_ov
 
 #[tokio::test]
 async fn migrations_go_up_and_down_on_both_and_a_transfer_verifies_what_it_moved() {
-    let (folder, server) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let Some(server) = shared_server() else { return };
+    let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}/ledger.db", folder.path().display());
-    let postgres = server.database("ledger");
+    let postgres = server.database("moved");
     assert!(matches!(migrations::check(&sqlite).await, Err(LedgerError::Missing(_))), "and no file is made");
     assert!(migrations::check(&postgres).await.unwrap().applied.is_empty());
     for url in [&sqlite, &postgres] {

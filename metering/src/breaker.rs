@@ -1,22 +1,22 @@
-//! The circuit breaker of a model (W6): whether it is called while it keeps failing.
+//! The circuit breaker of a model (W6): a model that keeps failing is not called for a while.
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::provider::{self, BreakerState};
 use serde::{Deserialize, Serialize};
 
-/// When a breaker opens and closes.
+/// The settings of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// Failures in a row that open it.
+    /// The number of failures in a row that open it.
     pub failures: u32,
-    /// How long it stays open.
+    /// The time that it stays open.
     pub open_for: SignedDuration,
-    /// Successes in a row that close it again.
+    /// The number of successes in a row that close it again.
     pub successes: u32,
 }
 
 impl BreakerSettings {
-    /// Returns what a Provider says.
+    /// Returns the settings of a Provider.
     pub fn of(breaker: &provider::Breaker) -> Self {
         let number = |value: i32| u32::try_from(value).unwrap_or_default().max(1);
         let open_for = SignedDuration::try_from(std::time::Duration::from(breaker.open_for));
@@ -28,18 +28,18 @@ impl BreakerSettings {
     }
 }
 
-/// Whether a call may go out.
+/// The decision on a call that asks to go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerDecision {
-    /// It may.
+    /// It may go out.
     Allow,
-    /// It may, and tells whether the model can be reached again.
+    /// It may go out, and finds out whether the model can be reached again.
     Probe,
     /// Not before this time.
     WaitUntil(Timestamp),
 }
 
-/// What a call says about the model's health.
+/// What the end of a call says about the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelHealth {
     /// It answered.
@@ -50,14 +50,14 @@ pub enum ModelHealth {
     Unknown,
 }
 
-/// What is remembered of a model's failures.
+/// The failures of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     failures: u32,
     successes: u32,
-    /// Until when it is open, in milliseconds. It is closed without one, and half open after it.
+    /// The end of its open time, in milliseconds. Without one it is closed; after it, half open.
     open_until: Option<i64>,
-    /// Until when others wait for the call that tells whether the model is well again.
+    /// The time until which other calls wait for the probe, in milliseconds.
     probed_until: Option<i64>,
 }
 
@@ -72,7 +72,7 @@ impl Breaker {
         }
     }
 
-    /// Returns how it stands.
+    /// Returns its state.
     pub fn state(&self, now: Timestamp) -> BreakerState {
         match self.open_until {
             None => BreakerState::Closed,
@@ -81,17 +81,17 @@ impl Breaker {
         }
     }
 
-    /// Notes that a call goes out.
+    /// Records that a call goes out.
     pub fn record_start(&mut self, now: Timestamp, decision: BreakerDecision, settings: &BreakerSettings) {
         if decision == BreakerDecision::Probe {
-            // Somebody who asks and is never heard of again does not keep all others waiting.
+            // A probe that never ends does not keep all others waiting.
             self.probed_until = Some(later(now, settings.open_for));
         }
     }
 
-    /// Notes how a call ended that had kind.
+    /// Records the end of a call.
     ///
-    /// - **Guarantees:** what went out before the breaker opened, and ends while it is open or half open, changes nothing.
+    /// - **Guarantees:** a call that went out before the breaker opened, and ends while it is open or half open, changes nothing.
     pub fn record_end(&mut self, now: Timestamp, kind: CallKind, health: ModelHealth, settings: &BreakerSettings) {
         match (self.open_until.is_some(), kind) {
             (false, _) => self.record_end_closed(now, health, settings),
@@ -132,19 +132,19 @@ impl Breaker {
     }
 }
 
-/// How a call kind.
+/// The role of a call that passed the breaker. Its variants have older names in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallKind {
     /// An ordinary call.
     #[serde(rename = "Usual")]
     Regular,
-    /// A call that tells whether the model can be reached again.
+    /// The call that finds out whether the model can be reached again.
     #[serde(rename = "Probing")]
     Probe,
 }
 
 impl CallKind {
-    /// Returns how a call has kind that may go out.
+    /// Returns the role of a call that may go out.
     pub fn of(decision: BreakerDecision) -> Self {
         if decision == BreakerDecision::Probe { Self::Probe } else { Self::Regular }
     }

@@ -1,4 +1,4 @@
-//! What may still be spent: by an order and by every Budget that holds it.
+//! The budgets that pay for an order: its own and every Budget that applies to it.
 
 use manyworlds_api::Money;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ impl Amount {
         }
     }
 
-    /// Returns the difference, nothing where there would be less.
+    /// Returns the difference, at least zero.
     #[must_use]
     pub fn less(self, other: Self) -> Self {
         Self {
@@ -42,58 +42,58 @@ pub struct SpendingLimit {
 }
 
 impl SpendingLimit {
-    fn holds(&self, amount: Amount) -> bool {
+    fn covers(&self, amount: Amount) -> bool {
         self.cost.is_none_or(|most| amount.cost <= most) && self.tokens.is_none_or(|most| amount.tokens <= most)
     }
 
-    /// Returns whether nothing is left beside an amount.
+    /// Returns whether an amount reaches the limit.
     pub fn is_reached(&self, amount: Amount) -> bool {
         self.cost.is_some_and(|most| amount.cost >= most) || self.tokens.is_some_and(|most| amount.tokens >= most)
     }
 }
 
-/// Whether a call may be made.
+/// The decision on a call that asks for money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetDecision {
-    /// It may.
+    /// It may be made.
     Granted,
-    /// Perhaps when a call that is under way has ended and cost less than it might have.
+    /// It may be possible when a call in flight has ended and cost less than its upper bound.
     WaitForAnother,
-    /// No: all is spent.
+    /// The limit is reached.
     Exhausted,
 }
 
-/// What was spent, and what calls that are under way may yet cost.
+/// The balance of a budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
-    /// What calls that have ended have cost.
+    /// The cost of calls that have ended.
     pub spent: Amount,
-    /// What calls that are under way may cost at most.
+    /// The most that calls in flight can cost.
     pub reserved: Amount,
 }
 
 impl Balance {
-    /// Returns whether a call may be made that may cost so much.
+    /// Decides on a call that costs `most` at most.
     ///
-    /// - **Guarantees:** calls are made together only where the most that all of them can cost is within the limit. The
-    ///   last one, of which less is left than it can cost at most, is made alone. So money that is left is never out of
-    ///   reach, and the limit is passed by at most what a single call costs.
+    /// - **Guarantees:** calls run together only where the most that all of them can cost is within the limit. A call that can
+    ///   cost more than what is left runs alone. So the last cent can be spent, and the limit is exceeded by at most the cost
+    ///   of one call.
     pub fn decide(&self, limit: &SpendingLimit, most: Amount) -> BudgetDecision {
         if limit.is_reached(self.spent) {
             BudgetDecision::Exhausted
-        } else if limit.holds(self.spent.plus(self.reserved).plus(most)) || self.reserved == Amount::default() {
+        } else if limit.covers(self.spent.plus(self.reserved).plus(most)) || self.reserved == Amount::default() {
             BudgetDecision::Granted
         } else {
             BudgetDecision::WaitForAnother
         }
     }
 
-    /// Sets aside what a call may cost at most.
+    /// Reserves the most that a call can cost.
     pub fn reserve(&mut self, most: Amount) {
         self.reserved = self.reserved.plus(most);
     }
 
-    /// Puts what a call has cost in the place of what was set aside for it.
+    /// Replaces the reservation of a call by its cost.
     pub fn settle(&mut self, most: Amount, used: Amount) {
         self.reserved = self.reserved.less(most);
         self.spent = self.spent.plus(used);

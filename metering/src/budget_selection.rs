@@ -1,22 +1,23 @@
-//! Which Budgets hold an order.
+//! The Budgets that apply to an order.
 
 use std::collections::BTreeMap;
 
 use manyworlds_api::BudgetSpec;
 
-/// The Budget that an order names is not there.
+/// The Budget that an order names does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no Budget {name:?} in this namespace, which budget.budgetRef of the order names; make it, or the order cannot spend anything"
 )]
 pub struct MissingBudget {
-    /// What the order names.
+    /// The name in the order.
     pub name: String,
 }
 
-/// Returns the names of the Budgets of the order's namespace that hold an order: those that select its labels, and the one that it names.
+/// Returns the names of the Budgets that apply to an order: those that select its labels, and the one that it names.
 ///
-/// - **Guarantees:** each name once, in the order of names.
+/// - **Shape:** `budgets` are those of the order's namespace.
+/// - **Guarantees:** each name once, sorted.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Which model a variant means, and at which prices it is called.
+//! The choice of a variant's model, and of its prices.
 
 use manyworlds_api::provider::{Model, Prices, ProviderSpec, Temperature};
 
@@ -9,7 +9,7 @@ use crate::price_table::PriceTable;
 pub struct NamedProvider<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it says.
+    /// Its spec.
     pub spec: &'a ProviderSpec,
 }
 
@@ -20,20 +20,20 @@ pub struct PricedModel {
     pub provider: String,
     /// Name of the model, as the Provider knows it.
     pub model: String,
-    /// What its tokens cost.
+    /// The prices of its tokens.
     pub prices: Prices,
-    /// How many input tokens a call may have, where that is known.
+    /// The most input tokens of a call, where known.
     pub context_window: Option<u64>,
-    /// How many tokens an answer has at most, where that is known.
+    /// The most output tokens of an answer, where known.
     pub max_output_tokens: Option<u64>,
-    /// How able it is, where the Provider says so.
+    /// Its strength, where the Provider gives one.
     pub strength: Option<i32>,
     /// Whether it takes a temperature.
     pub temperature: Temperature,
 }
 
 impl PricedModel {
-    /// Returns its name with its Provider's, which means no other model of the namespace.
+    /// Returns `<provider>/<model>`, which is unique in the namespace.
     pub fn full_name(&self) -> String {
         full_name(&self.provider, &self.model)
     }
@@ -52,7 +52,7 @@ fn is_full_name(name: &str, provider: &str, model: &str) -> bool {
     name.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')) == Some(model)
 }
 
-/// Why a variant's model cannot be called.
+/// The reason why a variant's model cannot be called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// No Provider has it.
@@ -61,17 +61,17 @@ pub enum ModelError {
         list(known)
     )]
     Unknown {
-        /// What the variant names.
+        /// The name in the variant.
         wanted: String,
-        /// What it could name, each as `<provider>/<model>`.
+        /// The models that exist, each as `<provider>/<model>`.
         known: Vec<String>,
     },
     /// Several Providers have it.
     #[error("several Providers have the model {wanted:?}; write one of: {}", list(choices))]
     Ambiguous {
-        /// What the variant names.
+        /// The name in the variant.
         wanted: String,
-        /// What it could mean, each as `<provider>/<model>`.
+        /// The models that it could mean, each as `<provider>/<model>`.
         choices: Vec<String>,
     },
     /// Its price is not known.
@@ -88,7 +88,7 @@ pub enum ModelError {
     },
 }
 
-/// How many names a message lists.
+/// The most names that a message lists.
 const MOST_LISTED: usize = 10;
 
 fn list(names: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! When a Budget's period begins and ends, and what it will have cost at its end.
+//! The periods of a Budget, and the forecast of its spending.
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
@@ -6,8 +6,8 @@ use jiff::{Timestamp, ToSpan, Zoned};
 use manyworlds_api::Money;
 use manyworlds_api::budget::Period;
 
-/// The shortest part of a period from which its end is foretold, as a divisor of its length: one call in the first
-/// second would else foretell a fortune.
+/// The part of a period that the forecast takes as elapsed at least, as a divisor of its length: without it, one call in the
+/// first second would make a forecast of a fortune.
 const LEAST_PART: i128 = 100;
 
 /// One period of a Budget.
@@ -15,21 +15,21 @@ const LEAST_PART: i128 = 100;
 /// - **Shape:** from `start` on, up to but without `end`; absent is without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeriodBounds {
-    /// When it begins.
+    /// Its start.
     pub start: Option<Timestamp>,
-    /// When the next one begins.
+    /// The start of the next one.
     pub end: Option<Timestamp>,
 }
 
-/// Times so far away that they have no date.
+/// A time that has no date in the calendar.
 #[derive(Debug, thiserror::Error)]
 #[error("the period of a Budget has no date")]
 pub struct PeriodError(#[from] jiff::Error);
 
-/// Returns the period in which a time lies.
+/// Returns the period that a time is in.
 ///
-/// - **Guarantees:** follows the clocks of the time zone: a day has 23 or 25 hours when they are changed, and begins at its
-///   first moment where midnight does not exist. `start <= now < end`, and the period at `end` begins at `end`.
+/// - **Guarantees:** follows the clocks of the time zone: a day has 23 or 25 hours when they change, and begins at its first
+///   moment where there is no midnight. `start <= now < end`, and the period at `end` begins at `end`.
 ///
 /// # Errors
 ///
@@ -49,9 +49,9 @@ pub fn bounds(period: Period, zone: &TimeZone, now: Timestamp) -> Result<PeriodB
     Ok(PeriodBounds { start: Some(begins(first)?), end: Some(begins(next)?) })
 }
 
-/// Returns what a period will have cost at its end, if money is spent at the pace of its part so far.
+/// Returns the forecast of a period's spending at its end, at the present pace.
 ///
-/// - **Guarantees:** at least what is spent; nothing for a period that never ends.
+/// - **Guarantees:** at least what is spent; `None` for a period without an end.
 pub fn forecast(bounds: PeriodBounds, now: Timestamp, spent: Money) -> Option<Money> {
     let (start, end) = (bounds.start?, bounds.end?);
     let length = (end.as_millisecond() - start.as_millisecond()).max(1);

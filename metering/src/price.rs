@@ -1,11 +1,11 @@
-//! What a call costs, in whole trillionths of a dollar.
+//! The cost of a call, in whole trillionths of a dollar.
 
 use manyworlds_api::Money;
 use manyworlds_api::provider::{PriceTier, Prices};
 
-/// How many tokens a price is for.
+/// The number of tokens that a price is for.
 const TOKENS_OF_A_PRICE: u128 = 1_000_000;
-/// How many bytes of a request make a token, as a rule. More make one in plain English, fewer in code.
+/// The usual number of bytes in a token. Plain English has more, code has fewer.
 const USUAL_BYTES_OF_A_TOKEN: u64 = 4;
 
 /// The tokens of one call.
@@ -34,40 +34,40 @@ impl Tokens {
     }
 }
 
-/// How a call is sent.
+/// The mode of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallMode {
-    /// By itself.
+    /// A call of its own.
     Single,
-    /// In a batch, which is cheaper.
+    /// Part of a batch, which is cheaper.
     Batch,
 }
 
-/// A call that has not been made yet.
+/// The size of a request that has not been sent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestSize {
-    /// Bytes of its body.
+    /// The bytes of its body.
     pub bytes: u64,
-    /// Input tokens that its bytes say nothing about, such as those of an image that it names by its address, as a rule.
+    /// The usual number of input tokens that are not in its bytes, such as those of an image given by its address.
     pub other_input: u64,
-    /// The same at most: a file may fill all that the model takes.
+    /// The most input tokens that are not in its bytes: a file may fill the context window.
     pub max_other_input: u64,
     /// The most input tokens that the model takes.
     pub context_window: Option<u64>,
-    /// The most output tokens that it may be answered with, all choices together.
+    /// The most output tokens of its answer, all choices together.
     pub max_output: u64,
 }
 
-/// What a call may come to.
+/// The estimate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// Input tokens, as a rule: what a limit of tokens in a minute is asked for.
+    /// The expected input tokens: these count against limits of tokens in a minute.
     pub expected_input: u64,
-    /// Input tokens at most.
+    /// The most input tokens.
     pub max_input: u64,
-    /// Output tokens at most.
+    /// The most output tokens.
     pub max_output: u64,
-    /// What the call costs at most: what is reserved.
+    /// The most that the call can cost: this is reserved.
     pub max_cost: Money,
 }
 
@@ -121,7 +121,7 @@ fn reaches(tier: &PriceTier, all_input: u64) -> bool {
     u64::try_from(tier.above).is_ok_and(|above| all_input > above)
 }
 
-/// Returns what a call has cost.
+/// Returns the cost of a call.
 ///
 /// - **Units:** rounded up to a whole trillionth of a dollar, once.
 /// - **Guarantees:** never falls when any number of tokens rises within a tier; never more than the [`Estimate`] of a call with as many tokens.
@@ -143,10 +143,11 @@ pub fn cost(prices: &Prices, tokens: Tokens, sending: CallMode) -> Money {
     Money::from_trillionths(sum(parts).saturating_mul(percent).div_ceil(TOKENS_OF_A_PRICE * 100))
 }
 
-/// Returns what a call may come to, before it is made.
+/// Returns the estimate of a call before it is sent.
 ///
-/// - **Guarantees:** `max_cost` is at least the [`cost`] of the call, whatever its input turns out to be: a token of text is
-///   at least a byte long, what is no text comes to `max_other_input` at most, and every token is taken to be of the dearest kind in the dearest tier that the call can reach.
+/// - **Guarantees:** `max_cost` is at least the [`cost`] of the call, whatever its input turns out to be: a token of
+///   text has at least one byte, other input has at most `max_other_input` tokens, and every token is priced as the dearest
+///   kind in the dearest tier that the call can reach.
 pub fn estimate(prices: &Prices, request: RequestSize) -> Estimate {
     let RequestSize { bytes, other_input, max_other_input, context_window, max_output } = request;
     let within = |tokens: u64| context_window.map_or(tokens, |window| tokens.min(window));

@@ -1,23 +1,23 @@
-//! The list prices of usual models, which come with the product as data.
+//! The list prices of common models.
 
 use std::collections::BTreeMap;
 
 use manyworlds_api::provider::{Prices, Temperature};
 use serde::Deserialize;
 
-/// The table that comes with the product. `docs/models.md` says how it is renewed.
+/// The table that comes with the product. `docs/models.md` explains how to renew it.
 const LISTED: &str = include_str!("prices.json");
 
-/// What the table says of one model.
+/// A model of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedModel {
-    /// What its tokens cost.
+    /// The prices of its tokens.
     #[serde(flatten)]
     pub prices: Prices,
-    /// How many input tokens a call may have.
+    /// The most input tokens of a call.
     pub context_window: Option<i64>,
-    /// How many tokens an answer has at most.
+    /// The most output tokens of an answer.
     pub max_output_tokens: Option<i64>,
     /// Whether it takes a temperature.
     #[serde(default)]

@@ -1,6 +1,6 @@
-//! The rate limits of a Provider (W9): when the next call may go out.
+//! The rate limits of a Provider (W9): the time of the next call.
 //!
-//! Any sixty seconds count, not those of the clock. What upstream says of its own count slows calls down before it has to
+//! The window is any sixty seconds, not a minute of the clock. Limits that upstream reports slow calls down before it has to
 //! refuse one.
 //!
 //! **Architecture invariant:** a window is plain data. It knows no clock and no store; the ledger keeps it between calls,
@@ -12,22 +12,23 @@ use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::provider::Limits;
 use serde::{Deserialize, Serialize};
 
-/// How long a call counts.
+/// The time that a call counts.
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
-/// Calls of half a second share a count, so that a window is small however many calls it has. It counts half a second too long.
+/// The time whose calls share a count, so that a window is small however many calls it has. A call counts up to half a second too
+/// long because of it.
 const SLOT: SignedDuration = SignedDuration::from_millis(500);
 
-/// What may be sent in any minute, by all callers together.
+/// The limits of a Provider, for all callers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Calls, tokens, input tokens and output tokens; `None` is no limit.
+    /// The most calls, tokens, input tokens and output tokens in any minute; `None` is no limit.
     most: [Option<u64>; 4],
-    /// Calls at the same time.
+    /// The most calls at the same time.
     concurrency: Option<u32>,
 }
 
 impl RateLimits {
-    /// Returns what a Provider allows.
+    /// Returns the limits of a Provider.
     pub fn of(limits: &Limits) -> Self {
         let number = |value: i64| u64::try_from(value).unwrap_or_default();
         Self {
@@ -45,7 +46,7 @@ impl RateLimits {
         self.most[dimension as usize]
     }
 
-    /// Returns what a call counts for: no more than a whole window, so that a call that is larger waits for an empty one instead of for ever.
+    /// Returns a demand that fits into an empty window, so that a larger call waits for one instead of for ever.
     fn capped(&self, demand: Demand) -> Demand {
         let cut = |tokens: u64, dimension| self.most(dimension).map_or(tokens, |most| tokens.min(most));
         let input = cut(cut(demand.input, Dimension::Input), Dimension::Tokens);
@@ -54,7 +55,7 @@ impl RateLimits {
     }
 }
 
-/// What is counted.
+/// A dimension of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dimension {
     /// Calls.
@@ -92,52 +93,53 @@ impl Demand {
     }
 }
 
-/// When a call may go out.
+/// The decision on a call that asks to go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateDecision {
-    /// Now.
+    /// It may go out now.
     Now,
-    /// Not before then, and perhaps later.
+    /// Not before this time, and perhaps later.
     At(Timestamp),
-    /// When a call that is under way has ended.
+    /// When a call in flight has ended.
     WaitForAnother,
 }
 
-/// A call that has its entry in the window.
+/// The entry of a call in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowEntry {
-    /// The slot in which it counts.
+    /// The slot that counts it.
     slot: i64,
     /// The tokens that it counts for.
     demand: Demand,
 }
 
-/// What upstream says of its own count.
+/// A limit that upstream reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamLimit {
-    /// What it is about.
+    /// Its dimension.
     pub dimension: Dimension,
-    /// What may still be used.
+    /// The amount that is left.
     pub left: u64,
-    /// What may be used when nothing was.
+    /// The whole amount.
     pub limit: u64,
-    /// When nothing will count any more.
+    /// The time at which the whole amount is left again.
     pub resets_at: Timestamp,
 }
 
-/// What counts now.
+/// The calls of the last minute. Some of its fields have older names in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateWindow {
     slots: VecDeque<Slot>,
     #[serde(rename = "under_way")]
     in_flight: u32,
-    /// Nobody calls before, in milliseconds.
+    /// The time before which no call goes out, in milliseconds.
     not_before: i64,
     #[serde(rename = "hints")]
     upstream: [Option<UpstreamCount>; 4],
 }
 
-/// Written down as four numbers without names, because a window has up to 121 of them and is written with every call.
+/// The counts of half a second. Stored as four numbers without names, because a window has up to 121 slots and is written with
+/// every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(i64, u64, u64, u64)", into = "(i64, u64, u64, u64)")]
 struct Slot {
@@ -169,13 +171,13 @@ impl Slot {
         }
     }
 
-    /// When the last call that it may hold no longer counts.
+    /// Returns the time from which none of its calls counts any more.
     fn expires(&self) -> i64 {
         (self.at + 1) * millis(SLOT) + millis(WINDOW)
     }
 }
 
-/// Upstream's count, which falls evenly until it is nought.
+/// The count of upstream, which falls evenly to zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct UpstreamCount {
     at: i64,
@@ -183,12 +185,12 @@ struct UpstreamCount {
     limit: u64,
     #[serde(rename = "full_at")]
     resets_at: i64,
-    /// What was used since.
+    /// The amount that was used since.
     since: u64,
 }
 
 impl UpstreamCount {
-    /// Returns from when on as much more may be used.
+    /// Returns the time from which so much more may be used.
     fn allows(&self, wanted: u64) -> i64 {
         let needed = self.since.saturating_add(wanted.min(self.limit));
         let missing = needed.saturating_sub(self.left);
@@ -205,7 +207,7 @@ impl UpstreamCount {
 }
 
 impl RateWindow {
-    /// Returns when a call may go out.
+    /// Decides when a call may go out.
     pub fn decide(&self, now: Timestamp, limits: &RateLimits, demand: Demand) -> RateDecision {
         let now = now.as_millisecond();
         let demand = limits.capped(demand);
@@ -225,7 +227,7 @@ impl RateWindow {
         }
     }
 
-    /// Gives a call its entry.
+    /// Counts a call that goes out.
     pub fn add(&mut self, now: Timestamp, limits: &RateLimits, demand: Demand) -> WindowEntry {
         let now = now.as_millisecond();
         let demand = limits.capped(demand);
@@ -248,13 +250,13 @@ impl RateWindow {
         entry
     }
 
-    /// Counts a call that has ended by what it has used instead of what was expected.
+    /// Replaces the expected tokens of a call that has ended by those that it used.
     pub fn finish(&mut self, entry: WindowEntry, used: Demand) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.change(entry, entry.demand, used, 0);
     }
 
-    /// Takes back a call that never went out.
+    /// Removes a call that never went out.
     pub fn release(&mut self, entry: WindowEntry) {
         self.finish(entry, Demand::default());
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.at == entry.slot) {
@@ -262,29 +264,29 @@ impl RateWindow {
         }
     }
 
-    /// Notes what upstream says of its own count.
+    /// Applies a limit that upstream reported.
     pub fn apply_upstream_limit(&mut self, now: Timestamp, remaining: UpstreamLimit) {
         let UpstreamLimit { dimension, left, limit, resets_at } = remaining;
         let (at, resets_at) = (now.as_millisecond(), resets_at.as_millisecond());
         let count = UpstreamCount { at, left, limit, resets_at, since: 0 };
-        // Upstream's word holds for a minute at most: nothing that it may have meant counts longer.
+        // No count of upstream is older than a minute, so its report is valid for a minute at most.
         let known = resets_at > at && resets_at - at <= millis(WINDOW);
         self.upstream[dimension as usize] = known.then_some(count);
     }
 
-    /// Notes that upstream wants no call before a time.
+    /// Lets no call go out before a time.
     pub fn pause_until(&mut self, not_before: Timestamp) {
         self.not_before = self.not_before.max(not_before.as_millisecond());
     }
 
-    /// Returns what counts now: calls, input tokens, output tokens.
+    /// Returns the present counts: calls, and input and output tokens.
     pub fn used(&self, now: Timestamp) -> (u64, Demand) {
         let now = now.as_millisecond();
         let counts = |dimension| self.counting(now).map(|slot| slot.of(dimension)).fold(0, u64::saturating_add);
         (counts(Dimension::Requests), Demand { input: counts(Dimension::Input), output: counts(Dimension::Output) })
     }
 
-    /// Returns how many calls are under way.
+    /// Returns the number of calls in flight.
     pub fn in_flight(&self) -> u32 {
         self.in_flight
     }
@@ -293,7 +295,7 @@ impl RateWindow {
         self.slots.iter().filter(move |slot| slot.expires() > now)
     }
 
-    /// Returns from when on so much more fits.
+    /// Returns the time from which so much more fits.
     fn room_at(&self, now: i64, dimension: Dimension, most: u64, wanted: u64) -> i64 {
         let used = self.counting(now).map(|slot| slot.of(dimension)).fold(0, u64::saturating_add);
         let mut beyond = used.saturating_add(wanted).saturating_sub(most);

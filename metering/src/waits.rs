@@ -1,23 +1,23 @@
-//! Whether an order's calls wait for room within a Provider's limits for so long that people should know (W9, R12).
+//! The waits of an order's calls for a Provider's limits, where they are long enough to be shown to people (W9, R12).
 //!
-//! A wait of some seconds is what limits are for. One that is longer is said, and taken back only when calls have flowed for a
-//! while, so that an order that waits again and again does not say something else each time.
+//! A wait of some seconds is what limits are for. A longer one is shown, until no call has waited long for a while: so the status
+//! of an order that waits again and again does not change each time.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// What waits for less is not worth a word.
+/// The shortest wait that is shown.
 const LONG: SignedDuration = SignedDuration::from_secs(5);
-/// For so long nothing may have waited for long before it is taken back.
+/// The time without long waits after which nothing is shown any more.
 const CALM: SignedDuration = SignedDuration::from_secs(30);
 
-/// How an order's calls to one Provider wait, and have waited lately.
+/// The present and recent waits of an order's calls to one Provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// When those that wait now have started, and how many did then.
+    /// The starts of the present waits, and the number of waits with that start.
     started: BTreeMap<Timestamp, u32>,
-    /// The last time in which some waited for long, again and again.
+    /// The last span of long waits.
     last: Option<Span>,
 }
 
@@ -38,12 +38,12 @@ impl Span {
 }
 
 impl Waits {
-    /// Notes that a call begins to wait.
+    /// Records that a call starts to wait.
     pub fn start(&mut self, at: Timestamp) {
         *self.started.entry(at).or_default() += 1;
     }
 
-    /// Notes that a call that began to wait at a time waits no more.
+    /// Records the end of a wait.
     pub fn end(&mut self, started: Timestamp, now: Timestamp) {
         if let Some(count) = self.started.get_mut(&started) {
             *count -= 1;
@@ -54,12 +54,12 @@ impl Waits {
         self.last = self.joined(Span { since: started, until: now });
     }
 
-    /// Notes that upstream wants no call before a time.
+    /// Records that upstream wants no call before a time.
     pub fn record_pause(&mut self, now: Timestamp, until: Timestamp) {
         self.last = self.joined(Span { since: now, until });
     }
 
-    /// Returns since when the calls have had too little room; `None` where they have enough.
+    /// Returns the start of the long waits; `None` where there are none.
     pub fn limited_since(&self, now: Timestamp) -> Option<Timestamp> {
         let known = match self.started.keys().next() {
             Some(first) => self.joined(Span { since: *first, until: now }),
@@ -68,12 +68,12 @@ impl Waits {
         known.filter(|span| now < span.quiet_at()).map(|span| span.since)
     }
 
-    /// Returns whether nothing of it matters any more.
+    /// Returns whether it can be forgotten.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.started.is_empty() && self.limited_since(now).is_none()
     }
 
-    /// Returns the last time of long waits, one more wait counted.
+    /// Returns the last span of long waits after a further wait.
     fn joined(&self, wait: Span) -> Option<Span> {
         match self.last {
             last if !wait.is_long() => last,
@@ -85,7 +85,7 @@ impl Waits {
     }
 }
 
-/// Returns the Provider that an order has waited for the longest, by name, and since when.
+/// Returns the name of the Provider that an order has waited for the longest, and the start of the waits.
 pub fn longest_limited(waits: &BTreeMap<String, Waits>, now: Timestamp) -> Option<(&str, Timestamp)> {
     let limited = waits.iter().filter_map(|(name, waits)| Some((waits.limited_since(now)?, name.as_str())));
     limited.min().map(|(since, name)| (name, since))

@@ -3,19 +3,23 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, Connection, Row};
+use sqlx::{AnyConnection, AnyPool, Connection};
 
+use super::backend::Backend;
+use super::rows::EPOCHS;
+use super::table::column;
 use crate::error::LedgerError;
 
-/// How many connections read at once.
+/// The number of connections that read.
 const READERS: u32 = 4;
-/// A process that has written nothing for so long, not even that it lives, is dead.
-const LEASE_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+/// The lease of a process: one that has not extended it for so long is taken for dead.
+const LEASE_TIMEOUT_MS: i64 = 60_000;
 /// Names the lock that the writers of a PostgreSQL store take in turn: the letters of "worlds".
 const LOCK: i64 = 0x776f_726c_6473;
-/// How a connection to SQLite begins. NORMAL loses nothing when a process dies; only a loss of power can take the last commits.
+/// The settings of a connection to SQLite. NORMAL loses nothing when a process dies; only a loss of power can take the last
+/// commits.
 const SQLITE: &[&str] = &[
     "PRAGMA busy_timeout = 10000",
     "PRAGMA journal_mode = WAL",
@@ -27,18 +31,9 @@ const SQLITE: &[&str] = &[
     // Checkpoints are made beside the writer (writer/checkpoints.rs). Where those fail, it makes one at 64 MiB.
     "PRAGMA wal_autocheckpoint = 16000",
 ];
-/// How a connection to PostgreSQL begins: nobody waits for a lock for ever, and nobody who has stopped in the middle of a
-/// transaction, such as a machine that is cut off, keeps one for ever.
+/// The settings of a connection to PostgreSQL: nobody waits for a lock for ever, and a process that stopped in the middle of a
+/// transaction, such as one on a machine that is cut off, does not keep one for ever.
 const POSTGRES: &[&str] = &["SET lock_timeout = '10s'", "SET idle_in_transaction_session_timeout = '30s'"];
-
-/// Which database it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backend {
-    /// A file with one writing process, which may keep in memory what it wrote.
-    Sqlite,
-    /// A server with any number of writing processes, which have to look before they write.
-    Postgres,
-}
 
 /// A store that can be read.
 pub(crate) struct Database {
@@ -47,7 +42,7 @@ pub(crate) struct Database {
     url: String,
 }
 
-/// The one connection that writes. The SQLite file is this process's as long as it lives.
+/// The one connection that writes. It keeps the SQLite file for this process.
 pub(crate) struct WritingConnection {
     pub(crate) connection: AnyConnection,
     pub(crate) backend: Backend,
@@ -72,10 +67,10 @@ impl Database {
 
     /// Holds a SQLite file, so that no process writes to it.
     pub(crate) fn hold(&self) -> Result<Option<File>, LedgerError> {
-        file(&self.url).map(|path| take(&path)).transpose()
+        file(&self.url).map(|path| lock_file(&path)).transpose()
     }
 
-    /// Opens a store that is there already.
+    /// Opens a store that exists already.
     pub(crate) async fn open_existing(url: &str) -> Result<Self, LedgerError> {
         match file(url) {
             Some(path) if !path.exists() => Err(LedgerError::Missing(path.display().to_string())),
@@ -83,8 +78,8 @@ impl Database {
         }
     }
 
-    /// Makes sure that nobody writes until the transaction ends: refuses a PostgreSQL store with a process that lives. Of a
-    /// SQLite file, [`Database::hold`] does it.
+    /// Keeps other writers out until the transaction ends, and refuses a PostgreSQL store with a process whose lease has not
+    /// ended. For a SQLite file, [`Database::hold`] does it.
     pub(crate) async fn ensure_no_other_writer(
         &self,
         transaction: &mut AnyConnection,
@@ -95,10 +90,13 @@ impl Database {
         }
         let locked = lock_writers(&mut *transaction, self.backend).await;
         locked.map_err(|_| LedgerError::InUse("a process that writes to it now".to_owned()))?;
-        let since = now.as_millisecond() - i64::try_from(LEASE_TIMEOUT.as_millis()).unwrap_or_default();
+        let since = now.as_millisecond() - LEASE_TIMEOUT_MS;
         let living = "SELECT writer FROM epochs WHERE ended_at IS NULL AND seen_at > $1 ORDER BY epoch LIMIT 1";
         match sqlx::query(living).bind(since).fetch_optional(transaction).await? {
-            Some(row) => Err(LedgerError::InUse(format!("the process {}", row.try_get::<String, _>(0)?))),
+            Some(row) => {
+                let writer: String = column(&row, 0, &EPOCHS, "writer")?;
+                Err(LedgerError::InUse(format!("the process {writer}")))
+            }
             None => Ok(()),
         }
     }
@@ -110,9 +108,9 @@ impl Database {
         Ok(connection)
     }
 
-    /// Makes the connection that writes, and writes a new epoch through it.
+    /// Makes the connection that writes, and begins a new epoch through it.
     ///
-    /// - **Guarantees:** the epochs of SQLite's earlier processes, and of PostgreSQL's silent ones, have ended.
+    /// - **Guarantees:** ends the epochs of all earlier processes on SQLite, and of those without a lease on PostgreSQL.
     pub(crate) async fn begin_epoch(
         &self,
         writer: &str,
@@ -124,16 +122,15 @@ impl Database {
         let now = now.as_millisecond();
         let mut transaction = writing.connection.begin().await?;
         lock_writers(&mut transaction, backend).await?;
-        let (ended, silent_since) = match backend {
+        let (ended, ended_before) = match backend {
             Backend::Sqlite => ("UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2", i64::MAX),
-            Backend::Postgres => (
-                "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2",
-                now - i64::try_from(LEASE_TIMEOUT.as_millis()).unwrap_or_default(),
-            ),
+            Backend::Postgres => {
+                ("UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2", now - LEASE_TIMEOUT_MS)
+            }
         };
-        sqlx::query(ended).bind(now).bind(silent_since).execute(&mut *transaction).await?;
+        sqlx::query(ended).bind(now).bind(ended_before).execute(&mut *transaction).await?;
         let last = sqlx::query("SELECT COALESCE(MAX(epoch), 0) FROM epochs").fetch_one(&mut *transaction).await?;
-        let epoch = last.try_get::<i64, _>(0)? + 1;
+        let epoch = column::<i64>(&last, 0, &EPOCHS, "epoch")? + 1;
         let insert = "INSERT INTO epochs (epoch, writer, began_at, seen_at) VALUES ($1, $2, $3, $4)";
         let query = sqlx::query(insert).bind(epoch).bind(writer.to_owned()).bind(now).bind(now);
         query.execute(&mut *transaction).await?;
@@ -143,20 +140,20 @@ impl Database {
 }
 
 impl WritingConnection {
-    /// Makes sure that this process may still write, and that no other does until the transaction ends.
+    /// Refuses a process whose epoch has ended, and keeps other writers out until the transaction ends.
     pub(crate) async fn guard(connection: &mut AnyConnection, backend: Backend, epoch: i64) -> Result<(), LedgerError> {
         if backend == Backend::Sqlite {
             return Ok(());
         }
         lock_writers(connection, backend).await?;
         let row = sqlx::query("SELECT ended_at FROM epochs WHERE epoch = $1").bind(epoch).fetch_optional(connection);
-        match row.await?.map(|row| row.try_get::<Option<i64>, _>(0)).transpose()? {
+        match row.await?.map(|row| column::<Option<Timestamp>>(&row, 0, &EPOCHS, "ended_at")).transpose()? {
             Some(None) => Ok(()),
             Some(Some(_)) | None => Err(LedgerError::Superseded(epoch)),
         }
     }
 
-    /// AuditReceiver that this process lives, and ends the epochs of those that have been silent for long.
+    /// Extends the lease of this process, and ends the epochs of processes whose lease has ended.
     pub(crate) async fn heartbeat(&mut self, epoch: i64, now: Timestamp) -> Result<(), LedgerError> {
         let now = now.as_millisecond();
         let mut transaction = self.connection.begin().await?;
@@ -164,12 +161,12 @@ impl WritingConnection {
         let seen = "UPDATE epochs SET seen_at = $1 WHERE epoch = $2 AND ended_at IS NULL";
         sqlx::query(seen).bind(now).bind(epoch).execute(&mut *transaction).await?;
         let silent = "UPDATE epochs SET ended_at = $1 WHERE ended_at IS NULL AND seen_at <= $2";
-        let since = now - i64::try_from(LEASE_TIMEOUT.as_millis()).unwrap_or_default();
+        let since = now - LEASE_TIMEOUT_MS;
         sqlx::query(silent).bind(now).bind(since).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Ends the epoch and gives the file free.
+    /// Ends the epoch and frees the file.
     pub(crate) async fn end(&mut self, epoch: i64, now: Timestamp) -> Result<(), LedgerError> {
         let ended = "UPDATE epochs SET ended_at = $1 WHERE epoch = $2 AND ended_at IS NULL";
         sqlx::query(ended).bind(now.as_millisecond()).bind(epoch).execute(&mut self.connection).await?;
@@ -180,7 +177,7 @@ impl WritingConnection {
 
 async fn lock_writers(connection: &mut AnyConnection, backend: Backend) -> Result<(), LedgerError> {
     if backend == Backend::Postgres {
-        // The lock's own result has no type that could be read.
+        // The result of the lock function has no type that could be read.
         let lock = "SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)";
         sqlx::query(lock).bind(LOCK).fetch_one(connection).await?;
     }
@@ -202,11 +199,11 @@ fn backend(url: &str) -> Result<Backend, LedgerError> {
     match url.split_once(':') {
         Some(("sqlite", _)) if file(url).is_some() => Ok(Backend::Sqlite),
         Some(("postgres" | "postgresql", _)) => Ok(Backend::Postgres),
-        _ => Err(LedgerError::Url(hidden(url))),
+        _ => Err(LedgerError::Url(without_password(url))),
     }
 }
 
-/// Returns whether two URLs are of the same store, as far as they themselves say.
+/// Returns whether two URLs name the same store.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     match (file(one), file(other)) {
         (Some(one), Some(other)) => {
@@ -218,8 +215,8 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// A URL may hold a password, and a message is no place for one.
-fn hidden(url: &str) -> String {
+/// Returns a URL without its password, for messages.
+fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(host)) if scheme < host => format!("{}://***{}", &url[..scheme], &url[host..]),
         _ => url.to_owned(),
@@ -245,8 +242,8 @@ fn prepare_folder(path: &Path) -> Result<(), LedgerError> {
     made.map_err(|error| LedgerError::File { path: path.display().to_string(), reason: error.to_string() })
 }
 
-/// Takes the file for this process. The lock ends with the process, however it ends.
-fn take(path: &Path) -> Result<File, LedgerError> {
+/// Locks the file for this process. The lock ends with the process, however it ends.
+fn lock_file(path: &Path) -> Result<File, LedgerError> {
     let name = path.display().to_string();
     let refused = |error: std::io::Error| LedgerError::File { path: name.clone(), reason: error.to_string() };
     let beside = PathBuf::from(format!("{name}.lock"));
@@ -266,15 +263,14 @@ mod tests {
     async fn no_connection_to_sqlite_keeps_anything_in_temporary_files() {
         /// What SQLite answers where temporary storage is in memory.
         const MEMORY: i64 = 2;
+        use sqlx::Row as _;
         async fn temporary_storage(connection: &mut AnyConnection) -> i64 {
             let row = sqlx::query("PRAGMA temp_store").fetch_one(connection).await.unwrap();
             row.try_get(0).unwrap()
         }
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/ledger.db", folder.path().display());
-        crate::migrations::up(&url).await.unwrap();
-        let database = Database::open_existing(&url).await.unwrap();
-        let (mut writing, _) = database.begin_epoch("test", Timestamp::now()).await.unwrap();
+        let database = Database::open(&url).await.unwrap();
         let mut readers = Vec::new();
         for _ in 0..READERS {
             readers.push(database.pool.acquire().await.unwrap());
@@ -282,8 +278,7 @@ mod tests {
         for reader in &mut readers {
             assert_eq!(temporary_storage(reader).await, MEMORY, "readers, checkpoints, migrations and transfers");
         }
-        assert_eq!(temporary_storage(&mut database.connect().await.unwrap()).await, MEMORY);
-        assert_eq!(temporary_storage(&mut writing.connection).await, MEMORY, "the writer");
+        assert_eq!(temporary_storage(&mut database.connect().await.unwrap()).await, MEMORY, "the writer");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Tables, rows and SQL, the same for SQLite and PostgreSQL.
+//!
+//! - `value`: a value of a column, and the types of Rust that are stored as one.
+//! - `table`: the declaration of a table.
+//! - `rows`: the tables of calls and of money, and what their rows mean.
+//! - `statement`: the statements over several rows at once.
+//! - `backend`: the kinds of databases.
+//! - `database`: connections.
 
-mod database;
-mod rows;
+pub(crate) mod backend;
+pub(crate) mod database;
+pub(crate) mod rows;
 pub(crate) mod statement;
-pub(crate) mod tables;
-
-pub(crate) use database::{Backend, Database, WritingConnection, is_same};
-pub(crate) use rows::{
-    account_of_row, account_row, breaker_row, call_row, count_of, money_of, open_reservation_of_row, parse_state,
-    reservation_row, window_row,
-};
+pub(crate) mod table;
+pub(crate) mod value;

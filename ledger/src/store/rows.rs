@@ -1,148 +1,296 @@
-//! Rows of what a batch changes.
+//! The tables of calls and of money, and what their rows mean.
 
 use jiff::Timestamp;
 use manyworlds_api::Money;
 use manyworlds_metering::breaker::Breaker;
 use manyworlds_metering::budget::{Amount, Balance};
 use manyworlds_metering::rate_window::RateWindow;
-use serde::de::DeserializeOwned;
 
-use super::statement::{Row, Value};
-use super::tables::{RESERVATIONS, Table};
-use crate::call::{CallId, CallUsage, Caller, OpenReservation};
+use super::table::{Column, Table, TableRow, Values, column_name, table};
+use super::value::{Field, Kind, Row, Value};
+use crate::call::{CallId, CallOutcome, CallUsage, Caller, OpenReservation, ReservationDetails};
 use crate::error::LedgerError;
 use crate::state::{AccountKey, BreakerKey, SettledCall};
 
-pub(crate) fn money(amount: Money) -> Result<i64, LedgerError> {
-    i64::try_from(amount.trillionths()).map_err(|_| LedgerError::Range("an amount of money"))
-}
+/// The processes that wrote. Its key is the epoch itself.
+pub(crate) const EPOCHS: Table = Table {
+    name: "epochs",
+    key: &["epoch"],
+    columns: &[
+        Column { name: "epoch", kind: Kind::Number },
+        Column { name: "writer", kind: Kind::Text },
+        Column { name: "began_at", kind: Kind::Number },
+        Column { name: "seen_at", kind: Kind::Number },
+        Column { name: "ended_at", kind: Kind::Number },
+    ],
+    sums: &[],
+};
 
-pub(crate) fn money_of(number: i64) -> Money {
-    Money::from_trillionths(u128::try_from(number).unwrap_or_default())
-}
-
-pub(crate) fn count(number: u64) -> Result<i64, LedgerError> {
-    i64::try_from(number).map_err(|_| LedgerError::Range("a count of tokens"))
-}
-
-pub(crate) fn count_of(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
-}
-
-fn state(value: &impl serde::Serialize) -> Result<Value, LedgerError> {
-    let text = serde_json::to_string(value);
-    Ok(Value::Text(Some(text.map_err(|error| LedgerError::Database(error.to_string()))?)))
-}
-
-pub(crate) fn parse_state<T: DeserializeOwned>(table: &'static Table, text: &str) -> Result<T, LedgerError> {
-    serde_json::from_str(text).map_err(|error| LedgerError::Row { table: table.name, reason: error.to_string() })
-}
-
-pub(crate) fn window_row(provider: &str, window: &RateWindow, epoch: i64) -> Result<Row, LedgerError> {
-    Ok(vec![provider.into(), epoch.into(), state(window)?])
-}
-
-pub(crate) fn breaker_row(key: &BreakerKey, breaker: &Breaker, epoch: i64) -> Result<Row, LedgerError> {
-    Ok(vec![key.0.as_str().into(), key.1.as_str().into(), epoch.into(), state(breaker)?])
-}
-
-pub(crate) fn account_row(key: &AccountKey, account: &Balance, epoch: i64) -> Result<Row, LedgerError> {
-    let Balance { spent, reserved } = account;
-    Ok(vec![
-        key.0.as_str().into(),
-        key.1.into(),
-        epoch.into(),
-        money(spent.cost)?.into(),
-        count(spent.tokens)?.into(),
-        money(reserved.cost)?.into(),
-        count(reserved.tokens)?.into(),
-    ])
-}
-
-fn caller_values(caller: &Caller) -> [Value; 6] {
-    let Caller { namespace, work_order, order_uid, world, world_uid, attempt } = caller;
-    [
-        namespace.as_str().into(),
-        work_order.as_str().into(),
-        order_uid.as_str().into(),
-        world.as_str().into(),
-        world_uid.as_str().into(),
-        i64::from(*attempt).into(),
-    ]
-}
-
-/// Returns what the rows of a call begin with, under way or ended.
-fn call_values(call: &CallId, held: &OpenReservation, epoch: i64) -> Row {
-    let mut row = vec![call.as_str().into(), epoch.into()];
-    row.extend(caller_values(&held.caller));
-    row.extend([
-        held.provider.as_str().into(),
-        held.model.as_str().into(),
-        held.prices.as_str().into(),
-        held.at.as_millisecond().into(),
-    ]);
-    row
-}
-
-pub(crate) fn reservation_row(call: &CallId, held: &OpenReservation) -> Result<Row, LedgerError> {
-    let mut row = call_values(call, held, held.epoch);
-    row.extend([money(held.most.cost)?.into(), count(held.most.tokens)?.into(), state(&held.details)?]);
-    Ok(row)
-}
-
-pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Result<Row, LedgerError> {
-    let SettledCall { held, settlement, tokens, cost } = settled;
-    let mut row = call_values(call, held, epoch);
-    row.extend([
-        settlement.at.as_millisecond().into(),
-        settlement.outcome.name().into(),
-        i64::from(settlement.status).into(),
-        i64::from(matches!(settlement.usage, CallUsage::Unknown { .. })).into(),
-    ]);
-    let counts =
-        [tokens.input, tokens.cached, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output, tokens.reasoning];
-    for tokens in counts {
-        row.push(count(tokens)?.into());
+table! {
+    LLM_CALLS = "llm_calls", sums ["cost", "input_tokens", "cached_tokens", "output_tokens"];
+    /// A call that has ended.
+    pub(crate) struct CallRow {
+        key { id: CallId }
+        columns {
+            namespace: String,
+            work_order: String,
+            order_uid: String,
+            world: String,
+            world_uid: String,
+            attempt: u32,
+            provider: String,
+            model: String,
+            prices: String,
+            reserved_at: Timestamp,
+            settled_at: Timestamp,
+            outcome: CallOutcome,
+            status: u16,
+            estimated: bool,
+            input_tokens: u64,
+            cached_tokens: u64,
+            cache_write_5m_tokens: u64,
+            cache_write_1h_tokens: u64,
+            output_tokens: u64,
+            reasoning_tokens: u64,
+            cost: Money,
+            first_byte_ms: Option<i64>,
+            total_ms: i64,
+        }
     }
-    row.extend([money(*cost)?.into(), settlement.first_byte_ms.into(), settlement.total_ms.into()]);
-    Ok(row)
 }
 
-pub(crate) fn open_reservation_of_row(row: Row) -> Result<(CallId, OpenReservation), LedgerError> {
-    let mut values = row.into_iter();
-    let mut text = || match values.next() {
-        Some(Value::Text(text)) => text.unwrap_or_default(),
-        Some(Value::Number(number)) => number.unwrap_or_default().to_string(),
-        None => String::new(),
-    };
-    let number = |text: String| text.parse::<i64>().unwrap_or_default();
-    let call = CallId::of_row(text());
-    let epoch = number(text());
-    let caller = Caller {
-        namespace: text(),
-        work_order: text(),
-        order_uid: text(),
-        world: text(),
-        world_uid: text(),
-        attempt: u32::try_from(number(text())).unwrap_or_default(),
-    };
-    let (provider, model, prices) = (text(), text(), text());
-    let at = Timestamp::from_millisecond(number(text())).unwrap_or(Timestamp::UNIX_EPOCH);
-    let most = Amount { cost: money_of(number(text())), tokens: count_of(number(text())) };
-    let details = parse_state(&RESERVATIONS, &text())?;
-    Ok((call, OpenReservation { epoch, caller, provider, model, prices, at, most, details }))
+table! {
+    CALL_TOTALS = "call_totals",
+    sums ["calls", "cost", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens"];
+    /// The sums of older calls with one outcome.
+    pub(crate) struct CallTotalRow {
+        key { outcome: CallOutcome }
+        columns {
+            until: Timestamp,
+            calls: u64,
+            cost: Money,
+            input_tokens: u64,
+            cached_tokens: u64,
+            cache_write_tokens: u64,
+            output_tokens: u64,
+        }
+    }
 }
 
-pub(crate) fn account_of_row(row: &[Value]) -> Option<((String, i64), Balance)> {
-    let [holder, period, _, spent_cost, spent_tokens, reserved_cost, reserved_tokens] = row else {
-        return None;
+table! {
+    RESERVATIONS = "reservations", sums ["cost", "tokens"];
+    /// A call in flight.
+    pub(crate) struct ReservationRow {
+        key { id: CallId }
+        columns {
+            namespace: String,
+            work_order: String,
+            order_uid: String,
+            world: String,
+            world_uid: String,
+            attempt: u32,
+            provider: String,
+            model: String,
+            prices: String,
+            reserved_at: Timestamp,
+            cost: Money,
+            tokens: u64,
+            details: ReservationDetails,
+        }
+    }
+}
+
+table! {
+    BUDGETS = "budgets", sums ["spent_cost", "spent_tokens", "reserved_cost", "reserved_tokens"];
+    /// The balance of a budget in a period.
+    pub(crate) struct BudgetRow {
+        key { holder: String, period_start: i64 }
+        columns {
+            spent_cost: Money,
+            spent_tokens: u64,
+            reserved_cost: Money,
+            reserved_tokens: u64,
+        }
+    }
+}
+
+table! {
+    RATE_WINDOWS = "rate_windows", sums [];
+    /// The rate window of a Provider.
+    pub(crate) struct RateWindowRow {
+        key { provider: String }
+        columns { state: RateWindow }
+    }
+}
+
+table! {
+    BREAKER = "breaker", sums [];
+    /// The breaker of a model.
+    pub(crate) struct BreakerRow {
+        key { provider: String, model: String }
+        columns { state: Breaker }
+    }
+}
+
+/// Implements [`Field`] for types that are stored as JSON.
+macro_rules! json_fields {
+    ($($type:ty),+) => {
+        $(impl Field for $type {
+            const KIND: Kind = Kind::Text;
+
+            fn into_value(self) -> Result<Value, LedgerError> {
+                let text = serde_json::to_string(&self);
+                text.map(Value::from).map_err(|error| LedgerError::Database(error.to_string()))
+            }
+
+            fn of_value(value: Value) -> Result<Self, String> {
+                serde_json::from_str(&String::of_value(value)?).map_err(|error| error.to_string())
+            }
+        })+
     };
-    let number = |value: &Value| match value {
-        Value::Number(Some(number)) => *number,
-        Value::Number(None) | Value::Text(_) => 0,
+}
+
+json_fields!(ReservationDetails, RateWindow, Breaker);
+
+impl Field for CallId {
+    const KIND: Kind = Kind::Text;
+
+    fn into_value(self) -> Result<Value, LedgerError> {
+        Ok(Value::from(self.into_text()))
+    }
+
+    fn of_value(value: Value) -> Result<Self, String> {
+        String::of_value(value).map(Self::of_text)
+    }
+}
+
+impl Field for CallOutcome {
+    const KIND: Kind = Kind::Text;
+
+    fn into_value(self) -> Result<Value, LedgerError> {
+        Ok(Value::from(self.name().to_owned()))
+    }
+
+    fn of_value(value: Value) -> Result<Self, String> {
+        let name = String::of_value(value)?;
+        let outcome = Self::ALL.into_iter().find(|outcome| outcome.name() == name);
+        outcome.ok_or_else(|| format!("{name:?} is no outcome of a call"))
+    }
+}
+
+/// Returns the row of a call in flight. It keeps the epoch of the process that made it.
+pub(crate) fn reservation_row(call: &CallId, open: &OpenReservation) -> Result<Row, LedgerError> {
+    let OpenReservation { epoch, caller, provider, model, prices, at, most, details } = open.clone();
+    let Caller { namespace, work_order, order_uid, world, world_uid, attempt } = caller;
+    let row = ReservationRow {
+        id: call.clone(),
+        namespace,
+        work_order,
+        order_uid,
+        world,
+        world_uid,
+        attempt,
+        provider,
+        model,
+        prices,
+        reserved_at: at,
+        cost: most.cost,
+        tokens: most.tokens,
+        details,
     };
-    let amount = |cost, tokens| Amount { cost: money_of(number(cost)), tokens: count_of(number(tokens)) };
-    let Value::Text(Some(holder)) = holder else { return None };
-    let account = Balance { spent: amount(spent_cost, spent_tokens), reserved: amount(reserved_cost, reserved_tokens) };
-    Some(((holder.clone(), number(period)), account))
+    row.into_values(epoch)
+}
+
+/// Reads the row of a call in flight.
+pub(crate) fn open_reservation(values: Row) -> Result<(CallId, OpenReservation), LedgerError> {
+    let (row, epoch) = ReservationRow::of_values(values)?;
+    let ReservationRow { namespace, work_order, order_uid, world, world_uid, attempt, .. } = row;
+    let open = OpenReservation {
+        epoch,
+        caller: Caller { namespace, work_order, order_uid, world, world_uid, attempt },
+        provider: row.provider,
+        model: row.model,
+        prices: row.prices,
+        at: row.reserved_at,
+        most: Amount { cost: row.cost, tokens: row.tokens },
+        details: row.details,
+    };
+    Ok((row.id, open))
+}
+
+/// Returns the row of a call that has ended.
+pub(crate) fn call_row(call: &CallId, settled: &SettledCall, epoch: i64) -> Result<Row, LedgerError> {
+    let SettledCall { open, settlement, tokens, cost } = settled;
+    let Caller { namespace, work_order, order_uid, world, world_uid, attempt } = open.caller.clone();
+    let row = CallRow {
+        id: call.clone(),
+        namespace,
+        work_order,
+        order_uid,
+        world,
+        world_uid,
+        attempt,
+        provider: open.provider.clone(),
+        model: open.model.clone(),
+        prices: open.prices.clone(),
+        reserved_at: open.at,
+        settled_at: settlement.at,
+        outcome: settlement.outcome,
+        status: settlement.status,
+        estimated: matches!(settlement.usage, CallUsage::Unknown { .. }),
+        input_tokens: tokens.input,
+        cached_tokens: tokens.cached,
+        cache_write_5m_tokens: tokens.cache_write_5m,
+        cache_write_1h_tokens: tokens.cache_write_1h,
+        output_tokens: tokens.output,
+        reasoning_tokens: tokens.reasoning,
+        cost: *cost,
+        first_byte_ms: settlement.first_byte_ms,
+        total_ms: settlement.total_ms,
+    };
+    row.into_values(epoch)
+}
+
+/// Returns the row of a budget's balance.
+pub(crate) fn budget_row(key: &AccountKey, balance: &Balance, epoch: i64) -> Result<Row, LedgerError> {
+    let Balance { spent, reserved } = balance;
+    let row = BudgetRow {
+        holder: key.0.clone(),
+        period_start: key.1,
+        spent_cost: spent.cost,
+        spent_tokens: spent.tokens,
+        reserved_cost: reserved.cost,
+        reserved_tokens: reserved.tokens,
+    };
+    row.into_values(epoch)
+}
+
+/// Reads the row of a budget's balance.
+pub(crate) fn balance(values: Row) -> Result<(AccountKey, Balance), LedgerError> {
+    let (row, _) = BudgetRow::of_values(values)?;
+    let spent = Amount { cost: row.spent_cost, tokens: row.spent_tokens };
+    let reserved = Amount { cost: row.reserved_cost, tokens: row.reserved_tokens };
+    Ok(((row.holder, row.period_start), Balance { spent, reserved }))
+}
+
+/// Returns the row of a rate window.
+pub(crate) fn window_row(provider: &str, window: &RateWindow, epoch: i64) -> Result<Row, LedgerError> {
+    RateWindowRow { provider: provider.to_owned(), state: window.clone() }.into_values(epoch)
+}
+
+/// Reads the row of a rate window.
+pub(crate) fn window(values: Row) -> Result<(String, RateWindow), LedgerError> {
+    let (row, _) = RateWindowRow::of_values(values)?;
+    Ok((row.provider, row.state))
+}
+
+/// Returns the row of a breaker.
+pub(crate) fn breaker_row(key: &BreakerKey, breaker: &Breaker, epoch: i64) -> Result<Row, LedgerError> {
+    BreakerRow { provider: key.0.clone(), model: key.1.clone(), state: *breaker }.into_values(epoch)
+}
+
+/// Reads the row of a breaker.
+pub(crate) fn breaker(values: Row) -> Result<(BreakerKey, Breaker), LedgerError> {
+    let (row, _) = BreakerRow::of_values(values)?;
+    Ok(((row.provider, row.model), row.state))
 }

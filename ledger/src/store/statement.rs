@@ -3,56 +3,20 @@
 use std::borrow::{Borrow, Cow};
 use std::collections::HashSet;
 
-use serde::Serialize;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe};
 
-use super::tables::{Column, Table};
+use super::backend::Backend;
+use super::table::{Table, read};
+use super::value::{Row, Value};
 use crate::error::LedgerError;
 
-/// How many rows a statement may have. Few sizes make few statements, which the connection keeps prepared; PostgreSQL and
-/// SQLite take 32,766 values and more.
+/// The numbers of rows that a statement can have. Few sizes make few statements, which the connection keeps prepared;
+/// PostgreSQL and SQLite take 32,766 values and more.
 const SIZES: [usize; 4] = [256, 32, 4, 1];
 
-/// A value of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Value {
-    /// A number or nothing.
-    Number(Option<i64>),
-    /// A text or nothing.
-    Text(Option<String>),
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(Some(number))
-    }
-}
-
-impl From<Option<i64>> for Value {
-    fn from(number: Option<i64>) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
-    }
-}
-
-impl From<Option<&str>> for Value {
-    fn from(text: Option<&str>) -> Self {
-        Self::Text(text.map(str::to_owned))
-    }
-}
-
-/// A row of a table: its values in the order of the columns.
-pub(crate) type Row = Vec<Value>;
-
-/// What becomes of a row whose key is there already.
+/// What becomes of a row whose key is in the table already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnConflict {
     /// The new row replaces it.
@@ -61,70 +25,112 @@ pub(crate) enum OnConflict {
     Keep,
 }
 
-/// Puts rows into a table.
-pub(crate) async fn put(
+/// A row that is inserted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Insertion {
+    pub(crate) table: &'static Table,
+    pub(crate) on_conflict: OnConflict,
+    pub(crate) row: Row,
+}
+
+/// Inserts rows into a table.
+pub(crate) async fn insert(
     connection: &mut AnyConnection,
     table: &Table,
-    existing: OnConflict,
+    on_conflict: OnConflict,
     rows: &[impl Borrow<Row>],
 ) -> Result<(), LedgerError> {
-    let place = Placeholder::of(connection);
+    let placeholder = Placeholder::of(connection);
     for chunk in chunks(rows) {
-        let sql = insertion(table, existing, chunk.len(), place);
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for value in chunk.iter().flat_map(Borrow::borrow) {
-            query = bind(query, value);
-        }
+        let sql = insertion(table, on_conflict, chunk.len(), placeholder);
+        let values = chunk.iter().flat_map(Borrow::borrow);
+        let query = values.fold(sqlx::query(AssertSqlSafe(sql)), bind);
         query.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// Puts rows into their tables, in their order. Neighbours of one table go together, unless they have the same name: a
-/// statement may not write a row twice. So who sorts them by their tables has few statements.
-pub(crate) async fn put_all(
-    connection: &mut AnyConnection,
-    rows: &[(&'static Table, OnConflict, Row)],
-) -> Result<(), LedgerError> {
-    let mut rest = rows;
-    while let Some((table, existing, _)) = rest.first() {
-        let together = together(rest);
-        let of_table: Vec<&Row> = rest[..together].iter().map(|(_, _, row)| row).collect();
-        put(connection, table, *existing, &of_table).await?;
-        rest = &rest[together..];
+/// Inserts rows into their tables, in their order.
+///
+/// - **Guarantees:** neighbours of one table share a statement, unless they have the same key, which a statement must not
+///   write twice. Rows that are sorted by their tables need few statements.
+pub(crate) async fn insert_all(connection: &mut AnyConnection, insertions: &[Insertion]) -> Result<(), LedgerError> {
+    let mut rest = insertions;
+    while let Some(first) = rest.first() {
+        let (same, others) = rest.split_at(shared(rest));
+        let rows: Vec<&Row> = same.iter().map(|insertion| &insertion.row).collect();
+        insert(connection, first.table, first.on_conflict, &rows).await?;
+        rest = others;
     }
     Ok(())
 }
 
-fn together(rows: &[(&'static Table, OnConflict, Row)]) -> usize {
-    let Some((table, existing, _)) = rows.first() else { return 0 };
-    let mut names = HashSet::new();
-    rows.iter().take_while(|(other, then, row)| other == table && then == existing && names.insert(row.first())).count()
+/// Returns how many of the first rows share a statement.
+fn shared(insertions: &[Insertion]) -> usize {
+    let Some(first) = insertions.first() else { return 0 };
+    let mut keys = HashSet::new();
+    let others = insertions.iter().take_while(|other| {
+        other.table == first.table && other.on_conflict == first.on_conflict && keys.insert(other.row.first())
+    });
+    others.count()
 }
 
-/// Removes rows by the one column that names them.
+/// Removes rows by the first column of their key.
 pub(crate) async fn remove(connection: &mut AnyConnection, table: &Table, keys: &[String]) -> Result<(), LedgerError> {
     for chunk in chunks(keys) {
-        let sql = format!("DELETE FROM {} WHERE {} IN ({})", table.name, table.key[0], places(chunk.len()));
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for key in chunk {
-            query = query.bind(key.clone());
-        }
+        let sql = format!("DELETE FROM {} WHERE {} IN ({})", table.name, table.key[0], placeholders(chunk.len()));
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(key.clone()));
         query.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// Returns the text that selects rows whose first key is among `count`.
-pub(crate) fn selection(table: &Table, count: usize) -> String {
-    let columns: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
-    format!("SELECT {} FROM {} WHERE {} IN ({})", columns.join(", "), table.name, table.key[0], places(count))
+/// Reads the rows whose first column of the key is one of these.
+pub(crate) async fn select(
+    connection: &mut AnyConnection,
+    table: &'static Table,
+    keys: &[String],
+) -> Result<Vec<Row>, LedgerError> {
+    let mut rows = Vec::new();
+    for chunk in chunks(keys) {
+        let sql = format!("{} WHERE {} IN ({})", selection(table), table.key[0], placeholders(chunk.len()));
+        let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(key.clone()));
+        for row in query.fetch_all(&mut *connection).await? {
+            rows.push(read(table, &row)?);
+        }
+    }
+    Ok(rows)
 }
 
-/// Returns the text that selects every row.
-pub(crate) fn all(table: &Table) -> String {
-    let columns: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
-    format!("SELECT {} FROM {}", columns.join(", "), table.name)
+/// Reads the rows behind a key, in the order of keys; from the first one where there is no key.
+///
+/// - **Shape:** `after` begins with the values of a key, such as the last row that was read.
+pub(crate) async fn select_after(
+    connection: &mut AnyConnection,
+    table: &'static Table,
+    after: Option<&Row>,
+    limit: i64,
+) -> Result<Vec<Row>, LedgerError> {
+    let key = after.map(|row| &row[..table.key.len()]).unwrap_or_default();
+    let query = sqlx::query(AssertSqlSafe(page(table, key.len())));
+    let query = key.iter().fold(query, bind).bind(limit);
+    query.fetch_all(connection).await?.iter().map(|row| read(table, row)).collect()
+}
+
+/// Returns the statement of [`select_after`], with so many values of a key before the limit.
+fn page(table: &Table, values: usize) -> String {
+    let key = table.key.join(", ");
+    let behind = if values == 0 { String::new() } else { format!(" WHERE ({key}) > ({})", placeholders(values)) };
+    format!("{}{behind} ORDER BY {key} LIMIT ${}", selection(table), values + 1)
+}
+
+/// Returns the statement that selects all rows.
+pub(crate) fn selection(table: &Table) -> String {
+    format!("SELECT {} FROM {}", names(table).join(", "), table.name)
+}
+
+fn names(table: &Table) -> Vec<&'static str> {
+    table.columns.iter().map(|column| column.name).collect()
 }
 
 /// Divides rows into chunks of few sizes.
@@ -138,21 +144,24 @@ pub(crate) fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// How the places for values are written.
+/// The form of the placeholders for values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placeholder {
-    /// With their numbers, as PostgreSQL has them.
+    /// `$1`, `$2` and so on, as PostgreSQL has them.
     Numbered,
-    /// Without, for SQLite: it looks a numbered one up among all others when it is bound.
+    /// `?`, for SQLite, which looks a numbered one up among all others when it is bound.
     Positional,
 }
 
 impl Placeholder {
     fn of(connection: &AnyConnection) -> Self {
-        if connection.backend_name() == "SQLite" { Self::Positional } else { Self::Numbered }
+        match Backend::of(connection) {
+            Backend::Sqlite => Self::Positional,
+            Backend::Postgres => Self::Numbered,
+        }
     }
 
-    fn written(self, number: usize) -> Cow<'static, str> {
+    fn text(self, number: usize) -> Cow<'static, str> {
         match self {
             Self::Numbered => format!("${number}").into(),
             Self::Positional => "?".into(),
@@ -160,49 +169,45 @@ impl Placeholder {
     }
 }
 
-fn insertion(table: &Table, existing: OnConflict, rows: usize, place: Placeholder) -> String {
-    let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
-    let (columns, places) = (names.join(", "), places_of_rows(names.len(), rows, place));
-    format!("INSERT INTO {} ({columns}) VALUES {places}{}", table.name, on_conflict(table, existing))
+fn insertion(table: &Table, on_conflict: OnConflict, rows: usize, placeholder: Placeholder) -> String {
+    let names = names(table);
+    let values = placeholders_of_rows(names.len(), rows, placeholder);
+    format!("INSERT INTO {} ({}) VALUES {values}{}", table.name, names.join(", "), conflict_clause(table, on_conflict))
 }
 
-/// Returns the places for the values of so many rows of one width.
-pub(crate) fn places_of_rows(width: usize, rows: usize, place: Placeholder) -> String {
+/// Returns the placeholders for so many rows of one width.
+pub(crate) fn placeholders_of_rows(width: usize, rows: usize, placeholder: Placeholder) -> String {
     let of_row = |row: usize| {
-        let of_row: Vec<_> = (1..=width).map(|number| place.written(row * width + number)).collect();
-        format!("({})", of_row.join(", "))
+        let values: Vec<_> = (1..=width).map(|number| placeholder.text(row * width + number)).collect();
+        format!("({})", values.join(", "))
     };
     (0..rows).map(of_row).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the text that puts the row of a trigger into a table, for SQLite: its columns have the table's name before them.
-pub(crate) fn insertion_of_new(table: &Table, existing: OnConflict) -> String {
-    let names: Vec<_> = table.columns.iter().map(|column| column.name()).collect();
+/// Returns the statement of a trigger that inserts its new row into a table, for SQLite: the row's columns have the table's
+/// name before them.
+pub(crate) fn insertion_of_new(table: &Table, on_conflict: OnConflict) -> String {
+    let names = names(table);
     let values: Vec<_> = names.iter().map(|name| format!("NEW.{}_{name}", table.name)).collect();
-    format!(
-        "INSERT INTO {} ({}) VALUES ({}){}",
-        table.name,
-        names.join(", "),
-        values.join(", "),
-        on_conflict(table, existing)
-    )
+    let (columns, values) = (names.join(", "), values.join(", "));
+    format!("INSERT INTO {} ({columns}) VALUES ({values}){}", table.name, conflict_clause(table, on_conflict))
 }
 
-fn on_conflict(table: &Table, existing: OnConflict) -> String {
-    let names = table.columns.iter().map(|column| column.name()).filter(|name| !table.key.contains(name));
-    let then = match existing {
+fn conflict_clause(table: &Table, on_conflict: OnConflict) -> String {
+    let action = match on_conflict {
         OnConflict::Replace => {
-            let changed: Vec<_> = names.map(|name| format!("{name} = excluded.{name}")).collect();
+            let changed = names(table).into_iter().filter(|name| !table.key.contains(name));
+            let changed: Vec<_> = changed.map(|name| format!("{name} = excluded.{name}")).collect();
             format!("DO UPDATE SET {}", changed.join(", "))
         }
         OnConflict::Keep => "DO NOTHING".to_owned(),
     };
-    format!(" ON CONFLICT ({}) {then}", table.key.join(", "))
+    format!(" ON CONFLICT ({}) {action}", table.key.join(", "))
 }
 
-/// Returns the numbered places of so many values, from the first on.
-pub(crate) fn places(count: usize) -> String {
-    (1..=count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+/// Returns the numbered placeholders of so many values, from the first on.
+pub(crate) fn placeholders(count: usize) -> String {
+    (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Binds the next value.
@@ -213,21 +218,10 @@ pub(crate) fn bind<'q>(query: Query<'q, Any, AnyArguments>, value: &Value) -> Qu
     }
 }
 
-/// Reads all columns of a row.
-pub(crate) fn read(table: &'static Table, row: &sqlx::any::AnyRow) -> Result<Row, LedgerError> {
-    use sqlx::Row as _;
-    let read = |place: usize, column: &Column| match column {
-        Column::Number(_) => row.try_get::<Option<i64>, _>(place).map(Value::Number),
-        Column::Text(_) => row.try_get::<Option<String>, _>(place).map(Value::Text),
-    };
-    let values = table.columns.iter().enumerate().map(|(place, column)| read(place, column));
-    values.collect::<Result<_, _>>().map_err(|error| LedgerError::Row { table: table.name, reason: error.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tables::BREAKER;
+    use crate::store::rows::{BREAKER, BUDGETS, RATE_WINDOWS};
 
     #[test]
     fn any_number_of_rows_is_divided_into_few_sizes() {
@@ -240,11 +234,27 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_table_go_together_unless_they_have_the_same_name() {
-        use crate::store::tables::{AUDIT, WORKTREES};
-        let row = |table, name: &str| (table, OnConflict::Replace, vec![Value::from(name), Value::from(1)]);
-        let rows = [row(&AUDIT, "a"), row(&AUDIT, "b"), row(&AUDIT, "a"), row(&WORKTREES, "c")];
-        assert_eq!([0, 2, 3, 4].map(|from| together(&rows[from..])), [2, 1, 1, 0]);
+    fn neighbours_of_one_table_share_a_statement_unless_they_have_the_same_key() {
+        let row = |table, key: &str| Insertion {
+            table,
+            on_conflict: OnConflict::Replace,
+            row: vec![Value::from(key.to_owned()), Value::from(1)],
+        };
+        let rows = [row(&RATE_WINDOWS, "a"), row(&RATE_WINDOWS, "b"), row(&RATE_WINDOWS, "a"), row(&BREAKER, "c")];
+        assert_eq!([0, 2, 3, 4].map(|from| shared(&rows[from..])), [2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_page_begins_behind_the_last_key() {
+        let columns = "holder, period_start, epoch, spent_cost, spent_tokens, reserved_cost, reserved_tokens";
+        assert_eq!(page(&BUDGETS, 0), format!("SELECT {columns} FROM budgets ORDER BY holder, period_start LIMIT $1"));
+        assert_eq!(
+            page(&BUDGETS, 2),
+            format!(
+                "SELECT {columns} FROM budgets WHERE (holder, period_start) > ($1, $2) \
+                 ORDER BY holder, period_start LIMIT $3"
+            )
+        );
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! What a batch has changed, as rows.
+//! The changes of a batch as rows.
 
-use serde_json::json;
 use sqlx::AnyConnection;
 
-use crate::audit::{AuditEntry, AuditStage};
-use crate::call::{CallOutcome, CallUsage, Settlement};
 use crate::error::LedgerError;
-use crate::state::{Changes, LedgerState, SettledCall};
-use crate::store::statement::{self, OnConflict, Row};
-use crate::store::tables::{BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, Table};
-use crate::store::{account_row, breaker_row, call_row, reservation_row, window_row};
+use crate::state::{Changes, LedgerState};
+use crate::store::rows::{
+    BREAKER, BUDGETS, LLM_CALLS, RATE_WINDOWS, RESERVATIONS, breaker_row, budget_row, call_row, reservation_row,
+    window_row,
+};
+use crate::store::statement::{OnConflict, insert, remove};
+use crate::store::table::Table;
+use crate::store::value::Row;
 
-/// The tables that calls change, and what becomes of rows that are there.
+/// The tables that calls change, and what becomes of a row with the same key.
 pub(super) const TABLES: [(&Table, OnConflict); 5] = [
     (&RESERVATIONS, OnConflict::Keep),
     (&LLM_CALLS, OnConflict::Keep),
@@ -20,30 +21,35 @@ pub(super) const TABLES: [(&Table, OnConflict); 5] = [
     (&BREAKER, OnConflict::Replace),
 ];
 
-/// Rows that have to be written.
+/// The rows that have to be written.
 pub(super) struct ChangedRows {
-    /// In the order of [`TABLES`].
-    pub(super) put: [Vec<Row>; 5],
-    /// Reservations that have ended.
+    /// The rows of each of [`TABLES`].
+    pub(super) inserted: [Vec<Row>; 5],
+    /// The reservations that have ended.
     pub(super) removed: Vec<String>,
 }
 
 impl ChangedRows {
+    /// Returns the rows of changes.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Range`] when a number does not fit.
     pub(super) fn of(state: &LedgerState, changes: &Changes, epoch: i64) -> Result<Self, LedgerError> {
-        let reserved = changes.reserved.iter().filter_map(|call| state.held.get_key_value(call));
-        let reserved = reserved.map(|(call, held)| reservation_row(call, held));
+        let reserved = changes.reserved.iter().filter_map(|call| state.open.get_key_value(call));
+        let reserved = reserved.map(|(call, open)| reservation_row(call, open));
         let calls = changes.settled.iter().map(|(call, settled)| call_row(call, settled, epoch));
-        let accounts = changes.accounts.iter().filter_map(|key| state.accounts.get_key_value(key));
-        let accounts = accounts.map(|(key, account)| account_row(key, account, epoch));
+        let balances = changes.balances.iter().filter_map(|key| state.balances.get_key_value(key));
+        let balances = balances.map(|(key, balance)| budget_row(key, balance, epoch));
         let windows = changes.windows.iter().filter_map(|key| state.windows.get_key_value(key));
         let windows = windows.map(|(provider, window)| window_row(provider, window, epoch));
         let breakers = changes.breakers.iter().filter_map(|key| state.breakers.get_key_value(key));
         let breakers = breakers.map(|(key, breaker)| breaker_row(key, breaker, epoch));
         Ok(Self {
-            put: [
+            inserted: [
                 reserved.collect::<Result<_, _>>()?,
                 calls.collect::<Result<_, _>>()?,
-                accounts.collect::<Result<_, _>>()?,
+                balances.collect::<Result<_, _>>()?,
                 windows.collect::<Result<_, _>>()?,
                 breakers.collect::<Result<_, _>>()?,
             ],
@@ -53,30 +59,10 @@ impl ChangedRows {
 
     /// Writes them in a transaction that has begun.
     pub(super) async fn write(&self, connection: &mut AnyConnection) -> Result<(), LedgerError> {
-        statement::remove(connection, &RESERVATIONS, &self.removed).await?;
-        for ((table, existing), rows) in TABLES.iter().zip(&self.put) {
-            statement::put(connection, table, *existing, rows).await?;
+        remove(connection, &RESERVATIONS, &self.removed).await?;
+        for ((table, on_conflict), rows) in TABLES.iter().zip(&self.inserted) {
+            insert(connection, table, *on_conflict, rows).await?;
         }
         Ok(())
     }
-}
-
-/// Returns what the audit log says of a call that was settled as a failure, or that was one more attempt.
-pub(super) fn audit_entry_of(settled: &SettledCall) -> Option<AuditEntry> {
-    let SettledCall { held, settlement, tokens, cost } = settled;
-    let Settlement { outcome, status, at, retry_count, .. } = settlement;
-    if *outcome == CallOutcome::Answered && *retry_count == 0 {
-        return None;
-    }
-    let counts = json!({ "inputTokens": tokens.all_input(), "outputTokens": tokens.output, "cost": cost.to_string() });
-    let why = match (*status, settlement.usage) {
-        (0, CallUsage::Reported { .. }) => "no answer".to_owned(),
-        // It went out, or may have, and it is not known whether upstream has made it.
-        (0, CallUsage::Unknown { .. }) => "unknown".to_owned(),
-        (status, _) => format!("status {status}"),
-    };
-    let entry = AuditEntry::new(AuditStage::Call, outcome.name(), *at)
-        .with_caller(&held.caller, &[("provider", &held.provider), ("model", &held.model)]);
-    let failure_reason = (*outcome != CallOutcome::Answered).then_some(why);
-    Some(AuditEntry { counts: counts.to_string(), retry_count: Some(i64::from(*retry_count)), failure_reason, ..entry })
 }

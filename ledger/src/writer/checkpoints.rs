@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use sqlx::{AnyConnection, Executor, Row};
 use tokio::task::JoinHandle;
 
-use crate::store::{Backend, Database};
+use crate::store::backend::Backend;
+use crate::store::database::Database;
 
 /// The least time between two checkpoints.
 const PAUSE: Duration = Duration::from_secs(1);

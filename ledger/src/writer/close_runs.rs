@@ -1,12 +1,12 @@
-//! The end of runs whose orders have nothing more to say: what of them has not ended yet ends with them.
+//! Closes runs whose orders are gone or over: whatever of them has not ended ends with them.
 
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::error::LedgerError;
-use crate::store::statement::{chunks, places};
+use crate::store::statement::{chunks, placeholders};
 
-/// Ends runs at `at` where they have not ended, and what belongs to them when they did.
+/// Closes runs at `at` where they have not ended, and their tasks, attempts and worktrees at the end of the run.
 pub(super) async fn close_runs(
     connection: &mut AnyConnection,
     ids: &[String],
@@ -24,9 +24,10 @@ pub(super) async fn close_runs(
     Ok(())
 }
 
-/// Returns what ends so many runs, their worktrees, attempts and tasks. Behind the runs' ids come the outcome and the time.
+/// Returns the statements that close so many runs, their worktrees, attempts and tasks. Their values are the ids of the runs,
+/// then the outcome, then the time.
 fn statements(runs: usize) -> [String; 4] {
-    let (ids, outcome, at) = (places(runs), runs + 1, runs + 2);
+    let (ids, outcome, at) = (placeholders(runs), runs + 1, runs + 2);
     let of_runs = |table: &str| {
         format!(
             "UPDATE {table} SET outcome = ${outcome}, finished_at = \

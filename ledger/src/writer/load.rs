@@ -1,19 +1,20 @@
-//! Reads into the state what a batch touches and is not there yet.
+//! Loads the rows that a batch needs into the state.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::Command;
 use crate::call::{CallId, OpenReservation};
+use crate::command::Command;
 use crate::error::LedgerError;
 use crate::state::{AccountKey, BreakerKey, LedgerState, account_key};
-use crate::store::statement::{self, Row, Value};
-use crate::store::tables::{BREAKER, BUDGETS, RATE_WINDOWS, RESERVATIONS, Table};
-use crate::store::{account_of_row, open_reservation_of_row, parse_state};
+use crate::store::rows::{BREAKER, BUDGETS, RATE_WINDOWS, RESERVATIONS, balance, breaker, open_reservation, window};
+use crate::store::statement::{select, selection};
+use crate::store::table::{Table, read};
+use crate::store::value::Row;
 
-/// The rows that a batch touches.
+/// The keys of the rows that a batch needs.
 #[derive(Default)]
 struct RowKeys {
     calls: BTreeSet<String>,
@@ -22,74 +23,58 @@ struct RowKeys {
     accounts: BTreeSet<AccountKey>,
 }
 
-/// Reads every reservation. There are as many as calls are under way.
+/// Loads every reservation. There are as many as calls in flight.
 pub(super) async fn load_open_reservations(
     connection: &mut AnyConnection,
     state: &mut LedgerState,
 ) -> Result<(), LedgerError> {
-    for row in sqlx::query(AssertSqlSafe(statement::all(&RESERVATIONS))).fetch_all(connection).await? {
-        let (call, held) = open_reservation_of_row(statement::read(&RESERVATIONS, &row)?)?;
-        state.held.insert(call, held);
+    for row in sqlx::query(AssertSqlSafe(selection(&RESERVATIONS))).fetch_all(connection).await? {
+        let (call, open) = open_reservation(read(&RESERVATIONS, &row)?)?;
+        state.open.insert(call, open);
     }
-    state.complete = true;
+    state.is_complete = true;
     Ok(())
 }
 
-/// Reads the rows that are keys and are not in memory yet.
+/// Loads the rows that a batch needs and that are not in memory yet.
 pub(super) async fn load_rows(
     connection: &mut AnyConnection,
     state: &mut LedgerState,
-    asked: &[Command],
+    commands: &[Command],
     lost: &[CallId],
 ) -> Result<(), LedgerError> {
     let mut keys = RowKeys::default();
     keys.calls.extend(lost.iter().map(|call| call.as_str().to_owned()));
-    for one in asked {
-        keys.note(one);
+    for command in commands {
+        keys.add(command);
     }
-    if state.complete {
+    if state.is_complete {
         keys.calls.clear();
     }
-    for row in select(connection, &RESERVATIONS, &keys.calls).await? {
-        let (call, held) = open_reservation_of_row(row)?;
-        state.held.insert(call, held);
+    let calls: Vec<_> = std::mem::take(&mut keys.calls).into_iter().collect();
+    for row in select(connection, &RESERVATIONS, &calls).await? {
+        let (call, open) = open_reservation(row)?;
+        state.open.insert(call, open);
     }
-    let ending = asked.iter().filter_map(|one| match one {
+    let ending = commands.iter().filter_map(|command| match command {
         Command::Settle(call, ..) | Command::Release(call, ..) => Some(call),
         _ => None,
     });
     for call in ending.chain(lost) {
-        if let Some(held) = state.held.get(call) {
-            keys.note_held(held);
+        if let Some(open) = state.open.get(call) {
+            keys.add_open(open);
         }
     }
-    load_map(connection, &RATE_WINDOWS, &mut state.windows, keys.providers, String::clone, |row, _| match row {
-        [Value::Text(Some(provider)), _, Value::Text(Some(state))] => {
-            Ok(Some((provider.clone(), parse_state(&RATE_WINDOWS, state)?)))
-        }
-        _ => Ok(None),
-    })
-    .await?;
+    load_map(connection, &RATE_WINDOWS, &mut state.windows, keys.providers, String::clone, window).await?;
     let first = |(provider, _): &BreakerKey| provider.clone();
-    load_map(connection, &BREAKER, &mut state.breakers, keys.breakers, first, |row, wanted| match row {
-        [Value::Text(Some(provider)), Value::Text(Some(model)), _, Value::Text(Some(state))] => {
-            let key = (provider.clone(), model.clone());
-            let is_wanted = wanted.contains(&key);
-            is_wanted.then(|| Ok((key, parse_state(&BREAKER, state)?))).transpose()
-        }
-        _ => Ok(None),
-    })
-    .await?;
-    let first = |(holder, _): &AccountKey| holder.clone();
-    load_map(connection, &BUDGETS, &mut state.accounts, keys.accounts, first, |row, wanted| {
-        Ok(account_of_row(row).filter(|(key, _)| wanted.contains(key)))
-    })
-    .await
+    load_map(connection, &BREAKER, &mut state.breakers, keys.breakers, first, breaker).await?;
+    let first = |(key, _): &AccountKey| key.clone();
+    load_map(connection, &BUDGETS, &mut state.balances, keys.accounts, first, balance).await
 }
 
 impl RowKeys {
-    fn note(&mut self, asked: &Command) {
-        match asked {
+    fn add(&mut self, command: &Command) {
+        match command {
             Command::Reserve(reservation, _) => {
                 self.calls.insert(reservation.call.as_str().to_owned());
                 self.providers.insert(reservation.provider.clone());
@@ -99,56 +84,43 @@ impl RowKeys {
             Command::Settle(call, ..) | Command::Release(call, ..) => drop(self.calls.insert(call.as_str().to_owned())),
             Command::UpstreamLimits { provider, .. } => drop(self.providers.insert(provider.clone())),
             Command::Recover(..)
-            | Command::Put(..)
+            | Command::Insert(..)
             | Command::CloseRuns { .. }
             | Command::Expire { .. }
             | Command::Close(_) => {}
         }
     }
 
-    fn note_held(&mut self, held: &OpenReservation) {
-        self.providers.insert(held.provider.clone());
-        self.breakers.insert((held.provider.clone(), held.model.clone()));
-        self.accounts.extend(held.details.budgets.iter().cloned());
+    fn add_open(&mut self, open: &OpenReservation) {
+        self.providers.insert(open.provider.clone());
+        self.breakers.insert((open.provider.clone(), open.model.clone()));
+        self.accounts.extend(open.details.budgets.iter().cloned());
     }
 }
 
-/// Reads into a map what is wanted and not in it yet. What has no row is as it is at the beginning.
+/// Loads into a map the rows that are wanted and not in it yet. A key without a row gets the default.
 ///
-/// - **Shape:** `first` returns the first column of a key, by which rows are found; `read` reads one that is wanted.
+/// - **Shape:** `first` returns the first column of a key, by which rows are selected; `read` reads a row.
 async fn load_map<K: Ord + Hash, V: Default>(
     connection: &mut AnyConnection,
     table: &'static Table,
-    known: &mut HashMap<K, V>,
+    map: &mut HashMap<K, V>,
     mut wanted: BTreeSet<K>,
     first: impl Fn(&K) -> String,
-    read: impl Fn(&[Value], &BTreeSet<K>) -> Result<Option<(K, V)>, LedgerError>,
+    read: impl Fn(Row) -> Result<(K, V), LedgerError>,
 ) -> Result<(), LedgerError> {
-    wanted.retain(|key| !known.contains_key(key));
-    for row in select(connection, table, &wanted.iter().map(first).collect()).await? {
-        known.extend(read(&row, &wanted)?);
+    wanted.retain(|key| !map.contains_key(key));
+    let firsts: BTreeSet<_> = wanted.iter().map(first).collect();
+    let firsts: Vec<_> = firsts.into_iter().collect();
+    for row in select(connection, table, &firsts).await? {
+        let (key, value) = read(row)?;
+        // Rows that are not wanted share the first column of their key with one that is; those in memory may be newer.
+        if wanted.contains(&key) {
+            map.insert(key, value);
+        }
     }
     for key in wanted {
-        known.entry(key).or_default();
+        map.entry(key).or_default();
     }
     Ok(())
-}
-
-async fn select(
-    connection: &mut AnyConnection,
-    table: &'static Table,
-    keys: &BTreeSet<String>,
-) -> Result<Vec<Row>, LedgerError> {
-    let keys: Vec<_> = keys.iter().cloned().collect();
-    let mut rows = Vec::new();
-    for chunk in statement::chunks(&keys) {
-        let mut query = sqlx::query(AssertSqlSafe(statement::selection(table, chunk.len())));
-        for key in chunk {
-            query = query.bind(key.clone());
-        }
-        for row in query.fetch_all(&mut *connection).await? {
-            rows.push(statement::read(table, &row)?);
-        }
-    }
-    Ok(rows)
 }

@@ -1,7 +1,7 @@
-//! The writer's connection to PostgreSQL, which is made anew where it broke: a server that starts again, or one that takes the
-//! place of another, needs no new start of this process.
+//! The recovery of the writer's connection to PostgreSQL: a broken one is made anew, so that this process goes on when the server
+//! starts again or another takes its place.
 //!
-//! **Invariant: the epoch stays.** Whether it still lives, the guard of the next transaction says.
+//! **Invariant: the epoch stays.** The guard of the next transaction finds out whether it has ended.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::error::LedgerError;
-use crate::store::{Backend, Database, WritingConnection};
+use crate::store::backend::Backend;
+use crate::store::database::{Database, WritingConnection};
 
-/// How long a transaction may take, the wait for the lock included: less than the silence after which a process is taken for dead.
+/// The longest time of a transaction, the wait for the lock included. It is shorter than the lease of a process.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long the server may take to answer a connection, or a ping.
+/// The longest time in which the server answers a connection or a ping.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pauses before the first attempts to connect again: callers who ask meanwhile wait.
+/// The pauses before the first attempts to connect again. Callers wait meanwhile.
 const FIRST_PAUSES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(100),
@@ -26,14 +27,14 @@ const FIRST_PAUSES: [Duration; 5] = [
     Duration::from_millis(700),
     Duration::from_millis(1500),
 ];
-/// The pause between later ones: callers who ask meanwhile get an error.
+/// The pause between later attempts. Callers get an error meanwhile.
 const LATER_PAUSE: Duration = Duration::from_secs(1);
 
-/// How the connection stands.
+/// The state of the connection.
 enum ConnectionState {
     Connected,
     Broken,
-    /// The server cannot be reached; why, and until when nobody tries again.
+    /// The server cannot be reached: the reason, and the time of the next attempt.
     Unreachable(String, Instant),
 }
 
@@ -52,7 +53,7 @@ impl Recovery {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unreachable`], at once where it was tried a moment ago.
+    /// [`LedgerError::Unreachable`], at once where the last attempt was a moment ago.
     pub(super) async fn restore(&mut self, writing: &mut WritingConnection) -> Result<(), LedgerError> {
         let pauses = match &self.state {
             ConnectionState::Connected => return Ok(()),
@@ -80,8 +81,8 @@ impl Recovery {
         Err(LedgerError::Unreachable(why))
     }
 
-    /// Returns whether the connection still stands after an error, and notes it where it does not.
-    pub(super) async fn stands_after(&mut self, error: &LedgerError, writing: &mut WritingConnection) -> bool {
+    /// Returns whether the connection survived an error, and marks it as broken where it did not.
+    pub(super) async fn survived(&mut self, error: &LedgerError, writing: &mut WritingConnection) -> bool {
         match error {
             LedgerError::Superseded(_) => {
                 self.superseded.send_replace(true);
@@ -102,10 +103,12 @@ impl Recovery {
     }
 }
 
-/// Does something within the time that a transaction may take.
+/// Runs work within the time of a transaction.
 ///
-/// - **Errors:** [`LedgerError::Unreachable`] after that time; the connection is of no more use then.
-pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+/// # Errors
+///
+/// [`LedgerError::Unreachable`] after that time; the connection is of no more use then.
+pub(super) async fn with_timeout<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
     let late = || LedgerError::Unreachable(format!("no answer in {} s", TRANSACTION_TIMEOUT.as_secs()));
     timeout(TRANSACTION_TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
 }

@@ -1,8 +1,9 @@
-//! A whole transaction as one statement, for SQLite.
+//! A transaction of calls as a single statement, for SQLite.
 //!
-//! A query goes to SQLite's thread and back, and each of its statements wakes who waits for it: that costs more than what
-//! they do. So there is a view that is never read, with a trigger for each table: who inserts a row into it writes a row of
-//! every table, or of those that the row names. It is the connection's own and goes with it.
+//! Each query goes to SQLite's thread and back, and each of its statements wakes the waiting task, which costs more than the
+//! statements themselves (docs/decisions/0006 and 0009). So there is a view that is never read, with a trigger for each table:
+//! an insertion into it writes a row of every table, or of those whose columns are not empty. The view belongs to the
+//! connection and goes with it.
 
 use std::iter;
 use std::ops::Range;
@@ -11,9 +12,10 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::changed_rows::{ChangedRows, TABLES};
 use crate::error::LedgerError;
-use crate::store::statement::{self, Placeholder, Value};
+use crate::store::statement::{Placeholder, bind, insertion_of_new, placeholders_of_rows};
+use crate::store::value::Value;
 
-/// How many rows a statement has; what is missing is left empty. Each size is a statement, which stays prepared.
+/// The numbers of rows that a statement can have; missing rows are left empty. Each size is a statement, which stays prepared.
 const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Writes transactions of calls.
@@ -29,21 +31,21 @@ impl SingleStatement {
         let view = format!("CREATE TEMP VIEW changed_rows AS SELECT {}", columns.join(", "));
         let removal = trigger("removed", "removed", "DELETE FROM reservations WHERE id = NEW.removed");
         // No row depends on one of another table, so that the order does not matter, which SQLite leaves open.
-        let insertions = TABLES.iter().map(|(table, existing)| {
+        let insertions = TABLES.iter().map(|(table, on_conflict)| {
             let key = format!("{}_{}", table.name, table.key[0]);
-            trigger(table.name, &key, &statement::insertion_of_new(table, *existing))
+            trigger(table.name, &key, &insertion_of_new(table, *on_conflict))
         });
         for sql in [view, removal].into_iter().chain(insertions) {
             sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
         }
         let width = self::columns().count();
-        let places = |rows| statement::places_of_rows(width, rows, Placeholder::Positional);
-        Ok(Self { statements: SIZES.map(|rows| format!("INSERT INTO changed_rows VALUES {}", places(rows))) })
+        let values = |rows| placeholders_of_rows(width, rows, Placeholder::Positional);
+        Ok(Self { statements: SIZES.map(|rows| format!("INSERT INTO changed_rows VALUES {}", values(rows))) })
     }
 
     /// Writes rows and commits them.
     pub(super) async fn commit(&self, connection: &mut AnyConnection, rows: &ChangedRows) -> Result<(), LedgerError> {
-        let count = rows.put.iter().map(Vec::len).chain([rows.removed.len()]).max().unwrap_or_default();
+        let count = rows.inserted.iter().map(Vec::len).fold(rows.removed.len(), usize::max);
         let [.., largest] = SIZES;
         match count {
             0 => Ok(()),
@@ -70,10 +72,10 @@ impl SingleStatement {
         let mut query = sqlx::query(AssertSqlSafe(sql.as_str()));
         for number in numbers.start..numbers.start + size {
             query = query.bind(rows.removed.get(number).cloned());
-            for ((table, _), rows) in TABLES.iter().zip(&rows.put) {
+            for ((table, _), rows) in TABLES.iter().zip(&rows.inserted) {
                 query = match rows.get(number) {
-                    Some(row) => row.iter().fold(query, statement::bind),
-                    None => iter::repeat_n(&Value::Text(None), table.columns.len()).fold(query, statement::bind),
+                    Some(row) => row.iter().fold(query, bind),
+                    None => iter::repeat_n(&Value::Text(None), table.columns.len()).fold(query, bind),
                 };
             }
         }
@@ -86,7 +88,7 @@ impl SingleStatement {
 fn columns() -> impl Iterator<Item = String> {
     let of_tables = TABLES
         .iter()
-        .flat_map(|(table, _)| table.columns.iter().map(|column| format!("{}_{}", table.name, column.name())));
+        .flat_map(|(table, _)| table.columns.iter().map(|column| format!("{}_{}", table.name, column.name)));
     iter::once("removed".to_owned()).chain(of_tables)
 }
 

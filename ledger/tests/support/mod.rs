@@ -3,6 +3,9 @@
 mod postgres;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::Money;
@@ -16,6 +19,32 @@ use manyworlds_metering::price::Tokens;
 use manyworlds_metering::rate_window::{Demand, RateLimits};
 
 pub use postgres::Postgres;
+
+/// Returns the PostgreSQL server that all tests of this process share; nothing where none can be started, which is said.
+///
+/// # Panics
+///
+/// Where `CI` is set and none can be started: there no test is skipped.
+pub fn shared_server() -> Option<&'static Postgres> {
+    static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
+    SHARED.get_or_init(own_server).as_ref()
+}
+
+/// Starts a PostgreSQL server of the test's own, which it may stop; nothing where none can be started, which is said.
+///
+/// # Panics
+///
+/// As for [`shared_server`].
+pub fn own_server() -> Option<Postgres> {
+    if let Err(error) = Command::new(postgres::find("initdb")).arg("--version").output() {
+        let reason = format!("skipped: PostgreSQL cannot be started, {error}; install the package postgresql");
+        assert!(std::env::var_os("CI").is_none(), "{reason}");
+        // Not captured by the test runner, unlike `eprintln!`.
+        writeln!(std::io::stderr(), "{reason}").unwrap();
+        return None;
+    }
+    Some(Postgres::start())
+}
 
 /// Opens a store. One whose last writer has just gone may be held for a moment longer.
 pub async fn open(url: &str) -> Ledger {

@@ -1,12 +1,23 @@
 //! A PostgreSQL server of a test's own: started in a folder that is removed, on a socket in that folder, as a user that is not root.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A server that ends with the test.
+/// Runs a server until its input ends, as it does with the process that started it, however that ends. The arguments are the
+/// programs `postgres` and `pg_ctl` and the folder, which stays where the input says so.
+const SERVE: &str = r#"
+"$1" -D "$3/data" -k "$3" -c listen_addresses= >/dev/null 2>"$3/log" &
+read -r line
+"$2" stop -m immediate -D "$3/data" >/dev/null 2>&1
+wait
+[ "$line" = keep ] || rm -rf "$3"
+"#;
+
+/// A server that ends with its value, or with the process.
 pub struct Postgres {
     folder: TempDir,
     server: Option<Child>,
@@ -33,25 +44,19 @@ impl Postgres {
 
     /// Ends the server as a failure does, and leaves its data.
     pub fn stop(&mut self) {
-        let data = text(&self.folder.path().join("data"));
-        // Told to end at once; of a server that has ended already there is nothing to tell.
-        let _ = program("pg_ctl").args(["stop", "-m", "immediate", "-D", &data]).output();
         if let Some(mut server) = self.server.take() {
-            let _ = server.wait();
+            if let Some(mut input) = server.stdin.take() {
+                input.write_all(b"keep\n").unwrap();
+            }
+            server.wait().unwrap();
         }
     }
 
-    /// Has the data served, and waits until the server answers.
+    /// Serves the data, and waits until the server answers.
     pub fn serve(&mut self) {
-        let folder = self.folder.path();
-        let server = program("postgres")
-            .arg("-D")
-            .arg(folder.join("data"))
-            .args(["-k", &text(folder), "-c", "listen_addresses="])
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.join("log")).unwrap())
-            .spawn();
-        self.server = Some(server.unwrap());
+        let mut server = program("/bin/sh");
+        server.args(["-c", SERVE, "sh"]).args([find("postgres"), find("pg_ctl")]).arg(self.folder.path());
+        self.server = Some(server.stdin(Stdio::piped()).spawn().unwrap());
         let end = Instant::now() + Duration::from_secs(30);
         while !self.sql("postgres", "SELECT 1") {
             assert!(Instant::now() < end, "PostgreSQL did not start; is the package postgresql whole?");
@@ -99,7 +104,7 @@ fn as_root() -> bool {
 }
 
 /// Debian keeps the server's programs out of the path.
-fn find(name: &str) -> PathBuf {
+pub fn find(name: &str) -> PathBuf {
     let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.flatten().map(|entry| entry.path().join("bin").join(name)).collect())
         .unwrap_or_default();
