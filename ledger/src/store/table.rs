@@ -126,12 +126,12 @@ pub(crate) use column_name;
 pub(crate) struct Values {
     table: &'static Table,
     position: usize,
-    values: std::vec::IntoIter<Value>,
+    rest: std::vec::IntoIter<Value>,
 }
 
 impl Values {
     pub(crate) fn new(table: &'static Table, values: Row) -> Self {
-        Self { table, position: 0, values: values.into_iter() }
+        Self { table, position: 0, rest: values.into_iter() }
     }
 
     /// Reads the next value.
@@ -142,7 +142,7 @@ impl Values {
     pub(crate) fn take<T: Field>(&mut self) -> Result<T, LedgerError> {
         let column = self.table.columns.get(self.position).map_or("(none)", |column| column.name);
         self.position += 1;
-        let value = self.values.next().unwrap_or(Value::none(T::KIND));
+        let value = self.rest.next().unwrap_or(Value::none(T::KIND));
         T::of_value(value).map_err(|reason| LedgerError::Row { table: self.table.name, column, reason })
     }
 }

@@ -149,7 +149,7 @@ impl Batches {
             match totals::read(connection).await {
                 Ok(totals) => running_totals.begin(totals),
                 Err(error) => {
-                    tracing::warn!(%error, "the sums of all calls could not be read; metrics do not show them")
+                    tracing::warn!(%error, "the sums of all calls could not be read; metrics do not show them");
                 }
             }
         } else {

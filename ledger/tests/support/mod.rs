@@ -3,7 +3,6 @@
 mod postgres;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -40,7 +39,7 @@ pub fn own_server() -> Option<Postgres> {
         let reason = format!("skipped: PostgreSQL cannot be started, {error}; install the package postgresql");
         assert!(std::env::var_os("CI").is_none(), "{reason}");
         // Not captured by the test runner, unlike `eprintln!`.
-        writeln!(std::io::stderr(), "{reason}").unwrap();
+        eprintln!("{reason}");
         return None;
     }
     Some(Postgres::start())

@@ -124,7 +124,7 @@ impl<R: Reconcile> Controller<R> {
     /// the start, are not all looked at again at the same moment.
     fn rest(&self, key: &R::Key) -> Duration {
         let spread = BuildHasherDefault::<DefaultHasher>::default().hash_one(key) % 256;
-        self.longest_rest - self.longest_rest / 1024 * u32::try_from(spread).unwrap_or(0)
+        self.longest_rest.saturating_sub(self.longest_rest / 1024 * u32::try_from(spread).unwrap_or(0))
     }
 }
 

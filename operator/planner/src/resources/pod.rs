@@ -144,7 +144,7 @@ fn tolerations(template: &PodTemplate) -> Vec<Toleration> {
 /// Returns an environment variable with exactly this value.
 ///
 /// The kubelet expands `$(NAME)` and makes `$$` a plain dollar sign, so each dollar sign is doubled.
-pub(super) fn variable(name: &str, value: String) -> EnvVar {
+pub(super) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.replace('$', "$$")), value_from: None }
 }
 
@@ -252,10 +252,9 @@ mod tests {
         while let Some((before, behind)) = rest.split_once('$') {
             text.push_str(before);
             match behind.chars().next() {
-                Some('$') => text.push('$'),
                 Some('(') => panic!("a reference: {behind}"),
+                Some('$') | None => text.push('$'),
                 Some(other) => text.extend(['$', other]),
-                None => text.push('$'),
             }
             rest = behind.get(1..).unwrap_or_default();
         }
@@ -265,7 +264,7 @@ mod tests {
     #[test]
     fn dollar_signs_reach_the_container_as_they_are_written() {
         for text in ["$", "$$", "$$$", "$(HOME)", "$$(HOME)", "a$b", "costs 5$", "$$$(A)$$", "${A}", "no dollar"] {
-            let made = variable("A", text.to_owned());
+            let made = variable("A", text);
             assert_eq!(expanded(made.value.as_deref().unwrap()), text);
         }
     }

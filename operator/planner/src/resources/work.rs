@@ -67,7 +67,7 @@ fn environment(order: &WorkOrder, world: &World, attempt: i32, settings: &Settin
         ("HOME", "/tmp".to_owned()),
     ]
     .into_iter()
-    .map(|(name, value)| variable(name, value))
+    .map(|(name, value)| variable(name, &value))
     .collect()
 }
 
@@ -76,7 +76,7 @@ fn environment(order: &WorkOrder, world: &World, attempt: i32, settings: &Settin
 fn with_disk(environment: &[EnvVar], world: &World) -> Vec<EnvVar> {
     let mut env = environment.to_vec();
     if let Ok(room) = Resources::of_world(&world.spec.blueprint.resources) {
-        env.push(variable(labels::ENV_DISK_BYTES, room.storage.to_string()));
+        env.push(variable(labels::ENV_DISK_BYTES, &room.storage.to_string()));
     }
     env
 }
@@ -116,7 +116,7 @@ fn prepare(
 ) -> Container {
     let mut env = environment.to_vec();
     let json = serde_json::to_string(&document(order, world)).unwrap_or_default();
-    env.push(variable(labels::ENV_ORDER, json));
+    env.push(variable(labels::ENV_ORDER, &json));
     let mut mounts = vec![
         mount(ORDER_VOLUME, labels::ORDER_DIRECTORY, Access::Write),
         mount(RUNNER_VOLUME, labels::RUNNER_DIRECTORY, Access::Write),
@@ -152,7 +152,7 @@ fn work(
     mounts.extend(template.volumes.iter().map(extra_mount));
     let mut env = with_disk(environment, world);
     if let Some(url) = gateway(world, settings) {
-        env.push(variable(labels::ENV_GATEWAY_URL, url.to_owned()));
+        env.push(variable(labels::ENV_GATEWAY_URL, url));
         mounts.push(mount(GATEWAY_TOKEN_VOLUME, labels::GATEWAY_TOKEN_DIRECTORY, Access::Read));
     }
     let program = format!("{}/{}", labels::RUNNER_DIRECTORY, labels::RUNNER_FILE);
