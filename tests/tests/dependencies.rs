@@ -21,9 +21,6 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// The most lines of code in a file: lines that are neither empty nor only a comment.
 const MOST_LINES: usize = 400;
 
-/// Crates with files that still use each other in circles. The last circle of a crate takes its name from here; none is added.
-const WITH_CIRCLES: [&str; 2] = ["manyworlds-operator", "manyworlds-planner"];
-
 /// What a crate that decides must not even name: time, chance and the environment are its arguments.
 const IMPURE: [&str; 12] = [
     "SystemTime::now",
@@ -243,10 +240,6 @@ fn circles_of(package: &Package) -> Vec<String> {
 fn no_files_of_a_crate_use_each_other_in_a_circle() {
     for package in metadata().workspace_packages() {
         let (name, found) = (package.name.as_str(), circles_of(package));
-        if WITH_CIRCLES.contains(&name) {
-            assert!(!found.is_empty(), "{name} has no circle any more: take it from WITH_CIRCLES");
-        } else {
-            assert!(found.is_empty(), "{name} has {}", found.join("\nand "));
-        }
+        assert!(found.is_empty(), "{name} has {}", found.join("\nand "));
     }
 }

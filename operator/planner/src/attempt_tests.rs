@@ -1,6 +1,6 @@
 use super::*;
+use crate::node_resources::Resources;
 use crate::observation::PodOwner;
-use crate::policy::capacity::Resources;
 use crate::role::{OwnerKind, WORK};
 use manyworlds_api::Duration;
 use manyworlds_api::result::GateOutcome;

@@ -1,12 +1,14 @@
 //! Decides what the operator does next.
 //!
-//! The operator gathers one [`Snapshot`] of an order; [`survey`] turns it into a [`Plan`] that holds every object to
+//! The operator gathers one [`Snapshot`] of an order; [`decide`] turns it into a [`Plan`] that holds every object to
 //! create, delete or patch in full, the status, the next time to look, and the reasons for what the order waits for.
 //!
 //! **Architecture invariant:** nothing here does I/O, reads a clock, or draws a random number. Time, chance and
 //! settings are fields of the snapshot, so every decision can be tested with a table and replayed from a log.
 
 mod attempt;
+mod grant;
+pub mod node_resources;
 pub mod observation;
 mod order;
 mod plan;
@@ -19,6 +21,7 @@ mod stages;
 mod support;
 mod world;
 
-pub use order::{Survey, survey};
+pub use grant::Grant;
+pub use order::{OrderDecision, decide};
 pub use plan::{Effect, Event, EventKind, Grace, OrderOutcome, Plan, StatusChange, WorldPatch};
-pub use snapshot::{Exhausted, Grant, ModelUse, Settings, Snapshot};
+pub use snapshot::{Exhausted, ModelUse, Settings, Snapshot};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
-use crate::policy::capacity::Resources;
+use crate::node_resources::Resources;
 use crate::role::{OwnerKind, PodRole};
 pub use crate::stages::{OUT_OF_MEMORY, StageState, Stages};
 

@@ -8,8 +8,6 @@ use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Duration, WorkOrder, World};
 
 use crate::observation::ObservedPod;
-use crate::policy::capacity::Resources;
-use crate::policy::placement::Misfits;
 use manyworlds_metering::waits::Waits;
 
 /// Everything that one decision about one order is based on.
@@ -59,23 +57,6 @@ pub struct Exhausted {
     pub what: String,
     /// What becomes of the order.
     pub on_exceeded: BudgetExceeded,
-}
-
-/// What an order may start now, decided over all orders by [`crate::policy::capacity::Capacity`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Grant {
-    /// How many Worlds it may start.
-    pub slots: usize,
-    /// Its place in the queue, from 1; absent when it got all it wanted.
-    pub place: Option<usize>,
-    /// How many orders wait.
-    pub waiting: usize,
-    /// How many Worlds of this size the cluster holds when nothing else runs.
-    pub total: usize,
-    /// What one World gets.
-    pub size: Resources,
-    /// Why no node takes one, where it is so.
-    pub misfits: Option<Misfits>,
 }
 
 /// Settings of the operator that decisions depend on.

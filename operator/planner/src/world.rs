@@ -24,7 +24,7 @@ pub(crate) const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
 /// One World as it stands after what has been seen now.
 #[derive(Clone, Debug)]
-pub(crate) struct WorldStep<'a> {
+pub(crate) struct WorldState<'a> {
     /// The variant that it is.
     pub(crate) variant: &'a Variant,
     /// Place of the variant in the order.
@@ -74,7 +74,7 @@ pub(crate) enum Phase {
     Ended,
 }
 
-impl WorldStep<'_> {
+impl WorldState<'_> {
     /// Returns whether the World could win.
     pub(crate) fn eligible(&self) -> bool {
         self.status.eligible == Some(true)
@@ -95,8 +95,8 @@ impl WorldStep<'_> {
 }
 
 /// Returns a World that has no resource yet.
-pub(crate) fn unopened(variant: &Variant, index: usize) -> WorldStep<'_> {
-    WorldStep {
+pub(crate) fn unopened(variant: &Variant, index: usize) -> WorldState<'_> {
+    WorldState {
         variant,
         index,
         world: None,
@@ -112,32 +112,32 @@ pub(crate) fn unopened(variant: &Variant, index: usize) -> WorldStep<'_> {
 /// Reads what has become of a World since its status was written.
 pub(crate) fn advance<'a>(
     spec: &WorkOrderSpec,
-    mut step: WorldStep<'a>,
+    mut state: WorldState<'a>,
     world: &'a Arc<World>,
     pod: Option<&'a Arc<ObservedPod>>,
     attempt: AttemptState,
     now: Timestamp,
-) -> WorldStep<'a> {
-    step.world = Some(world);
-    step.pod = pod;
-    step.status = world.status.clone().unwrap_or_default();
-    if truth(&step.status.conditions, WorldCondition::Finished.as_str()) == Truth::True {
-        step.phase = Phase::Ended;
-        return step;
+) -> WorldState<'a> {
+    state.world = Some(world);
+    state.pod = pod;
+    state.status = world.status.clone().unwrap_or_default();
+    if truth(&state.status.conditions, WorldCondition::Finished.as_str()) == Truth::True {
+        state.phase = Phase::Ended;
+        return state;
     }
     match attempt {
-        AttemptState::Absent => step.phase = Phase::Idle { not_before: not_before(spec, &step.status) },
-        AttemptState::Ending => step.phase = Phase::Active,
+        AttemptState::Absent => state.phase = Phase::Idle { not_before: not_before(spec, &state.status) },
+        AttemptState::Ending => state.phase = Phase::Active,
         AttemptState::Active(active) => {
-            step.phase = Phase::Active;
-            show_stage(&mut step, &active, now);
+            state.phase = Phase::Active;
+            show_stage(&mut state, &active, now);
         }
         AttemptState::Ended(end) => {
-            step.remains = end.remains;
-            record(spec, &mut step, &end, now);
+            state.remains = end.remains;
+            record(spec, &mut state, &end, now);
         }
     }
-    step
+    state
 }
 
 /// Returns when the next attempt may begin.
@@ -155,11 +155,11 @@ fn before_fallback(status: &WorldStatus) -> i32 {
     status.fallback.as_ref().map_or(0, |fallback| fallback.after_attempt)
 }
 
-fn show_stage(step: &mut WorldStep<'_>, active: &ActiveAttempt, now: Timestamp) {
+fn show_stage(state: &mut WorldState<'_>, active: &ActiveAttempt, now: Timestamp) {
     let ActiveAttempt { stage, since, trouble, give_up } = active;
     let message = trouble.as_ref().map(|trouble| shortened(&trouble.message, 4096));
-    step.look_again = *give_up;
-    if step.status.stage == Some(*stage) && step.status.message == message {
+    state.look_again = *give_up;
+    if state.status.stage == Some(*stage) && state.status.message == message {
         return;
     }
     if trouble.is_none() {
@@ -168,16 +168,16 @@ fn show_stage(step: &mut WorldStep<'_>, active: &ActiveAttempt, now: Timestamp) 
         }
         let shown_from = since.unwrap_or(now) + SHOWN_AFTER;
         if now < shown_from {
-            step.look_again = Some(give_up.map_or(shown_from, |time| time.min(shown_from)));
+            state.look_again = Some(give_up.map_or(shown_from, |time| time.min(shown_from)));
             return;
         }
     }
     let reason = trouble.as_ref().map_or(Reason::Running, |trouble| trouble.reason);
     let text = message.clone().unwrap_or_default();
-    step.status.stage = Some(*stage);
-    step.status.message = message;
-    set_stage_conditions(&mut step.status, *stage, reason, &text, now);
-    step.change = Change::Stage;
+    state.status.stage = Some(*stage);
+    state.status.message = message;
+    set_stage_conditions(&mut state.status, *stage, reason, &text, now);
+    state.change = Change::Stage;
 }
 
 fn set_stage_conditions(status: &mut WorldStatus, stage: WorldStage, reason: Reason, message: &str, now: Timestamp) {
@@ -211,52 +211,52 @@ fn settle_stage_conditions(status: &mut WorldStatus, now: Timestamp) {
 }
 
 /// Writes the end of an attempt into the World's status, and the end of the World where that was the last one.
-fn record(spec: &WorkOrderSpec, step: &mut WorldStep<'_>, end: &AttemptEnd, now: Timestamp) {
-    let (decision, entry) = judge_end(spec, step, end);
+fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, end: &AttemptEnd, now: Timestamp) {
+    let (decision, entry) = judge_end(spec, state, end);
     let counted = entry.counted;
-    step.status.attempt_count += 1;
-    step.status.counted_attempts += i32::from(counted);
-    step.status.attempts.push(entry);
-    let surplus = step.status.attempts.len().saturating_sub(REMEMBERED_ATTEMPTS);
-    step.status.attempts.drain(..surplus);
+    state.status.attempt_count += 1;
+    state.status.counted_attempts += i32::from(counted);
+    state.status.attempts.push(entry);
+    let surplus = state.status.attempts.len().saturating_sub(REMEMBERED_ATTEMPTS);
+    state.status.attempts.drain(..surplus);
     if end.base_commit.is_some() {
-        step.status.base_commit.clone_from(&end.base_commit);
+        state.status.base_commit.clone_from(&end.base_commit);
     }
     match (decision, &end.failure) {
         (None, _) => {
             if let Some(result) = &end.result {
-                score(spec, &mut step.status, result, now);
+                score(spec, &mut state.status, result, now);
             }
-            step.change = Change::Ended;
-            step.phase = Phase::Ended;
+            state.change = Change::Ended;
+            state.phase = Phase::Ended;
         }
         (Some(Decision::Retry { not_before, .. }), Some(failure)) => {
-            wait(&mut step.status, failure, not_before, now);
-            step.change = Change::AttemptEnded;
-            step.phase = Phase::Idle { not_before: Some(not_before) };
+            wait(&mut state.status, failure, not_before, now);
+            state.change = Change::AttemptEnded;
+            state.phase = Phase::Idle { not_before: Some(not_before) };
         }
         (Some(decision), failure) => {
             let reason = if decision == Decision::FailOrder { Reason::OrderFailed } else { Reason::AttemptsExhausted };
             let message = failure.as_ref().map_or("", |failure| failure.message.as_str());
             let kind = failure.as_ref().map_or(Reason::Unexpected, |failure| failure.reason);
-            fail(&mut step.status, reason, kind, message, now);
-            step.change = Change::Ended;
-            step.phase = Phase::Ended;
+            fail(&mut state.status, reason, kind, message, now);
+            state.change = Change::Ended;
+            state.phase = Phase::Ended;
         }
     }
 }
 
-fn judge_end(spec: &WorkOrderSpec, step: &WorldStep<'_>, end: &AttemptEnd) -> (Option<Decision>, Attempt) {
-    let pod_conditions = step.pod.map_or(&[][..], |pod| pod.conditions.as_slice());
-    let uncounted = step
+fn judge_end(spec: &WorkOrderSpec, state: &WorldState<'_>, end: &AttemptEnd) -> (Option<Decision>, Attempt) {
+    let pod_conditions = state.pod.map_or(&[][..], |pod| pod.conditions.as_slice());
+    let uncounted = state
         .status
         .attempts
         .iter()
-        .filter(|attempt| attempt.number > before_fallback(&step.status))
+        .filter(|attempt| attempt.number > before_fallback(&state.status))
         .filter(|attempt| !attempt.counted && attempt.class == Some(FailureClass::Infrastructure))
         .count();
     let history =
-        History { counted: step.status.counted_attempts, uncounted: i32::try_from(uncounted).unwrap_or(i32::MAX) };
+        History { counted: state.status.counted_attempts, uncounted: i32::try_from(uncounted).unwrap_or(i32::MAX) };
     let decision = end.failure.as_ref().map(|failure| {
         let exit_code = end.worker.as_ref().and_then(|worker| worker.exit_code);
         let failure = Failure { class: failure.class, exit_code, pod_conditions, finished: end.finished };
@@ -269,9 +269,9 @@ fn judge_end(spec: &WorkOrderSpec, step: &WorldStep<'_>, end: &AttemptEnd) -> (O
         None => (Reason::Completed, String::new()),
     };
     let entry = Attempt {
-        number: step.status.attempt_count + 1,
-        pod: step.pod.map(|pod| pod.name.clone()).unwrap_or_default(),
-        node: step.pod.and_then(|pod| pod.node.as_deref().map(str::to_owned)),
+        number: state.status.attempt_count + 1,
+        pod: state.pod.map(|pod| pod.name.clone()).unwrap_or_default(),
+        node: state.pod.and_then(|pod| pod.node.as_deref().map(str::to_owned)),
         exit_code: end.exit_code,
         class: end.failure.as_ref().map(|failure| failure.class),
         reason: reason.as_str().to_owned(),
@@ -326,31 +326,31 @@ pub(crate) fn cut(status: &mut WorldStatus, message: &str, now: Timestamp) {
 }
 
 /// Has a World that has ended run again by a fallback.
-pub(crate) fn run_again(step: &mut WorldStep<'_>, with: WorldFallback, said: &str, now: Timestamp) {
-    let before = step.status.message.take().unwrap_or_default();
+pub(crate) fn run_again(state: &mut WorldState<'_>, with: WorldFallback, said: &str, now: Timestamp) {
+    let before = state.status.message.take().unwrap_or_default();
     let message = shortened(&format!("it runs again by {said}; before: {before}"), 4096);
-    step.status = WorldStatus {
-        conditions: std::mem::take(&mut step.status.conditions),
-        usage: step.status.usage.take(),
-        base_commit: step.status.base_commit.take(),
-        attempt_count: step.status.attempt_count,
-        attempts: std::mem::take(&mut step.status.attempts),
-        observed_generation: step.status.observed_generation,
+    state.status = WorldStatus {
+        conditions: std::mem::take(&mut state.status.conditions),
+        usage: state.status.usage.take(),
+        base_commit: state.status.base_commit.take(),
+        attempt_count: state.status.attempt_count,
+        attempts: std::mem::take(&mut state.status.attempts),
+        observed_generation: state.status.observed_generation,
         fallback: Some(with),
         ..WorldStatus::default()
     };
-    set_stage_conditions(&mut step.status, WorldStage::Waiting, Reason::FallbackStarted, &message, now);
-    step.status.stage = Some(WorldStage::Waiting);
-    step.status.message = Some(message);
-    step.change = Change::AttemptEnded;
+    set_stage_conditions(&mut state.status, WorldStage::Waiting, Reason::FallbackStarted, &message, now);
+    state.status.stage = Some(WorldStage::Waiting);
+    state.status.message = Some(message);
+    state.change = Change::AttemptEnded;
     // Its pod is made from what will have been written.
-    step.phase = Phase::Idle { not_before: Some(now + SignedDuration::from_millis(1)) };
+    state.phase = Phase::Idle { not_before: Some(now + SignedDuration::from_millis(1)) };
 }
 
 /// Ends the current attempt of a World because its order is held.
-pub(crate) fn suspend(step: &mut WorldStep<'_>, reason: Reason, message: &str, now: Timestamp) {
-    let Some(pod) = step.pod else { return };
-    let status = &mut step.status;
+pub(crate) fn suspend(state: &mut WorldState<'_>, reason: Reason, message: &str, now: Timestamp) {
+    let Some(pod) = state.pod else { return };
+    let status = &mut state.status;
     status.attempt_count += 1;
     status.attempts.push(Attempt {
         number: status.attempt_count,
@@ -369,7 +369,7 @@ pub(crate) fn suspend(step: &mut WorldStep<'_>, reason: Reason, message: &str, n
     set_stage_conditions(status, WorldStage::Suspended, reason, message, now);
     status.stage = Some(WorldStage::Suspended);
     status.message = Some(message.to_owned());
-    step.change = Change::AttemptEnded;
+    state.change = Change::AttemptEnded;
 }
 
 fn finish(status: &mut WorldStatus, reason: Reason, success: (Truth, Reason), message: &str, now: Timestamp) {

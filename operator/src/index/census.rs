@@ -1,6 +1,6 @@
 //! How many of everything there are, for the metrics.
 
-use super::Index;
+use super::state::Index;
 
 /// How many of what the operator watches there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Index {
             active: orders().count() - finished,
             finished,
             waiting: seen.capacity.waiting(),
-            worlds: seen.capacity.held_count(),
+            worlds: seen.capacity.occupied(),
             nodes: seen.capacity.ready_nodes(),
         }
     }

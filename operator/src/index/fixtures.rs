@@ -1,8 +1,8 @@
 //! What tests let the index see.
 
 use manyworlds_api::{WorkOrder, World, labels};
+use manyworlds_planner::node_resources::Resources;
 use manyworlds_planner::observation::{ObservedPod, PodOwner, PodPhase, Presence, StageState, Stages};
-use manyworlds_planner::policy::capacity::Resources;
 use manyworlds_planner::role::{OwnerKind, WORK};
 use serde_json::{Value, json};
 

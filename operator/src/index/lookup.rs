@@ -5,7 +5,8 @@ use std::sync::Arc;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::ObservedPod;
 
-use super::{Entry, Index, OrderKey};
+use super::key::OrderKey;
+use super::state::{Entry, Index};
 
 /// An attempt of a World, as the watches have last seen it.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 use super::history_progress::progress;
 use super::history_rows::{OrderView, finished, rows, uid};
 use crate::index::Index;
-use crate::index::changes::{ChangedOrder, Existence};
+use crate::index::changed_order::{ChangedOrder, Existence};
 
 /// How often the orders that have changed are written. Most orders change several times within it.
 const INTERVAL: Duration = Duration::from_secs(5);

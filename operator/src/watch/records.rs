@@ -10,10 +10,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use manyworlds_api::labels;
+use manyworlds_planner::node_resources::Resources;
 use manyworlds_planner::observation::{
     ObservedNode, ObservedPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages,
 };
-use manyworlds_planner::policy::capacity::Resources;
 use manyworlds_planner::quantity::thousandths;
 use manyworlds_planner::role::{ROLES, role_of};
 use serde::Deserialize;

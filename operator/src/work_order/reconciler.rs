@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::WorkOrder;
 use manyworlds_api::conditions::Reason;
 use manyworlds_planner::policy::allowance::Allowance;
-use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, survey};
+use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, decide};
 use manyworlds_telemetry::Metrics;
 
 use super::apply::{Applier, Network};
@@ -104,13 +104,13 @@ impl Reconcile for OrderReconciler {
     }
 
     fn plan(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderPlan {
-        let survey = survey(snapshot);
-        let request = survey.request(|least, placement| self.index.share(least, placement));
-        let (grant, touched) = self.index.requested(&request);
+        let decision = decide(snapshot);
+        let request = decision.request(|least, placement| self.index.share(least, placement));
+        let (grant, touched) = self.index.reserve(&request);
         for other in touched.into_iter().filter(|other| other != key) {
             self.queue.add(other);
         }
-        let plan = survey.plan(grant);
+        let plan = decision.plan(grant);
         self.allowance().give_back(snapshot.progress_writes.saturating_sub(plan.progress_writes));
         let place_check = grant.place.and_then(|_| snapshot.now.checked_add(PLACE_INTERVAL).ok());
         let next_check = plan.next_check.into_iter().chain(place_check).min();
@@ -119,7 +119,7 @@ impl Reconcile for OrderReconciler {
 
     async fn apply(&self, key: &OrderKey, snapshot: &Snapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
         let applied = self.applier.apply(key, snapshot, &plan.plan.effects).await;
-        self.index.settled(&plan.uid);
+        self.index.confirm(&plan.uid);
         applied
     }
 

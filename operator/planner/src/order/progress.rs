@@ -4,23 +4,20 @@ use jiff::Timestamp;
 use manyworlds_api::WorkOrderStatus;
 use manyworlds_api::conditions::Reason;
 
-use crate::snapshot::{Grant, Snapshot};
-use crate::world::{Phase, WorldStep};
+use super::assessment::Assessment;
+use crate::grant::Grant;
+use crate::world::{Phase, WorldState};
 use manyworlds_metering::waits;
 
 /// Returns why an active order is not further, and a sentence on it.
-pub(super) fn progress(
-    snapshot: &Snapshot,
-    steps: &[WorldStep<'_>],
-    status: &WorkOrderStatus,
-    grant: Grant,
-) -> (Reason, String) {
+pub(super) fn progress(assessment: &Assessment<'_>, status: &WorkOrderStatus, grant: Grant) -> (Reason, String) {
+    let (snapshot, worlds) = (assessment.snapshot, &assessment.worlds);
     let counts = &status.worlds;
     let ended = counts.scored + counts.failed + counts.cut;
-    let all = steps.len();
-    if let Some((step, reason)) = steps.iter().find_map(|step| Some((step, trouble(step)?))) {
-        let message = step.status.message.as_deref().unwrap_or_default();
-        return (reason, format!("World {}: {message}", step.variant.name));
+    let all = worlds.len();
+    if let Some((state, reason)) = worlds.iter().find_map(|state| Some((state, trouble(state)?))) {
+        let message = state.status.message.as_deref().unwrap_or_default();
+        return (reason, format!("World {}: {message}", state.variant.name));
     }
     if counts.running > 0 {
         if let Some(unavailable) = &snapshot.models.unavailable {
@@ -44,10 +41,10 @@ pub(super) fn progress(
     if let Some(misfits) = grant.misfits {
         return (Reason::NoNodeFits, misfits.to_string());
     }
-    let retrying = steps.iter().find(|step| matches!(step.phase, Phase::Idle { not_before: Some(_) }));
-    if let Some(step) = retrying {
-        let why = step.status.message.as_deref().unwrap_or("it waits for its next attempt");
-        let message = format!("{ended} of {all} Worlds have ended; World {}: {why}", step.variant.name);
+    let retrying = worlds.iter().find(|state| matches!(state.phase, Phase::Idle { not_before: Some(_) }));
+    if let Some(state) = retrying {
+        let why = state.status.message.as_deref().unwrap_or("it waits for its next attempt");
+        let message = format!("{ended} of {all} Worlds have ended; World {}: {why}", state.variant.name);
         return (Reason::AwaitingRetry, message);
     }
     (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
@@ -62,12 +59,12 @@ fn rate_limited(provider: &str, since: Timestamp) -> String {
 }
 
 /// Returns what keeps a World's pod from starting.
-fn trouble(step: &WorldStep<'_>) -> Option<Reason> {
-    if step.phase != Phase::Active || step.status.message.is_none() {
+fn trouble(state: &WorldState<'_>) -> Option<Reason> {
+    if state.phase != Phase::Active || state.status.message.is_none() {
         return None;
     }
     let kind = manyworlds_api::conditions::WorldCondition::Succeeded.as_str();
-    let condition = step.status.conditions.iter().find(|condition| condition.type_ == kind)?;
+    let condition = state.status.conditions.iter().find(|condition| condition.type_ == kind)?;
     [Reason::Unschedulable, Reason::ImagePullFailed, Reason::ContainerCreationFailed]
         .into_iter()
         .find(|reason| reason.as_str() == condition.reason)

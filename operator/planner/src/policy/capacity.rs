@@ -8,86 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use manyworlds_api::work_order::ResourceAmounts;
 
 use super::placement::{Misfits, accepts, matches};
+use crate::grant::Grant;
+use crate::node_resources::{Resources, slots};
 use crate::observation::{ObservedNode, Placement, Readiness};
-use crate::quantity::{QuantityError, thousandths};
-use crate::snapshot::Grant;
-
-/// Amounts that a node has or a World needs.
-///
-/// - **Units:** thousandths of a processor, bytes of memory, bytes of disk, pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Resources {
-    /// Thousandths of a processor.
-    pub processor: u64,
-    /// Bytes of memory.
-    pub memory: u64,
-    /// Bytes of disk.
-    pub storage: u64,
-    /// Pods.
-    pub pods: u64,
-}
-
-impl Resources {
-    /// Reads the amounts that one World needs.
-    ///
-    /// # Errors
-    ///
-    /// [`QuantityError`] (class: spec) when one of them is no quantity.
-    pub fn of_world(amounts: &ResourceAmounts) -> Result<Self, QuantityError> {
-        let ResourceAmounts { cpu, memory, ephemeral_storage } = amounts;
-        Ok(Self {
-            processor: narrowed(thousandths(cpu)?),
-            memory: narrowed(thousandths(memory)?.div_ceil(1000)),
-            storage: narrowed(thousandths(ephemeral_storage)?.div_ceil(1000)),
-            pods: 1,
-        })
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self {
-            processor: self.processor.saturating_sub(other.processor),
-            memory: self.memory.saturating_sub(other.memory),
-            storage: self.storage.saturating_sub(other.storage),
-            pods: self.pods.saturating_sub(other.pods),
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            processor: self.processor.saturating_add(other.processor),
-            memory: self.memory.saturating_add(other.memory),
-            storage: self.storage.saturating_add(other.storage),
-            pods: self.pods.saturating_add(other.pods),
-        }
-    }
-
-    fn times(self, count: u64) -> Self {
-        Self {
-            processor: self.processor.saturating_mul(count),
-            memory: self.memory.saturating_mul(count),
-            storage: self.storage.saturating_mul(count),
-            pods: self.pods.saturating_mul(count),
-        }
-    }
-}
-
-fn narrowed(amount: u128) -> u64 {
-    u64::try_from(amount).unwrap_or(u64::MAX)
-}
-
-/// Returns how many Worlds fit into the given room: the smallest of the quotients.
-///
-/// - **Source:** W7; 32 GB, 8 cores and 500 GB hold 4 Worlds of 8 GB, 2 cores and 100 GB.
-pub fn slots(room: Resources, world: Resources) -> u64 {
-    let quotient = |has: u64, needs: u64| has.checked_div(needs).unwrap_or(u64::MAX);
-    quotient(room.processor, world.processor)
-        .min(quotient(room.memory, world.memory))
-        .min(quotient(room.storage, world.storage))
-        .min(quotient(room.pods, world.pods))
-}
 
 /// Place of an order in the queue: higher priority first, then the older one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +47,7 @@ struct Waiting {
 }
 
 #[derive(Debug)]
-struct Holding {
+struct Occupied {
     node: Option<Arc<str>>,
     size: Resources,
 }
@@ -144,7 +69,7 @@ pub struct Capacity {
     nodes: BTreeMap<Arc<str>, ObservedNode>,
     used: HashMap<Arc<str>, Resources>,
     unbound: BTreeMap<Resources, u64>,
-    holdings: HashMap<String, Holding>,
+    occupied: HashMap<String, Occupied>,
     reserved: HashMap<String, (Resources, u64)>,
     queue: BTreeMap<QueueKey, Waiting>,
     places: HashMap<String, QueueKey>,
@@ -167,15 +92,15 @@ impl Capacity {
         self.nodes.get(name)
     }
 
-    /// Notes that a pod holds a slot, on a node once it is bound. Saying it again moves it.
-    pub fn held(&mut self, pod_uid: &str, node: Option<Arc<str>>, size: Resources) {
-        if let Some(holding) = self.holdings.get(pod_uid)
-            && holding.node == node
-            && holding.size == size
+    /// Notes that a pod occupies a slot, on a node once it is bound. A second call for the same pod moves it.
+    pub fn occupy(&mut self, pod_uid: &str, node: Option<Arc<str>>, size: Resources) {
+        if let Some(before) = self.occupied.get(pod_uid)
+            && before.node == node
+            && before.size == size
         {
             return;
         }
-        self.released(pod_uid);
+        self.release(pod_uid);
         match &node {
             Some(name) => {
                 let used = self.used.entry(name.clone()).or_default();
@@ -183,14 +108,14 @@ impl Capacity {
             }
             None => *self.unbound.entry(size).or_default() += 1,
         }
-        self.holdings.insert(pod_uid.to_owned(), Holding { node, size });
+        self.occupied.insert(pod_uid.to_owned(), Occupied { node, size });
     }
 
-    /// Notes that a pod holds its slot no longer.
+    /// Frees the slot of a pod.
     ///
-    /// Returns whether it held one.
-    pub fn released(&mut self, pod_uid: &str) -> bool {
-        let Some(Holding { node, size }) = self.holdings.remove(pod_uid) else { return false };
+    /// Returns whether it occupied one.
+    pub fn release(&mut self, pod_uid: &str) -> bool {
+        let Some(Occupied { node, size }) = self.occupied.remove(pod_uid) else { return false };
         match node {
             Some(name) => {
                 if let Some(used) = self.used.get_mut(&name) {
@@ -205,12 +130,12 @@ impl Capacity {
         true
     }
 
-    /// Asks for slots, and reserves what is granted until [`Capacity::settled`].
+    /// Reserves slots for an order. They stay reserved until [`Capacity::confirm`].
     ///
     /// - **Guarantees:** an order that wants more than it got keeps its place in the queue.
-    pub fn requested(&mut self, request: &Request) -> Grant {
-        self.settled(&request.uid);
-        self.withdrawn(&request.uid);
+    pub fn reserve(&mut self, request: &Request) -> Grant {
+        self.confirm(&request.uid);
+        self.withdraw(&request.uid);
         if request.want == 0 {
             return Grant { size: request.size, waiting: self.queue.len(), ..Grant::default() };
         }
@@ -243,15 +168,15 @@ impl Capacity {
         }
     }
 
-    /// Gives back what was reserved for an order: its pods hold their slots themselves now, or were not made.
-    pub fn settled(&mut self, uid: &str) {
+    /// Ends the reservation of an order: its pods occupy their slots themselves now, or were not made.
+    pub fn confirm(&mut self, uid: &str) {
         if let Some((size, count)) = self.reserved.remove(uid) {
             subtract(&mut self.unbound, size, count);
         }
     }
 
     /// Takes an order out of the queue, and from those that no node could hold.
-    pub fn withdrawn(&mut self, uid: &str) {
+    pub fn withdraw(&mut self, uid: &str) {
         self.unplaceable.remove(uid);
         if let Some(key) = self.places.remove(uid) {
             self.queue.remove(&key);
@@ -273,9 +198,9 @@ impl Capacity {
         self.queue.len()
     }
 
-    /// Returns how many pods hold a slot.
-    pub fn held_count(&self) -> usize {
-        self.holdings.len()
+    /// Returns how many pods occupy a slot.
+    pub fn occupied(&self) -> usize {
+        self.occupied.len()
     }
 
     /// Returns how many nodes are ready and schedulable.

@@ -3,6 +3,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use proptest::prelude::*;
 
 use super::*;
+use manyworlds_api::work_order::ResourceAmounts;
 
 const GIB: u64 = 1 << 30;
 
@@ -77,48 +78,48 @@ fn decimal_and_binary_amounts_are_read() {
 #[test]
 fn what_does_not_fit_waits_with_its_place_in_the_queue() {
     let mut capacity = capacity([node("a", room(8, 32, 500))]);
-    let first = capacity.requested(&request("first", 0, 20, 5));
+    let first = capacity.reserve(&request("first", 0, 20, 5));
     assert_eq!((first.slots, first.place, first.total), (4, Some(1), 4));
-    let second = capacity.requested(&request("second", 0, 10, 1));
+    let second = capacity.reserve(&request("second", 0, 10, 1));
     assert_eq!((second.slots, second.place, second.waiting), (0, Some(2), 2));
 }
 
 #[test]
 fn priority_goes_before_age() {
     let mut capacity = capacity([node("a", room(2, 8, 100))]);
-    capacity.held("running", Some("a".into()), world());
-    assert_eq!(capacity.requested(&request("old", 0, 100, 1)).place, Some(1));
-    assert_eq!(capacity.requested(&request("urgent", 5, 1, 1)).place, Some(1));
+    capacity.occupy("running", Some("a".into()), world());
+    assert_eq!(capacity.reserve(&request("old", 0, 100, 1)).place, Some(1));
+    assert_eq!(capacity.reserve(&request("urgent", 5, 1, 1)).place, Some(1));
     assert_eq!(capacity.next_in_queue(9).collect::<Vec<_>>(), ["urgent", "old"]);
-    capacity.released("running");
-    assert_eq!(capacity.requested(&request("old", 0, 100, 1)).slots, 0);
-    assert_eq!(capacity.requested(&request("urgent", 5, 1, 1)).slots, 1);
+    capacity.release("running");
+    assert_eq!(capacity.reserve(&request("old", 0, 100, 1)).slots, 0);
+    assert_eq!(capacity.reserve(&request("urgent", 5, 1, 1)).slots, 1);
 }
 
 #[test]
 fn a_large_order_is_not_overtaken_by_small_ones() {
     let mut capacity = capacity([node("a", room(4, 64, 1000))]);
-    capacity.held("running", Some("a".into()), Resources { pods: 1, ..room(2, 1, 1) });
+    capacity.occupy("running", Some("a".into()), Resources { pods: 1, ..room(2, 1, 1) });
     let large = Request { size: Resources { pods: 1, ..room(4, 8, 100) }, ..request("large", 0, 100, 1) };
-    assert_eq!(capacity.requested(&large).slots, 0);
-    assert_eq!(capacity.requested(&request("small", 0, 1, 1)).slots, 0);
-    capacity.released("running");
-    assert_eq!(capacity.requested(&large).slots, 1);
+    assert_eq!(capacity.reserve(&large).slots, 0);
+    assert_eq!(capacity.reserve(&request("small", 0, 1, 1)).slots, 0);
+    capacity.release("running");
+    assert_eq!(capacity.reserve(&large).slots, 1);
 }
 
 #[test]
 fn an_order_that_waits_for_other_nodes_holds_nobody_up() {
     let mut capacity = capacity([node("a", room(8, 32, 500)), node("b", room(2, 8, 100))]);
-    capacity.held("running", Some("b".into()), world());
+    capacity.occupy("running", Some("b".into()), world());
     let picky = Request { placement: on("b"), ..request("picky", 9, 100, 1) };
-    assert_eq!(capacity.requested(&picky).slots, 0);
-    assert_eq!(capacity.requested(&request("plain", 0, 1, 4)).slots, 4);
+    assert_eq!(capacity.reserve(&picky).slots, 0);
+    assert_eq!(capacity.reserve(&request("plain", 0, 1, 4)).slots, 4);
 }
 
 #[test]
 fn an_order_that_no_node_could_ever_hold_does_not_queue() {
     let mut capacity = capacity([node("a", room(1, 1, 1))]);
-    let grant = capacity.requested(&request("huge", 9, 100, 1));
+    let grant = capacity.reserve(&request("huge", 9, 100, 1));
     assert_eq!((grant.slots, grant.total, grant.place), (0, 0, None));
     assert_eq!(capacity.waiting(), 0);
     assert_eq!(grant.misfits, Some(Misfits { too_small: 1, ..Misfits::default() }));
@@ -127,13 +128,13 @@ fn an_order_that_no_node_could_ever_hold_does_not_queue() {
 #[test]
 fn an_order_that_no_node_holds_is_remembered_until_one_does() {
     let mut capacity = capacity([ObservedNode { schedulable: false, ..node("a", room(8, 32, 500)) }]);
-    let _ = capacity.requested(&request("first", 0, 2, 1));
-    let _ = capacity.requested(&request("second", 0, 1, 1));
+    let _ = capacity.reserve(&request("first", 0, 2, 1));
+    let _ = capacity.reserve(&request("second", 0, 1, 1));
     assert_eq!(capacity.unplaceable().collect::<Vec<_>>(), ["first", "second"]);
     capacity.node_set(node("a", room(8, 32, 500)));
-    let grant = capacity.requested(&request("first", 0, 2, 1));
+    let grant = capacity.reserve(&request("first", 0, 2, 1));
     assert_eq!((grant.slots, grant.misfits), (1, None));
-    capacity.withdrawn("second");
+    capacity.withdraw("second");
     assert_eq!(capacity.unplaceable().count(), 0);
 }
 
@@ -170,11 +171,11 @@ fn a_share_is_an_equal_part_of_the_largest_node() {
 #[test]
 fn a_reservation_is_given_back_when_the_pods_hold_their_slots() {
     let mut capacity = capacity([node("a", room(8, 32, 500))]);
-    assert_eq!(capacity.requested(&request("first", 0, 2, 4)).slots, 4);
-    assert_eq!(capacity.requested(&request("second", 0, 1, 4)).slots, 0);
-    capacity.held("pod", None, world());
-    capacity.settled("first");
-    assert_eq!(capacity.requested(&request("second", 0, 1, 4)).slots, 3);
+    assert_eq!(capacity.reserve(&request("first", 0, 2, 4)).slots, 4);
+    assert_eq!(capacity.reserve(&request("second", 0, 1, 4)).slots, 0);
+    capacity.occupy("pod", None, world());
+    capacity.confirm("first");
+    assert_eq!(capacity.reserve(&request("second", 0, 1, 4)).slots, 3);
 }
 
 proptest! {
@@ -185,18 +186,18 @@ proptest! {
         let mut running: Vec<String> = Vec::new();
         for (step, (want, ends, priority)) in steps.into_iter().enumerate() {
             let uid = format!("order-{}", step % 7);
-            let grant = capacity.requested(&request(&uid, priority, i64::try_from(step)?, want));
+            let grant = capacity.reserve(&request(&uid, priority, i64::try_from(step)?, want));
             prop_assert!(grant.slots <= want);
             for index in 0..grant.slots {
                 let pod = format!("{step}-{index}");
-                capacity.held(&pod, None, world());
+                capacity.occupy(&pod, None, world());
                 running.push(pod);
             }
-            capacity.settled(&uid);
+            capacity.confirm(&uid);
             prop_assert!(running.len() <= 6);
             for _ in 0..ends.min(running.len()) {
                 let pod = running.remove(0);
-                prop_assert!(capacity.released(&pod));
+                prop_assert!(capacity.release(&pod));
             }
         }
     }

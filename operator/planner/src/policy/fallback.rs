@@ -31,9 +31,9 @@ pub enum Conclusion {
     Lost,
 }
 
-/// What is known of the Worlds of an order.
+/// The counts of an order's Worlds that its fallbacks go by.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct Eligibility {
     /// How many are eligible.
     pub eligible: usize,
     /// How many the order asks for.
@@ -45,16 +45,16 @@ pub struct Standing {
 /// Returns what comes after all Worlds have ended.
 ///
 /// - **Guarantees:** ends: each number is asked for once at most.
-pub fn next(chain: &[Fallback], standing: Standing) -> Next {
-    if standing.eligible >= standing.min {
+pub fn next(chain: &[Fallback], counts: Eligibility) -> Next {
+    if counts.eligible >= counts.min {
         return Next::End;
     }
     for (number, fallback) in (1..).zip(chain) {
-        if ends(fallback, standing.eligible).is_some() {
+        if ends(fallback, counts.eligible).is_some() {
             return Next::End;
         }
         let runs = fallback.retry_with_lower_temperature.is_some() || fallback.switch_model.is_some();
-        if runs && number > standing.reached {
+        if runs && number > counts.reached {
             return Next::RunAgain(number);
         }
     }
@@ -62,11 +62,11 @@ pub fn next(chain: &[Fallback], standing: Standing) -> Next {
 }
 
 /// Returns how an order ends, whatever the reason for which it does.
-pub fn conclude(chain: &[Fallback], standing: Standing) -> Conclusion {
-    if standing.eligible >= standing.min {
+pub fn conclude(chain: &[Fallback], counts: Eligibility) -> Conclusion {
+    if counts.eligible >= counts.min {
         return Conclusion::Won;
     }
-    chain.iter().find_map(|fallback| ends(fallback, standing.eligible)).unwrap_or(Conclusion::Lost)
+    chain.iter().find_map(|fallback| ends(fallback, counts.eligible)).unwrap_or(Conclusion::Lost)
 }
 
 fn ends(fallback: &Fallback, eligible: usize) -> Option<Conclusion> {
@@ -132,23 +132,23 @@ mod tests {
         Fallback { skip: Some(Skip {}), ..Fallback::default() }
     }
 
-    fn standing(eligible: usize, min: usize, reached: i32) -> Standing {
-        Standing { eligible, min, reached }
+    fn counts(eligible: usize, min: usize, reached: i32) -> Eligibility {
+        Eligibility { eligible, min, reached }
     }
 
     #[test]
     fn the_chain_is_tried_in_its_order() {
         let chain = [accept(2), lower(0.2), switch(), skip(), lower(0.1)];
-        let after = |eligible, reached| next(&chain, standing(eligible, 3, reached));
+        let after = |eligible, reached| next(&chain, counts(eligible, 3, reached));
         assert_eq!(after(3, 0), Next::End);
         assert_eq!(after(2, 0), Next::End, "two are enough");
         assert_eq!(after(1, 0), Next::RunAgain(2));
         assert_eq!(after(1, 2), Next::RunAgain(3));
         assert_eq!(after(1, 3), Next::End, "what stands behind skip is never tried");
-        assert_eq!(conclude(&chain, standing(3, 3, 0)), Conclusion::Won);
-        assert_eq!(conclude(&chain, standing(2, 3, 0)), Conclusion::AcceptedPartially);
-        assert_eq!(conclude(&chain, standing(1, 3, 0)), Conclusion::Skipped);
-        assert_eq!(conclude(&[lower(0.2)], standing(1, 3, 1)), Conclusion::Lost);
+        assert_eq!(conclude(&chain, counts(3, 3, 0)), Conclusion::Won);
+        assert_eq!(conclude(&chain, counts(2, 3, 0)), Conclusion::AcceptedPartially);
+        assert_eq!(conclude(&chain, counts(1, 3, 0)), Conclusion::Skipped);
+        assert_eq!(conclude(&[lower(0.2)], counts(1, 3, 1)), Conclusion::Lost);
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         ) {
             let mut reached = 0;
             for (round, eligible) in results.into_iter().enumerate() {
-                match next(&chain, standing(eligible, min, reached)) {
+                match next(&chain, counts(eligible, min, reached)) {
                     Next::End => return Ok(()),
                     Next::RunAgain(number) => {
                         prop_assert!(number > reached);

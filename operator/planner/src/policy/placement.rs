@@ -4,7 +4,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
-use super::capacity::{Resources, slots};
+use crate::node_resources::{Resources, slots};
 use crate::observation::{ObservedNode, Placement, Readiness};
 
 /// Returns whether a World may be put on a node now.

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use manyworlds_api::work_order::{ExtraVolume, PodTemplate, ResourceAmounts};
 use manyworlds_api::{GROUP, VERSION, WorkOrder, labels};
 
-use super::longest_life;
+use super::common::longest_life;
 use crate::role::PodRole;
 
 /// User and group of every process in a World's pod.

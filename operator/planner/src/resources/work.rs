@@ -7,12 +7,12 @@ use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
 use manyworlds_api::work_order::{PodTemplate, Variant};
 use manyworlds_api::{WorkOrder, World, labels};
 
+use super::common::{common_labels, longest_life};
 use super::pod::{
     Access, Attempt, Parts, container, empty_directory, extra_mount, extra_volume, mount, pod_of, resources,
     token_volume, variable,
 };
-use super::{common_labels, longest_life};
-use crate::policy::capacity::Resources;
+use crate::node_resources::Resources;
 use crate::role::WORK;
 use crate::snapshot::Settings;
 

@@ -6,8 +6,8 @@ use manyworlds_api::work_order::{EnvironmentVariable, ResourceAmounts, SizingMod
 use manyworlds_api::world::{Blueprint, OrderReference, ResolvedVariant};
 use manyworlds_api::{GROUP, VERSION, WorkOrder, World, WorldSpec, labels};
 
-use super::common_labels;
-use crate::policy::capacity::Resources;
+use super::common::common_labels;
+use crate::node_resources::Resources;
 use crate::snapshot::Settings;
 
 /// Returns the World of a variant, owned by its order.

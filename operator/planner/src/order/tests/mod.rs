@@ -185,10 +185,10 @@ fn worlds_beyond_the_slots_wait_and_say_so() {
 #[test]
 fn an_order_that_has_no_slot_makes_nothing() {
     let mut model = Model::new(specification(&FIVE), 1);
-    model.capacity.held(
+    model.capacity.occupy(
         "other",
         Some("node".into()),
-        crate::policy::capacity::Resources::of_world(&ResourceAmounts::default()).unwrap(),
+        crate::node_resources::Resources::of_world(&ResourceAmounts::default()).unwrap(),
     );
     model.settle();
     assert!(model.worlds.is_empty());

@@ -10,10 +10,11 @@ use manyworlds_api::work_order::WorkOrderSpec;
 use manyworlds_api::{WorkOrder, World, conditions, labels};
 use serde_json::json;
 
+use crate::node_resources::Resources;
 use crate::observation::{ObservedNode, ObservedPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
-use crate::policy::capacity::{Capacity, Resources};
+use crate::policy::capacity::Capacity;
 use crate::role::{OwnerKind, ROLES, role_of};
-use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, survey};
+use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, decide};
 
 pub(super) struct Model {
     pub(super) now: Timestamp,
@@ -110,11 +111,11 @@ impl Model {
                 ..Settings::new("runner".to_owned(), "http://operator".to_owned())
             }),
         };
-        let survey = survey(&snapshot);
-        let request = survey.request(|least, placement| self.capacity.share(least, placement));
-        let grant = self.capacity.requested(&request);
-        let plan = survey.plan(grant);
-        self.capacity.settled(&request.uid);
+        let decision = decide(&snapshot);
+        let request = decision.request(|least, placement| self.capacity.share(least, placement));
+        let grant = self.capacity.reserve(&request);
+        let plan = decision.plan(grant);
+        self.capacity.confirm(&request.uid);
         plan
     }
 
@@ -178,7 +179,7 @@ impl Model {
             Effect::DeletePod { name, .. } => {
                 self.deleted_pods.push(name.clone());
                 let pod = self.pods.remove(name).unwrap();
-                self.capacity.released(&pod.uid);
+                self.capacity.release(&pod.uid);
             }
             Effect::DeleteWorld { name, .. } => {
                 self.worlds.remove(name);
@@ -208,7 +209,7 @@ impl Model {
             stages: Stages::new(role_of(ROLES, Some(&label(labels::ROLE))).unwrap()),
             requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
         };
-        self.capacity.held(&observed.uid, observed.node.clone(), observed.requests);
+        self.capacity.occupy(&observed.uid, observed.node.clone(), observed.requests);
         assert!(self.pods.insert(name.clone(), observed).is_none(), "pod {name} was made twice");
         self.created_pods.push(name);
     }
@@ -255,7 +256,7 @@ impl Model {
     pub(super) fn vanishes(&mut self, pod: &str) {
         let pod = self.pods.get_mut(pod).unwrap();
         pod.presence = Presence::Gone;
-        self.capacity.released(&pod.uid);
+        self.capacity.release(&pod.uid);
     }
 
     fn ended(&self, exit_code: i32, message: String) -> StageState {
@@ -272,7 +273,7 @@ impl Model {
         let pod = self.pods.get_mut(pod).unwrap_or_else(|| panic!("there is no pod {pod}"));
         pod.phase = phase;
         change(&mut pod.stages);
-        self.capacity.released(&pod.uid);
+        self.capacity.release(&pod.uid);
     }
 
     pub(super) fn condition(&self, kind: &str) -> (String, String) {

@@ -10,8 +10,8 @@ use manyworlds_api::{Duration, WorkOrder, labels};
 
 use super::model::{Model, specification};
 use super::{pods, started, truth};
+use crate::node_resources::Resources;
 use crate::observation::{PodPhase, StageState};
-use crate::policy::capacity::Resources;
 use crate::policy::support::models;
 use crate::resources::{pod, world};
 use crate::{Exhausted, ModelUse, Settings};

@@ -1,7 +1,10 @@
 use manyworlds_planner::observation::ObservedPod;
 use serde_json::Value;
 
-use super::changes::ChangedOrder;
+use kube::core::ObjectMeta;
+use manyworlds_api::{WorkOrder, World};
+
+use super::changed_order::ChangedOrder;
 use super::*;
 use crate::index::fixtures;
 

@@ -11,29 +11,22 @@ use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::{ObservedPod, Presence};
 use manyworlds_planner::role::OwnerKind;
 
-use super::{Index, OrderKey, Seen, Touched, version};
-
-/// The newest version that the watch of each kind has delivered.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    orders: u64,
-    worlds: u64,
-    pods: u64,
-}
+use super::key::{OrderKey, Touched, version};
+use super::state::{Index, State};
 
 impl Index {
     /// Takes note of an order that the watch has seen.
     pub(crate) fn order_seen(&self, order: WorkOrder) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.orders, version(&order.metadata));
-        seen.note_order(order)
+        seen.apply_order(order)
     }
 
     /// Takes note of an order as the API server answered to a write of ours.
     pub(crate) fn order_written(&self, order: WorkOrder) {
         let mut seen = self.lock();
         if version(&order.metadata) > seen.watched.orders {
-            seen.note_order(order);
+            seen.apply_order(order);
         }
     }
 
@@ -44,13 +37,13 @@ impl Index {
         advance(&mut seen.watched.orders, version(metadata));
         let uid = metadata.uid.as_deref().unwrap_or_default();
         if seen.uids.remove(uid).is_some() {
-            seen.capacity.withdrawn(uid);
-            seen.capacity.settled(uid);
+            seen.capacity.withdraw(uid);
+            seen.capacity.confirm(uid);
         }
         if let Some(entry) = seen.orders.get(&key)
             && entry.order.as_ref().is_some_and(|order| order.metadata.uid == metadata.uid)
         {
-            seen.goes(&key);
+            seen.on_deleted(&key);
             if let Some(entry) = seen.orders.get_mut(&key) {
                 entry.order = None;
             }
@@ -63,14 +56,14 @@ impl Index {
     pub(crate) fn world_seen(&self, world: World) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.worlds, version(&world.metadata));
-        seen.note_world(world)
+        seen.apply_world(world)
     }
 
     /// Takes note of a World as the API server answered to a write of ours.
     pub(crate) fn world_written(&self, world: World) {
         let mut seen = self.lock();
         if version(&world.metadata) > seen.watched.worlds {
-            seen.note_world(world);
+            seen.apply_world(world);
         }
     }
 
@@ -79,7 +72,7 @@ impl Index {
         let (Some(key), Some(name)) = (OrderKey::of_label(metadata), metadata.name.as_ref()) else { return Vec::new() };
         let mut seen = self.lock();
         advance(&mut seen.watched.worlds, version(metadata));
-        seen.world_goes(&key);
+        seen.on_world_deleted(&key);
         if let Some(entry) = seen.orders.get_mut(&key)
             && entry.worlds.get(name).is_some_and(|known| known.metadata.uid == metadata.uid)
         {
@@ -93,14 +86,14 @@ impl Index {
     pub(crate) fn pod_seen(&self, key: &OrderKey, pod: ObservedPod) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.pods, pod.resource_version);
-        seen.note_pod(key, pod)
+        seen.apply_pod(key, pod)
     }
 
     /// Takes note of a pod as the API server answered to a write of ours.
     pub(crate) fn pod_written(&self, key: &OrderKey, pod: ObservedPod) {
         let mut seen = self.lock();
         if pod.resource_version > seen.watched.pods {
-            seen.note_pod(key, pod);
+            seen.apply_pod(key, pod);
         }
     }
 
@@ -108,7 +101,7 @@ impl Index {
     pub(crate) fn pod_gone(&self, key: &OrderKey, name: &str, uid: &str, version: u64) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.pods, version);
-        let freed = seen.capacity.released(uid);
+        let freed = seen.capacity.release(uid);
         let Some(entry) = seen.orders.get_mut(key) else { return Vec::new() };
         let Some(known) = entry.pods.get(name).filter(|known| known.uid == uid).cloned() else { return Vec::new() };
         let awaited = match known.owner.kind {
@@ -133,13 +126,13 @@ impl Index {
     }
 }
 
-impl Seen {
-    fn note_order(&mut self, order: WorkOrder) -> Touched {
+impl State {
+    fn apply_order(&mut self, order: WorkOrder) -> Touched {
         let Some(key) = OrderKey::of_order(&order.metadata) else { return Vec::new() };
         let known = self.orders.get(&key).and_then(|entry| entry.order.clone());
         match known {
             Some(known) if !is_newer(&order.metadata, &known.metadata) => return Vec::new(),
-            Some(known) if known.metadata.uid != order.metadata.uid => self.goes(&key),
+            Some(known) if known.metadata.uid != order.metadata.uid => self.on_deleted(&key),
             Some(_) | None => {}
         }
         self.changed(&key);
@@ -151,14 +144,14 @@ impl Seen {
             entry.status_written = None;
             if let Some(before) = before {
                 self.uids.remove(&before);
-                self.capacity.withdrawn(&before);
+                self.capacity.withdraw(&before);
             }
             self.uids.insert(uid, key.clone());
         }
         vec![key]
     }
 
-    fn note_world(&mut self, world: World) -> Touched {
+    fn apply_world(&mut self, world: World) -> Touched {
         let (Some(key), Some(name)) = (OrderKey::of_label(&world.metadata), world.metadata.name.clone()) else {
             return Vec::new();
         };
@@ -171,7 +164,7 @@ impl Seen {
         vec![key]
     }
 
-    fn note_pod(&mut self, key: &OrderKey, pod: ObservedPod) -> Touched {
+    fn apply_pod(&mut self, key: &OrderKey, pod: ObservedPod) -> Touched {
         let entry = self.orders.entry(key.clone()).or_default();
         if let Some(known) = entry.pods.get(&pod.name) {
             if known.resource_version >= pod.resource_version {
@@ -180,7 +173,7 @@ impl Seen {
             let unchanged = **known == ObservedPod { resource_version: known.resource_version, ..pod.clone() };
             if known.uid != pod.uid {
                 let uid = known.uid.clone();
-                self.capacity.released(&uid);
+                self.capacity.release(&uid);
             } else if unchanged {
                 return Vec::new();
             }
@@ -192,11 +185,11 @@ impl Seen {
         }
         let mut touched = vec![key.clone()];
         if pod.phase.is_terminal() || pod.presence == Presence::Gone {
-            if self.capacity.released(&pod.uid) {
+            if self.capacity.release(&pod.uid) {
                 touched.extend(self.next_in_queue());
             }
         } else {
-            self.capacity.held(&pod.uid, pod.node.clone(), pod.requests);
+            self.capacity.occupy(&pod.uid, pod.node.clone(), pod.requests);
         }
         if let Some(entry) = self.orders.get_mut(key) {
             entry.pods.insert(pod.name.clone(), Arc::new(pod));

@@ -1,0 +1,125 @@
+//! The assessment of an order: what has happened to it since its status was written.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use manyworlds_api::labels;
+use manyworlds_api::work_order::WorkOrderSpec;
+
+use crate::attempt::{AttemptState, NodeState, observe};
+use crate::node_resources::Resources;
+use crate::policy::deadlines;
+use crate::quantity::QuantityError;
+use crate::role::WORK;
+use crate::snapshot::Snapshot;
+use crate::support::Earliest;
+use crate::world::{self, WorldState};
+
+/// The facts about one order that its phases decide by.
+#[derive(Debug)]
+pub(super) struct Assessment<'a> {
+    /// What they were read from.
+    pub(super) snapshot: &'a Snapshot,
+    /// Its Worlds, in the order of its variants.
+    pub(super) worlds: Vec<WorldState<'a>>,
+    /// What one World needs at least.
+    pub(super) size: Result<Resources, QuantityError>,
+}
+
+/// A deadline of an order that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// No World was started in time.
+    Start,
+    /// The Worlds have been active for too long.
+    Active,
+}
+
+impl<'a> Assessment<'a> {
+    /// Assesses an order.
+    ///
+    /// - **Guarantees:** the order of Worlds and pods in the snapshot does not matter.
+    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        let spec = &snapshot.order.spec;
+        let variants = spec.worlds.variants.iter().enumerate();
+        let worlds = variants.map(|(index, variant)| state(snapshot, world::unopened(variant, index))).collect();
+        Self { snapshot, worlds, size: Resources::of_world(&spec.worlds.sizing.per_world) }
+    }
+
+    /// Returns the specification of the order.
+    pub(super) fn spec(&self) -> &'a WorkOrderSpec {
+        &self.snapshot.order.spec
+    }
+
+    /// Returns the Worlds that belong to an earlier order of the same name: name and uid of each.
+    pub(super) fn stale_worlds(&self) -> Vec<(String, String)> {
+        let order = &self.snapshot.order;
+        let stale =
+            self.snapshot.worlds.iter().filter(|world| Some(&world.spec.order.uid) != order.metadata.uid.as_ref());
+        stale
+            .map(|world| {
+                (world.metadata.name.clone().unwrap_or_default(), world.metadata.uid.clone().unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// Returns whether a World has been opened.
+    pub(super) fn has_begun(&self) -> bool {
+        self.worlds.iter().any(|state| state.world.is_some())
+    }
+
+    fn has_started(&self) -> bool {
+        let status = self.snapshot.order.status.as_ref();
+        status.is_some_and(|status| status.start_time.is_some()) || self.has_begun()
+    }
+
+    /// Returns the deadline that has passed.
+    pub(super) fn overdue(&self) -> Option<Overdue> {
+        let order = &self.snapshot.order;
+        let past = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= self.snapshot.now);
+        if self.has_started() {
+            let status = order.status.clone().unwrap_or_default();
+            return past(deadlines::active_deadline(order, &status)).then_some(Overdue::Active);
+        }
+        past(deadlines::start_deadline(order)).then_some(Overdue::Start)
+    }
+
+    /// Notes when the next deadline of the order passes.
+    pub(super) fn note_deadlines(&self, earliest: &mut Earliest) {
+        let order = &self.snapshot.order;
+        if self.has_started() {
+            let mut status = order.status.clone().unwrap_or_default();
+            status.start_time.get_or_insert(Time(self.snapshot.now));
+            earliest.note_some(deadlines::active_deadline(order, &status));
+        } else {
+            earliest.note_some(deadlines::start_deadline(order));
+        }
+    }
+}
+
+/// Returns the state of one World.
+fn state<'a>(snapshot: &'a Snapshot, unopened: WorldState<'a>) -> WorldState<'a> {
+    let order = &snapshot.order;
+    let name = labels::world_name(order.metadata.name.as_deref().unwrap_or_default(), &unopened.variant.name);
+    let found = snapshot.worlds.iter().find(|world| {
+        world.metadata.name.as_deref() == Some(name.as_str())
+            && Some(&world.spec.order.uid) == order.metadata.uid.as_ref()
+    });
+    let Some(world) = found else { return unopened };
+    let uid = world.metadata.uid.as_deref().unwrap_or_default();
+    let current = world.status.as_ref().map_or(0, |status| status.attempt_count) + 1;
+    let pod = snapshot.pods.iter().find(|pod| pod.is_attempt(&WORK, uid, current));
+    let attempt = pod.map_or(AttemptState::Absent, |pod| {
+        let lost = pod.node.as_ref().is_some_and(|node| snapshot.lost_nodes.contains(node));
+        let node = if lost { NodeState::Lost } else { NodeState::Answers };
+        observe(pod, node, &snapshot.settings, snapshot.now)
+    });
+    let attempt = match &snapshot.models.exhausted {
+        Some(exhausted) => attempt.without_money(&exhausted.what),
+        None => attempt,
+    };
+    let mut state = world::advance(&order.spec, unopened, world, pod, attempt, snapshot.now);
+    if let Some(usage) = snapshot.models.usage.get(uid) {
+        state.status.usage = Some(usage.clone());
+    }
+    state
+}

@@ -1,0 +1,40 @@
+//! Before any phase: orders that are going, are over, or cannot be carried out.
+
+use manyworlds_api::conditions::Reason;
+
+use super::done;
+use crate::order::assessment::Assessment;
+use crate::order::decision::{Decision, End};
+use crate::policy::support;
+
+/// Decides about an order that no phase may look at.
+pub(super) fn decide(assessment: &Assessment<'_>) -> Option<Decision> {
+    let order = &assessment.snapshot.order;
+    if order.metadata.deletion_timestamp.is_some() {
+        return Some(Decision::Leave);
+    }
+    if order.is_finished() {
+        return Some(Decision::Expire(done::expiry(assessment)));
+    }
+    if let Some((reason, message)) = refusal(assessment) {
+        return Some(Decision::End(End::Failed { reason, message }));
+    }
+    let stale = assessment.stale_worlds();
+    (!stale.is_empty()).then_some(Decision::CleanUp(stale))
+}
+
+/// Returns why an order is not carried out.
+fn refusal(assessment: &Assessment<'_>) -> Option<(Reason, String)> {
+    let spec = assessment.spec();
+    if spec.cancel {
+        return Some((Reason::Cancelled, "the order was cancelled".to_owned()));
+    }
+    if let Some(message) = support::unsupported(spec) {
+        return Some((Reason::NotSupported, message));
+    }
+    if let Some(message) = support::invalid(spec) {
+        return Some((Reason::InvalidSpecification, message));
+    }
+    let error = assessment.size.as_ref().err()?;
+    Some((Reason::InvalidSpecification, format!("worlds.sizing.perWorld: {error}")))
+}

@@ -1,0 +1,55 @@
+//! Worlds that begin an attempt now.
+
+use jiff::Timestamp;
+
+use super::assessment::Assessment;
+use crate::grant::Grant;
+use crate::plan::{Effect, Plan};
+use crate::resources;
+use crate::world::{Phase, WorldState};
+
+/// Returns the Worlds that could begin an attempt now, in the order in which they should: by weight, then as listed.
+///
+/// - **Shape:** indexes of variants; never so many that more than `worlds.parallelism` would run.
+pub(super) fn startable(assessment: &Assessment<'_>) -> Vec<usize> {
+    let (snapshot, worlds) = (assessment.snapshot, &assessment.worlds);
+    let running = worlds.iter().filter(|state| state.phase == Phase::Active).count();
+    let room = usize::try_from(snapshot.order.spec.worlds.parallelism).unwrap_or(0).saturating_sub(running);
+    let mut ready: Vec<&WorldState<'_>> = worlds.iter().filter(|state| is_ready(snapshot.now, state)).collect();
+    ready.sort_by_key(|state| (std::cmp::Reverse(state.variant.weight.unwrap_or(1)), state.index));
+    ready.into_iter().take(room).map(|state| state.index).collect()
+}
+
+fn is_ready(now: Timestamp, state: &WorldState<'_>) -> bool {
+    match state.phase {
+        Phase::Unopened => true,
+        Phase::Idle { not_before } => not_before.is_none_or(|time| time <= now),
+        Phase::Active | Phase::Ended => false,
+    }
+}
+
+/// Plans as many starts as were granted.
+///
+/// Returns the Worlds that are started.
+pub(super) fn start(assessment: &Assessment<'_>, startable: &[usize], grant: Grant, plan: &mut Plan) -> Vec<usize> {
+    let snapshot = assessment.snapshot;
+    let mut starting = Vec::new();
+    for index in startable.iter().copied().take(grant.slots) {
+        let Some(state) = assessment.worlds.get(index) else { continue };
+        let attempt = state.status.attempt_count + 1;
+        let order = &snapshot.order;
+        let effect = match state.world {
+            None => {
+                let world = resources::world(order, state.variant, index, grant.size, &snapshot.settings);
+                let pod = resources::pod(order, &world, attempt, &snapshot.settings);
+                Effect::OpenWorld { world: Box::new(world), pod: Box::new(pod) }
+            }
+            Some(world) => {
+                Effect::StartAttempt { pod: Box::new(resources::pod(order, world, attempt, &snapshot.settings)) }
+            }
+        };
+        plan.effects.push(effect);
+        starting.push(index);
+    }
+    starting
+}

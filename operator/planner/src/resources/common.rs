@@ -1,0 +1,26 @@
+//! What the objects of an order share.
+
+use std::collections::BTreeMap;
+
+use manyworlds_api::{Duration, WorkOrder, labels};
+
+/// How long fetching a repository may take.
+const PREPARE_TIMEOUT: Duration = Duration::from_minutes(10);
+/// What the pod may take beyond the time-outs of its stages before the kubelet ends it.
+const SLACK: Duration = Duration::from_minutes(2);
+
+/// Returns after how many seconds the kubelet ends a pod of an order, whatever it does.
+pub(super) fn longest_life(order: &WorkOrder) -> i64 {
+    let timeouts = &order.spec.worker.phase_timeouts;
+    let most = [PREPARE_TIMEOUT, timeouts.coding, timeouts.testing, SLACK].into_iter().map(Duration::milliseconds);
+    i64::try_from(most.sum::<u64>().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// Returns the labels of a World and of its pods.
+pub(super) fn common_labels(order: &str, variant: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
+        (labels::WORK_ORDER.to_owned(), order.to_owned()),
+        (labels::WORLD.to_owned(), variant.to_owned()),
+    ])
+}

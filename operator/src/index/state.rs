@@ -1,0 +1,88 @@
+//! The state behind the index: orders with their Worlds and pods, and the slots of the cluster.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use manyworlds_api::{WorkOrder, World};
+use manyworlds_planner::observation::ObservedPod;
+use manyworlds_planner::policy::capacity::Capacity;
+
+use super::changed_order::Changes;
+use super::key::{OrderKey, Touched};
+
+/// How many waiting orders are woken when a slot becomes free.
+const WOKEN_AT_ONCE: usize = 16;
+
+/// One order, with its Worlds and pods.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) order: Option<Arc<WorkOrder>>,
+    pub(super) seen: Option<Instant>,
+    pub(super) worlds: HashMap<String, Arc<World>>,
+    pub(super) pods: HashMap<String, Arc<ObservedPod>>,
+    pub(super) status_written: Option<Timestamp>,
+}
+
+impl Entry {
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_none() && self.worlds.is_empty() && self.pods.is_empty()
+    }
+}
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) orders: HashMap<OrderKey, Entry>,
+    pub(super) uids: HashMap<String, OrderKey>,
+    pub(super) capacity: Capacity,
+    pub(super) changes: Option<Changes>,
+    pub(super) watched: Watched,
+}
+
+/// What has been seen of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Index(Mutex<State>);
+
+impl Index {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held leaves plain data behind, and the next watch event puts it right.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The newest version that the watch of each kind has delivered.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub(super) orders: u64,
+    pub(super) worlds: u64,
+    pub(super) pods: u64,
+}
+
+impl State {
+    pub(super) fn forget_if_empty(&mut self, key: &OrderKey) {
+        if self.orders.get(key).is_some_and(Entry::is_empty) {
+            self.orders.remove(key);
+        }
+    }
+
+    pub(super) fn next_in_queue(&self) -> Touched {
+        self.capacity.next_in_queue(WOKEN_AT_ONCE).filter_map(|uid| self.uids.get(uid).cloned()).collect()
+    }
+
+    /// Returns the orders that a better node may help: those that wait, and those that no node could hold.
+    pub(super) fn next_in_queue_or_unplaceable(&self) -> Touched {
+        let mut touched = self.next_in_queue();
+        touched.extend(self.capacity.unplaceable().filter_map(|uid| self.uids.get(uid).cloned()));
+        touched
+    }
+
+    pub(super) fn on_node(&self, name: &str) -> Touched {
+        self.orders
+            .iter()
+            .filter(|(_, entry)| entry.pods.values().any(|pod| pod.node.as_deref() == Some(name)))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+}
