@@ -48,7 +48,7 @@ impl Books {
              cache_write_5m_tokens + cache_write_1h_tokens + output_tokens, cost, id FROM llm_calls ORDER BY id",
         );
         let calls = calls.fetch_all(&mut *moment).await.unwrap();
-        let budgets = "SELECT budget, spent_cost, spent_tokens, reserved_cost, reserved_tokens FROM budgets";
+        let budgets = "SELECT holder, spent_cost, spent_tokens, reserved_cost, reserved_tokens FROM budgets";
         let budgets = sqlx::query(budgets).fetch_all(&mut *moment).await.unwrap();
         let reserved = sqlx::query("SELECT cost, tokens, id FROM reservations").fetch_all(&mut *moment).await.unwrap();
         let mut ids: Vec<String> = calls.iter().map(|row| row.get(6)).collect();
