@@ -99,7 +99,7 @@ async fn the_controller_alone_writes_and_serves_nothing_but_its_health() {
     let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL).await);
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "controller"]);
     operator.until_ready().await;
-    for resource in ["workorders", "providers"] {
+    for resource in ["worlds", "providers"] {
         eventually("the controller writes a status", async || {
             cluster.writes().iter().any(|write| write.contains(resource)).then_some(())
         })
