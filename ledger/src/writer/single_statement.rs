@@ -1,7 +1,7 @@
 //! A transaction of calls as a single statement, for SQLite.
 //!
 //! Each query goes to SQLite's thread and back, and each of its statements wakes the waiting task, which costs more than the
-//! statements themselves (docs/decisions/0006 and 0009). So there is a view that is never read, with a trigger for each table:
+//! statements themselves (docs/decisions/0006). So there is a view that is never read, with a trigger for each table:
 //! an insertion into it writes a row of every table, or of those whose columns are not empty. The view belongs to the
 //! connection and goes with it.
 
