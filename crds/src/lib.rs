@@ -21,6 +21,7 @@ mod foreign;
 pub mod generate;
 pub mod labels;
 pub mod money;
+pub mod object;
 pub mod order_document;
 pub mod provider;
 pub mod report_document;

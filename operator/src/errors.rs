@@ -2,6 +2,7 @@
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::errors::error_chain;
+use manyworlds_api::object::IncompleteMetadata;
 use manyworlds_ledger::LedgerError;
 use manyworlds_telemetry::ErrorClass;
 
@@ -36,9 +37,9 @@ pub(crate) enum ReconcileError {
     /// The ledger does not answer. Without it nobody knows what was spent.
     #[error("the ledger could not be asked")]
     Ledger(#[from] LedgerError),
-    /// An object has no name, uid or version, and a write could reach another one.
-    #[error("the object has no name, uid or version, so that it is not written")]
-    Nameless,
+    /// An object has no name or uid, and a write could reach another one.
+    #[error("the object is not written")]
+    Incomplete(#[from] IncompleteMetadata),
     /// An object cannot be written as JSON.
     #[error("an object cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -56,7 +57,7 @@ impl ReconcileError {
             },
             Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. }
             | Self::Json(_)
-            | Self::Nameless => ErrorClass::Bug,
+            | Self::Incomplete(_) => ErrorClass::Bug,
             Self::Api { .. } | Self::StillGoing { .. } | Self::Ledger(_) => ErrorClass::Transient,
             Self::Foreign { .. } => ErrorClass::Spec,
         }

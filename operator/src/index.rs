@@ -15,7 +15,7 @@ mod key;
 pub(crate) mod lookup;
 mod state;
 
-pub(crate) use key::{OrderKey, Touched, version};
+pub(crate) use key::{OrderKey, Touched};
 pub(crate) use state::Index;
 
 use std::collections::BTreeSet;
@@ -23,14 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use manyworlds_api::object::{OrderUid, PodName};
 use manyworlds_planner::node_resources::Resources;
-use manyworlds_planner::observation::{ObservedNode, ObservedPod, Placement, Presence, Readiness};
+use manyworlds_planner::observation::{ObservedNode, OrderPod, Placement, Presence, Readiness};
 use manyworlds_planner::policy::capacity::Request;
 use manyworlds_planner::{Grant, ModelUse, Settings, Snapshot};
 
 impl Index {
     /// Forgets pods whose end has been recorded and that are gone.
-    pub(crate) fn pods_recorded(&self, key: &OrderKey, names: &[String]) {
+    pub(crate) fn pods_recorded(&self, key: &OrderKey, names: &[PodName]) {
         let mut seen = self.lock();
         if let Some(entry) = seen.orders.get_mut(key) {
             entry.pods.retain(|name, pod| pod.presence != Presence::Gone || !names.contains(name));
@@ -61,7 +62,7 @@ impl Index {
     pub(crate) fn snapshot(&self, key: &OrderKey, now: Timestamp, settings: &Arc<Settings>) -> Option<Snapshot> {
         let seen = self.lock();
         let entry = seen.orders.get(key)?;
-        let pods: Vec<Arc<ObservedPod>> = entry.pods.values().cloned().collect();
+        let pods: Vec<Arc<OrderPod>> = entry.pods.values().cloned().collect();
         let lost_nodes: BTreeSet<Arc<str>> = pods
             .iter()
             .filter_map(|pod| pod.node.clone())
@@ -96,7 +97,7 @@ impl Index {
     }
 
     /// Ends the reservation of an order.
-    pub(crate) fn confirm(&self, uid: &str) {
+    pub(crate) fn confirm(&self, uid: &OrderUid) {
         self.lock().capacity.confirm(uid);
     }
 

@@ -3,6 +3,7 @@
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::{ObjectMeta, PartialObjectMeta, Request};
+use manyworlds_api::object::ObjectId;
 use manyworlds_telemetry::{ApiVerb, Metrics, ObjectLabel};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -37,15 +38,16 @@ impl Writer {
         self.send(ApiVerb::Create, K::LABEL, request).await
     }
 
-    /// Patches the status of an object, and returns of it what `R` reads.
+    /// Patches the status of an object, and returns of it what `R` reads. The body says of which uid and version.
     pub(crate) async fn patch_status<K: Kind, R: DeserializeOwned>(
         &self,
-        namespace: &str,
-        name: &str,
+        object: &ObjectId<K>,
         body: &Value,
     ) -> Result<R, ReconcileError> {
+        let ObjectId { namespace, name, uid: _ } = object;
         let parameters = PatchParams::default();
-        let request = requests::<K>(namespace).patch_subresource("status", name, &parameters, &Patch::Merge(body));
+        let request =
+            requests::<K>(namespace).patch_subresource("status", name.as_str(), &parameters, &Patch::Merge(body));
         self.send(ApiVerb::Patch, K::LABEL, request).await
     }
 
@@ -69,18 +71,17 @@ impl Writer {
     /// - **Units:** `grace_seconds` is how long a pod may take to end; `None` leaves it at what the pod says.
     pub(crate) async fn delete<K: Kind>(
         &self,
-        namespace: &str,
-        name: &str,
-        uid: &str,
+        object: &ObjectId<K>,
         grace_seconds: Option<u32>,
     ) -> Result<(), ReconcileError> {
+        let ObjectId { namespace, name, uid } = object;
         let parameters = DeleteParams {
             grace_period_seconds: grace_seconds,
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions { uid: Some(uid.to_string()), resource_version: None }),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
-        let request = requests::<K>(namespace).delete(name, &parameters);
+        let request = requests::<K>(namespace).delete(name.as_str(), &parameters);
         match self.send::<IgnoredAny>(ApiVerb::Delete, K::LABEL, request).await {
             // Gone, or made again by somebody else: either way the one that was meant is no more.
             Err(ReconcileError::Api { source: kube::Error::Api(status), .. }) if matches!(status.code, 404 | 409) => {

@@ -68,7 +68,7 @@ async fn streaming(operator: &Operator) -> TcpStream {
 #[tokio::test]
 async fn the_gateway_alone_answers_calls_and_writes_nothing_to_the_cluster() {
     let (folder, model) = (tempfile::tempdir().unwrap(), endless_model().await);
-    let cluster = Cluster::start(&model.to_string()).await;
+    let cluster = Cluster::start(&model.to_string());
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "gateway"]);
     operator.until_ready().await;
     drop(streaming(&operator).await);
@@ -78,7 +78,7 @@ async fn the_gateway_alone_answers_calls_and_writes_nothing_to_the_cluster() {
 
 #[tokio::test]
 async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
-    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL).await);
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
     operator.until_ready().await;
     let mut stream = TcpStream::connect(operator.api).await.unwrap();
@@ -96,7 +96,7 @@ async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
 
 #[tokio::test]
 async fn the_controller_alone_writes_and_serves_nothing_but_its_health() {
-    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL).await);
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "controller"]);
     operator.until_ready().await;
     for resource in ["worlds", "providers"] {
@@ -112,7 +112,7 @@ async fn the_controller_alone_writes_and_serves_nothing_but_its_health() {
 #[tokio::test]
 async fn no_client_holds_up_the_end_of_the_process() {
     let (folder, model) = (tempfile::tempdir().unwrap(), endless_model().await);
-    let cluster = Cluster::start(&model.to_string()).await;
+    let cluster = Cluster::start(&model.to_string());
     let mut operator = Operator::start(&cluster, folder.path(), &["--shutdown-timeout", "1s"]);
     operator.until_ready().await;
     let answer = streaming(&operator).await;

@@ -5,7 +5,7 @@ use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::result::{FailureClass, StageFailure, StageReport, WorkerReport, WorldResult};
 use manyworlds_api::world::WorldStage;
 
-use crate::observation::{OUT_OF_MEMORY, ObservedPod, PodPhase, Presence, StageState, Stages};
+use crate::observation::{OUT_OF_MEMORY, OrderPod, PodPhase, Presence, StageState, Stages};
 use crate::policy::deadlines::signed;
 use crate::role::Stage;
 use crate::snapshot::Settings;
@@ -13,8 +13,6 @@ use crate::snapshot::Settings;
 /// What has become of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AttemptState {
-    /// It has no pod.
-    Absent,
     /// Its pod lives.
     Active(ActiveAttempt),
     /// Its pod is being deleted and has not said how it ended.
@@ -118,7 +116,7 @@ impl AttemptFailure {
 /// Reads what has become of an attempt from its pod.
 ///
 /// - **Guarantees:** a result that is in the pod is never lost, however the pod itself ended.
-pub(crate) fn observe(pod: &ObservedPod, on_lost_node: NodeState, settings: &Settings, now: Timestamp) -> AttemptState {
+pub(crate) fn observe(pod: &OrderPod, on_lost_node: NodeState, settings: &Settings, now: Timestamp) -> AttemptState {
     let end = |failure, exit_code, remains| ended(pod, failure, exit_code, remains, now);
     if let StageState::Ended { exit_code: 0, message, .. } = pod.stages.last() {
         return AttemptState::Ended(Box::new(evaluated(pod, message, now)));
@@ -156,7 +154,7 @@ pub(crate) enum NodeState {
 }
 
 fn ended(
-    pod: &ObservedPod,
+    pod: &OrderPod,
     failure: AttemptFailure,
     exit_code: Option<i32>,
     remains: Remains,
@@ -174,7 +172,7 @@ fn ended(
     }))
 }
 
-fn evaluated(pod: &ObservedPod, message: &str, now: Timestamp) -> AttemptEnd {
+fn evaluated(pod: &OrderPod, message: &str, now: Timestamp) -> AttemptEnd {
     let (failure, result, base_commit) = match StageReport::from_message(message) {
         Ok(StageReport { result: Some(result), base_commit, .. }) => (None, Some(result), base_commit),
         Ok(StageReport { failure: Some(failure), .. }) => (Some(AttemptFailure::reported(&failure)), None, None),
@@ -198,7 +196,7 @@ fn unreadable(why: &str) -> AttemptFailure {
 }
 
 /// Returns why the pod as a whole has ended, where the kubelet or somebody else ended it.
-fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
+fn pod_failure(pod: &OrderPod) -> Option<AttemptFailure> {
     let said = pod.message.as_deref().unwrap_or("no reason was given");
     let infrastructure = |reason, message| Some(AttemptFailure::new(FailureClass::Infrastructure, reason, message));
     match pod.reason.as_deref() {
@@ -234,7 +232,7 @@ fn pod_failure(pod: &ObservedPod) -> Option<AttemptFailure> {
 
 /// Returns whether a pod was evicted for what its own worker or gates wrote, and not because its node ran out of something:
 /// that counts, or a World could go on for ever by filling its disk.
-fn filled_its_disk(pod: &ObservedPod, said: &str) -> bool {
+fn filled_its_disk(pod: &OrderPod, said: &str) -> bool {
     let said = said.to_lowercase();
     pod.stages.has_begun_work() && said.contains("exceeds") && (said.contains("ephemeral") || said.contains("emptydir"))
 }
@@ -270,15 +268,15 @@ fn classified(stage: &Stage, exit_code: i32, reason: &str, message: &str) -> Att
     }
 }
 
-fn deleted(pod: &ObservedPod, container: &str) -> AttemptFailure {
-    let message = format!("somebody deleted pod {} before {container} stage had ended", pod.name);
+fn deleted(pod: &OrderPod, container: &str) -> AttemptFailure {
+    let message = format!("somebody deleted pod {} before {container} stage had ended", pod.name());
     AttemptFailure::new(FailureClass::Infrastructure, Reason::PodDeleted, message)
 }
 
 /// How many times longer a pod may take to start when nothing is known to be wrong: a large image is being pulled.
 const PATIENCE: i32 = 5;
 
-fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptState {
+fn active(pod: &OrderPod, settings: &Settings, now: Timestamp) -> AttemptState {
     let (stage, since) = current_stage(&pod.stages);
     if pod.stages.in_order().any(|(_, state)| state.is_running()) {
         return AttemptState::Active(ActiveAttempt { stage, since, trouble: None, give_up: None });
@@ -286,17 +284,19 @@ fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptStat
     // Nothing runs: either the pod has not started, or the container that comes next cannot.
     let trouble = start_trouble(pod);
     let limit = signed(settings.start_timeout) * if trouble.is_some() { 1 } else { PATIENCE };
-    let give_up = since.or(pod.created).map(|waits_since| waits_since + limit);
+    let waits_since = since.unwrap_or(pod.created);
+    let give_up = waits_since + limit;
     let hopeless = trouble.is_some() && has_invalid_image(pod);
-    if !hopeless && give_up.is_none_or(|time| time > now) {
-        return AttemptState::Active(ActiveAttempt { stage, since: since.or(pod.created), trouble, give_up });
+    if !hopeless && give_up > now {
+        let (since, give_up) = (Some(waits_since), Some(give_up));
+        return AttemptState::Active(ActiveAttempt { stage, since, trouble, give_up });
     }
     let class = if hopeless { FailureClass::Spec } else { FailureClass::Infrastructure };
     let trouble = trouble.unwrap_or_else(|| Trouble {
         reason: Reason::Starting,
         message: format!(
             "its pod has not started for too long; 'kubectl describe pod {}' shows what it waits for",
-            pod.name
+            pod.name()
         ),
     });
     let failure = AttemptFailure::new(class, trouble.reason, trouble.message);
@@ -304,7 +304,7 @@ fn active(pod: &ObservedPod, settings: &Settings, now: Timestamp) -> AttemptStat
 }
 
 /// Returns whether an image has a name that no amount of waiting can make right.
-fn has_invalid_image(pod: &ObservedPod) -> bool {
+fn has_invalid_image(pod: &OrderPod) -> bool {
     pod.stages
         .in_order()
         .any(|(_, state)| matches!(state, StageState::Waiting { reason, .. } if reason == "InvalidImageName"))
@@ -327,7 +327,7 @@ fn current_stage(stages: &Stages) -> (WorldStage, Option<Timestamp>) {
     latest
 }
 
-fn start_trouble(pod: &ObservedPod) -> Option<Trouble> {
+fn start_trouble(pod: &OrderPod) -> Option<Trouble> {
     if pod.node.is_none()
         && let Some(message) = &pod.unschedulable
     {
@@ -341,7 +341,7 @@ fn start_trouble(pod: &ObservedPod) -> Option<Trouble> {
     waiting_trouble(pod)
 }
 
-fn waiting_trouble(pod: &ObservedPod) -> Option<Trouble> {
+fn waiting_trouble(pod: &OrderPod) -> Option<Trouble> {
     pod.stages.in_order().find_map(|(stage, state)| {
         let StageState::Waiting { reason, message } = state else { return None };
         let container = stage.container;

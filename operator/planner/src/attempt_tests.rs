@@ -3,6 +3,7 @@ use crate::node_resources::Resources;
 use crate::observation::PodOwner;
 use crate::role::{OwnerKind, WORK};
 use manyworlds_api::Duration;
+use manyworlds_api::object::ObjectId;
 use manyworlds_api::result::GateOutcome;
 
 const CREATED: i64 = 1_000_000;
@@ -15,17 +16,16 @@ fn settings() -> Settings {
     Settings { start_timeout: Duration::from_seconds(100), ..Settings::new("runner".to_owned(), "http://o".to_owned()) }
 }
 
-fn pod() -> ObservedPod {
-    ObservedPod {
-        name: "fix-alpha-1".to_owned(),
-        uid: "uid".to_owned(),
-        resource_version: 1,
+fn pod() -> OrderPod {
+    OrderPod {
+        id: ObjectId { namespace: "team".into(), name: "fix-alpha-1".parse().unwrap(), uid: "uid".parse().unwrap() },
+        version: "1".parse().unwrap(),
         owner: PodOwner { kind: OwnerKind::World, name: "fix-alpha".to_owned(), uid: "world".to_owned() },
         attempt: 1,
         presence: Presence::Present,
         node: Some("node".into()),
         unschedulable: None,
-        created: Some(at(0)),
+        created: at(0),
         phase: PodPhase::Pending,
         reason: None,
         message: None,
@@ -49,7 +49,7 @@ fn waiting(reason: &str) -> StageState {
     StageState::Waiting { reason: reason.to_owned(), message: "the kubelet says so".to_owned() }
 }
 
-fn look(pod: &ObservedPod, seconds: i64) -> AttemptState {
+fn look(pod: &OrderPod, seconds: i64) -> AttemptState {
     observe(pod, NodeState::Answers, &settings(), at(seconds))
 }
 
@@ -151,7 +151,7 @@ fn what_the_kubelet_ends_is_infrastructure() {
     for (reason, expected) in
         [("Evicted", Reason::Evicted), ("DeadlineExceeded", Reason::Overdue), ("NodeShutdown", Reason::NodeLost)]
     {
-        let pod = ObservedPod { phase: PodPhase::Failed, reason: Some(reason.to_owned()), ..pod() };
+        let pod = OrderPod { phase: PodPhase::Failed, reason: Some(reason.to_owned()), ..pod() };
         assert_eq!(failure(look(&pod, 1)), (FailureClass::Infrastructure, expected));
     }
 }

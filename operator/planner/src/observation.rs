@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
+use manyworlds_api::object::{ObjectId, PodName, PodUid, ResourceVersion};
 
 use crate::node_resources::Resources;
 use crate::role::{OwnerKind, PodRole};
@@ -12,13 +13,11 @@ pub use crate::stages::{OUT_OF_MEMORY, StageState, Stages};
 
 /// A pod of an order, reduced to what decides.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ObservedPod {
-    /// Name of the pod.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-    /// Its version; greater is newer.
-    pub resource_version: u64,
+pub struct OrderPod {
+    /// Which pod it is.
+    pub id: ObjectId<Pod>,
+    /// Its version.
+    pub version: ResourceVersion,
     /// The object that owns it.
     pub owner: PodOwner,
     /// Number of the attempt, from 1.
@@ -30,7 +29,7 @@ pub struct ObservedPod {
     /// Why no node takes it, where the scheduler said so.
     pub unschedulable: Option<String>,
     /// When it was created.
-    pub created: Option<Timestamp>,
+    pub created: Timestamp,
     /// Its phase.
     pub phase: PodPhase,
     /// Why the pod itself ended, such as `Evicted`.
@@ -56,7 +55,17 @@ pub struct PodOwner {
     pub uid: String,
 }
 
-impl ObservedPod {
+impl OrderPod {
+    /// Returns its name.
+    pub const fn name(&self) -> &PodName {
+        &self.id.name
+    }
+
+    /// Returns its uid.
+    pub const fn uid(&self) -> &PodUid {
+        &self.id.uid
+    }
+
     /// Returns the role of the pod.
     pub const fn role(&self) -> &'static PodRole {
         self.stages.role()

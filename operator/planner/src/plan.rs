@@ -1,9 +1,14 @@
 //! The output of one decision: so specific that carrying it out decides nothing.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::{WorkOrderStatus, World, WorldStatus};
+use manyworlds_api::object::{ObjectId, PodName, Stored};
+use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus};
+
+use crate::resources::OwnerlessPod;
 
 /// What is to be done about one order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,8 +76,8 @@ pub enum Effect {
     OpenWorld {
         /// The World.
         world: Box<World>,
-        /// The pod, without the owner's uid.
-        pod: Box<Pod>,
+        /// The pod, which the World owns as soon as it has a uid.
+        pod: Box<OwnerlessPod>,
     },
     /// Makes the pod of another attempt.
     StartAttempt {
@@ -81,25 +86,15 @@ pub enum Effect {
     },
     /// Ends a pod.
     DeletePod {
-        /// Its name.
-        name: String,
-        /// Its uid: a pod made again under the same name is spared.
-        uid: String,
+        /// The pod.
+        pod: ObjectId<Pod>,
         /// How long it has to end.
         grace: Grace,
     },
     /// Removes a World that an earlier order of the same name has left.
-    DeleteWorld {
-        /// Its name.
-        name: String,
-        /// Its uid.
-        uid: String,
-    },
+    DeleteWorld(ObjectId<World>),
     /// Removes the order, whose time to live is over.
-    DeleteOrder {
-        /// Its uid.
-        uid: String,
-    },
+    DeleteOrder(ObjectId<WorkOrder>),
 }
 
 /// How long a pod has to end.
@@ -114,16 +109,12 @@ pub enum Grace {
 /// The new status of a World.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldPatch {
-    /// Name of the World.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-    /// The version that the decision was made on.
-    pub resource_version: String,
+    /// The World, as it was when this was decided.
+    pub world: Arc<Stored<World>>,
     /// The whole new status.
     pub status: WorldStatus,
     /// Pods whose end the status records; the operator may forget them.
-    pub recorded_pods: Vec<String>,
+    pub recorded_pods: Vec<PodName>,
     /// The Events that go out once the status is written, whatever else of the plan fails.
     pub events: Vec<Event>,
 }

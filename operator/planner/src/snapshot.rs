@@ -1,13 +1,15 @@
 //! The owned input of one decision.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Duration, WorkOrder, World};
 
-use crate::observation::ObservedPod;
+use crate::observation::OrderPod;
 use manyworlds_metering::waits::Waits;
 
 /// Everything that one decision about one order is based on.
@@ -16,11 +18,11 @@ pub struct Snapshot {
     /// The time.
     pub now: Timestamp,
     /// The order, with its last known status.
-    pub order: Arc<WorkOrder>,
+    pub order: Arc<Stored<WorkOrder>>,
     /// Every World that carries the order's name, those of an earlier order of the same name included.
-    pub worlds: Vec<Arc<World>>,
+    pub worlds: Vec<Arc<Stored<World>>>,
     /// Every pod that carries the order's name, those that have gone but are not recorded yet included.
-    pub pods: Vec<Arc<ObservedPod>>,
+    pub pods: Vec<Arc<OrderPod>>,
     /// Nodes that do not answer or are gone, among those that the order's pods are on.
     pub lost_nodes: BTreeSet<Arc<str>>,
     /// When the order's status was last written by this process.
@@ -33,6 +35,42 @@ pub struct Snapshot {
     pub models: ModelUse,
     /// Settings of the operator.
     pub settings: Arc<Settings>,
+}
+
+impl Snapshot {
+    /// Tells the order's own Worlds from those of an earlier order of the same name.
+    ///
+    /// - **Guarantees:** a World is the order's own by the uid that it carries, whatever its name is.
+    pub fn validate(mut self) -> ValidSnapshot {
+        let worlds = std::mem::take(&mut self.worlds).into_iter();
+        let (own, stale): (Vec<_>, Vec<_>) = worlds.partition(|world| *self.order.uid() == *world.spec.order.uid);
+        self.worlds = own;
+        ValidSnapshot { snapshot: self, stale_worlds: stale.iter().map(|world| world.id().clone()).collect() }
+    }
+}
+
+/// A [`Snapshot`] in which every World is the order's own. Decisions are made on it alone.
+///
+/// Its objects have a name, a uid and a version each: [`Stored`] is made from nothing less.
+#[derive(Clone, Debug)]
+pub struct ValidSnapshot {
+    snapshot: Snapshot,
+    stale_worlds: Vec<ObjectId<World>>,
+}
+
+impl ValidSnapshot {
+    /// Returns the Worlds of an earlier order of the same name.
+    pub(crate) fn stale_worlds(&self) -> &[ObjectId<World>] {
+        &self.stale_worlds
+    }
+}
+
+impl Deref for ValidSnapshot {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
 }
 
 /// What is known of an order's use of models.

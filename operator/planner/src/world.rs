@@ -6,13 +6,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::conditions::{Reason, Truth, WorldCondition, condition, set, shortened, truth};
+use manyworlds_api::object::Stored;
 use manyworlds_api::result::{FailureClass, WorldResult};
 use manyworlds_api::work_order::{Variant, WorkOrderSpec};
 use manyworlds_api::world::{Attempt, WorldFallback, WorldStage};
 use manyworlds_api::{World, WorldStatus};
 
 use crate::attempt::{ActiveAttempt, AttemptEnd, AttemptFailure, AttemptState, Remains};
-use crate::observation::ObservedPod;
+use crate::observation::OrderPod;
 use crate::policy::retry::{Counted, Decision, Failure, History, decide, delay};
 use crate::policy::score::judge;
 
@@ -30,9 +31,9 @@ pub(crate) struct WorldState<'a> {
     /// Place of the variant in the order.
     pub(crate) index: usize,
     /// The resource, once it exists.
-    pub(crate) world: Option<&'a Arc<World>>,
+    pub(crate) world: Option<&'a Arc<Stored<World>>>,
     /// The pod of the current attempt.
-    pub(crate) pod: Option<&'a Arc<ObservedPod>>,
+    pub(crate) pod: Option<&'a Arc<OrderPod>>,
     /// Its status: as it is, or as it is to be written.
     pub(crate) status: WorldStatus,
     /// Whether the status is to be written.
@@ -113,28 +114,27 @@ pub(crate) fn unopened(variant: &Variant, index: usize) -> WorldState<'_> {
 pub(crate) fn advance<'a>(
     spec: &WorkOrderSpec,
     mut state: WorldState<'a>,
-    world: &'a Arc<World>,
-    pod: Option<&'a Arc<ObservedPod>>,
-    attempt: AttemptState,
+    world: &'a Arc<Stored<World>>,
+    attempt: Option<(&'a Arc<OrderPod>, AttemptState)>,
     now: Timestamp,
 ) -> WorldState<'a> {
     state.world = Some(world);
-    state.pod = pod;
+    state.pod = attempt.as_ref().map(|(pod, _)| *pod);
     state.status = world.status.clone().unwrap_or_default();
     if truth(&state.status.conditions, WorldCondition::Finished.as_str()) == Truth::True {
         state.phase = Phase::Ended;
         return state;
     }
     match attempt {
-        AttemptState::Absent => state.phase = Phase::Idle { not_before: not_before(spec, &state.status) },
-        AttemptState::Ending => state.phase = Phase::Active,
-        AttemptState::Active(active) => {
+        None => state.phase = Phase::Idle { not_before: not_before(spec, &state.status) },
+        Some((_, AttemptState::Ending)) => state.phase = Phase::Active,
+        Some((_, AttemptState::Active(active))) => {
             state.phase = Phase::Active;
             show_stage(&mut state, &active, now);
         }
-        AttemptState::Ended(end) => {
+        Some((pod, AttemptState::Ended(end))) => {
             state.remains = end.remains;
-            record(spec, &mut state, &end, now);
+            record(spec, &mut state, (pod, &end), now);
         }
     }
     state
@@ -211,8 +211,9 @@ fn settle_stage_conditions(status: &mut WorldStatus, now: Timestamp) {
 }
 
 /// Writes the end of an attempt into the World's status, and the end of the World where that was the last one.
-fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, end: &AttemptEnd, now: Timestamp) {
-    let (decision, entry) = judge_end(spec, state, end);
+fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&OrderPod, &AttemptEnd), now: Timestamp) {
+    let (pod, end) = ended;
+    let (decision, entry) = judge_end(spec, &state.status, pod, end);
     let counted = entry.counted;
     state.status.attempt_count += 1;
     state.status.counted_attempts += i32::from(counted);
@@ -246,19 +247,22 @@ fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, end: &AttemptEnd, no
     }
 }
 
-fn judge_end(spec: &WorkOrderSpec, state: &WorldState<'_>, end: &AttemptEnd) -> (Option<Decision>, Attempt) {
-    let pod_conditions = state.pod.map_or(&[][..], |pod| pod.conditions.as_slice());
-    let uncounted = state
-        .status
+fn judge_end(
+    spec: &WorkOrderSpec,
+    status: &WorldStatus,
+    pod: &OrderPod,
+    end: &AttemptEnd,
+) -> (Option<Decision>, Attempt) {
+    let uncounted = status
         .attempts
         .iter()
-        .filter(|attempt| attempt.number > before_fallback(&state.status))
+        .filter(|attempt| attempt.number > before_fallback(status))
         .filter(|attempt| !attempt.counted && attempt.class == Some(FailureClass::Infrastructure))
         .count();
-    let history =
-        History { counted: state.status.counted_attempts, uncounted: i32::try_from(uncounted).unwrap_or(i32::MAX) };
+    let history = History { counted: status.counted_attempts, uncounted: i32::try_from(uncounted).unwrap_or(i32::MAX) };
     let decision = end.failure.as_ref().map(|failure| {
         let exit_code = end.worker.as_ref().and_then(|worker| worker.exit_code);
+        let pod_conditions = pod.conditions.as_slice();
         let failure = Failure { class: failure.class, exit_code, pod_conditions, finished: end.finished };
         decide(&spec.retry, failure, history)
     });
@@ -269,9 +273,9 @@ fn judge_end(spec: &WorkOrderSpec, state: &WorldState<'_>, end: &AttemptEnd) -> 
         None => (Reason::Completed, String::new()),
     };
     let entry = Attempt {
-        number: state.status.attempt_count + 1,
-        pod: state.pod.map(|pod| pod.name.clone()).unwrap_or_default(),
-        node: state.pod.and_then(|pod| pod.node.as_deref().map(str::to_owned)),
+        number: status.attempt_count + 1,
+        pod: pod.name().to_string(),
+        node: pod.node.as_deref().map(str::to_owned),
         exit_code: end.exit_code,
         class: end.failure.as_ref().map(|failure| failure.class),
         reason: reason.as_str().to_owned(),
@@ -354,14 +358,14 @@ pub(crate) fn suspend(state: &mut WorldState<'_>, reason: Reason, message: &str,
     status.attempt_count += 1;
     status.attempts.push(Attempt {
         number: status.attempt_count,
-        pod: pod.name.clone(),
+        pod: pod.name().to_string(),
         node: pod.node.as_deref().map(str::to_owned),
         exit_code: None,
         class: Some(FailureClass::Cancelled),
         reason: reason.as_str().to_owned(),
         message: message.to_owned(),
         counted: false,
-        start_time: pod.created.map(Time),
+        start_time: Some(Time(pod.created)),
         finish_time: Some(Time(now)),
     });
     let surplus = status.attempts.len().saturating_sub(REMEMBERED_ATTEMPTS);

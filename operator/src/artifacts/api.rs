@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use manyworlds_api::artifacts::{ApiError, ApiErrorBody};
+use manyworlds_api::object::OrderUid;
 use manyworlds_telemetry::{Metrics, StatusClassLabel};
 
 use super::store::{ArtifactStore, StoreError};
@@ -93,11 +94,10 @@ impl ArtifactApi {
         headers: &HeaderMap,
     ) -> Result<Attempt, RequestError> {
         let pod = self.identities.pod_of_token(bearer(headers)?, Audience::Artifacts).await?;
-        let own = self.identities.attempt_of_pod(&pod).filter(|own| {
-            pod.namespace == namespace
-                && own.world.metadata.name.as_deref() == Some(world)
-                && own.pod.attempt == attempt
-        });
+        let own = self
+            .identities
+            .attempt_of_pod(&pod)
+            .filter(|own| pod.namespace == namespace && own.world.name() == world && own.pod.attempt == attempt);
         own.ok_or_else(|| RequestError::NotThisWorld { world: world.to_owned(), attempt })
     }
 
@@ -107,13 +107,13 @@ impl ArtifactApi {
         namespace: &str,
         name: &str,
         headers: &HeaderMap,
-    ) -> Result<String, RequestError> {
+    ) -> Result<OrderUid, RequestError> {
         let key = OrderKey { namespace: namespace.into(), name: name.into() };
         // Access first: somebody who may not read the order must not learn whether it exists.
         self.identities.check_reader(bearer(headers)?, &key).await?;
         let order =
             self.index.order(&key).ok_or_else(|| RequestError::NotFound { what: format!("WorkOrder {key}") })?;
-        Ok(order.metadata.uid.clone().unwrap_or_default())
+        Ok(order.uid().clone())
     }
 
     pub(super) fn answered(&self, answer: Result<impl IntoResponse, RequestError>) -> Response {

@@ -67,7 +67,7 @@ pub(super) async fn list(
 ) -> Response {
     let listed = async {
         let uid = api.readable_order(&namespace, &order, &headers).await?;
-        Ok::<_, RequestError>(Json(api.store.artifact_list(&uid).await?))
+        Ok::<_, RequestError>(Json(api.store.artifact_list(uid.as_str()).await?))
     }
     .await;
     api.answered(listed)
@@ -91,9 +91,9 @@ pub(super) async fn download(
         let missing = || RequestError::NotFound { what: format!("{name} of World {world}") };
         let attempt = match which.attempt {
             Some(attempt) => attempt,
-            None => last_attempt(&api.store.artifact_list(&uid).await?, &world, name).ok_or_else(missing)?,
+            None => last_attempt(&api.store.artifact_list(uid.as_str()).await?, &world, name).ok_or_else(missing)?,
         };
-        let bytes = api.store.artifact_get(&uid, &world, attempt, name).await?.ok_or_else(missing)?;
+        let bytes = api.store.artifact_get(uid.as_str(), &world, attempt, name).await?.ok_or_else(missing)?;
         let digest = digest(&bytes).await;
         Ok::<_, RequestError>(([(DIGEST_HEADER, digest)], bytes))
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::core::ObjectMeta;
 use kube::runtime::watcher::Config;
 use manyworlds_api::conditions::{BudgetCondition, Reason, Truth};
-use manyworlds_api::{Budget, BudgetSpec, BudgetStatus};
+use manyworlds_api::object::{ObjectId, Stored};
+use manyworlds_api::{Budget, BudgetStatus};
 use manyworlds_planner::{Event, EventKind};
 use manyworlds_telemetry::{BudgetLabel, Metrics, ObjectLabel};
 use serde::de::IgnoredAny;
@@ -20,12 +20,12 @@ use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::controller::Controller;
 use crate::reconcile::events::reference;
 use crate::reconcile::queue::{Scheduled, WorkQueue};
-use crate::reconcile::status::{Target, write_status};
+use crate::reconcile::status::write_status;
 use crate::reconcile::steps::Reconcile;
+use crate::watch::deleted::DeletedObject;
 use crate::watch::guarded::Unreadable;
-use crate::watch::identity::ObjectIdentity;
 use crate::watch::observer::Observer;
-use crate::watch::trimmed::{FromParts, Trimmed};
+use crate::watch::trimmed::Trimmed;
 use crate::watch::watches::Watches;
 
 /// How often it is looked at what a Budget has spent.
@@ -60,23 +60,23 @@ impl Observer for Budgets {
     type Object = Trimmed<Budget>;
 
     fn on_applied(&self, Trimmed(budget): Trimmed<Budget>) {
-        if let Some(key) = key_of(&budget.metadata) {
-            self.catalogue.records().apply_budget(key.clone(), budget);
-            self.queue.add(key);
-        }
+        let key = key_of(budget.id());
+        self.catalogue.records().apply_budget(budget);
+        self.queue.add(key);
     }
 
-    fn on_deleted(&self, object: &ObjectIdentity) {
-        if let Some(key) = key_of(&object.to_metadata()) {
-            self.catalogue.records().delete_budget(&key, &object.uid);
-            self.queue.add(key);
+    fn on_deleted(&self, object: &DeletedObject) {
+        if let Some(id) = object.id() {
+            self.catalogue.records().delete_budget(&id);
+            self.queue.add(key_of(&id));
         }
     }
 
     fn on_unreadable(&self, object: &Unreadable) {
-        if let Some(key) = key_of(&object.metadata) {
-            let (uid, selector) = (object.metadata.uid.clone(), object.part("/spec/selector"));
-            self.catalogue.records().apply_unreadable_budget(key.clone(), UnreadableBudget { uid, selector });
+        if let Ok(id) = ObjectId::<Budget>::parse(&object.metadata) {
+            let (key, selector) = (key_of(&id), object.part("/spec/selector"));
+            let unreadable = UnreadableBudget { uid: id.uid, selector };
+            self.catalogue.records().apply_unreadable_budget(key.clone(), unreadable);
             self.queue.add(key);
         }
     }
@@ -97,7 +97,7 @@ pub(crate) struct BudgetReconciler {
 /// A Budget, with what is known of it.
 pub(crate) struct BudgetSnapshot {
     now: Timestamp,
-    budget: Arc<Budget>,
+    budget: Arc<Stored<Budget>>,
     spending: Option<Spending>,
 }
 
@@ -144,12 +144,12 @@ impl Reconcile for BudgetReconciler {
 
     async fn publish(&self, _key: &Key, snapshot: &BudgetSnapshot, plan: &BudgetPlan) -> Result<(), ReconcileError> {
         let Some((wanted, event)) = &plan.status else { return Ok(()) };
-        let metadata = &snapshot.budget.metadata;
-        let (target, before) = (Target::of(metadata)?, snapshot.budget.status.as_ref());
-        write_status::<Budget, IgnoredAny>(&self.writes.writer, target, before, wanted).await?;
+        let BudgetSnapshot { budget, .. } = snapshot;
+        let before = budget.status.as_ref();
+        write_status::<_, IgnoredAny>(&self.writes.writer, budget, before, wanted).await?;
         // A warning whose status was not written comes again with the next look.
         if let Some(event) = event {
-            self.writes.events.record(reference::<Budget>(metadata), event, Timestamp::now());
+            self.writes.events.record(reference::<Budget>(&budget.metadata), event, Timestamp::now());
         }
         Ok(())
     }
@@ -180,13 +180,4 @@ impl Kind for Budget {
         unless: None,
         summary: None,
     });
-}
-
-impl FromParts for Budget {
-    type Spec = BudgetSpec;
-    type Status = BudgetStatus;
-
-    fn from_parts(metadata: ObjectMeta, spec: BudgetSpec, status: Option<BudgetStatus>) -> Self {
-        Self { metadata, spec, status }
-    }
 }

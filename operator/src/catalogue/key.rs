@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use manyworlds_api::Provider;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::object::Stored;
 
 /// An API key. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,12 +48,12 @@ impl KeyState {
 /// Reads the key of a Provider.
 ///
 /// - **Shape:** a failure is a state too, which the Provider shows.
-pub(super) async fn read(client: &Client, account: &str, provider: &Provider) -> (KeyState, Option<ApiKey>) {
+pub(super) async fn read(client: &Client, account: &str, provider: &Stored<Provider>) -> (KeyState, Option<ApiKey>) {
     let Some(reference) = &provider.spec.secret_ref else { return (KeyState::NotNeeded, None) };
-    let namespace = provider.metadata.namespace.as_deref().unwrap_or_default();
+    let namespace = provider.namespace();
     let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
     match secrets.get(&reference.name).await {
-        Ok(secret) => match key_in(&secret, &reference.key) {
+        Ok(secret) => match key_in(&secret, &reference.name, &reference.key) {
             Ok(key) => (KeyState::Here, Some(key)),
             Err(message) => (KeyState::Problem(Reason::SecretMissing, message), None),
         },
@@ -60,8 +61,7 @@ pub(super) async fn read(client: &Client, account: &str, provider: &Provider) ->
     }
 }
 
-fn key_in(secret: &Secret, key: &str) -> Result<ApiKey, String> {
-    let name = secret.metadata.name.as_deref().unwrap_or_default();
+fn key_in(secret: &Secret, name: &str, key: &str) -> Result<ApiKey, String> {
     let bytes = secret.data.as_ref().and_then(|data| data.get(key));
     let bytes = bytes
         .ok_or_else(|| format!("The Secret {name} has no key {key}; add it, or name another in secretRef.key."))?;
@@ -115,17 +115,17 @@ mod tests {
 
     #[test]
     fn a_key_is_one_word_and_its_line_feed_is_none_of_it() {
-        assert_eq!(key_in(&secret("sk-1\n"), "apiKey").unwrap().reveal(), "sk-1");
-        assert!(key_in(&secret(""), "apiKey").unwrap_err().contains("is empty"));
-        assert!(key_in(&secret("sk-1\r\nx-other: 1"), "apiKey").is_err(), "it would be a header of its own");
-        assert!(key_in(&secret("sk-1"), "other").unwrap_err().contains("no key other"));
+        assert_eq!(key_in(&secret("sk-1\n"), "keys", "apiKey").unwrap().reveal(), "sk-1");
+        assert!(key_in(&secret(""), "keys", "apiKey").unwrap_err().contains("is empty"));
+        assert!(key_in(&secret("sk-1\r\nx-other: 1"), "keys", "apiKey").is_err(), "it would be a header of its own");
+        assert!(key_in(&secret("sk-1"), "keys", "other").unwrap_err().contains("no key other"));
     }
 
     #[test]
     fn a_key_is_never_printed() {
-        let key = key_in(&secret("sk-canary"), "apiKey").unwrap();
+        let key = key_in(&secret("sk-canary"), "keys", "apiKey").unwrap();
         assert!(!format!("{key:?}").contains("canary"));
-        let message = key_in(&secret("sk canary"), "apiKey").unwrap_err();
+        let message = key_in(&secret("sk canary"), "keys", "apiKey").unwrap_err();
         assert!(!message.contains("canary"), "{message}");
     }
 }

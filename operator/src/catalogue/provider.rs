@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::core::ObjectMeta;
 use kube::runtime::watcher::Config;
 use manyworlds_api::conditions::{ProviderCondition, Truth};
+use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::provider::BreakerState;
-use manyworlds_api::{Provider, ProviderSpec, ProviderStatus};
+use manyworlds_api::{Provider, ProviderStatus};
 use manyworlds_telemetry::{BreakerLabel, Metrics, ObjectLabel};
 use serde::de::IgnoredAny;
 
@@ -20,12 +20,12 @@ use crate::errors::ReconcileError;
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::controller::Controller;
 use crate::reconcile::queue::{Scheduled, WorkQueue};
-use crate::reconcile::status::{Target, write_status};
+use crate::reconcile::status::write_status;
 use crate::reconcile::steps::Reconcile;
+use crate::watch::deleted::DeletedObject;
 use crate::watch::guarded::Unreadable;
-use crate::watch::identity::ObjectIdentity;
 use crate::watch::observer::Observer;
-use crate::watch::trimmed::{FromParts, Trimmed};
+use crate::watch::trimmed::Trimmed;
 use crate::watch::watches::Watches;
 
 /// How often a key is read again. A key that was replaced is used after this long at most.
@@ -64,21 +64,21 @@ impl Observer for Providers {
     type Object = Trimmed<Provider>;
 
     fn on_applied(&self, Trimmed(provider): Trimmed<Provider>) {
-        if let Some(key) = key_of(&provider.metadata) {
-            self.catalogue.records().apply_provider(key.clone(), provider);
-            self.queue.add(key);
-        }
+        let key = key_of(provider.id());
+        self.catalogue.records().apply_provider(provider);
+        self.queue.add(key);
     }
 
-    fn on_deleted(&self, object: &ObjectIdentity) {
-        if let Some(key) = key_of(&object.to_metadata()) {
-            self.catalogue.records().delete_provider(&key, &object.uid);
-            self.queue.add(key);
+    fn on_deleted(&self, object: &DeletedObject) {
+        if let Some(id) = object.id() {
+            self.catalogue.records().delete_provider(&id);
+            self.queue.add(key_of(&id));
         }
     }
 
     fn on_unreadable(&self, object: &Unreadable) {
-        if let Some(key) = key_of(&object.metadata) {
+        if let Ok(id) = ObjectId::<Provider>::parse(&object.metadata) {
+            let key = key_of(&id);
             self.catalogue.records().providers.remove(&key);
             self.queue.add(key);
         }
@@ -101,7 +101,7 @@ pub(crate) struct ProviderReconciler {
 /// A Provider, with what is known of it.
 pub(crate) struct ProviderSnapshot {
     now: Timestamp,
-    provider: Arc<Provider>,
+    provider: Arc<Stored<Provider>>,
     key: KeyState,
     traffic: Traffic,
 }
@@ -158,8 +158,9 @@ impl Reconcile for ProviderReconciler {
         plan: &ProviderPlan,
     ) -> Result<(), ReconcileError> {
         let (Some(wanted), Some(writes)) = (&plan.status, &self.writes) else { return Ok(()) };
-        let (target, before) = (Target::of(&snapshot.provider.metadata)?, snapshot.provider.status.as_ref());
-        write_status::<Provider, IgnoredAny>(&writes.writer, target, before, wanted).await.map(drop)
+        let ProviderSnapshot { provider, .. } = snapshot;
+        let before = provider.status.as_ref();
+        write_status::<_, IgnoredAny>(&writes.writer, provider, before, wanted).await.map(drop)
     }
 
     fn next_check(plan: &ProviderPlan) -> Option<Timestamp> {
@@ -199,13 +200,4 @@ impl Kind for Provider {
         unless: None,
         summary: None,
     });
-}
-
-impl FromParts for Provider {
-    type Spec = ProviderSpec;
-    type Status = ProviderStatus;
-
-    fn from_parts(metadata: ObjectMeta, spec: ProviderSpec, status: Option<ProviderStatus>) -> Self {
-        Self { metadata, spec, status }
-    }
 }

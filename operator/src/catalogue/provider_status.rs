@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::{ProviderCondition, Reason, Truth, condition, set};
+use manyworlds_api::object::Stored;
 use manyworlds_api::provider::{BreakerState, Limits, WindowUse};
 use manyworlds_api::{Money, Provider, ProviderStatus};
 use manyworlds_metering::model_choice::{NamedProvider, price};
@@ -36,7 +37,7 @@ pub enum Reach {
 /// - **Guarantees:** nothing changes when it is called again with its own result as the present status. So the status is written only
 ///   when something has changed.
 pub fn of_provider(
-    provider: &Provider,
+    provider: &Stored<Provider>,
     key: &KeyState,
     traffic: &Traffic,
     table: &PriceTable,
@@ -44,8 +45,7 @@ pub fn of_provider(
 ) -> ProviderStatus {
     let mut status = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
-    let name = provider.metadata.name.as_deref().unwrap_or_default();
-    let named = NamedProvider { name, spec: &provider.spec };
+    let named = NamedProvider { name: provider.name(), spec: &provider.spec };
     let priced: Vec<_> = provider.spec.models.iter().map(|model| price(named, model, table)).collect();
     let unpriced = priced.iter().find_map(|found| found.as_ref().err());
     let (ready, reason, message) = match (key.problem(), unpriced) {
@@ -95,6 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::index::fixtures::stored;
 
     fn is_ready(status: &ProviderStatus) -> bool {
         truth(&status.conditions, ProviderCondition::Ready.as_str()) == Truth::True
@@ -104,13 +105,15 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn provider(model: &str) -> Provider {
-        serde_json::from_value(json!({
+    fn provider(model: &str) -> Stored<Provider> {
+        stored(json!({
             "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider",
-            "metadata": {"name": "own", "namespace": "team", "generation": 3},
+            "metadata": {
+                "name": "own", "namespace": "team", "generation": 3, "uid": "p", "resourceVersion": "1",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
             "spec": {"protocol": "OpenAI", "baseUrl": "https://example.com/v1", "models": [{"name": "gpt-5"}, {"name": model}]},
         }))
-        .unwrap()
     }
 
     #[test]
@@ -132,7 +135,7 @@ mod tests {
         let mut provider = provider("house");
         let traffic = Traffic { reach: Some(Reach::Failed("It is away.".to_owned())), ..Traffic::default() };
         let first = of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:00:00Z"));
-        provider.status = Some(first.clone());
+        provider.object_mut().status = Some(first.clone());
         assert_eq!(of_provider(&provider, &KeyState::Here, &traffic, &table, at("2026-01-15T12:05:00Z")), first);
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::core::ObjectMeta;
 use manyworlds_api::budget::Selector;
+use manyworlds_api::object::{ObjectId, Stored, Uid};
 use manyworlds_api::work_order::BudgetExceeded;
 use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
 use manyworlds_metering::model_choice::{NamedProvider, PricedModel, price};
@@ -21,8 +21,8 @@ use super::provider_status::Traffic;
 pub(crate) type Key = (String, String);
 
 /// Returns namespace and name of an object.
-pub(super) fn key_of(metadata: &ObjectMeta) -> Option<Key> {
-    Some((metadata.namespace.clone()?, metadata.name.clone()?))
+pub(super) fn key_of<K>(object: &ObjectId<K>) -> Key {
+    (object.namespace.to_string(), object.name.to_string())
 }
 
 /// Providers and Budgets, as they were last seen.
@@ -36,7 +36,7 @@ pub(super) struct Records {
 
 /// A Provider, with what is known of it besides.
 pub(super) struct ProviderRecord {
-    pub(super) provider: Arc<Provider>,
+    pub(super) provider: Arc<Stored<Provider>>,
     /// Its spec once more, to be handed to each call without a copy.
     pub(super) spec: Arc<ProviderSpec>,
     pub(super) key: Option<(KeyState, Option<ApiKey>)>,
@@ -45,13 +45,13 @@ pub(super) struct ProviderRecord {
 
 /// A Budget, with what is known of it besides.
 pub(super) struct BudgetRecord {
-    pub(super) budget: Arc<Budget>,
+    pub(super) budget: Arc<Stored<Budget>>,
     pub(super) spending: Option<Spending>,
 }
 
 /// A Budget that this version cannot read.
 pub(super) struct UnreadableBudget {
-    pub(super) uid: Option<String>,
+    pub(super) uid: Uid<Budget>,
     /// The orders that it selects, where at least those can be read.
     pub(super) selector: Option<Selector>,
 }
@@ -73,7 +73,7 @@ pub struct Holder {
     /// Its name.
     pub name: String,
     /// Its uid.
-    pub uid: String,
+    pub uid: Uid<Budget>,
     /// What may be spent in the period.
     pub amount: Money,
     /// What then becomes of the orders.
@@ -84,10 +84,11 @@ pub struct Holder {
 
 impl Records {
     /// Takes over a Provider as it was seen.
-    pub(super) fn apply_provider(&mut self, key: Key, provider: Provider) {
+    pub(super) fn apply_provider(&mut self, provider: Stored<Provider>) {
+        let key = key_of(provider.id());
         let before = self.providers.remove(&key);
         // What another Provider of the same name did says nothing of this one, and another Secret has another key.
-        let same = before.filter(|record| record.provider.metadata.uid == provider.metadata.uid);
+        let same = before.filter(|record| record.provider.uid() == provider.uid());
         let (key_state, traffic) = same.map_or_else(Default::default, |record| {
             let kept = record.provider.spec.secret_ref == provider.spec.secret_ref;
             (record.key.filter(|_| kept), record.traffic)
@@ -97,9 +98,10 @@ impl Records {
     }
 
     /// Takes over a Budget as it was seen.
-    pub(super) fn apply_budget(&mut self, key: Key, budget: Budget) {
+    pub(super) fn apply_budget(&mut self, budget: Stored<Budget>) {
+        let key = key_of(budget.id());
         let before = self.budgets.remove(&key);
-        let same = before.filter(|record| record.budget.metadata.uid == budget.metadata.uid);
+        let same = before.filter(|record| record.budget.uid() == budget.uid());
         let spending = same.and_then(|record| record.spending);
         self.unreadable_budgets.remove(&key);
         self.budgets.insert(key, BudgetRecord { budget: Arc::new(budget), spending });
@@ -112,19 +114,21 @@ impl Records {
     }
 
     /// Forgets a Provider, if it is still the one that was meant.
-    pub(super) fn delete_provider(&mut self, key: &Key, uid: &str) {
-        if self.providers.get(key).is_some_and(|record| record.provider.metadata.uid.as_deref() == Some(uid)) {
-            self.providers.remove(key);
+    pub(super) fn delete_provider(&mut self, gone: &ObjectId<Provider>) {
+        let key = key_of(gone);
+        if self.providers.get(&key).is_some_and(|record| *record.provider.uid() == gone.uid) {
+            self.providers.remove(&key);
         }
     }
 
     /// Forgets a Budget, if it is still the one that was meant.
-    pub(super) fn delete_budget(&mut self, key: &Key, uid: &str) {
-        if self.budgets.get(key).is_some_and(|record| record.budget.metadata.uid.as_deref() == Some(uid)) {
-            self.budgets.remove(key);
+    pub(super) fn delete_budget(&mut self, gone: &ObjectId<Budget>) {
+        let key = key_of(gone);
+        if self.budgets.get(&key).is_some_and(|record| *record.budget.uid() == gone.uid) {
+            self.budgets.remove(&key);
         }
-        if self.unreadable_budgets.get(key).is_some_and(|record| record.uid.as_deref() == Some(uid)) {
-            self.unreadable_budgets.remove(key);
+        if self.unreadable_budgets.get(&key).is_some_and(|record| record.uid == gone.uid) {
+            self.unreadable_budgets.remove(&key);
         }
     }
 
@@ -174,12 +178,12 @@ pub(super) fn callable(record: Option<&ProviderRecord>, model: PricedModel) -> R
     }
 }
 
-pub(super) fn holder(name: &str, budget: &Budget, now: Timestamp) -> Result<Holder, HolderError> {
+pub(super) fn holder(name: &str, budget: &Stored<Budget>, now: Timestamp) -> Result<Holder, HolderError> {
     let bounds =
         budget_status::bounds(budget, now).map_err(|source| HolderError::Zone { name: name.to_owned(), source })?;
     Ok(Holder {
         name: name.to_owned(),
-        uid: budget.metadata.uid.clone().unwrap_or_default(),
+        uid: budget.uid().clone(),
         amount: budget.spec.amount,
         on_exceeded: budget.spec.on_exceeded,
         bounds,

@@ -140,7 +140,7 @@ impl Catalogue {
             return Err(HolderError::Unreadable(name.to_owned()));
         }
         let here = records.budgets.iter().filter(|((found, _), _)| found == namespace);
-        let budgets: BTreeMap<_, _> = here.map(|((_, name), record)| (name.as_str(), &*record.budget)).collect();
+        let budgets: BTreeMap<_, _> = here.map(|((_, name), record)| (name.as_str(), &record.budget)).collect();
         let found = applicable_budgets(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
         found.into_iter().filter_map(|name| budgets.get(name).map(|budget| holder(name, budget, now))).collect()
     }

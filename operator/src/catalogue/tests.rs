@@ -1,87 +1,66 @@
 //! An API server whose Budgets nobody can list for a while, and which never answers about a key or a status.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::{pending, ready};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::Method;
 use jiff::Timestamp;
-use kube::Client;
-use kube::client::Body;
 use manyworlds_telemetry::Metrics;
+use manyworlds_test_support::{Answer, ApiServer, LIMIT, eventually};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tower::service_fn;
 
 use super::{Catalogue, HolderError, LookupError, NotListed, budget, provider};
 use crate::cluster::{self, Cluster};
+use crate::index::fixtures::client_of;
 use crate::reconcile::queue::work_queue;
 use crate::secrets::KnownSecrets;
 use crate::watch::watches::Watches;
 
-/// Path and body of each request to write.
-type Writes = Arc<Mutex<Vec<(String, Value)>>>;
-
 fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "manyworlds.dev/v1alpha1", "kind": kind,
-        "metadata": { "name": name, "namespace": "team", "uid": format!("uid-{name}"), "resourceVersion": "1" },
+        "metadata": {
+            "name": name, "namespace": "team", "uid": format!("uid-{name}"), "resourceVersion": "1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
         "spec": spec,
     })
 }
 
-/// Returns a client of an API server that lists one Provider, and Budgets as soon as they may be listed.
-fn api_server(budgets: &[Value], may_list: &watch::Sender<bool>, writes: &Writes) -> Client {
+/// Starts an API server that lists one Provider, and Budgets as soon as they may be listed.
+fn api_server(budgets: &[Value], may_list: &watch::Sender<bool>) -> ApiServer {
     let provider = json!({
         "protocol": "OpenAI", "baseUrl": "https://models.example/v1", "secretRef": { "name": "key", "key": "key" },
         "models": [{ "name": "gpt-4o", "strength": 50 }],
     });
-    let providers = vec![object("Provider", "scripted", &provider)];
-    let (budgets, may_list, writes) = (budgets.to_vec(), may_list.subscribe(), writes.clone());
-    let service = service_fn(move |request: Request<Body>| {
-        let (providers, budgets) = (providers.clone(), budgets.clone());
-        let (mut may_list, writes) = (may_list.clone(), writes.clone());
+    let providers = Answer::list(&[object("Provider", "scripted", &provider)]);
+    let (budgets, may_list) = (Answer::list(budgets), may_list.subscribe());
+    let server = ApiServer::start(move |call| {
+        let (providers, budgets, mut may_list) = (providers.clone(), budgets.clone(), may_list.clone());
         async move {
-            let (head, body) = request.into_parts();
-            let items = match (head.method, head.uri.path()) {
-                (Method::GET, _) if head.uri.query().unwrap_or_default().contains("watch=") => return pending().await,
-                (Method::GET, path) if path.ends_with("/providers") => providers,
-                (Method::GET, path) if path.ends_with("/budgets") => {
+            match (call.method, call.path.rsplit('/').next()) {
+                (Method::GET, Some("providers")) => providers,
+                (Method::GET, Some("budgets")) => {
                     may_list.wait_for(|may_list| *may_list).await.unwrap();
                     budgets
                 }
-                (Method::POST | Method::PATCH, path) => {
-                    let bytes = body.collect_bytes().await.unwrap();
-                    writes.lock().unwrap().push((path.to_owned(), serde_json::from_slice(&bytes).unwrap()));
-                    return pending().await;
-                }
-                _ => return pending().await,
-            };
-            let list =
-                json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items });
-            Ok::<_, Infallible>(Response::new(Body::from(serde_json::to_vec(&list).unwrap())))
+                _ => Answer::Nothing,
+            }
         }
     });
-    Client::new(service, "default")
+    server.unwrap()
 }
 
 /// Returns the first body that was sent to a path with some end.
-async fn written(writes: &Writes, end: &str) -> Value {
-    let found = async {
-        loop {
-            if let Some((_, body)) = writes.lock().unwrap().iter().find(|(path, _)| path.ends_with(end)) {
-                return body.clone();
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap()
+async fn written(server: &ApiServer, end: &str) -> Value {
+    let found = || ready(server.writes().into_iter().find(|call| call.path.ends_with(end)).map(|call| call.body));
+    eventually(&format!("something is written to {end}"), LIMIT, found).await.unwrap()
 }
 
-fn catalogue(client: &Client) -> Catalogue {
-    let cluster = Cluster { client: client.clone(), namespace: None, metrics: Metrics::new("0").unwrap() };
+fn catalogue(server: &ApiServer) -> Catalogue {
+    let cluster = Cluster { client: client_of(server), namespace: None, metrics: Metrics::new("0").unwrap() };
     let (writes, metrics) = (cluster::Writes::start(&cluster), cluster.metrics.clone());
     let catalogue = Catalogue::new(KnownSecrets::default()).unwrap();
     let mut watches = Watches::new(cluster.clone(), Some(writes.clone()));
@@ -102,14 +81,15 @@ async fn until_listed(catalogue: &Catalogue) {
 fn holders_of(catalogue: &Catalogue, team: &str, named: Option<&str>) -> Result<Vec<String>, HolderError> {
     let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
     let found = catalogue.holders("team", &labels, named, Timestamp::UNIX_EPOCH)?;
-    Ok(found.into_iter().map(|holder| holder.uid).collect())
+    Ok(found.into_iter().map(|holder| holder.uid.to_string()).collect())
 }
 
 #[tokio::test]
 async fn before_the_first_listing_no_call_passes_and_after_it_none_without_its_budget() {
-    let (may_list, writes) = (watch::Sender::new(false), Writes::default());
+    let may_list = watch::Sender::new(false);
     let budgets = [object("Budget", "month", &json!({ "amount": "10.00", "timeZone": "UTC" }))];
-    let catalogue = catalogue(&api_server(&budgets, &may_list, &writes));
+    let server = api_server(&budgets, &may_list);
+    let catalogue = catalogue(&server);
     let mut listed = catalogue.subscribe_listed();
     tokio::time::timeout(Duration::from_secs(10), listed.wait_for(|listed| listed.providers)).await.unwrap().unwrap();
 
@@ -129,28 +109,30 @@ async fn before_the_first_listing_no_call_passes_and_after_it_none_without_its_b
 
 #[tokio::test]
 async fn a_budget_that_cannot_be_read_holds_back_what_it_may_select_and_nothing_else() {
-    let (may_list, writes) = (watch::Sender::new(true), Writes::default());
+    let may_list = watch::Sender::new(true);
     let of_team = |team: &str| json!({ "matchLabels": { "team": team } });
     let budgets = [
         object("Budget", "bad", &json!({ "amount": [], "selector": of_team("a") })),
         object("Budget", "good", &json!({ "amount": "10.00", "selector": of_team("b") })),
     ];
-    let catalogue = catalogue(&api_server(&budgets, &may_list, &writes));
+    let server = api_server(&budgets, &may_list);
+    let catalogue = catalogue(&server);
     until_listed(&catalogue).await;
 
     let unreadable = || Err(HolderError::Unreadable("bad".to_owned()));
     assert_eq!(holders_of(&catalogue, "a", None), unreadable());
     assert_eq!(holders_of(&catalogue, "b", Some("bad")), unreadable());
     assert_eq!(holders_of(&catalogue, "b", None), Ok(vec!["uid-good".to_owned()]));
-    let event = written(&writes, "/team/events").await;
+    let event = written(&server, "/team/events").await;
     assert_eq!((&event["reason"], &event["regarding"]["name"]), (&json!("Unreadable"), &json!("bad")));
-    let status = &written(&writes, "/team/budgets/bad/status").await["status"];
+    let status = &written(&server, "/team/budgets/bad/status").await["status"];
     assert!(status["message"].as_str().unwrap().contains("spec.amount"), "{status}");
     let shown = &status["conditions"][0];
     assert_eq!((&shown["type"], &shown["status"]), (&json!("Ready"), &json!("False")));
 
     let wide = [object("Budget", "wide", &json!({ "amount": "1.00", "selector": { "matchLabels": 7 } }))];
-    let catalogue = self::catalogue(&api_server(&wide, &may_list, &writes));
+    let server = api_server(&wide, &may_list);
+    let catalogue = self::catalogue(&server);
     until_listed(&catalogue).await;
     assert_eq!(holders_of(&catalogue, "b", None), Err(HolderError::Unreadable("wide".to_owned())));
 }

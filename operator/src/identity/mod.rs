@@ -88,7 +88,7 @@ impl Identities {
 
     /// Which order, World and attempt is this pod?
     pub(crate) fn attempt_of_pod(&self, pod: &PodIdentity) -> Option<Attempt> {
-        self.index.attempt_of_pod(&pod.namespace, &pod.name).filter(|attempt| attempt.pod.uid == pod.uid)
+        self.index.attempt_of_pod(&pod.namespace, &pod.name).filter(|attempt| *attempt.pod.uid() == *pod.uid)
     }
 
     /// May the worker of this pod call models? Returns its attempt. A report of the kubelet that is late is waited for.
@@ -114,10 +114,10 @@ impl Identities {
     pub(crate) fn caller_at_work(&self, caller: &Caller) -> Result<Attempt, NotAtWork> {
         let key = OrderKey { namespace: caller.namespace.as_str().into(), name: caller.work_order.as_str().into() };
         let pod = format!("{}-{}", caller.world, caller.attempt);
-        let attempt = self.index.attempt(&key, &pod).filter(|attempt| {
-            attempt.order.metadata.uid.as_deref() == Some(caller.order_uid.as_str())
-                && attempt.pod.owner.uid == caller.world_uid
-        });
+        let attempt = self
+            .index
+            .attempt(&key, &pod)
+            .filter(|attempt| *attempt.order.uid() == *caller.order_uid && attempt.pod.owner.uid == caller.world_uid);
         attempt.ok_or(NotAtWork::Over).and_then(at_work)
     }
 
@@ -171,7 +171,7 @@ fn at_work(attempt: Attempt) -> Result<Attempt, NotAtWork> {
 }
 
 fn name(user: &UserInfo) -> String {
-    user.username.clone().unwrap_or_default()
+    user.username.clone().unwrap_or_else(|| "a user without a name".to_owned())
 }
 
 #[cfg(test)]
@@ -180,7 +180,7 @@ mod tests {
 
     use http::{Request, Response};
     use kube::client::Body;
-    use manyworlds_planner::observation::{ObservedPod, StageState};
+    use manyworlds_planner::observation::{OrderPod, StageState};
     use serde_json::json;
     use tower::service_fn;
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     /// Returns what is known of the first attempt of the World alpha. The API server is not asked.
-    fn identities(pod: ObservedPod) -> Identities {
+    fn identities(pod: OrderPod) -> Identities {
         let index = Arc::new(Index::default());
         index.order_seen(order(json!({})));
         index.world_seen(world("alpha", 0, json!({})));
@@ -236,12 +236,12 @@ mod tests {
         preparing.stages.set("prepare", running);
         preparing.stages.set("work", StageState::Pending);
         let identities = identities(preparing);
-        let (pod, reported) = (pod("p1"), ObservedPod { resource_version: 2, ..at_work() });
+        let (pod, reported) = (pod("p1"), OrderPod { version: "2".parse().unwrap(), ..at_work() });
         let (attempt, ()) = tokio::join!(identities.attempt_at_work(&pod), async {
             tokio::task::yield_now().await;
             identities.index.pod_seen(&key(), reported);
         });
-        assert_eq!(attempt.unwrap().pod.resource_version, 2);
+        assert_eq!(attempt.unwrap().pod.version.to_string(), "2");
     }
 
     #[tokio::test]

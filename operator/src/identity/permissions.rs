@@ -57,7 +57,7 @@ impl Attempt {
     }
 
     fn may_store_at_all(&self) -> bool {
-        let conditions = self.world.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let conditions = self.world.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice());
         let is_finished = truth(conditions, WorldCondition::Finished.as_str()) == Truth::True;
         self.is_running() && !is_finished
     }
@@ -84,7 +84,7 @@ impl Attempt {
 mod tests {
     use std::sync::Arc;
 
-    use manyworlds_planner::observation::{ObservedPod, PodPhase, Stages};
+    use manyworlds_planner::observation::{OrderPod, PodPhase, Stages};
     use manyworlds_planner::role::WORK;
     use serde_json::json;
 
@@ -92,11 +92,11 @@ mod tests {
     use crate::index::OrderKey;
     use crate::index::fixtures::{at_work, order, world};
 
-    fn attempt(change: impl FnOnce(&mut ObservedPod)) -> Attempt {
+    fn attempt(change: impl FnOnce(&mut OrderPod)) -> Attempt {
         let (order, mut pod) = (order(json!({})), at_work());
         change(&mut pod);
         Attempt {
-            key: OrderKey::of_order(&order.metadata).unwrap(),
+            key: OrderKey::of(order.id()),
             order: Arc::new(order),
             world: Arc::new(world("alpha", 0, json!({}))),
             pod: Arc::new(pod),
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_worker_may_call_models_while_its_stage_runs_and_not_before_or_after() {
-        type Change = fn(&mut ObservedPod);
+        type Change = fn(&mut OrderPod);
         let cases: [(&str, Change, Permission); 9] = [
             ("work runs", |_| {}, Permission::Granted),
             ("work is not reported yet", |pod| pod.stages.set("work", StageState::Pending), Permission::Granted),
@@ -134,7 +134,7 @@ mod tests {
             let mut spec = json!(attempt.order.spec);
             spec[field] = json!(true);
             let mut order = order(json!({}));
-            order.spec = serde_json::from_value(spec).unwrap();
+            order.object_mut().spec = serde_json::from_value(spec).unwrap();
             attempt.order = Arc::new(order);
             assert_eq!(attempt.may_call_models(), Permission::Over, "{field}");
         }

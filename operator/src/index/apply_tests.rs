@@ -1,31 +1,32 @@
-use manyworlds_planner::observation::ObservedPod;
-use serde_json::Value;
-
-use kube::core::ObjectMeta;
+use k8s_openapi::api::core::v1::Pod;
+use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
+use manyworlds_planner::observation::OrderPod;
+use serde_json::Value;
 
 use super::changed_order::ChangedOrder;
 use super::*;
 use crate::index::fixtures;
 
-fn as_of(mut metadata: ObjectMeta, uid: &str, version: u64) -> ObjectMeta {
-    metadata.uid = Some(uid.to_owned());
-    metadata.resource_version = Some(version.to_string());
-    metadata
+fn order(uid: &str, version: u64) -> Stored<WorkOrder> {
+    fixtures::as_of(&fixtures::order(Value::Null), uid, version)
 }
 
-fn order(uid: &str, version: u64) -> WorkOrder {
-    let order = fixtures::order(Value::Null);
-    WorkOrder { metadata: as_of(order.metadata, uid, version), ..order }
+fn world(uid: &str, version: u64) -> Stored<World> {
+    fixtures::as_of(&fixtures::world("alpha", 0, Value::Null), uid, version)
 }
 
-fn world(uid: &str, version: u64) -> World {
-    let world = fixtures::world("alpha", 0, Value::Null);
-    World { metadata: as_of(world.metadata, uid, version), ..world }
+fn at(version: u64) -> ResourceVersion {
+    version.to_string().parse().unwrap()
 }
 
-fn pod(uid: &str, version: u64) -> ObservedPod {
-    ObservedPod { uid: uid.to_owned(), resource_version: version, ..fixtures::at_work() }
+fn pod(uid: &str, version: u64) -> OrderPod {
+    let pod = fixtures::at_work();
+    OrderPod { id: ObjectId { uid: uid.parse().unwrap(), ..pod.id }, version: at(version), ..pod }
+}
+
+fn pod_id(uid: &str) -> ObjectId<Pod> {
+    pod(uid, 1).id
 }
 
 fn key() -> OrderKey {
@@ -33,23 +34,22 @@ fn key() -> OrderKey {
 }
 
 fn order_uid(index: &Index) -> Option<String> {
-    index.order(&key()).and_then(|order| order.metadata.uid.clone())
+    index.order(&key()).map(|order| order.uid().to_string())
 }
 
 /// Uids and versions of everything that is known.
-fn known(index: &Index) -> Vec<(String, u64)> {
+fn known(index: &Index) -> Vec<(String, ResourceVersion)> {
     let Some(ChangedOrder { order, worlds, pods, .. }) = index.whole(&key()) else { return Vec::new() };
-    let of = |metadata: &ObjectMeta| (metadata.uid.clone().unwrap_or_default(), version(metadata));
-    let worlds = worlds.iter().map(|world| of(&world.metadata));
-    let pods = pods.iter().map(|pod| (pod.uid.clone(), pod.resource_version));
-    std::iter::once(of(&order.metadata)).chain(worlds).chain(pods).collect()
+    let worlds = worlds.iter().map(|world| (world.uid().to_string(), world.version()));
+    let pods = pods.iter().map(|pod| (pod.uid().to_string(), pod.version));
+    std::iter::once((order.uid().to_string(), order.version())).chain(worlds).chain(pods).collect()
 }
 
 #[test]
 fn a_late_answer_does_not_take_the_place_of_an_order_made_again() {
     let index = Index::default();
     index.order_seen(order("o1", 1));
-    index.order_gone(&order("o1", 4).metadata);
+    index.order_gone(order("o1", 1).id(), at(4));
     index.order_seen(order("o2", 5));
     index.order_written(order("o1", 3));
     assert_eq!(order_uid(&index).as_deref(), Some("o2"));
@@ -65,13 +65,13 @@ fn an_answer_is_known_before_the_watch_delivers_it_and_older_events_do_not_undo_
     index.order_written(order("o1", 11));
     index.world_written(world("w2", 12));
     index.pod_written(&key(), pod("p2", 13));
-    let answered = [("o1", 11), ("w2", 12), ("p2", 13)].map(|(uid, version)| (uid.to_owned(), version));
+    let answered = [("o1", 11), ("w2", 12), ("p2", 13)].map(|(uid, version)| (uid.to_owned(), at(version)));
     assert_eq!(known(&index), answered);
     index.order_seen(order("o1", 4));
     index.world_seen(world("w1", 5));
     index.pod_seen(&key(), pod("p1", 6));
-    index.world_gone(&world("w1", 7).metadata);
-    index.pod_gone(&key(), "fix-alpha-1", "p1", 8);
+    index.world_gone(key(), world("w1", 1).id(), at(7));
+    index.pod_gone(&key(), &pod_id("p1"), at(8));
     assert_eq!(known(&index), answered);
 }
 
@@ -79,9 +79,9 @@ fn an_answer_is_known_before_the_watch_delivers_it_and_older_events_do_not_undo_
 fn an_answer_about_what_has_gone_leaves_nothing_and_holds_no_slot() {
     let index = Index::default();
     index.order_seen(order("o1", 1));
-    index.order_gone(&order("o1", 20).metadata);
-    index.world_gone(&world("w1", 21).metadata);
-    index.pod_gone(&key(), "fix-alpha-1", "p1", 22);
+    index.order_gone(order("o1", 1).id(), at(20));
+    index.world_gone(key(), world("w1", 1).id(), at(21));
+    index.pod_gone(&key(), &pod_id("p1"), at(22));
     index.order_written(order("o1", 10));
     index.world_written(world("w1", 11));
     index.pod_written(&key(), pod("p1", 12));

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use manyworlds_api::object::{OrderUid, Stored};
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::observation::ObservedPod;
+use manyworlds_planner::observation::OrderPod;
 
 use super::key::OrderKey;
 
@@ -15,9 +16,9 @@ const KEPT: usize = 10_000;
 /// An order as it was last seen, with its Worlds and pods.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangedOrder {
-    pub(crate) order: Arc<WorkOrder>,
-    pub(crate) worlds: Vec<Arc<World>>,
-    pub(crate) pods: Vec<Arc<ObservedPod>>,
+    pub(crate) order: Arc<Stored<WorkOrder>>,
+    pub(crate) worlds: Vec<Arc<Stored<World>>>,
+    pub(crate) pods: Vec<Arc<OrderPod>>,
     /// Whether it is still there.
     pub(crate) existence: Existence,
 }
@@ -36,15 +37,14 @@ pub(crate) enum Existence {
 pub(super) struct Changes {
     pub(super) keys: HashSet<OrderKey>,
     /// By uid: of two snapshots of one order, the later one, with Worlds that only the earlier one has.
-    pub(super) gone: HashMap<String, ChangedOrder>,
+    pub(super) gone: HashMap<OrderUid, ChangedOrder>,
 }
 
 impl Changes {
     pub(super) fn keep(&mut self, mut last: ChangedOrder) {
-        let uid = last.order.metadata.uid.clone().unwrap_or_default();
+        let uid = last.order.uid().clone();
         if let Some(before) = self.gone.remove(&uid) {
-            let is_known =
-                |world: &Arc<World>| last.worlds.iter().any(|known| known.metadata.uid == world.metadata.uid);
+            let is_known = |world: &Arc<Stored<World>>| last.worlds.iter().any(|known| known.uid() == world.uid());
             let left: Vec<_> = before.worlds.into_iter().filter(|world| !is_known(world)).collect();
             last.worlds.extend(left);
         }

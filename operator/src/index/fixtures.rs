@@ -1,12 +1,23 @@
 //! What tests let the index see.
 
+use kube::core::ObjectMeta;
+use kube::{Client, Resource};
+use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::node_resources::Resources;
-use manyworlds_planner::observation::{ObservedPod, PodOwner, PodPhase, Presence, StageState, Stages};
+use manyworlds_planner::observation::{OrderPod, PodOwner, PodPhase, Presence, StageState, Stages};
 use manyworlds_planner::role::{OwnerKind, WORK};
+use manyworlds_test_support::ApiServer;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub(crate) fn order(status: Value) -> WorkOrder {
+/// Returns a client of an API server that answers as a test tells it.
+pub(crate) fn client_of(server: &ApiServer) -> Client {
+    Client::try_from(kube::Config::new(server.url().parse().unwrap())).unwrap()
+}
+
+/// The order fix, with a status.
+pub(crate) fn order(status: Value) -> Stored<WorkOrder> {
     let mut order = json!({
         "apiVersion": "manyworlds.dev/v1alpha1", "kind": "WorkOrder",
         "metadata": {
@@ -18,10 +29,11 @@ pub(crate) fn order(status: Value) -> WorkOrder {
         },
     });
     order["status"] = status;
-    serde_json::from_value(order).unwrap()
+    stored(order)
 }
 
-pub(crate) fn world(variant: &str, index: i32, status: Value) -> World {
+/// A World of the order fix, with a status.
+pub(crate) fn world(variant: &str, index: i32, status: Value) -> Stored<World> {
     let mut world = json!({
         "apiVersion": "manyworlds.dev/v1alpha1", "kind": "World",
         "metadata": {
@@ -36,11 +48,34 @@ pub(crate) fn world(variant: &str, index: i32, status: Value) -> World {
         },
     });
     world["status"] = status;
-    serde_json::from_value(world).unwrap()
+    stored(world)
+}
+
+/// Reads an object as the watches do.
+pub(crate) fn stored<K: Resource + DeserializeOwned>(object: Value) -> Stored<K> {
+    Stored::parse(serde_json::from_value(object).unwrap()).unwrap()
+}
+
+/// The same with other metadata.
+pub(crate) fn with_metadata<K: Resource + Clone>(
+    object: &Stored<K>,
+    change: impl FnOnce(&mut ObjectMeta),
+) -> Stored<K> {
+    let mut object = K::clone(object);
+    change(object.meta_mut());
+    Stored::parse(object).unwrap()
+}
+
+/// The same as one of another uid and version.
+pub(crate) fn as_of<K: Resource + Clone>(object: &Stored<K>, uid: &str, version: u64) -> Stored<K> {
+    with_metadata(object, |metadata| {
+        metadata.uid = Some(uid.to_owned());
+        metadata.resource_version = Some(version.to_string());
+    })
 }
 
 /// The first attempt of the World alpha, prepared and at work.
-pub(crate) fn at_work() -> ObservedPod {
+pub(crate) fn at_work() -> OrderPod {
     let since = "2026-01-01T00:00:05Z".parse().ok();
     let prepare = StageState::Ended {
         exit_code: 0,
@@ -52,16 +87,15 @@ pub(crate) fn at_work() -> ObservedPod {
     let mut stages = Stages::new(&WORK);
     stages.set("prepare", prepare);
     stages.set("work", StageState::Running { since });
-    ObservedPod {
-        name: "fix-alpha-1".to_owned(),
-        uid: "p1".to_owned(),
-        resource_version: 1,
+    OrderPod {
+        id: ObjectId { namespace: "team".into(), name: "fix-alpha-1".parse().unwrap(), uid: "p1".parse().unwrap() },
+        version: "1".parse().unwrap(),
         owner: PodOwner { kind: OwnerKind::World, name: "fix-alpha".to_owned(), uid: "w-alpha".to_owned() },
         attempt: 1,
         presence: Presence::Present,
         node: None,
         unschedulable: None,
-        created: "2026-01-01T00:00:02Z".parse().ok(),
+        created: "2026-01-01T00:00:02Z".parse().unwrap(),
         phase: PodPhase::Running,
         reason: None,
         message: None,

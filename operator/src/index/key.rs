@@ -1,10 +1,11 @@
-//! The names by which orders are found, and the versions by which observations are compared.
+//! The names by which orders are found.
 
 use std::fmt;
 use std::sync::Arc;
 
 use kube::core::ObjectMeta;
-use manyworlds_api::labels;
+use manyworlds_api::object::ObjectId;
+use manyworlds_api::{WorkOrder, labels};
 
 /// The key of an order: its namespace and name.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -16,9 +17,9 @@ pub(crate) struct OrderKey {
 }
 
 impl OrderKey {
-    /// Returns the key of an order by its metadata.
-    pub(crate) fn of_order(metadata: &ObjectMeta) -> Option<Self> {
-        Some(Self { namespace: metadata.namespace.as_deref()?.into(), name: metadata.name.as_deref()?.into() })
+    /// Returns the key of an order.
+    pub(crate) fn of(order: &ObjectId<WorkOrder>) -> Self {
+        Self { namespace: order.namespace.clone(), name: order.name.shared() }
     }
 
     /// Returns the key of the order that a World or a pod carries the label of.
@@ -42,8 +43,3 @@ impl fmt::Debug for OrderKey {
 
 /// Orders that something was seen of, to be looked at.
 pub(crate) type Touched = Vec<OrderKey>;
-
-/// Returns the version of an object; versions of one kind can be compared since Kubernetes says so (KEP-5504).
-pub(crate) fn version(metadata: &ObjectMeta) -> u64 {
-    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
-}

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use manyworlds_api::object::Stored;
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::observation::ObservedPod;
+use manyworlds_planner::observation::OrderPod;
 
 use super::key::OrderKey;
 use super::state::{Entry, Index};
@@ -14,11 +15,11 @@ pub(crate) struct Attempt {
     /// The name of its order.
     pub(crate) key: OrderKey,
     /// Its order.
-    pub(crate) order: Arc<WorkOrder>,
+    pub(crate) order: Arc<Stored<WorkOrder>>,
     /// Its World.
-    pub(crate) world: Arc<World>,
+    pub(crate) world: Arc<Stored<World>>,
     /// Its pod.
-    pub(crate) pod: Arc<ObservedPod>,
+    pub(crate) pod: Arc<OrderPod>,
 }
 
 impl Index {
@@ -40,7 +41,7 @@ impl Index {
     }
 
     /// Returns an order.
-    pub(crate) fn order(&self, key: &OrderKey) -> Option<Arc<WorkOrder>> {
+    pub(crate) fn order(&self, key: &OrderKey) -> Option<Arc<Stored<WorkOrder>>> {
         self.lock().orders.get(key)?.order.clone()
     }
 }
@@ -48,8 +49,8 @@ impl Index {
 impl Entry {
     fn attempt(&self, key: OrderKey, pod: &str) -> Option<Attempt> {
         let (order, pod) = (self.order.clone()?, self.pods.get(pod)?.clone());
-        let world = self.worlds.get(&pod.owner.name)?.clone();
-        let is_its_world = world.metadata.uid.as_deref() == Some(pod.owner.uid.as_str());
+        let world = self.worlds.get(pod.owner.name.as_str())?.clone();
+        let is_its_world = *world.uid() == *pod.owner.uid;
         is_its_world.then_some(Attempt { key, order, world, pod })
     }
 }
@@ -57,6 +58,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use manyworlds_api::labels;
+    use serde_json::json;
 
     use super::super::fixtures;
     use super::*;
@@ -65,16 +67,18 @@ mod tests {
     fn a_world_is_found_by_the_name_of_its_pod_also_where_orders_and_variants_have_dashes() {
         let index = Index::default();
         for (name, variant) in [("a", "b-c"), ("a-b", "d"), ("a-b-e", "f-g")] {
-            let (mut order, mut world, mut pod) =
-                (fixtures::order(<_>::default()), fixtures::world(variant, 0, <_>::default()), fixtures::at_work());
-            order.metadata.name = Some(name.to_owned());
-            order.metadata.uid = Some(name.to_owned());
-            world.metadata.name = Some(format!("{name}-{variant}"));
-            world.metadata.labels = Some([(labels::WORK_ORDER.to_owned(), name.to_owned())].into());
-            world.spec.order.name = name.to_owned();
-            pod.name = format!("{name}-{variant}-1");
-            (pod.owner.name, pod.owner.uid) = (format!("{name}-{variant}"), format!("w-{variant}"));
-            let key = OrderKey::of_order(&order.metadata).unwrap();
+            let order = fixtures::with_metadata(&fixtures::order(json!({})), |metadata| {
+                (metadata.name, metadata.uid) = (Some(name.to_owned()), Some(name.to_owned()));
+            });
+            let mut world = fixtures::with_metadata(&fixtures::world(variant, 0, json!({})), |metadata| {
+                metadata.name = Some(format!("{name}-{variant}"));
+                metadata.labels = Some([(labels::WORK_ORDER.to_owned(), name.to_owned())].into());
+            });
+            world.object_mut().spec.order.name = name.to_owned();
+            let mut pod = fixtures::at_work();
+            pod.id.name = format!("{name}-{variant}-1").parse().unwrap();
+            (pod.owner.name, pod.owner.uid) = (world.name().to_owned(), world.uid().to_string());
+            let key = OrderKey::of(order.id());
             index.order_seen(order);
             index.world_seen(world);
             index.pod_seen(&key, pod);

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use manyworlds_api::object::{OrderUid, PodName, ResourceVersion, Stored, WorldName};
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::observation::ObservedPod;
+use manyworlds_planner::observation::OrderPod;
 use manyworlds_planner::policy::capacity::Capacity;
 
 use super::changed_order::Changes;
@@ -18,10 +19,10 @@ const WOKEN_AT_ONCE: usize = 16;
 /// One order, with its Worlds and pods.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    pub(super) order: Option<Arc<WorkOrder>>,
+    pub(super) order: Option<Arc<Stored<WorkOrder>>>,
     pub(super) seen: Option<Instant>,
-    pub(super) worlds: HashMap<String, Arc<World>>,
-    pub(super) pods: HashMap<String, Arc<ObservedPod>>,
+    pub(super) worlds: HashMap<WorldName, Arc<Stored<World>>>,
+    pub(super) pods: HashMap<PodName, Arc<OrderPod>>,
     pub(super) status_written: Option<Timestamp>,
 }
 
@@ -35,7 +36,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) orders: HashMap<OrderKey, Entry>,
-    pub(super) uids: HashMap<String, OrderKey>,
+    pub(super) uids: HashMap<OrderUid, OrderKey>,
     pub(super) capacity: Capacity,
     pub(super) changes: Option<Changes>,
     pub(super) watched: Watched,
@@ -55,9 +56,9 @@ impl Index {
 /// The newest version that the watch of each kind has delivered.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    pub(super) orders: u64,
-    pub(super) worlds: u64,
-    pub(super) pods: u64,
+    pub(super) orders: ResourceVersion,
+    pub(super) worlds: ResourceVersion,
+    pub(super) pods: ResourceVersion,
 }
 
 impl State {

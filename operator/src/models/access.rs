@@ -76,7 +76,7 @@ impl Access for WorldAccess {
         Ok(Caller {
             namespace: key.namespace.to_string(),
             work_order: key.name.to_string(),
-            order_uid: order.metadata.uid.clone().unwrap_or_default(),
+            order_uid: order.uid().to_string(),
             world: pod.owner.name.clone(),
             world_uid: pod.owner.uid.clone(),
             attempt: u32::try_from(pod.attempt).unwrap_or_default(),
@@ -199,9 +199,9 @@ mod tests {
     fn a_worlds_share_of_the_orders_money_is_even() {
         let mut order = order(json!({}));
         assert_eq!(cost_share(&order), None, "an order without a budget has no bound");
-        order.spec.budget = serde_json::from_value(json!({"maxCost": "5.00"})).unwrap();
+        order.object_mut().spec.budget = serde_json::from_value(json!({"maxCost": "5.00"})).unwrap();
         assert_eq!(cost_share(&order), Some("1.00".parse().unwrap()), "five Worlds are the default");
-        order.spec.worlds.variants.truncate(3);
+        order.object_mut().spec.worlds.variants.truncate(3);
         assert_eq!(cost_share(&order), Some("1.666666666666".parse().unwrap()));
     }
 

@@ -1,7 +1,5 @@
 //! Checkpoints of attempts that are under way (W11). Pure, as the rows of history are.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use manyworlds_ledger::history::{Checkpoint, HistoryRecord};
 use serde_json::json;
@@ -33,8 +31,8 @@ pub(super) fn progress(order: &OrderView<'_>, number: i64, now: Timestamp) -> Ve
     under_way
         .filter_map(|attempt| {
             let last = reached(&attempt.id)?;
-            let world = order.worlds.iter().find(|world| world.metadata.uid.as_deref() == Some(&*attempt.world_uid));
-            let status = world.and_then(|world| Arc::as_ref(world).status.as_ref());
+            let world = order.worlds.iter().find(|world| *world.uid() == *attempt.world_uid);
+            let status = world.and_then(|world| world.status.as_ref());
             let usage = status.and_then(|status| status.usage.clone()).unwrap_or_default();
             let details = json!({
                 "world": attempt.variant, "attempt": attempt.attempt, "since": last.made_at,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use manyworlds_api::conditions::{OrderCondition, Truth, WorldCondition, shortened, truth};
+use manyworlds_api::object::Stored;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::world::{Attempt, WorldStage};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_ledger::history::{Checkpoint, ExecutionRun, HistoryRecord, TaskExecution, Worktree, WorldExecution};
-use manyworlds_planner::observation::{ObservedPod, StageState};
+use manyworlds_planner::observation::{OrderPod, StageState};
 use manyworlds_planner::role::WORK;
 
 /// The most bytes of a prompt that a row names; a longer one is a text and not a name.
@@ -20,16 +21,11 @@ const LONGEST_REASON: usize = 1024;
 /// An order with its Worlds and pods, as the watches have last seen them.
 pub(super) struct OrderView<'a> {
     /// The order.
-    pub(super) order: &'a WorkOrder,
+    pub(super) order: &'a Stored<WorkOrder>,
     /// Its Worlds.
-    pub(super) worlds: &'a [Arc<World>],
+    pub(super) worlds: &'a [Arc<Stored<World>>],
     /// Their pods.
-    pub(super) pods: &'a [Arc<ObservedPod>],
-}
-
-/// Returns the uid of an order.
-pub(super) fn uid(order: &WorkOrder) -> &str {
-    order.metadata.uid.as_deref().unwrap_or_default()
+    pub(super) pods: &'a [Arc<OrderPod>],
 }
 
 /// Returns when an order finished.
@@ -42,7 +38,7 @@ pub(super) fn finished(order: &WorkOrder) -> Option<Timestamp> {
 /// Returns every row that an order gives, in an order in which none refers to a later one.
 pub(super) fn rows(view: &OrderView<'_>) -> Vec<HistoryRecord> {
     let mut rows = vec![HistoryRecord::Run(run(view.order))];
-    let mut worlds: Vec<_> = view.worlds.iter().filter(|world| world.spec.order.uid == uid(view.order)).collect();
+    let mut worlds: Vec<_> = view.worlds.iter().filter(|world| *view.order.uid() == *world.spec.order.uid).collect();
     worlds.sort_by_key(|world| world.spec.variant.index);
     if worlds.is_empty() {
         return rows;
@@ -65,16 +61,16 @@ pub(super) fn rows(view: &OrderView<'_>) -> Vec<HistoryRecord> {
     rows
 }
 
-fn run(order: &WorkOrder) -> ExecutionRun {
-    let (metadata, spec) = (&order.metadata, &order.spec);
+fn run(order: &Stored<WorkOrder>) -> ExecutionRun {
+    let spec = &order.spec;
     let status = order.status.as_ref();
     let finished_at = finished(order);
     let succeeded =
         status.and_then(|status| find(&status.conditions, OrderCondition::Succeeded.as_str())).map(reason_of);
     ExecutionRun {
-        id: uid(order).to_owned(),
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        work_order: metadata.name.clone().unwrap_or_default(),
+        id: order.uid().to_string(),
+        namespace: order.namespace().to_owned(),
+        work_order: order.name().to_owned(),
         title: spec.task.title.clone(),
         repository: spec.source.git.url.clone(),
         revision: spec.source.git.revision.clone(),
@@ -87,22 +83,22 @@ fn run(order: &WorkOrder) -> ExecutionRun {
 }
 
 /// Returns when an order began: when its first World was started, and before that when it was made.
-fn started(order: &WorkOrder) -> Timestamp {
+fn started(order: &Stored<WorkOrder>) -> Timestamp {
     let first = order.status.as_ref().and_then(|status| moment(status.start_time.as_ref()));
-    first.or_else(|| moment(order.metadata.creation_timestamp.as_ref())).unwrap_or(Timestamp::UNIX_EPOCH)
+    first.unwrap_or_else(|| order.created())
 }
 
-fn task_id(order: &WorkOrder) -> String {
-    format!("{}/worlds/1", uid(order))
+fn task_id(order: &Stored<WorkOrder>) -> String {
+    format!("{}/worlds/1", order.uid())
 }
 
-fn task(order: &WorkOrder) -> TaskExecution {
-    let conditions = order.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+fn task(order: &Stored<WorkOrder>) -> TaskExecution {
+    let conditions = order.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice());
     let evaluated = holds(conditions, OrderCondition::Evaluated.as_str());
     let ended = evaluated.or_else(|| holds(conditions, OrderCondition::Finished.as_str()));
     TaskExecution {
         id: task_id(order),
-        run: uid(order).to_owned(),
+        run: order.uid().to_string(),
         task: "worlds".to_owned(),
         round: 1,
         started_at: started(order),
@@ -116,7 +112,7 @@ fn task(order: &WorkOrder) -> TaskExecution {
 struct AttemptView<'a> {
     number: i32,
     recorded: Option<&'a Attempt>,
-    pod: Option<&'a ObservedPod>,
+    pod: Option<&'a OrderPod>,
     /// The attempt that the conditions of the World's status are about.
     subject: StatusSubject,
 }
@@ -130,15 +126,14 @@ enum StatusSubject {
     Another,
 }
 
-fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<AttemptView<'a>> {
+fn attempts<'a>(world: &'a Stored<World>, pods: &'a [Arc<OrderPod>]) -> Vec<AttemptView<'a>> {
     let status = world.status.as_ref();
     let recorded = status.map_or(0, |status| status.attempt_count);
-    let world_uid = world.metadata.uid.as_deref().unwrap_or_default();
+    let world_uid = world.uid().as_str();
     let pod = |number: i32| pods.iter().find(|pod| pod.is_attempt(&WORK, world_uid, number)).map(Arc::as_ref);
     let stage = status.and_then(|status| status.stage);
     let mut all: Vec<_> = status
-        .map(|status| status.attempts.as_slice())
-        .unwrap_or_default()
+        .map_or(&[][..], |status| status.attempts.as_slice())
         .iter()
         .map(|attempt| {
             let is_shown = attempt.number == recorded && stage == Some(WorldStage::Scored);
@@ -158,8 +153,8 @@ fn attempts<'a>(world: &'a World, pods: &'a [Arc<ObservedPod>]) -> Vec<AttemptVi
 }
 
 struct Context<'a> {
-    order: &'a WorkOrder,
-    world: &'a World,
+    order: &'a Stored<WorkOrder>,
+    world: &'a Stored<World>,
 }
 
 impl Context<'_> {
@@ -225,7 +220,6 @@ impl Context<'_> {
     fn execution(&self, attempt: &AttemptView<'_>) -> WorldExecution {
         let Self { order, world } = self;
         let variant = &world.spec.variant;
-        let world_uid = world.metadata.uid.clone().unwrap_or_default();
         let status = world.status.as_ref();
         let shown = status.filter(|_| attempt.subject == StatusSubject::This && attempt.recorded.is_some());
         let (model, temperature) = if self.is_earlier(attempt) {
@@ -235,11 +229,11 @@ impl Context<'_> {
         };
         let (finished_at, outcome, reason) = self.end(attempt);
         WorldExecution {
-            id: format!("{world_uid}/{}", attempt.number),
-            run: uid(order).to_owned(),
+            id: format!("{}/{}", world.uid(), attempt.number),
+            run: order.uid().to_string(),
             task: Some(task_id(order)),
-            world: world.metadata.name.clone().unwrap_or_default(),
-            world_uid,
+            world: world.name().to_owned(),
+            world_uid: world.uid().to_string(),
             attempt: i64::from(attempt.number),
             variant: variant.name.clone(),
             model,
@@ -248,8 +242,8 @@ impl Context<'_> {
             pod: Some(labels::pod_name(&world.spec.order.name, &variant.name, attempt.number)),
             started_at: match (attempt.recorded, attempt.pod) {
                 (Some(recorded), _) => moment(recorded.start_time.as_ref()),
-                (None, Some(pod)) => pod.created,
-                (None, None) => moment(world.metadata.creation_timestamp.as_ref()),
+                (None, Some(pod)) => Some(pod.created),
+                (None, None) => Some(world.created()),
             },
             finished_at,
             outcome,

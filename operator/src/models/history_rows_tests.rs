@@ -50,7 +50,7 @@ pub(crate) fn cut() -> Value {
     json!({ "stage": "Cut", "conditions": conditions(&[("Finished", "Cut", "2026-01-01T00:00:59Z")]) })
 }
 
-fn all(order: &WorkOrder, worlds: Vec<World>) -> Vec<HistoryRecord> {
+fn all(order: &Stored<WorkOrder>, worlds: Vec<Stored<World>>) -> Vec<HistoryRecord> {
     let worlds: Vec<_> = worlds.into_iter().map(Arc::new).collect();
     rows(&OrderView { order, worlds: &worlds, pods: &[] })
 }
@@ -177,6 +177,6 @@ fn attempts_before_a_fallback_are_not_written_over() {
 #[test]
 fn worlds_of_an_earlier_order_of_the_same_name_are_not_its_own() {
     let mut stale = world("alpha", 0, scored());
-    stale.spec.order.uid = "earlier".to_owned();
+    stale.object_mut().spec.order.uid = "earlier".to_owned();
     assert_eq!(all(&order(running()), vec![stale]).len(), 1);
 }

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use manyworlds_api::object::OrderUid;
 use manyworlds_ledger::history::HistoryRecord;
 use manyworlds_ledger::{Ledger, LedgerError};
 use tokio::time::MissedTickBehavior;
 
 use super::history_progress::progress;
-use super::history_rows::{OrderView, finished, rows, uid};
+use super::history_rows::{OrderView, finished, rows};
 use crate::index::Index;
 use crate::index::changed_order::{ChangedOrder, Existence};
 
@@ -45,9 +46,9 @@ pub(crate) struct HistoryWriter {
     index: Arc<Index>,
     retention: SignedDuration,
     /// The rows of orders that go on, as they were last written.
-    written: HashMap<String, RowHashes>,
+    written: HashMap<OrderUid, RowHashes>,
     /// Orders that have finished and whose rows are there.
-    done: HashSet<String>,
+    done: HashSet<OrderUid>,
     waiting: VecDeque<ChangedOrder>,
     /// How often checkpoints of the attempts that are under way are written.
     interval: SignedDuration,
@@ -104,7 +105,7 @@ impl HistoryWriter {
         for run in self.ledger.runs().await? {
             let is_watched = namespace.is_none_or(|namespace| run.namespace == namespace);
             match (self.index.has_order(&run.id), run.is_finished) {
-                (true, true) => drop(self.done.insert(run.id)),
+                (true, true) => self.done.extend(run.id.parse::<OrderUid>()),
                 (false, false) if is_watched => gone.push(run.id),
                 (true | false, _) => {}
             }
@@ -141,7 +142,7 @@ impl HistoryWriter {
         for key in self.index.order_keys() {
             let Some(ChangedOrder { order, worlds, pods, .. }) = self.index.whole(&key) else { continue };
             // A checkpoint belongs to the row of an attempt, which is written first.
-            let Some(written) = self.written.get(uid(&order)) else { continue };
+            let Some(written) = self.written.get(order.uid()) else { continue };
             let all = progress(&OrderView { order: &order, worlds: &worlds, pods: &pods }, number, now);
             let all = all.into_iter().filter(|one| written.contains_key(&hash(one.world_execution.as_str())));
             let all: Vec<_> = all.map(HistoryRecord::Checkpoint).collect();
@@ -159,7 +160,7 @@ impl HistoryWriter {
     async fn write_orders(&mut self, orders: &[ChangedOrder], now: Timestamp) -> Result<Wrote, LedgerError> {
         let (mut all, mut written, mut cut, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for ChangedOrder { order, worlds, pods, existence } in orders {
-            let (uid, finished) = (uid(order), finished(order));
+            let (uid, finished) = (order.uid(), finished(order));
             // What is older than the ledger keeps would be removed again at once.
             let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
             if !is_kept || self.done.contains(uid) {
@@ -169,8 +170,8 @@ impl HistoryWriter {
             all.extend(changed);
             match (finished, existence) {
                 (None, Existence::Exists) => written.push((uid, known)),
-                (Some(_), _) => cut.push(uid.to_owned()),
-                (None, Existence::Deleted) => gone.push(uid.to_owned()),
+                (Some(_), _) => cut.push(uid.clone()),
+                (None, Existence::Deleted) => gone.push(uid.clone()),
             }
         }
         let ended = [cut.clone(), gone.clone()].concat();
@@ -178,22 +179,22 @@ impl HistoryWriter {
         // Asked at once, they come into one transaction. Attempts of a run that has finished end with it.
         tokio::try_join!(
             async { if all.is_empty() { Ok(()) } else { self.ledger.record(&all).await } },
-            self.ledger.close_runs(cut, CUT, now),
-            self.ledger.close_runs(gone, DELETED, now),
+            self.ledger.close_runs(texts(&cut), CUT, now),
+            self.ledger.close_runs(texts(&gone), DELETED, now),
         )?;
-        self.written.extend(written.into_iter().map(|(uid, known)| (uid.to_owned(), known)));
+        self.written.extend(written.into_iter().map(|(uid, known)| (uid.clone(), known)));
         for uid in ended {
             self.written.remove(&uid);
             self.done.insert(uid);
         }
         for ChangedOrder { order, .. } in orders.iter().filter(|changed| changed.existence == Existence::Deleted) {
-            self.done.remove(uid(order));
+            self.done.remove(order.uid());
         }
         Ok(wrote)
     }
 
     /// Returns the rows of an order that differ from those that were last written, and the hashes of all its rows.
-    fn changed(&self, uid: &str, mut all: Vec<HistoryRecord>) -> (Vec<HistoryRecord>, RowHashes) {
+    fn changed(&self, uid: &OrderUid, mut all: Vec<HistoryRecord>) -> (Vec<HistoryRecord>, RowHashes) {
         let mut known = RowHashes::with_capacity(all.len());
         let before = self.written.get(uid);
         all.retain(|row| {
@@ -216,12 +217,16 @@ impl HistoryWriter {
                 self.waiting = orders;
                 return Err(error);
             }
-            self.written.remove(uid(&changed.order));
-            let order = changed.order.metadata.name.as_deref().unwrap_or_default();
-            tracing::warn!(work_order = order, %error, "the history of an order cannot be written down");
+            self.written.remove(changed.order.uid());
+            tracing::warn!(work_order = changed.order.name(), %error, "the history of an order cannot be written down");
         }
         Ok(())
     }
+}
+
+/// Returns uids as the ledger takes them.
+fn texts(uids: &[OrderUid]) -> Vec<String> {
+    uids.iter().map(OrderUid::to_string).collect()
 }
 
 fn log_failure(result: Result<(), LedgerError>) {

@@ -1,4 +1,6 @@
 use jiff::ToSpan;
+use kube::Resource;
+use manyworlds_api::object::Stored;
 use manyworlds_api::{WorkOrder, World};
 use serde_json::Value;
 use sqlx::Row;
@@ -7,7 +9,7 @@ use tempfile::TempDir;
 use super::super::history_rows::tests::{again, cut, running, scored, won};
 use super::*;
 use crate::index::OrderKey;
-use crate::index::fixtures::{at_work, order, world};
+use crate::index::fixtures::{at_work, order, with_metadata, world};
 
 /// A ledger and what one life of an operator sees.
 struct Life {
@@ -17,7 +19,7 @@ struct Life {
 }
 
 impl Life {
-    async fn begin(folder: &TempDir, orders: Vec<WorkOrder>, worlds: Vec<World>) -> Self {
+    async fn begin(folder: &TempDir, orders: Vec<Stored<WorkOrder>>, worlds: Vec<Stored<World>>) -> Self {
         let url = format!("sqlite://{}/ledger.db", folder.path().display());
         manyworlds_ledger::migrations::up(&url).await.unwrap();
         let ledger = loop {
@@ -71,9 +73,16 @@ fn now() -> Timestamp {
     "2026-01-01T00:02:00Z".parse().unwrap()
 }
 
-fn newer(mut order: WorkOrder) -> WorkOrder {
-    order.metadata.resource_version = Some("2".to_owned());
-    order
+/// The next version of an object.
+fn newer<K: Resource + Clone>(object: &Stored<K>) -> Stored<K> {
+    with_metadata(object, |metadata| metadata.resource_version = Some("2".to_owned()))
+}
+
+/// The order of the fixtures under another uid and name.
+fn renamed(uid: &str, name: &str) -> Stored<WorkOrder> {
+    with_metadata(&order(running()), |metadata| {
+        (metadata.uid, metadata.name) = (Some(uid.to_owned()), Some(name.to_owned()));
+    })
 }
 
 const OUTCOMES: &str = "SELECT id || ' ' || COALESCE(outcome, 'none') FROM world_executions ORDER BY id";
@@ -92,7 +101,7 @@ async fn what_is_seen_is_written_once_and_again_by_the_next_life_alike() {
     let (orders, worlds) = seen();
     let mut life = Life::begin(&folder, orders, worlds).await;
     assert_eq!(life.counts().await, ["1 1 3 6 2"], "the same resources give the same rows");
-    life.index.order_seen(newer(order(won())));
+    life.index.order_seen(newer(&order(won())));
     life.historian.write(now()).await.unwrap();
     assert_eq!(life.counts().await, ["1 1 3 7 2"], "MergeReady");
     assert_eq!(life.read(RUNS).await, ["o HighestScore"]);
@@ -111,9 +120,7 @@ async fn orders_are_written_together_and_one_that_is_not_taken_keeps_none_from_i
         BEGIN SELECT RAISE(ABORT, 'not this one'); END";
     life.read(refusal).await;
     for number in 0..BATCH + 2 {
-        let mut one = order(running());
-        (one.metadata.uid, one.metadata.name) = (Some(format!("o-{number}")), Some(format!("fix-{number}")));
-        life.index.order_seen(one);
+        life.index.order_seen(renamed(&format!("o-{number}"), &format!("fix-{number}")));
     }
     life.historian.write(now()).await.unwrap();
     let expected: Vec<_> =
@@ -126,9 +133,7 @@ async fn orders_are_written_together_and_one_that_is_not_taken_keeps_none_from_i
 async fn what_a_world_scored_before_a_fallback_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut life = Life::begin(&folder, vec![order(running())], vec![world("alpha", 0, scored())]).await;
-    let mut later = world("alpha", 0, again(2));
-    later.metadata.resource_version = Some("2".to_owned());
-    life.index.world_seen(later);
+    life.index.world_seen(newer(&world("alpha", 0, again(2))));
     life.historian.write(now()).await.unwrap();
     let scores = "SELECT id || ' ' || COALESCE(score, -1) FROM world_executions ORDER BY id";
     assert_eq!(life.read(scores).await, ["w-alpha/1 -1", "w-alpha/2 90"]);
@@ -142,8 +147,9 @@ async fn what_goes_away_before_it_was_written_is_written_and_ended() {
     for (index, variant) in [(0, "alpha"), (1, "beta")] {
         life.index.world_seen(world(variant, index, scored()));
     }
-    life.index.world_gone(&world("alpha", 0, Value::Null).metadata);
-    life.index.order_gone(&order(Value::Null).metadata);
+    let (order, world) = (order(Value::Null), world("alpha", 0, Value::Null));
+    life.index.world_gone(OrderKey::of(order.id()), world.id(), world.version());
+    life.index.order_gone(order.id(), order.version());
     life.historian.write(now()).await.unwrap();
     assert_eq!(life.read(RUNS).await, ["o Deleted"]);
     let all = ["w-alpha/1 Worker", "w-alpha/2 Completed", "w-beta/1 Worker", "w-beta/2 Completed"];
@@ -154,8 +160,7 @@ async fn what_goes_away_before_it_was_written_is_written_and_ended() {
 #[tokio::test]
 async fn an_order_that_was_deleted_while_nobody_looked_is_ended_by_the_next_life() {
     let folder = tempfile::tempdir().unwrap();
-    let mut other = order(running());
-    (other.metadata.uid, other.metadata.name) = (Some("p".to_owned()), Some("other".to_owned()));
+    let other = renamed("p", "other");
     let prepared = serde_json::json!({
         "type": "Prepared", "status": "True", "reason": "Prepared", "message": "",
         "lastTransitionTime": "2026-01-01T00:00:05Z",
@@ -243,9 +248,7 @@ async fn where_attempts_stand_is_written_once_in_each_interval_by_whichever_life
     let attempts = failed["attempts"].as_array().unwrap()[..1].to_vec();
     (failed["attempts"], failed["attemptCount"], failed["stage"]) = (attempts.into(), 1.into(), "Failed".into());
     failed.as_object_mut().unwrap().remove("conditions");
-    let mut failed = world("alpha", 0, failed);
-    failed.metadata.resource_version = Some("2".to_owned());
-    life.index.world_seen(failed);
+    life.index.world_seen(newer(&world("alpha", 0, failed)));
     life.historian.write(now()).await.unwrap();
     life.historian.checkpoint(now() + 20.minutes()).await.unwrap();
     assert_eq!(life.read(CHECKPOINTS).await.len(), found.len(), "and nothing is under way any more");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use manyworlds_api::labels::AUTOMATIC_MODEL;
+use manyworlds_api::object::Stored;
 use manyworlds_api::provider::BreakerState;
 use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Money, WorkOrder};
@@ -48,12 +49,12 @@ impl Models {
     /// # Errors
     ///
     /// [`LedgerError`] when the ledger does not answer.
-    pub(crate) async fn of_order(&self, order: &WorkOrder, now: Timestamp) -> Result<ModelUse, LedgerError> {
+    pub(crate) async fn of_order(&self, order: &Stored<WorkOrder>, now: Timestamp) -> Result<ModelUse, LedgerError> {
         let wanted = support::models(&order.spec);
         if wanted.is_empty() {
             return Ok(ModelUse::default());
         }
-        let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = order.namespace();
         let (mut callable, mut problem) = (Vec::new(), None);
         for model in wanted {
             match self.callable(namespace, model) {
@@ -66,12 +67,13 @@ impl Models {
             Vec::new()
         });
         let exhausted = self.exhausted(budgets).await?;
-        let uid = order.metadata.uid.as_deref().unwrap_or_default();
+        let uid = order.uid().as_str();
         let usage = self.ledger.spending_of_order(uid).await?;
         let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
         let unavailable = self.unavailable(namespace, &callable, now).await?;
         // An order's Providers are of its own namespace.
-        let named = |(key, waits): (String, _)| (key.rsplit('/').next().unwrap_or_default().to_owned(), waits);
+        let named =
+            |(key, waits): (String, _)| (key.split_once('/').map_or(key.as_str(), |(_, name)| name).to_owned(), waits);
         let waits = self.waits.of_order(uid).into_iter().map(named).collect();
         Ok(ModelUse { problem, usage, exhausted, unavailable, waits })
     }
@@ -126,13 +128,14 @@ impl Models {
     }
 
     /// Returns every budget that limits an order: its own first.
-    fn budgets_of(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<OrderBudget>, HolderError> {
-        let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
-        let labels = order.metadata.labels.clone().unwrap_or_default();
+    fn budgets_of(&self, order: &Stored<WorkOrder>, now: Timestamp) -> Result<Vec<OrderBudget>, HolderError> {
+        let namespace = order.namespace();
+        let none = BTreeMap::new();
+        let labels = order.metadata.labels.as_ref().unwrap_or(&none);
         let own = order.spec.budget.as_ref();
         let named = own.and_then(|own| own.budget_ref.as_ref()).map(|reference| reference.name.as_str());
         let mut all = vec![own_budget(order)];
-        for found in self.catalogue.holders(namespace, &labels, named, now)? {
+        for found in self.catalogue.holders(namespace, labels, named, now)? {
             let account = BudgetAccount {
                 key: format!("budget/{}", found.uid),
                 name: found.name.clone(),
@@ -146,7 +149,11 @@ impl Models {
     }
 
     /// Returns the accounts of the budgets that limit an order.
-    pub(super) fn budget_accounts(&self, order: &WorkOrder, now: Timestamp) -> Result<Vec<BudgetAccount>, HolderError> {
+    pub(super) fn budget_accounts(
+        &self,
+        order: &Stored<WorkOrder>,
+        now: Timestamp,
+    ) -> Result<Vec<BudgetAccount>, HolderError> {
         Ok(self.budgets_of(order, now)?.into_iter().map(|budget| budget.account).collect())
     }
 }
@@ -157,8 +164,8 @@ pub(super) fn provider_key(namespace: &str, provider: &str) -> String {
 }
 
 /// Returns the budget that an order itself sets.
-fn own_budget(order: &WorkOrder) -> OrderBudget {
-    let uid = order.metadata.uid.as_deref().unwrap_or_default();
+fn own_budget(order: &Stored<WorkOrder>) -> OrderBudget {
+    let uid = order.uid();
     let own = order.spec.budget.as_ref();
     let limit = own.map_or_else(SpendingLimit::default, |own| SpendingLimit {
         cost: Some(own.max_cost),

@@ -75,7 +75,7 @@ fn wake_limited(
 fn wake(models: &Models, queue: &WorkQueue<OrderKey>, order: &OrderReference) {
     let key = OrderKey { namespace: order.namespace.as_str().into(), name: order.work_order.as_str().into() };
     let known = models.index.order(&key);
-    if known.is_some_and(|known| known.metadata.uid.as_deref() == Some(order.order_uid.as_str())) {
+    if known.is_some_and(|known| *known.uid() == *order.order_uid) {
         queue.add(key);
     }
 }

@@ -24,18 +24,18 @@ const CONTROLLER: &str = "manyworlds.dev/operator";
 /// Writes Events about any object.
 #[derive(Clone)]
 pub(crate) struct Recorder {
-    sender: mpsc::Sender<KubernetesEvent>,
+    /// Each Event with the namespace that it is written into.
+    sender: mpsc::Sender<(String, KubernetesEvent)>,
     metrics: Metrics,
 }
 
 impl Recorder {
     /// Starts to write Events, one after the other.
     pub(crate) fn start(writer: Writer, metrics: Metrics) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<KubernetesEvent>(MOST_WAITING);
+        let (sender, mut receiver) = mpsc::channel::<(String, KubernetesEvent)>(MOST_WAITING);
         tokio::spawn(async move {
-            while let Some(event) = receiver.recv().await {
-                let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
-                if let Err(error) = writer.create::<_, IgnoredAny>(namespace, &event).await {
+            while let Some((namespace, event)) = receiver.recv().await {
+                if let Err(error) = writer.create::<_, IgnoredAny>(&namespace, &event).await {
                     tracing::debug!(error = %error_chain(&error), "an event could not be written");
                 }
             }
@@ -45,7 +45,8 @@ impl Recorder {
 
     /// Puts an Event about an object among those that are written.
     pub(crate) fn record(&self, regarding: ObjectReference, event: &Event, now: Timestamp) {
-        if self.sender.try_send(to_kubernetes(regarding, event, now)).is_err() {
+        let queued = to_kubernetes(regarding, event, now).and_then(|event| self.sender.try_send(event).ok());
+        if queued.is_none() {
             self.metrics.events_dropped.inc();
         }
     }
@@ -73,12 +74,15 @@ pub(crate) fn reference<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta) ->
     }
 }
 
-fn to_kubernetes(regarding: ObjectReference, event: &Event, now: Timestamp) -> KubernetesEvent {
-    let name = regarding.name.as_deref().unwrap_or_default();
-    KubernetesEvent {
+/// Returns an Event as the API server takes it, with its namespace.
+///
+/// - **Shape:** `None` where the object has no namespace or name. Nobody could find the Event.
+fn to_kubernetes(regarding: ObjectReference, event: &Event, now: Timestamp) -> Option<(String, KubernetesEvent)> {
+    let (namespace, name) = (regarding.namespace.clone()?, regarding.name.as_deref()?);
+    let event = KubernetesEvent {
         metadata: ObjectMeta {
             name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-            namespace: regarding.namespace.clone(),
+            namespace: Some(namespace.clone()),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(now)),
@@ -93,5 +97,6 @@ fn to_kubernetes(regarding: ObjectReference, event: &Event, now: Timestamp) -> K
         }),
         regarding: Some(regarding),
         ..KubernetesEvent::default()
-    }
+    };
+    Some((namespace, event))
 }

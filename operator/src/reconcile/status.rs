@@ -1,6 +1,6 @@
 //! The status of any object, written as a merge patch: what has changed and nothing else.
 
-use kube::core::ObjectMeta;
+use manyworlds_api::object::Stored;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -9,52 +9,22 @@ use crate::errors::ReconcileError;
 use crate::kind::Kind;
 use crate::requests::Writer;
 
-/// The object whose status is written, as it was when the status was decided.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Target<'a> {
-    /// Its namespace.
-    pub(crate) namespace: &'a str,
-    /// Its name.
-    pub(crate) name: &'a str,
-    /// Its uid.
-    pub(crate) uid: &'a str,
-    /// Its version.
-    pub(crate) resource_version: &'a str,
-}
-
-impl<'a> Target<'a> {
-    /// Reads which object is meant from its metadata.
-    ///
-    /// # Errors
-    ///
-    /// [`ReconcileError::Nameless`] (class: bug): without a uid and a version a write could reach another object.
-    pub(crate) fn of(metadata: &'a ObjectMeta) -> Result<Self, ReconcileError> {
-        let part = |part: &'a Option<String>| part.as_deref().filter(|part| !part.is_empty());
-        let parts =
-            (part(&metadata.namespace), part(&metadata.name), part(&metadata.uid), part(&metadata.resource_version));
-        let (Some(namespace), Some(name), Some(uid), Some(resource_version)) = parts else {
-            return Err(ReconcileError::Nameless);
-        };
-        Ok(Self { namespace, name, uid, resource_version })
-    }
-}
-
-/// Writes a status, on condition that the object has not changed since, and returns the object as it then is.
+/// Writes a status, on condition that the object has not changed since it was read, and returns the object as it then is.
 ///
 /// # Errors
 ///
 /// [`ReconcileError`]: of the class conflict where the object has changed.
 pub(crate) async fn write_status<K: Kind, R: DeserializeOwned>(
     writer: &Writer,
-    target: Target<'_>,
+    object: &Stored<K>,
     before: Option<&(impl Serialize + Sync)>,
     after: &(impl Serialize + Sync),
 ) -> Result<R, ReconcileError> {
     let patch = json!({
-        "metadata": { "uid": target.uid, "resourceVersion": target.resource_version },
+        "metadata": { "uid": object.uid().as_str(), "resourceVersion": object.version().to_string() },
         "status": difference(&to_json(before)?, &to_json(Some(after))?),
     });
-    writer.patch_status::<K, R>(target.namespace, target.name, &patch).await
+    writer.patch_status::<K, R>(object.id(), &patch).await
 }
 
 /// Returns a status as JSON; one that was never written has no fields.
@@ -116,20 +86,5 @@ mod tests {
             assert_eq!(merged(&old, &difference(&old, &new)), new);
         }
         assert_eq!(difference(&json!({"a": 1, "b": 2}), &json!({"a": 1, "b": 3})), json!({"b": 3}));
-    }
-
-    #[test]
-    fn an_object_without_a_uid_or_a_version_is_never_written() {
-        let metadata = |uid: &str, version: &str| ObjectMeta {
-            namespace: Some("team".to_owned()),
-            name: Some("fix".to_owned()),
-            uid: Some(uid.to_owned()),
-            resource_version: Some(version.to_owned()),
-            ..ObjectMeta::default()
-        };
-        assert!(Target::of(&metadata("u", "7")).is_ok());
-        assert!(Target::of(&metadata("", "7")).is_err());
-        assert!(Target::of(&metadata("u", "")).is_err());
-        assert!(Target::of(&ObjectMeta::default()).is_err());
     }
 }

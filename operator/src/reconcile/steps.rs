@@ -16,9 +16,11 @@ pub(crate) trait Reconcile: Send + Sync + 'static {
     type Kind: Kind;
     /// The name of an object in the work queue.
     type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
-    /// Everything that the decision needs, as it was read.
+    /// Everything that the decision needs, as it was read. Its objects are [`Stored`], so that each has a uid and a version.
+    ///
+    /// [`Stored`]: manyworlds_api::object::Stored
     type Gathered: Send;
-    /// The same with types that cannot be wrong.
+    /// The same, with what belongs together told from what does not.
     type Snapshot: Send + Sync;
     /// The decision.
     type Plan: Send + Sync;
@@ -32,11 +34,11 @@ pub(crate) trait Reconcile: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Option<Self::Gathered>, ReconcileError>> + Send;
 
-    /// Turns what was read into types that cannot be wrong.
+    /// Turns what was read into what the decision may rely on.
     ///
     /// # Errors
     ///
-    /// [`ReconcileError`] where a part that every object has is not there.
+    /// [`ReconcileError`] where that cannot be done. Nothing is decided or written then.
     fn validate(&self, gathered: Self::Gathered) -> Result<Self::Snapshot, ReconcileError>;
 
     /// Decides. Nothing is read or written over the network.

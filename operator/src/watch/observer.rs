@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use serde::de::DeserializeOwned;
 
+use super::deleted::DeletedObject;
 use super::guarded::Unreadable;
-use super::identity::ObjectIdentity;
 use crate::kind::Kind;
 
 /// Takes over what a watch sees, and puts the objects that have to be looked at into a work queue.
@@ -19,7 +19,7 @@ pub(crate) trait Observer: Send + Sync + 'static {
     fn on_applied(&self, object: Self::Object);
 
     /// An object is gone. This may be noticed late, and there may be another one of that name by then.
-    fn on_deleted(&self, object: &ObjectIdentity);
+    fn on_deleted(&self, object: &DeletedObject);
 
     /// An object is there, and this version cannot read it.
     fn on_unreadable(&self, _object: &Unreadable) {}

@@ -10,16 +10,17 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use manyworlds_api::labels;
+use manyworlds_api::object::ObjectId;
 use manyworlds_planner::node_resources::Resources;
 use manyworlds_planner::observation::{
-    ObservedNode, ObservedPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages,
+    ObservedNode, OrderPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages,
 };
 use manyworlds_planner::quantity::thousandths;
 use manyworlds_planner::role::{ROLES, role_of};
 use serde::Deserialize;
 
 use super::trimmed;
-use crate::index::{OrderKey, version};
+use crate::index::OrderKey;
 
 /// A pod, without the parts that no decision needs.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,8 +109,10 @@ impl Resource for PodRecord {
 }
 
 impl PodRecord {
-    /// Returns the pod as decisions see it, with the order that it belongs to; nothing when it is no World's.
-    pub(crate) fn into_observed(self) -> Option<(OrderKey, ObservedPod)> {
+    /// Returns the pod as decisions see it, with the order that it belongs to.
+    ///
+    /// - **Shape:** `None` for a pod that belongs to no order, or has a role that this version does not know.
+    pub(crate) fn into_order_pod(self) -> Option<(OrderKey, OrderPod)> {
         let Self { metadata, spec, status } = self;
         let key = OrderKey::of_label(&metadata)?;
         let labels = metadata.labels.as_ref()?;
@@ -125,8 +128,9 @@ impl PodRecord {
                 stages.set(&container.name, stage_state(state));
             }
         }
-        let pod = ObservedPod {
-            resource_version: version(&metadata),
+        let pod = OrderPod {
+            id: ObjectId::parse(&metadata).ok()?,
+            version: metadata.resource_version.as_deref()?.parse().ok()?,
             owner: PodOwner { kind: role.owner, name: owner.name.clone(), uid: owner.uid.clone() },
             attempt: labels.get(labels::ATTEMPT)?.parse().ok()?,
             presence: match metadata.deletion_timestamp {
@@ -135,7 +139,7 @@ impl PodRecord {
             },
             node: spec.node_name.as_deref().filter(|name| !name.is_empty()).map(Into::into),
             unschedulable,
-            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            created: metadata.creation_timestamp.as_ref()?.0,
             phase: phase(&status.phase),
             reason: status.reason,
             message: status.message,
@@ -147,8 +151,6 @@ impl PodRecord {
                 .collect(),
             stages,
             requests: spec.containers.first().map(|first| requests(&first.resources.requests)).unwrap_or_default(),
-            name: metadata.name?,
-            uid: metadata.uid?,
         };
         Some((key, pod))
     }
@@ -206,15 +208,17 @@ fn units(quantity: Option<&Quantity>) -> u64 {
 }
 
 /// Returns a node as decisions see it.
-pub(crate) fn observed_node(node: Node) -> ObservedNode {
+///
+/// - **Shape:** `None` where it has no name, which no node of the API server lacks.
+pub(crate) fn observed_node(node: Node) -> Option<ObservedNode> {
     let NodeSpec { unschedulable, taints, .. } = node.spec.unwrap_or_default();
     let NodeStatus { allocatable, conditions, .. } = node.status.unwrap_or_default();
     let allocatable = allocatable.unwrap_or_default();
     let ready = conditions.unwrap_or_default().into_iter().find(|condition| condition.type_ == "Ready");
     let mut room = requests(&allocatable);
     room.pods = units(allocatable.get("pods"));
-    ObservedNode {
-        name: Arc::from(node.metadata.name.unwrap_or_default()),
+    Some(ObservedNode {
+        name: Arc::from(node.metadata.name?),
         labels: node.metadata.labels.unwrap_or_default(),
         taints: taints.unwrap_or_default(),
         schedulable: unschedulable != Some(true),
@@ -224,7 +228,7 @@ pub(crate) fn observed_node(node: Node) -> ObservedNode {
             _ => Readiness::Lost,
         },
         allocatable: room,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -235,7 +239,7 @@ mod tests {
 
     fn pod(state: &str) -> PodRecord {
         let json = format!(
-            r#"{{"metadata":{{"name":"fix-alpha-2","namespace":"team","uid":"u","resourceVersion":"7",
+            r#"{{"metadata":{{"name":"fix-alpha-2","namespace":"team","uid":"u","resourceVersion":"7","creationTimestamp":"2026-01-01T00:00:00Z",
             "managedFields":[{{"manager":"kubelet","fieldsV1":{{"f:status":{{}}}}}}],
             "labels":{{"manyworlds.dev/work-order":"fix","manyworlds.dev/world":"alpha","manyworlds.dev/attempt":"2"}},
             "ownerReferences":[{{"apiVersion":"manyworlds.dev/v1alpha1","kind":"World","name":"fix-alpha","uid":"w"}}]}},
@@ -248,7 +252,7 @@ mod tests {
     #[test]
     fn a_pod_is_reduced_to_what_decides() {
         let (key, pod) =
-            pod(r#"{"terminated":{"exitCode":0,"message":"{}","reason":"Completed"}}"#).into_observed().unwrap();
+            pod(r#"{"terminated":{"exitCode":0,"message":"{}","reason":"Completed"}}"#).into_order_pod().unwrap();
         assert_eq!((key.to_string(), pod.owner.name.as_str(), pod.attempt), ("team/fix".to_owned(), "fix-alpha", 2));
         assert_eq!(pod.requests, Resources { processor: 500, memory: 1 << 30, storage: 0, pods: 1 });
         assert!(matches!(pod.stages.last(), StageState::Ended { exit_code: 0, .. }));
@@ -263,7 +267,7 @@ mod tests {
                 StageState::Waiting { reason: "ImagePullBackOff".to_owned(), message: "no such image".to_owned() },
             ),
         ] {
-            assert_eq!(*pod(state).into_observed().unwrap().1.stages.last(), expected);
+            assert_eq!(*pod(state).into_order_pod().unwrap().1.stages.last(), expected);
         }
     }
 
@@ -275,9 +279,9 @@ mod tests {
             (r#"{"waiting":{"reason":"ImagePullBackOff"}}"#, Urgency::Now),
             (r#"{"terminated":{"exitCode":0}}"#, Urgency::Now),
         ] {
-            assert_eq!(pod(state).into_observed().unwrap().1.urgency(), expected, "{state}");
+            assert_eq!(pod(state).into_order_pod().unwrap().1.urgency(), expected, "{state}");
         }
-        let (_, running) = pod(r#"{"running":{}}"#).into_observed().unwrap();
+        let (_, running) = pod(r#"{"running":{}}"#).into_order_pod().unwrap();
         let ended = |exit_code| StageState::Ended {
             exit_code,
             reason: String::new(),
@@ -285,7 +289,7 @@ mod tests {
             started: None,
             finished: None,
         };
-        let with = |change: fn(&mut ObservedPod)| {
+        let with = |change: fn(&mut OrderPod)| {
             let mut pod = running.clone();
             change(&mut pod);
             pod.urgency()
@@ -304,6 +308,6 @@ mod tests {
     #[test]
     fn a_pod_without_our_labels_is_nobodys() {
         let json = r#"{"metadata":{"name":"other","namespace":"team"}}"#;
-        assert!(serde_json::from_str::<PodRecord>(json).unwrap().into_observed().is_none());
+        assert!(serde_json::from_str::<PodRecord>(json).unwrap().into_order_pod().is_none());
     }
 }

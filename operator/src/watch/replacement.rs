@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use kube::core::ObjectMeta;
 
-use super::identity::ObjectIdentity;
+use super::deleted::DeletedObject;
 
 /// The objects that a watch knows, by uid, and those seen since it began anew.
 #[derive(Debug, Default)]
 pub(super) struct Replacement {
-    known: HashMap<Arc<str>, ObjectIdentity>,
-    before: HashMap<Arc<str>, ObjectIdentity>,
+    known: HashMap<Arc<str>, DeletedObject>,
+    before: HashMap<Arc<str>, DeletedObject>,
 }
 
 impl Replacement {
@@ -23,18 +23,21 @@ impl Replacement {
 
     /// The watch saw an object.
     pub(super) fn applied(&mut self, metadata: &ObjectMeta) {
-        let known = ObjectIdentity::of(metadata);
+        // The API server sends no object without a name, a uid and a version.
+        let Some(known) = DeletedObject::of(metadata) else { return };
         self.before.remove(&known.uid);
         self.known.insert(known.uid.clone(), known);
     }
 
     /// The watch saw that an object is gone.
     pub(super) fn deleted(&mut self, metadata: &ObjectMeta) {
-        self.known.remove(metadata.uid.as_deref().unwrap_or_default());
+        if let Some(uid) = &metadata.uid {
+            self.known.remove(uid.as_str());
+        }
     }
 
     /// The watch has listed everything. Returns the objects that are gone.
-    pub(super) fn end(&mut self) -> Vec<ObjectIdentity> {
+    pub(super) fn end(&mut self) -> Vec<DeletedObject> {
         std::mem::take(&mut self.before).into_values().collect()
     }
 }
@@ -44,7 +47,12 @@ mod tests {
     use super::*;
 
     fn metadata(name: &str) -> ObjectMeta {
-        ObjectMeta { name: Some(name.to_owned()), uid: Some(format!("uid-{name}")), ..ObjectMeta::default() }
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            uid: Some(format!("uid-{name}")),
+            resource_version: Some("1".to_owned()),
+            ..ObjectMeta::default()
+        }
     }
 
     #[test]

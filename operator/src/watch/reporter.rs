@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use manyworlds_api::conditions::{Reason, condition};
+use manyworlds_api::object::ObjectId;
 use manyworlds_planner::{Event, EventKind};
 use manyworlds_telemetry::Metrics;
 use serde::de::IgnoredAny;
@@ -16,14 +17,14 @@ use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::events::{Recorder, reference};
-use crate::reconcile::status::Target;
 use crate::requests::Writer;
 use manyworlds_api::errors::error_chain;
 
 /// Reports the objects of a kind that cannot be read, each once.
 pub(super) struct Reporter {
     metrics: Metrics,
-    reported: HashSet<String>,
+    /// The uids of those that were reported.
+    reported: HashSet<Option<String>>,
     /// Objects that are still to show it. They are no more than there are objects.
     unshown: mpsc::UnboundedSender<Report>,
 }
@@ -48,14 +49,14 @@ impl Reporter {
     /// Notes that an object can be read, or is gone.
     pub(super) fn clear(&mut self, metadata: &ObjectMeta) {
         if !self.reported.is_empty() {
-            self.reported.remove(metadata.uid.as_deref().unwrap_or_default());
+            self.reported.remove(&metadata.uid);
         }
     }
 
     /// Reports an object that cannot be read.
     pub(super) fn report<K: Kind>(&mut self, unreadable: &Unreadable) {
         let Unreadable { metadata, why, .. } = unreadable;
-        if !self.reported.insert(metadata.uid.clone().unwrap_or_default()) {
+        if !self.reported.insert(metadata.uid.clone()) {
             return;
         }
         let (kind, namespace, name) = (K::LABEL.as_str(), metadata.namespace.as_deref(), metadata.name.as_deref());
@@ -92,8 +93,7 @@ async fn show_all<K: Kind>(writer: Writer, events: Recorder, mut unshown: mpsc::
 /// The API server takes this for an object that its schema allows and this version does not know. One that breaks the
 /// schema too, because that was narrowed after the object was written, has its Event only.
 async fn show<K: Kind>(writer: &Writer, metadata: &ObjectMeta, body: &Value) -> Result<(), ReconcileError> {
-    let Target { namespace, name, .. } = Target::of(metadata)?;
-    writer.patch_status::<K, IgnoredAny>(namespace, name, body).await.map(drop)
+    writer.patch_status::<K, IgnoredAny>(&ObjectId::parse(metadata)?, body).await.map(drop)
 }
 
 /// Returns the patch that shows it, where the object is not over. Other conditions are left as they are, because they may be
@@ -101,7 +101,7 @@ async fn show<K: Kind>(writer: &Writer, metadata: &ObjectMeta, body: &Value) -> 
 fn patch(shown: UnreadableStatus, unreadable: &Unreadable, message: &str) -> Option<Value> {
     let UnreadableStatus { condition: kind, truth, unless, summary } = shown;
     let Unreadable { metadata, raw, .. } = unreadable;
-    let before = raw["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let before = raw["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     let is_over = |line: &Value| unless.is_some_and(|unless| line["type"] == unless) && line["status"] == "True";
     if before.iter().any(is_over) {
         return None;

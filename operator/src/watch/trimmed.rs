@@ -9,15 +9,20 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use kube::core::ObjectMeta;
+use manyworlds_api::object::Stored;
+use manyworlds_api::{
+    Budget, BudgetSpec, BudgetStatus, Provider, ProviderSpec, ProviderStatus, WorkOrder, WorkOrderSpec,
+    WorkOrderStatus, World, WorldSpec, WorldStatus,
+};
 use manyworlds_telemetry::ObjectLabel;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use crate::kind::{Kind, UnreadableStatus};
 
-/// A resource of ours.
+/// A resource of ours, as the API server has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Trimmed<K>(pub(crate) K);
+pub(crate) struct Trimmed<K>(pub(crate) Stored<K>);
 
 #[derive(Deserialize)]
 struct Parts<S, T> {
@@ -35,10 +40,31 @@ pub(crate) trait FromParts: Kind {
     fn from_parts(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self;
 }
 
+/// Puts resources of ours together from their parts.
+macro_rules! from_parts {
+    ($($kind:ident, $spec:ident, $status:ident;)*) => {$(
+        impl FromParts for $kind {
+            type Spec = $spec;
+            type Status = $status;
+
+            fn from_parts(metadata: ObjectMeta, spec: $spec, status: Option<$status>) -> Self {
+                Self { metadata, spec, status }
+            }
+        }
+    )*};
+}
+
+from_parts! {
+    WorkOrder, WorkOrderSpec, WorkOrderStatus;
+    World, WorldSpec, WorldStatus;
+    Provider, ProviderSpec, ProviderStatus;
+    Budget, BudgetSpec, BudgetStatus;
+}
+
 impl<'de, K: FromParts> Deserialize<'de> for Trimmed<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Parts { metadata, spec, status } = Parts::deserialize(deserializer)?;
-        Ok(Self(K::from_parts(metadata, spec, status)))
+        Stored::parse(K::from_parts(metadata, spec, status)).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -68,11 +94,11 @@ impl<K: Resource> Resource for Trimmed<K> {
     }
 
     fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
+        K::meta(&self.0)
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.meta_mut()
+        K::meta_mut(self.0.object_mut())
     }
 }
 
@@ -119,7 +145,6 @@ pub(super) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
 
 #[cfg(test)]
 mod tests {
-    use manyworlds_api::WorkOrder;
     use serde_json::json;
 
     use super::*;
@@ -141,6 +166,6 @@ mod tests {
         whole.metadata.managed_fields = None;
         whole.metadata.annotations = None;
         let Trimmed(order) = serde_json::from_value::<Trimmed<WorkOrder>>(written).unwrap();
-        assert_eq!(serde_json::to_value(&order).unwrap(), serde_json::to_value(&whole).unwrap());
+        assert_eq!(serde_json::to_value(&*order).unwrap(), serde_json::to_value(&whole).unwrap());
     }
 }

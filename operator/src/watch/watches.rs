@@ -12,8 +12,8 @@ use manyworlds_telemetry::Metrics;
 use tokio::sync::watch as state;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::deleted::DeletedObject;
 use super::guarded::{Guarded, Source, is_unreadable};
-use super::identity::ObjectIdentity;
 use super::observer::Observer;
 use super::replacement::Replacement;
 use super::reporter::Reporter;
@@ -129,7 +129,9 @@ fn take_over<O: Observer>(
         Event::Delete(object) => {
             replacement.deleted(object.meta());
             reporter.clear(object.meta());
-            observer.on_deleted(&ObjectIdentity::of(object.meta()));
+            if let Some(deleted) = DeletedObject::of(object.meta()) {
+                observer.on_deleted(&deleted);
+            }
         }
         Event::InitDone => {
             replacement.end().iter().for_each(|deleted| observer.on_deleted(deleted));

@@ -10,10 +10,11 @@ use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use kube::core::ObjectMeta;
+use manyworlds_api::object::{Name, ObjectId};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::resources::{NETWORK_POLICY, network_policy};
-use manyworlds_planner::{Effect, Grace, Snapshot, WorldPatch};
+use manyworlds_planner::resources::{NETWORK_POLICY, OwnerlessPod, network_policy};
+use manyworlds_planner::{Effect, Grace, ValidSnapshot, WorldPatch};
 use manyworlds_telemetry::{Metrics, WorldOutcome};
 
 use crate::cluster::Writes;
@@ -21,7 +22,7 @@ use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::kind::Kind;
 use crate::reconcile::events::Recorder;
-use crate::reconcile::status::{Target, write_status};
+use crate::reconcile::status::write_status;
 use crate::requests::Writer;
 use crate::watch::records::PodRecord;
 use crate::watch::trimmed::Trimmed;
@@ -57,7 +58,7 @@ impl Applier {
     pub(super) async fn apply(
         &self,
         key: &OrderKey,
-        snapshot: &Snapshot,
+        snapshot: &ValidSnapshot,
         effects: &[Effect],
     ) -> Result<(), ReconcileError> {
         let patches = effects.iter().filter_map(|effect| match effect {
@@ -65,8 +66,8 @@ impl Applier {
             Effect::OpenWorld { .. }
             | Effect::StartAttempt { .. }
             | Effect::DeletePod { .. }
-            | Effect::DeleteWorld { .. }
-            | Effect::DeleteOrder { .. } => None,
+            | Effect::DeleteWorld(_)
+            | Effect::DeleteOrder(_) => None,
         });
         try_join_all(patches).await?;
         if effects.iter().any(|effect| matches!(effect, Effect::OpenWorld { .. } | Effect::StartAttempt { .. })) {
@@ -78,35 +79,37 @@ impl Applier {
     }
 
     async fn carry_out(&self, key: &OrderKey, effect: &Effect) -> Result<(), ReconcileError> {
-        let namespace = &*key.namespace;
         match effect {
             Effect::PatchWorld(_) => Ok(()),
             Effect::OpenWorld { world, pod } => self.open_world(key, world, pod).await,
             Effect::StartAttempt { pod } => self.start_attempt(key, pod).await,
-            Effect::DeletePod { name, uid, grace } => {
+            Effect::DeletePod { pod, grace } => {
                 let seconds = match grace {
                     Grace::Normal => None,
                     Grace::None => Some(0),
                 };
-                self.writer.delete::<Pod>(namespace, name, uid, seconds).await
+                self.writer.delete(pod, seconds).await
             }
-            Effect::DeleteWorld { name, uid } => self.writer.delete::<World>(namespace, name, uid, None).await,
-            Effect::DeleteOrder { uid } => self.writer.delete::<WorkOrder>(namespace, &key.name, uid, None).await,
+            Effect::DeleteWorld(world) => self.writer.delete(world, None).await,
+            Effect::DeleteOrder(order) => self.writer.delete(order, None).await,
         }
     }
 
-    async fn patch_world(&self, key: &OrderKey, snapshot: &Snapshot, patch: &WorldPatch) -> Result<(), ReconcileError> {
-        let WorldPatch { name, uid, resource_version, status, recorded_pods, events } = patch;
-        let known = snapshot.worlds.iter().find(|world| world.metadata.uid.as_ref() == Some(uid));
-        let before = known.and_then(|world| world.status.as_ref());
-        let target = Target { namespace: &key.namespace, name, uid, resource_version };
-        let Trimmed(written) = write_status::<World, _>(&self.writer, target, before, status).await?;
+    async fn patch_world(
+        &self,
+        key: &OrderKey,
+        snapshot: &ValidSnapshot,
+        patch: &WorldPatch,
+    ) -> Result<(), ReconcileError> {
+        let WorldPatch { world, status, recorded_pods, events } = patch;
+        let before = world.status.as_ref();
+        let Trimmed(written) = write_status(&self.writer, world, before, status).await?;
         self.index.world_written(written);
         self.index.pods_recorded(key, recorded_pods);
         self.events.record_all::<WorkOrder>(&snapshot.order.metadata, events);
         self.count(before.and_then(|status| status.stage), status);
         tracing::info!(
-            world = name,
+            world = world.name(),
             attempt = status.attempt_count,
             stage = status.stage.map(tracing::field::debug),
             score = status.score.as_ref().map(|score| score.total),
@@ -136,55 +139,52 @@ impl Applier {
         }
     }
 
-    async fn open_world(&self, key: &OrderKey, world: &World, pod: &Pod) -> Result<(), ReconcileError> {
+    async fn open_world(&self, key: &OrderKey, world: &World, pod: &OwnerlessPod) -> Result<(), ReconcileError> {
         let order_uid = world.spec.order.uid.as_str();
         let uid = match self.writer.create::<_, Trimmed<World>>(&key.namespace, world).await {
             Ok(Trimmed(made)) => {
-                let uid = made.metadata.uid.clone();
+                let uid = made.uid().clone();
                 self.index.world_written(made);
                 uid
             }
-            Err(error) if already_exists(&error) => {
-                let name = world.metadata.name.as_deref().unwrap_or_default();
-                self.existing::<World>(key, name, order_uid).await?.uid
-            }
+            Err(error) if already_exists(&error) => self.existing::<World>(key, &world.metadata, order_uid).await?.uid,
             Err(error) => return Err(error),
         };
-        let mut owned = pod.clone();
-        if let (Some(owners), Some(uid)) = (&mut owned.metadata.owner_references, uid) {
-            for owner in owners {
-                owner.uid.clone_from(&uid);
-            }
-        }
-        self.start_attempt(key, &owned).await
+        self.start_attempt(key, &pod.clone().owned_by(&uid)).await
     }
 
     async fn start_attempt(&self, key: &OrderKey, pod: &Pod) -> Result<(), ReconcileError> {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
         let owner = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.uid.as_str());
         match self.writer.create::<_, PodRecord>(&key.namespace, pod).await {
             Ok(made) => {
-                if let Some((key, pod)) = made.into_observed() {
+                if let Some((key, pod)) = made.into_order_pod() {
                     self.index.pod_written(&key, pod);
                 }
                 self.metrics.attempts.inc();
-                tracing::info!(pod = name, "an attempt has started");
+                tracing::info!(pod = pod.metadata.name, "an attempt has started");
                 Ok(())
             }
-            Err(error) if already_exists(&error) => self.existing::<Pod>(key, name, owner).await.map(drop),
+            Err(error) if already_exists(&error) => self.existing::<Pod>(key, &pod.metadata, owner).await.map(drop),
             Err(error) => Err(error),
         }
     }
 
     /// Finds out whose an object is that was there already.
-    async fn existing<K: Kind>(&self, key: &OrderKey, name: &str, owner: &str) -> Result<ObjectMeta, ReconcileError> {
-        let metadata = self.writer.metadata::<K>(&key.namespace, name).await?;
-        let owners = metadata.owner_references.as_deref().unwrap_or_default();
-        let ours = owners.iter().any(|reference| reference.uid == owner);
+    ///
+    /// - **Shape:** `wanted` is the metadata of the object that was to be made, `owner` the uid of its owner.
+    async fn existing<K: Kind>(
+        &self,
+        key: &OrderKey,
+        wanted: &ObjectMeta,
+        owner: &str,
+    ) -> Result<ObjectId<K>, ReconcileError> {
+        let name: Name<K> = wanted.name.as_deref().unwrap_or("").parse()?;
+        let metadata = self.writer.metadata::<K>(&key.namespace, name.as_str()).await?;
+        let ours = metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner);
         let label = OrderKey::of_label(&metadata);
-        let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
+        let (kind, name) = (K::kind(&()).into_owned(), name.to_string());
         match (ours, metadata.deletion_timestamp.is_some()) {
-            (true, false) => Ok(metadata),
+            (true, false) => Ok(ObjectId::parse(&metadata)?),
             (_, true) => Err(ReconcileError::StillGoing { kind, name }),
             // An earlier order of the same name left it behind, and the garbage collector is on its way.
             (false, false) if label.as_ref() == Some(key) => Err(ReconcileError::StillGoing { kind, name }),

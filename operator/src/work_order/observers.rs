@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
-use kube::core::ObjectMeta;
 use manyworlds_api::conditions::{OrderCondition, Truth, WorldCondition};
-use manyworlds_api::{WorkOrder, WorkOrderSpec, WorkOrderStatus, World, WorldSpec, WorldStatus};
+use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::Urgency;
 use manyworlds_telemetry::ObjectLabel;
 
 use crate::index::{Index, OrderKey, Touched};
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::queue::WorkQueue;
-use crate::watch::identity::ObjectIdentity;
+use crate::watch::deleted::DeletedObject;
 use crate::watch::observer::Observer;
 use crate::watch::records::{PodRecord, observed_node};
-use crate::watch::trimmed::{FromParts, Trimmed};
+use crate::watch::trimmed::Trimmed;
 
 /// How long an order is left alone after a pod has merely come further: less than a stage lasts that is shown.
 const ROUTINE: Duration = Duration::from_secs(1);
@@ -49,8 +48,10 @@ impl Observer for Orders {
         self.0.wake(self.0.index.order_seen(order), Duration::ZERO);
     }
 
-    fn on_deleted(&self, object: &ObjectIdentity) {
-        self.0.wake(self.0.index.order_gone(&object.to_metadata()), Duration::ZERO);
+    fn on_deleted(&self, object: &DeletedObject) {
+        if let Some(id) = object.id() {
+            self.0.wake(self.0.index.order_gone(&id, object.version), Duration::ZERO);
+        }
     }
 }
 
@@ -64,8 +65,10 @@ impl Observer for Worlds {
         self.0.wake(self.0.index.world_seen(world), COALESCE);
     }
 
-    fn on_deleted(&self, object: &ObjectIdentity) {
-        self.0.wake(self.0.index.world_gone(&object.to_metadata()), COALESCE);
+    fn on_deleted(&self, object: &DeletedObject) {
+        if let (Some(key), Some(id)) = (order_of(object), object.id()) {
+            self.0.wake(self.0.index.world_gone(key, &id, object.version), COALESCE);
+        }
     }
 }
 
@@ -76,7 +79,7 @@ impl Observer for Pods {
     type Object = PodRecord;
 
     fn on_applied(&self, pod: PodRecord) {
-        let Some((key, pod)) = pod.into_observed() else { return };
+        let Some((key, pod)) = pod.into_order_pod() else { return };
         let delay = match pod.urgency() {
             Urgency::Now => COALESCE,
             Urgency::Routine => ROUTINE,
@@ -84,12 +87,10 @@ impl Observer for Pods {
         self.0.wake(self.0.index.pod_seen(&key, pod), delay);
     }
 
-    fn on_deleted(&self, object: &ObjectIdentity) {
-        let ObjectIdentity { namespace: Some(namespace), name, uid, version, work_order: Some(order) } = object else {
-            return;
-        };
-        let key = OrderKey { namespace: namespace.clone(), name: order.clone() };
-        self.0.wake(self.0.index.pod_gone(&key, name, uid, *version), COALESCE);
+    fn on_deleted(&self, object: &DeletedObject) {
+        if let (Some(key), Some(id)) = (order_of(object), object.id()) {
+            self.0.wake(self.0.index.pod_gone(&key, &id, object.version), COALESCE);
+        }
     }
 }
 
@@ -100,12 +101,19 @@ impl Observer for Nodes {
     type Object = Node;
 
     fn on_applied(&self, node: Node) {
-        self.0.wake(self.0.index.node_seen(observed_node(node)), Duration::ZERO);
+        if let Some(node) = observed_node(node) {
+            self.0.wake(self.0.index.node_seen(node), Duration::ZERO);
+        }
     }
 
-    fn on_deleted(&self, object: &ObjectIdentity) {
+    fn on_deleted(&self, object: &DeletedObject) {
         self.0.wake(self.0.index.node_gone(&object.name), Duration::ZERO);
     }
+}
+
+/// Returns the key of the order that the label of a deleted object names.
+fn order_of(object: &DeletedObject) -> Option<OrderKey> {
+    Some(OrderKey { namespace: object.namespace.clone()?, name: object.work_order.clone()? })
 }
 
 impl Kind for WorkOrder {
@@ -118,15 +126,6 @@ impl Kind for WorkOrder {
     });
 }
 
-impl FromParts for WorkOrder {
-    type Spec = WorkOrderSpec;
-    type Status = WorkOrderStatus;
-
-    fn from_parts(metadata: ObjectMeta, spec: WorkOrderSpec, status: Option<WorkOrderStatus>) -> Self {
-        Self { metadata, spec, status }
-    }
-}
-
 impl Kind for World {
     const LABEL: ObjectLabel = ObjectLabel::World;
     const UNREADABLE: Option<UnreadableStatus> = Some(UnreadableStatus {
@@ -135,15 +134,6 @@ impl Kind for World {
         unless: Some(WorldCondition::Finished.as_str()),
         summary: None,
     });
-}
-
-impl FromParts for World {
-    type Spec = WorldSpec;
-    type Status = WorldStatus;
-
-    fn from_parts(metadata: ObjectMeta, spec: WorldSpec, status: Option<WorldStatus>) -> Self {
-        Self { metadata, spec, status }
-    }
 }
 
 impl Kind for PodRecord {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set};
 use manyworlds_api::errors::error_chain;
+use manyworlds_api::object::Stored;
 use manyworlds_api::work_order::WorldCounts;
 use manyworlds_api::{WorkOrder, WorkOrderStatus};
 use manyworlds_ledger::audit::{AuditEntry, AuditStage};
-use manyworlds_planner::{OrderOutcome, Plan, Snapshot, StatusChange};
+use manyworlds_planner::{OrderOutcome, Plan, StatusChange, ValidSnapshot};
 use manyworlds_telemetry::{Metrics, OrderOutcome as OutcomeLabel};
 use serde_json::json;
 
@@ -16,7 +17,7 @@ use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::models::Models;
-use crate::reconcile::status::{Target, write_status};
+use crate::reconcile::status::write_status;
 use crate::watch::trimmed::Trimmed;
 
 /// Writes what people see of orders.
@@ -29,7 +30,12 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Writes the order's status where it has changed, and then tells what happened.
-    pub(super) async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &Plan) -> Result<(), ReconcileError> {
+    pub(super) async fn publish(
+        &self,
+        key: &OrderKey,
+        snapshot: &ValidSnapshot,
+        plan: &Plan,
+    ) -> Result<(), ReconcileError> {
         let Some(change) = &plan.status else { return Ok(()) };
         let StatusChange { status, events, outcome } = &**change;
         self.write_status(key, &snapshot.order, status).await?;
@@ -73,12 +79,11 @@ impl Publisher {
     async fn write_status(
         &self,
         key: &OrderKey,
-        order: &WorkOrder,
+        order: &Stored<WorkOrder>,
         status: &WorkOrderStatus,
     ) -> Result<(), ReconcileError> {
-        let (target, before) = (Target::of(&order.metadata)?, order.status.as_ref());
-        let written = write_status::<WorkOrder, _>(&self.writes.writer, target, before, status).await?;
-        let Trimmed(written) = written;
+        let before = order.status.as_ref();
+        let Trimmed(written) = write_status(&self.writes.writer, order, before, status).await?;
         self.index.order_written(written);
         self.index.status_written(key, Timestamp::now());
         if let Some(models) = &self.models
@@ -89,7 +94,7 @@ impl Publisher {
         Ok(())
     }
 
-    fn finished(&self, order: &WorkOrder, status: &WorkOrderStatus, outcome: OrderOutcome) {
+    fn finished(&self, order: &Stored<WorkOrder>, status: &WorkOrderStatus, outcome: OrderOutcome) {
         let outcome = match outcome {
             OrderOutcome::Succeeded => OutcomeLabel::Succeeded,
             OrderOutcome::Failed => OutcomeLabel::Failed,
@@ -97,14 +102,14 @@ impl Publisher {
             OrderOutcome::Skipped => OutcomeLabel::Skipped,
         };
         self.metrics.orders_finished.with_label_values(&[outcome.as_str()]).inc();
-        if let (Some(created), Some(completed)) = (&order.metadata.creation_timestamp, &status.completion_time) {
-            self.metrics.order_seconds.observe(completed.0.duration_since(created.0).as_secs_f64());
+        if let Some(completed) = &status.completion_time {
+            self.metrics.order_seconds.observe(completed.0.duration_since(order.created()).as_secs_f64());
         }
     }
 }
 
 /// Returns what the audit log says of an order that came into another state.
-fn state(key: &OrderKey, order: &WorkOrder, status: &WorkOrderStatus) -> AuditEntry {
+fn state(key: &OrderKey, order: &Stored<WorkOrder>, status: &WorkOrderStatus) -> AuditEntry {
     let summary = |status: Option<&WorkOrderStatus>| status.and_then(|status| status.summary.clone());
     let before = summary(order.status.as_ref());
     let details = json!({ "namespace": &*key.namespace, "workOrder": &*key.name, "before": before });
@@ -113,7 +118,7 @@ fn state(key: &OrderKey, order: &WorkOrder, status: &WorkOrderStatus) -> AuditEn
     let succeeded = OrderCondition::Succeeded.as_str();
     let cause = status.conditions.iter().find(|condition| condition.type_ == succeeded);
     AuditEntry {
-        order_uid: order.metadata.uid.clone(),
+        order_uid: Some(order.uid().to_string()),
         details: details.to_string(),
         counts: counts.to_string(),
         failure_reason: cause.filter(|cause| cause.status == Truth::False.as_str()).map(|cause| cause.reason.clone()),
@@ -124,16 +129,11 @@ fn state(key: &OrderKey, order: &WorkOrder, status: &WorkOrderStatus) -> AuditEn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::fixtures;
 
     #[test]
     fn the_audit_log_names_states_and_their_cause_and_no_text_of_a_worker() {
-        let order: WorkOrder = serde_json::from_value(json!({
-            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "WorkOrder",
-            "metadata": { "name": "fix", "namespace": "team", "uid": "o" },
-            "spec": { "source": { "git": { "url": "https://forge.example/a" } }, "task": { "title": "t" } },
-            "status": { "summary": "Running" },
-        }))
-        .unwrap();
+        let order = fixtures::order(json!({ "summary": "Running" }));
         let mut status = WorkOrderStatus {
             summary: Some("Failed".to_owned()),
             message: Some("what a worker printed".to_owned()),
@@ -143,7 +143,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let reason = Reason::NoEligibleWorld;
         set(&mut status.conditions, condition("Succeeded", Truth::False, reason, "what a worker printed", None, now));
-        let entry = state(&OrderKey::of_order(&order.metadata).unwrap(), &order, &status);
+        let entry = state(&OrderKey::of(order.id()), &order, &status);
         assert_eq!((entry.stage.as_str(), entry.result.as_str()), ("order", "Failed"));
         assert_eq!(entry.failure_reason.as_deref(), Some("NoEligibleWorld"));
         assert_eq!(entry.details, r#"{"before":"Running","namespace":"team","workOrder":"fix"}"#);

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::WorkOrder;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::object::OrderUid;
 use manyworlds_planner::policy::allowance::Allowance;
-use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, decide};
+use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, ValidSnapshot, decide};
 use manyworlds_telemetry::Metrics;
 
 use super::apply::{Applier, Network};
@@ -42,7 +43,7 @@ pub(crate) struct OrderReconciler {
 pub(crate) struct OrderPlan {
     plan: Plan,
     /// The order for which slots are reserved until the plan is carried out.
-    uid: String,
+    uid: OrderUid,
     next_check: Option<Timestamp>,
 }
 
@@ -85,7 +86,7 @@ impl Reconcile for OrderReconciler {
     type Kind = WorkOrder;
     type Key = OrderKey;
     type Gathered = Snapshot;
-    type Snapshot = Snapshot;
+    type Snapshot = ValidSnapshot;
     type Plan = OrderPlan;
 
     async fn gather(&self, key: &OrderKey, now: Timestamp) -> Result<Option<Snapshot>, ReconcileError> {
@@ -99,11 +100,11 @@ impl Reconcile for OrderReconciler {
         Ok(Some(snapshot))
     }
 
-    fn validate(&self, gathered: Snapshot) -> Result<Snapshot, ReconcileError> {
-        Ok(gathered)
+    fn validate(&self, gathered: Snapshot) -> Result<ValidSnapshot, ReconcileError> {
+        Ok(gathered.validate())
     }
 
-    fn plan(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderPlan {
+    fn plan(&self, key: &OrderKey, snapshot: &ValidSnapshot) -> OrderPlan {
         let decision = decide(snapshot);
         let request = decision.request(|least, placement| self.index.share(least, placement));
         let (grant, touched) = self.index.reserve(&request);
@@ -117,13 +118,13 @@ impl Reconcile for OrderReconciler {
         OrderPlan { plan, uid: request.uid, next_check }
     }
 
-    async fn apply(&self, key: &OrderKey, snapshot: &Snapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
+    async fn apply(&self, key: &OrderKey, snapshot: &ValidSnapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
         let applied = self.applier.apply(key, snapshot, &plan.plan.effects).await;
         self.index.confirm(&plan.uid);
         applied
     }
 
-    async fn publish(&self, key: &OrderKey, snapshot: &Snapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
+    async fn publish(&self, key: &OrderKey, snapshot: &ValidSnapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
         self.publisher.publish(key, snapshot, &plan.plan).await
     }
 

@@ -1,110 +1,73 @@
 //! An API server with one World at work, which notes every request and takes no write.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use futures::stream;
+use http::{Method, StatusCode};
 use manyworlds_api::labels;
+use manyworlds_test_support::{Answer, ApiServer, Call, kubeconfig};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 /// Time that each thing has happened at.
 const TIME: &str = "2026-01-01T00:00:00Z";
 
-/// The cluster. It serves as long as the test's runtime.
+/// The cluster. It serves until it is dropped.
 #[derive(Clone)]
-pub struct Cluster {
-    address: String,
-    provider_url: String,
-    requests: Arc<Mutex<Vec<(Method, String)>>>,
-}
+pub struct Cluster(Arc<ApiServer>);
 
 impl Cluster {
     /// Starts to serve. The model of the World is served at an address.
-    pub async fn start(provider: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let cluster = Self { address, provider_url: format!("http://{provider}/v1"), requests: Arc::default() };
-        let router = Router::new().fallback(answer).with_state(cluster.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        cluster
+    pub fn start(provider: &str) -> Self {
+        let provider_url = format!("http://{provider}/v1");
+        let server = ApiServer::start(move |call| std::future::ready(answer(&call, &provider_url)));
+        Self(Arc::new(server.unwrap()))
     }
 
     /// Writes a kubeconfig for the cluster into a folder.
     pub fn kubeconfig(&self, folder: &Path) -> PathBuf {
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": { "server": format!("http://{}", self.address) } }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-            "users": [{ "name": "u", "user": {} }],
-        });
         let path = folder.join("kubeconfig");
-        std::fs::write(&path, config.to_string()).unwrap();
+        std::fs::write(&path, kubeconfig(&self.0.url())).unwrap();
         path
     }
 
     /// Returns the requests that would have changed the cluster. A review changes nothing.
     pub fn writes(&self) -> Vec<String> {
-        let requests = self.requests.lock().unwrap();
-        let writes = requests.iter().filter(|(method, path)| *method != Method::GET && !path.ends_with("reviews"));
-        writes.map(|(method, path)| format!("{method} {path}")).collect()
+        let writes = self.0.writes().into_iter().filter(|call| !call.path.ends_with("reviews"));
+        writes.map(|call| format!("{} {}", call.method, call.path)).collect()
     }
 
     /// Returns whether something was read at a path with such an end.
     pub fn has_read(&self, end: &str) -> bool {
-        let requests = self.requests.lock().unwrap();
-        requests.iter().any(|(method, path)| *method == Method::GET && path.ends_with(end))
-    }
-
-    fn items(&self, kind: &str) -> Vec<Value> {
-        match kind {
-            "workorders" => vec![order()],
-            "worlds" => vec![world()],
-            "pods" => vec![pod()],
-            "providers" => vec![self.provider()],
-            _ => Vec::new(),
-        }
-    }
-
-    fn provider(&self) -> Value {
-        json!({
-            "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider",
-            "metadata": { "name": "scripted", "namespace": "team", "uid": "r", "resourceVersion": "1" },
-            "spec": {
-                "protocol": "OpenAI", "baseUrl": self.provider_url,
-                "models": [{ "name": "m", "prices": { "input": "1.00", "output": "2.00" } }],
-            },
-        })
+        self.0.calls().iter().any(|call| call.is_read() && call.path.ends_with(end))
     }
 }
 
-async fn answer(State(cluster): State<Cluster>, method: Method, uri: Uri, body: Bytes) -> Response {
-    let path = uri.path().to_owned();
-    cluster.requests.lock().unwrap().push((method.clone(), path.clone()));
-    let last = path.rsplit('/').next().unwrap_or_default();
-    match (method, last) {
-        (Method::GET, _) if uri.query().unwrap_or_default().contains("watch=") => {
-            // Nothing ever happens.
-            Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()).into_response()
-        }
-        (Method::GET, kind) => {
-            let metadata = json!({ "resourceVersion": "1" });
-            let items = cluster.items(kind);
-            Json(json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items })).into_response()
-        }
-        (Method::POST, "tokenreviews") => Json(reviewed(&body)).into_response(),
-        _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+fn answer(call: &Call, provider_url: &str) -> Answer {
+    match (&call.method, call.path.rsplit('/').next()) {
+        (&Method::GET, Some("workorders")) => Answer::list(&[order()]),
+        (&Method::GET, Some("worlds")) => Answer::list(&[world()]),
+        (&Method::GET, Some("pods")) => Answer::list(&[pod()]),
+        (&Method::GET, Some("providers")) => Answer::list(&[provider(provider_url)]),
+        (&Method::GET, _) => Answer::list(&[]),
+        (&Method::POST, Some("tokenreviews")) => Answer::object(&reviewed(&call.body)),
+        _ => Answer::Text(StatusCode::SERVICE_UNAVAILABLE, String::new()),
     }
+}
+
+fn provider(url: &str) -> Value {
+    json!({
+        "apiVersion": "manyworlds.dev/v1alpha1", "kind": "Provider",
+        "metadata": { "name": "scripted", "namespace": "team", "uid": "r", "resourceVersion": "1", "creationTimestamp": TIME },
+        "spec": {
+            "protocol": "OpenAI", "baseUrl": url,
+            "models": [{ "name": "m", "prices": { "input": "1.00", "output": "2.00" } }],
+        },
+    })
 }
 
 /// Every token of an audience is that of the World's pod.
-fn reviewed(body: &[u8]) -> Value {
-    let mut review: Value = serde_json::from_slice(body).unwrap();
+fn reviewed(review: &Value) -> Value {
+    let mut review = review.clone();
     let key = |name: &str| format!("authentication.kubernetes.io/{name}");
     review["status"] = json!({
         "authenticated": true,

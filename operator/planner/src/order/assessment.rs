@@ -5,12 +5,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::labels;
 use manyworlds_api::work_order::WorkOrderSpec;
 
-use crate::attempt::{AttemptState, NodeState, observe};
+use crate::attempt::{NodeState, observe};
 use crate::node_resources::Resources;
 use crate::policy::deadlines;
 use crate::quantity::QuantityError;
 use crate::role::WORK;
-use crate::snapshot::Snapshot;
+use crate::snapshot::ValidSnapshot;
 use crate::support::Earliest;
 use crate::world::{self, WorldState};
 
@@ -18,7 +18,7 @@ use crate::world::{self, WorldState};
 #[derive(Debug)]
 pub(super) struct Assessment<'a> {
     /// What they were read from.
-    pub(super) snapshot: &'a Snapshot,
+    pub(super) snapshot: &'a ValidSnapshot,
     /// Its Worlds, in the order of its variants.
     pub(super) worlds: Vec<WorldState<'a>>,
     /// What one World needs at least.
@@ -38,7 +38,7 @@ impl<'a> Assessment<'a> {
     /// Assesses an order.
     ///
     /// - **Guarantees:** the order of Worlds and pods in the snapshot does not matter.
-    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+    pub(super) fn of(snapshot: &'a ValidSnapshot) -> Self {
         let spec = &snapshot.order.spec;
         let variants = spec.worlds.variants.iter().enumerate();
         let worlds = variants.map(|(index, variant)| state(snapshot, world::unopened(variant, index))).collect();
@@ -48,18 +48,6 @@ impl<'a> Assessment<'a> {
     /// Returns the specification of the order.
     pub(super) fn spec(&self) -> &'a WorkOrderSpec {
         &self.snapshot.order.spec
-    }
-
-    /// Returns the Worlds that belong to an earlier order of the same name: name and uid of each.
-    pub(super) fn stale_worlds(&self) -> Vec<(String, String)> {
-        let order = &self.snapshot.order;
-        let stale =
-            self.snapshot.worlds.iter().filter(|world| Some(&world.spec.order.uid) != order.metadata.uid.as_ref());
-        stale
-            .map(|world| {
-                (world.metadata.name.clone().unwrap_or_default(), world.metadata.uid.clone().unwrap_or_default())
-            })
-            .collect()
     }
 
     /// Returns whether a World has been opened.
@@ -97,27 +85,23 @@ impl<'a> Assessment<'a> {
 }
 
 /// Returns the state of one World.
-fn state<'a>(snapshot: &'a Snapshot, unopened: WorldState<'a>) -> WorldState<'a> {
+fn state<'a>(snapshot: &'a ValidSnapshot, unopened: WorldState<'a>) -> WorldState<'a> {
     let order = &snapshot.order;
-    let name = labels::world_name(order.metadata.name.as_deref().unwrap_or_default(), &unopened.variant.name);
-    let found = snapshot.worlds.iter().find(|world| {
-        world.metadata.name.as_deref() == Some(name.as_str())
-            && Some(&world.spec.order.uid) == order.metadata.uid.as_ref()
-    });
-    let Some(world) = found else { return unopened };
-    let uid = world.metadata.uid.as_deref().unwrap_or_default();
+    let name = labels::world_name(order.name(), &unopened.variant.name);
+    let Some(world) = snapshot.worlds.iter().find(|world| world.name() == name) else { return unopened };
+    let uid = world.uid().as_str();
     let current = world.status.as_ref().map_or(0, |status| status.attempt_count) + 1;
     let pod = snapshot.pods.iter().find(|pod| pod.is_attempt(&WORK, uid, current));
-    let attempt = pod.map_or(AttemptState::Absent, |pod| {
+    let attempt = pod.map(|pod| {
         let lost = pod.node.as_ref().is_some_and(|node| snapshot.lost_nodes.contains(node));
         let node = if lost { NodeState::Lost } else { NodeState::Answers };
-        observe(pod, node, &snapshot.settings, snapshot.now)
+        let attempt = observe(pod, node, &snapshot.settings, snapshot.now);
+        match &snapshot.models.exhausted {
+            Some(exhausted) => (pod, attempt.without_money(&exhausted.what)),
+            None => (pod, attempt),
+        }
     });
-    let attempt = match &snapshot.models.exhausted {
-        Some(exhausted) => attempt.without_money(&exhausted.what),
-        None => attempt,
-    };
-    let mut state = world::advance(&order.spec, unopened, world, pod, attempt, snapshot.now);
+    let mut state = world::advance(&order.spec, unopened, world, attempt, snapshot.now);
     if let Some(usage) = snapshot.models.usage.get(uid) {
         state.status.usage = Some(usage.clone());
     }

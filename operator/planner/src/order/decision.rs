@@ -1,7 +1,9 @@
 //! The decision about an order: what is done with it in this look.
 
 use jiff::Timestamp;
+use manyworlds_api::World;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::object::ObjectId;
 
 /// What is done with an order.
 #[derive(Debug)]
@@ -10,8 +12,8 @@ pub(super) enum Decision {
     Leave,
     /// It is over; it is deleted at that time, where it has one.
     Expire(Option<Timestamp>),
-    /// Worlds of an earlier order of the same name go first: name and uid of each.
-    CleanUp(Vec<(String, String)>),
+    /// Worlds of an earlier order of the same name go first.
+    CleanUp(Vec<ObjectId<World>>),
     /// It is suspended, or nothing is left of a budget.
     Hold(Hold),
     /// It cannot begin yet, for this reason and with this sentence.

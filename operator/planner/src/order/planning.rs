@@ -18,7 +18,7 @@ use crate::observation::{Placement, Presence};
 use crate::plan::{Effect, Event, EventKind, Grace, Plan, WorldPatch};
 use crate::policy::capacity::Request;
 use crate::policy::deadlines::signed;
-use crate::snapshot::Snapshot;
+use crate::snapshot::ValidSnapshot;
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldState};
 
@@ -38,7 +38,7 @@ pub struct OrderDecision<'a> {
 /// Decides about an order.
 ///
 /// - **Guarantees:** the order of Worlds and pods in the snapshot does not matter.
-pub fn decide(snapshot: &Snapshot) -> OrderDecision<'_> {
+pub fn decide(snapshot: &ValidSnapshot) -> OrderDecision<'_> {
     let mut assessment = Assessment::of(snapshot);
     let mut decision = phases::decide(&assessment);
     let mut fallback_event = None;
@@ -65,9 +65,9 @@ impl OrderDecision<'_> {
             _ => 0,
         };
         Request {
-            uid: order.metadata.uid.clone().unwrap_or_default(),
+            uid: order.uid().clone(),
             priority: order.spec.priority,
-            created: order.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            created: order.created(),
             want,
             size: match order.spec.worlds.sizing.mode {
                 SizingMode::ShareOfNode if want > 0 => share(least, &placement),
@@ -84,9 +84,7 @@ impl OrderDecision<'_> {
         match std::mem::replace(&mut self.decision, Decision::Leave) {
             Decision::Leave => return plan,
             Decision::Expire(Some(time)) if time <= self.assessment.snapshot.now => {
-                plan.effects.push(Effect::DeleteOrder {
-                    uid: self.assessment.snapshot.order.metadata.uid.clone().unwrap_or_default(),
-                });
+                plan.effects.push(Effect::DeleteOrder(self.assessment.snapshot.order.id().clone()));
                 return plan;
             }
             Decision::Expire(time) => {
@@ -95,7 +93,7 @@ impl OrderDecision<'_> {
                 return plan;
             }
             Decision::CleanUp(stale) => {
-                plan.effects.extend(stale.into_iter().map(|(name, uid)| Effect::DeleteWorld { name, uid }));
+                plan.effects.extend(stale.into_iter().map(Effect::DeleteWorld));
                 status::awaiting_cleanup(&self.assessment, &mut plan);
             }
             Decision::Hold(hold) => self.hold(&hold, &mut plan, &mut earliest),
@@ -116,7 +114,7 @@ impl OrderDecision<'_> {
         for pod in &self.assessment.snapshot.pods {
             let ended = pod.phase.is_terminal() || pod.stages.last().has_ended();
             if pod.presence == Presence::Present && !ended {
-                plan.effects.push(delete(&pod.name, &pod.uid, Grace::Normal));
+                plan.effects.push(Effect::DeletePod { pod: pod.id.clone(), grace: Grace::Normal });
             }
         }
     }
@@ -128,14 +126,14 @@ impl OrderDecision<'_> {
             // A World that is being judged spends nothing more.
             let judged = state.pod.is_some_and(|pod| pod.stages.spends_no_more());
             if matches!(hold, Hold::BudgetExhausted(_)) && judged {
-                spared.extend(state.pod.map(|pod| pod.name.clone()));
+                spared.extend(state.pod.map(|pod| pod.id.clone()));
             } else if state.phase == Phase::Active {
                 world::suspend(state, reason, &message, self.assessment.snapshot.now);
             }
         }
         self.write_worlds(plan);
         self.sweep(plan);
-        plan.effects.retain(|effect| !matches!(effect, Effect::DeletePod { name, .. } if spared.contains(name)));
+        plan.effects.retain(|effect| !matches!(effect, Effect::DeletePod { pod, .. } if spared.contains(pod)));
         status::held(&self.assessment, (reason, &message), plan);
         if matches!(hold, Hold::BudgetExhausted(_)) {
             earliest.note(self.assessment.snapshot.now + signed(MODEL_INTERVAL));
@@ -162,7 +160,7 @@ impl OrderDecision<'_> {
             earliest.note_some(state.look_again);
             let (Some(pod), grace) = (state.pod, grace(state.remains)) else { continue };
             if let Some(grace) = grace {
-                plan.effects.push(delete(&pod.name, &pod.uid, grace));
+                plan.effects.push(Effect::DeletePod { pod: pod.id.clone(), grace });
             }
         }
         let startable = starting::startable(&self.assessment);
@@ -202,13 +200,11 @@ impl OrderDecision<'_> {
             // The Worlds that run again have a patch each; the first one brings the Event.
             let events = failure_event(state).into_iter().chain(self.fallback_event.take()).collect();
             let recorded = match (state.change, state.pod) {
-                (Change::AttemptEnded | Change::Ended, Some(pod)) => vec![pod.name.clone()],
+                (Change::AttemptEnded | Change::Ended, Some(pod)) => vec![pod.name().clone()],
                 _ => Vec::new(),
             };
             plan.effects.push(Effect::PatchWorld(Box::new(WorldPatch {
-                name: world.metadata.name.clone().unwrap_or_default(),
-                uid: world.metadata.uid.clone().unwrap_or_default(),
-                resource_version: world.metadata.resource_version.clone().unwrap_or_default(),
+                world: world.clone(),
                 status: state.status.clone(),
                 recorded_pods: recorded,
                 events,
@@ -238,8 +234,4 @@ const fn grace(remains: Remains) -> Option<Grace> {
         Remains::Pod => Some(Grace::Normal),
         Remains::PodOnLostNode => Some(Grace::None),
     }
-}
-
-fn delete(name: &str, uid: &str, grace: Grace) -> Effect {
-    Effect::DeletePod { name: name.to_owned(), uid: uid.to_owned(), grace }
 }

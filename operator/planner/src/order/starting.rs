@@ -45,7 +45,8 @@ pub(super) fn start(assessment: &Assessment<'_>, startable: &[usize], grant: Gra
                 Effect::OpenWorld { world: Box::new(world), pod: Box::new(pod) }
             }
             Some(world) => {
-                Effect::StartAttempt { pod: Box::new(resources::pod(order, world, attempt, &snapshot.settings)) }
+                let pod = resources::pod(order, world, attempt, &snapshot.settings);
+                Effect::StartAttempt { pod: Box::new(pod.owned_by(world.uid())) }
             }
         };
         plan.effects.push(effect);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use manyworlds_api::object::{OrderUid, PodUid};
 
 use super::placement::{Misfits, accepts, matches};
 use crate::grant::Grant;
@@ -18,19 +19,19 @@ use crate::observation::{ObservedNode, Placement, Readiness};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueKey {
     priority: Reverse<i32>,
-    created: Option<Timestamp>,
-    uid: String,
+    created: Timestamp,
+    uid: OrderUid,
 }
 
 /// What an order asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Uid of the order.
-    pub uid: String,
+    pub uid: OrderUid,
     /// Its priority.
     pub priority: i32,
     /// When it was created.
-    pub created: Option<Timestamp>,
+    pub created: Timestamp,
     /// How many Worlds it wants to start now.
     pub want: usize,
     /// What one World needs.
@@ -69,11 +70,11 @@ pub struct Capacity {
     nodes: BTreeMap<Arc<str>, ObservedNode>,
     used: HashMap<Arc<str>, Resources>,
     unbound: BTreeMap<Resources, u64>,
-    occupied: HashMap<String, Occupied>,
-    reserved: HashMap<String, (Resources, u64)>,
+    occupied: HashMap<PodUid, Occupied>,
+    reserved: HashMap<OrderUid, (Resources, u64)>,
     queue: BTreeMap<QueueKey, Waiting>,
-    places: HashMap<String, QueueKey>,
-    unplaceable: BTreeSet<String>,
+    places: HashMap<OrderUid, QueueKey>,
+    unplaceable: BTreeSet<OrderUid>,
 }
 
 impl Capacity {
@@ -93,7 +94,7 @@ impl Capacity {
     }
 
     /// Notes that a pod occupies a slot, on a node once it is bound. A second call for the same pod moves it.
-    pub fn occupy(&mut self, pod_uid: &str, node: Option<Arc<str>>, size: Resources) {
+    pub fn occupy(&mut self, pod_uid: &PodUid, node: Option<Arc<str>>, size: Resources) {
         if let Some(before) = self.occupied.get(pod_uid)
             && before.node == node
             && before.size == size
@@ -108,13 +109,13 @@ impl Capacity {
             }
             None => *self.unbound.entry(size).or_default() += 1,
         }
-        self.occupied.insert(pod_uid.to_owned(), Occupied { node, size });
+        self.occupied.insert(pod_uid.clone(), Occupied { node, size });
     }
 
     /// Frees the slot of a pod.
     ///
     /// Returns whether it occupied one.
-    pub fn release(&mut self, pod_uid: &str) -> bool {
+    pub fn release(&mut self, pod_uid: &PodUid) -> bool {
         let Some(Occupied { node, size }) = self.occupied.remove(pod_uid) else { return false };
         match node {
             Some(name) => {
@@ -169,14 +170,14 @@ impl Capacity {
     }
 
     /// Ends the reservation of an order: its pods occupy their slots themselves now, or were not made.
-    pub fn confirm(&mut self, uid: &str) {
+    pub fn confirm(&mut self, uid: &OrderUid) {
         if let Some((size, count)) = self.reserved.remove(uid) {
             subtract(&mut self.unbound, size, count);
         }
     }
 
     /// Takes an order out of the queue, and from those that no node could hold.
-    pub fn withdraw(&mut self, uid: &str) {
+    pub fn withdraw(&mut self, uid: &OrderUid) {
         self.unplaceable.remove(uid);
         if let Some(key) = self.places.remove(uid) {
             self.queue.remove(&key);
@@ -184,13 +185,13 @@ impl Capacity {
     }
 
     /// Returns the uids of the orders that come next, the first one first.
-    pub fn next_in_queue(&self, most: usize) -> impl Iterator<Item = &str> {
-        self.queue.keys().take(most).map(|key| key.uid.as_str())
+    pub fn next_in_queue(&self, most: usize) -> impl Iterator<Item = &OrderUid> {
+        self.queue.keys().take(most).map(|key| &key.uid)
     }
 
     /// Returns the uids of the orders that wait for a node which could hold a World of theirs.
-    pub fn unplaceable(&self) -> impl Iterator<Item = &str> {
-        self.unplaceable.iter().map(String::as_str)
+    pub fn unplaceable(&self) -> impl Iterator<Item = &OrderUid> {
+        self.unplaceable.iter()
     }
 
     /// Returns how many orders wait.

@@ -3,6 +3,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use proptest::prelude::*;
 
 use super::*;
+use manyworlds_api::object::Uid;
 use manyworlds_api::work_order::ResourceAmounts;
 
 const GIB: u64 = 1 << 30;
@@ -34,11 +35,16 @@ fn capacity(nodes: impl IntoIterator<Item = ObservedNode>) -> Capacity {
     capacity
 }
 
+/// Returns the uid of an order or of a pod.
+fn uid<K>(text: &str) -> Uid<K> {
+    text.parse().unwrap()
+}
+
 fn request(uid: &str, priority: i32, age: i64, want: usize) -> Request {
     Request {
-        uid: uid.to_owned(),
+        uid: uid.parse().unwrap(),
         priority,
-        created: Timestamp::from_second(1_000_000 - age).ok(),
+        created: Timestamp::from_second(1_000_000 - age).unwrap(),
         want,
         size: world(),
         placement: Arc::default(),
@@ -87,11 +93,11 @@ fn what_does_not_fit_waits_with_its_place_in_the_queue() {
 #[test]
 fn priority_goes_before_age() {
     let mut capacity = capacity([node("a", room(2, 8, 100))]);
-    capacity.occupy("running", Some("a".into()), world());
+    capacity.occupy(&uid("running"), Some("a".into()), world());
     assert_eq!(capacity.reserve(&request("old", 0, 100, 1)).place, Some(1));
     assert_eq!(capacity.reserve(&request("urgent", 5, 1, 1)).place, Some(1));
     assert_eq!(capacity.next_in_queue(9).collect::<Vec<_>>(), ["urgent", "old"]);
-    capacity.release("running");
+    capacity.release(&uid("running"));
     assert_eq!(capacity.reserve(&request("old", 0, 100, 1)).slots, 0);
     assert_eq!(capacity.reserve(&request("urgent", 5, 1, 1)).slots, 1);
 }
@@ -99,18 +105,18 @@ fn priority_goes_before_age() {
 #[test]
 fn a_large_order_is_not_overtaken_by_small_ones() {
     let mut capacity = capacity([node("a", room(4, 64, 1000))]);
-    capacity.occupy("running", Some("a".into()), Resources { pods: 1, ..room(2, 1, 1) });
+    capacity.occupy(&uid("running"), Some("a".into()), Resources { pods: 1, ..room(2, 1, 1) });
     let large = Request { size: Resources { pods: 1, ..room(4, 8, 100) }, ..request("large", 0, 100, 1) };
     assert_eq!(capacity.reserve(&large).slots, 0);
     assert_eq!(capacity.reserve(&request("small", 0, 1, 1)).slots, 0);
-    capacity.release("running");
+    capacity.release(&uid("running"));
     assert_eq!(capacity.reserve(&large).slots, 1);
 }
 
 #[test]
 fn an_order_that_waits_for_other_nodes_holds_nobody_up() {
     let mut capacity = capacity([node("a", room(8, 32, 500)), node("b", room(2, 8, 100))]);
-    capacity.occupy("running", Some("b".into()), world());
+    capacity.occupy(&uid("running"), Some("b".into()), world());
     let picky = Request { placement: on("b"), ..request("picky", 9, 100, 1) };
     assert_eq!(capacity.reserve(&picky).slots, 0);
     assert_eq!(capacity.reserve(&request("plain", 0, 1, 4)).slots, 4);
@@ -134,7 +140,7 @@ fn an_order_that_no_node_holds_is_remembered_until_one_does() {
     capacity.node_set(node("a", room(8, 32, 500)));
     let grant = capacity.reserve(&request("first", 0, 2, 1));
     assert_eq!((grant.slots, grant.misfits), (1, None));
-    capacity.withdraw("second");
+    capacity.withdraw(&uid("second"));
     assert_eq!(capacity.unplaceable().count(), 0);
 }
 
@@ -173,8 +179,8 @@ fn a_reservation_is_given_back_when_the_pods_hold_their_slots() {
     let mut capacity = capacity([node("a", room(8, 32, 500))]);
     assert_eq!(capacity.reserve(&request("first", 0, 2, 4)).slots, 4);
     assert_eq!(capacity.reserve(&request("second", 0, 1, 4)).slots, 0);
-    capacity.occupy("pod", None, world());
-    capacity.confirm("first");
+    capacity.occupy(&uid("pod"), None, world());
+    capacity.confirm(&uid("first"));
     assert_eq!(capacity.reserve(&request("second", 0, 1, 4)).slots, 3);
 }
 
@@ -185,19 +191,19 @@ proptest! {
         let mut capacity = capacity([node("a", room(8, 32, 500)), node("b", room(4, 16, 200))]);
         let mut running: Vec<String> = Vec::new();
         for (step, (want, ends, priority)) in steps.into_iter().enumerate() {
-            let uid = format!("order-{}", step % 7);
-            let grant = capacity.reserve(&request(&uid, priority, i64::try_from(step)?, want));
+            let order = format!("order-{}", step % 7);
+            let grant = capacity.reserve(&request(&order, priority, i64::try_from(step)?, want));
             prop_assert!(grant.slots <= want);
             for index in 0..grant.slots {
                 let pod = format!("{step}-{index}");
-                capacity.occupy(&pod, None, world());
+                capacity.occupy(&uid(&pod), None, world());
                 running.push(pod);
             }
-            capacity.confirm(&uid);
+            capacity.confirm(&uid(&order));
             prop_assert!(running.len() <= 6);
             for _ in 0..ends.min(running.len()) {
                 let pod = running.remove(0);
-                prop_assert!(capacity.release(&pod));
+                prop_assert!(capacity.release(&uid(&pod)));
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use manyworlds_api::{Duration, WorkOrder, labels};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use manyworlds_api::object::Uid;
+use manyworlds_api::{Duration, GROUP, VERSION, WorkOrder, labels};
+
+use crate::role::OwnerKind;
 
 /// How long fetching a repository may take.
 const PREPARE_TIMEOUT: Duration = Duration::from_minutes(10);
@@ -14,6 +18,18 @@ pub(super) fn longest_life(order: &WorkOrder) -> i64 {
     let timeouts = &order.spec.worker.phase_timeouts;
     let most = [PREPARE_TIMEOUT, timeouts.coding, timeouts.testing, SLACK].into_iter().map(Duration::milliseconds);
     i64::try_from(most.sum::<u64>().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// Returns the reference to the owner of a World or a pod.
+pub(super) fn owner_reference<K>(kind: OwnerKind, name: &str, uid: &Uid<K>) -> OwnerReference {
+    OwnerReference {
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: kind.as_str().to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_string(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
 }
 
 /// Returns the labels of a World and of its pods.

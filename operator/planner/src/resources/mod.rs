@@ -10,5 +10,6 @@ mod world;
 pub(crate) use pod::{Attempt, Parts, container, pod_of};
 
 pub use network_policy::{NETWORK_POLICY, network_policy};
+pub use pod::OwnerlessPod;
 pub use work::pod;
 pub use world::world;

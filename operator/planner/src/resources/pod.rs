@@ -8,12 +8,13 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Toleration, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use manyworlds_api::object::{Stored, Uid};
 use manyworlds_api::work_order::{ExtraVolume, PodTemplate, ResourceAmounts};
-use manyworlds_api::{GROUP, VERSION, WorkOrder, labels};
+use manyworlds_api::{WorkOrder, labels};
 
-use super::common::longest_life;
-use crate::role::PodRole;
+use super::common::{longest_life, owner_reference};
+use crate::role::{OwnerKind, PodRole};
 
 /// User and group of every process in a World's pod.
 const USER: i64 = 10_001;
@@ -26,14 +27,12 @@ const LOST_NODE_SECONDS: i64 = 30;
 const EXTRA_VOLUME_PREFIX: &str = "extra-";
 
 /// One attempt of a role, for its owner.
-pub(crate) struct Attempt<'a> {
+pub(crate) struct Attempt {
     pub(crate) role: &'static PodRole,
     /// Name of the pod.
     pub(crate) name: String,
     /// Name of the owner.
-    pub(crate) owner: &'a str,
-    /// Uid of the owner; empty while the owner does not exist yet, and filled in when it does.
-    pub(crate) owner_uid: &'a str,
+    pub(crate) owner: String,
     pub(crate) number: i32,
     /// The labels of the owner.
     pub(crate) labels: BTreeMap<String, String>,
@@ -46,11 +45,33 @@ pub(crate) struct Parts {
     pub(crate) volumes: Vec<Volume>,
 }
 
+/// A pod to be created as soon as the uid of its owner is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnerlessPod {
+    pod: Pod,
+    kind: OwnerKind,
+    owner: String,
+}
+
+impl OwnerlessPod {
+    /// Returns the pod with its owner.
+    pub fn owned_by<K>(self, uid: &Uid<K>) -> Pod {
+        let Self { mut pod, kind, owner } = self;
+        pod.metadata.owner_references = Some(vec![owner_reference(kind, &owner, uid)]);
+        pod
+    }
+
+    /// Returns the metadata, without the owner.
+    pub const fn metadata(&self) -> &ObjectMeta {
+        &self.pod.metadata
+    }
+}
+
 /// Returns the pod of one attempt of a role.
 ///
 /// - **Guarantees:** runs under the restricted standard, holds no token that the API server accepts, and ends after the
 ///   time-outs of the order.
-pub(crate) fn pod_of(order: &WorkOrder, attempt: Attempt<'_>, parts: Parts) -> Pod {
+pub(crate) fn pod_of(order: &Stored<WorkOrder>, attempt: Attempt, parts: Parts) -> OwnerlessPod {
     let template = order.spec.worker.pod_template.clone().unwrap_or_default();
     let mut labels = template.labels.clone();
     labels.extend(attempt.labels);
@@ -58,20 +79,13 @@ pub(crate) fn pod_of(order: &WorkOrder, attempt: Attempt<'_>, parts: Parts) -> P
     labels.insert(labels::ATTEMPT.to_owned(), attempt.number.to_string());
     let metadata = ObjectMeta {
         name: Some(attempt.name),
-        namespace: order.metadata.namespace.clone(),
+        namespace: Some(order.namespace().to_owned()),
         labels: Some(labels),
         annotations: (!template.annotations.is_empty()).then(|| template.annotations.clone()),
-        owner_references: Some(vec![OwnerReference {
-            api_version: format!("{GROUP}/{VERSION}"),
-            kind: attempt.role.owner.as_str().to_owned(),
-            name: attempt.owner.to_owned(),
-            uid: attempt.owner_uid.to_owned(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        }]),
         ..ObjectMeta::default()
     };
-    Pod { metadata, spec: Some(pod_spec(order, &template, parts)), status: None }
+    let pod = Pod { metadata, spec: Some(pod_spec(order, &template, parts)), status: None };
+    OwnerlessPod { pod, kind: attempt.role.owner, owner: attempt.owner }
 }
 
 fn pod_spec(order: &WorkOrder, template: &PodTemplate, Parts { mut stages, volumes }: Parts) -> PodSpec {

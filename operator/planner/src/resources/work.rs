@@ -1,16 +1,15 @@
 //! The pod of one attempt of a World: prepare, work and evaluate.
 
-use k8s_openapi::api::core::v1::{
-    Container, EnvVar, Pod, ResourceRequirements, SecretVolumeSource, Volume, VolumeMount,
-};
+use k8s_openapi::api::core::v1::{Container, EnvVar, ResourceRequirements, SecretVolumeSource, Volume, VolumeMount};
+use manyworlds_api::object::Stored;
 use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
 use manyworlds_api::work_order::{PodTemplate, Variant};
 use manyworlds_api::{WorkOrder, World, labels};
 
 use super::common::{common_labels, longest_life};
 use super::pod::{
-    Access, Attempt, Parts, container, empty_directory, extra_mount, extra_volume, mount, pod_of, resources,
-    token_volume, variable,
+    Access, Attempt, OwnerlessPod, Parts, container, empty_directory, extra_mount, extra_volume, mount, pod_of,
+    resources, token_volume, variable,
 };
 use crate::node_resources::Resources;
 use crate::role::WORK;
@@ -29,10 +28,10 @@ const CREDENTIAL_VOLUME: &str = "repository-credential";
 
 /// Returns the pod of one attempt of a World.
 ///
-/// - **Shape:** owned by the World; the owner's uid is empty when the World does not exist yet, and is filled in when it does.
+/// - **Shape:** to be owned by the World, which need not exist yet.
 /// - **Guarantees:** holds no secret but the repository's in `prepare`, and no token that the API server accepts.
-pub fn pod(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings) -> Pod {
-    let order_name = order.metadata.name.as_deref().unwrap_or_default();
+pub fn pod(order: &Stored<WorkOrder>, world: &World, attempt: i32, settings: &Settings) -> OwnerlessPod {
+    let order_name = order.name();
     let variant = world.spec.variant.name.as_str();
     let template = order.spec.worker.pod_template.clone().unwrap_or_default();
     let environment = environment(order, world, attempt, settings);
@@ -48,19 +47,17 @@ pub fn pod(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings) 
     let attempt = Attempt {
         role: &WORK,
         name: labels::pod_name(order_name, variant, attempt),
-        owner: world.metadata.name.as_deref().unwrap_or_default(),
-        owner_uid: world.metadata.uid.as_deref().unwrap_or_default(),
+        owner: labels::world_name(order_name, variant),
         number: attempt,
         labels: common_labels(order_name, variant),
     };
     pod_of(order, attempt, parts)
 }
 
-fn environment(order: &WorkOrder, world: &World, attempt: i32, settings: &Settings) -> Vec<EnvVar> {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+fn environment(order: &Stored<WorkOrder>, world: &World, attempt: i32, settings: &Settings) -> Vec<EnvVar> {
     [
-        (labels::ENV_NAMESPACE, text(&order.metadata.namespace)),
-        (labels::ENV_WORK_ORDER, text(&order.metadata.name)),
+        (labels::ENV_NAMESPACE, order.namespace().to_owned()),
+        (labels::ENV_WORK_ORDER, order.name().to_owned()),
         (labels::ENV_WORLD, world.spec.variant.name.clone()),
         (labels::ENV_ATTEMPT, attempt.to_string()),
         (labels::ENV_SERVICE_URL, settings.service_url.clone()),
@@ -82,12 +79,11 @@ fn with_disk(environment: &[EnvVar], world: &World) -> Vec<EnvVar> {
 }
 
 /// Returns the order as a World's worker reads it: with itself as the only agent, every value resolved.
-fn document(order: &WorkOrder, world: &World) -> OrderDocument {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+fn document(order: &Stored<WorkOrder>, world: &World) -> OrderDocument {
     let identity = OrderIdentity {
-        namespace: text(&order.metadata.namespace),
-        name: text(&order.metadata.name),
-        uid: text(&order.metadata.uid),
+        namespace: order.namespace().to_owned(),
+        name: order.name().to_owned(),
+        uid: order.uid().to_string(),
     };
     let mut spec = order.spec.clone();
     let resolved = &world.spec.variant;
@@ -108,7 +104,7 @@ fn document(order: &WorkOrder, world: &World) -> OrderDocument {
 }
 
 fn prepare(
-    order: &WorkOrder,
+    order: &Stored<WorkOrder>,
     world: &World,
     environment: &[EnvVar],
     resources: &ResourceRequirements,

@@ -1,21 +1,28 @@
 //! The World of a variant.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use manyworlds_api::object::Stored;
 use manyworlds_api::work_order::{EnvironmentVariable, ResourceAmounts, SizingMode, Variant};
 use manyworlds_api::world::{Blueprint, OrderReference, ResolvedVariant};
-use manyworlds_api::{GROUP, VERSION, WorkOrder, World, WorldSpec, labels};
+use manyworlds_api::{WorkOrder, World, WorldSpec, labels};
 
-use super::common::common_labels;
+use super::common::{common_labels, owner_reference};
 use crate::node_resources::Resources;
+use crate::role::OwnerKind;
 use crate::snapshot::Settings;
 
 /// Returns the World of a variant, owned by its order.
-pub fn world(order: &WorkOrder, variant: &Variant, index: usize, size: Resources, settings: &Settings) -> World {
-    let name = order.metadata.name.clone().unwrap_or_default();
-    let uid = order.metadata.uid.clone().unwrap_or_default();
+pub fn world(
+    order: &Stored<WorkOrder>,
+    variant: &Variant,
+    index: usize,
+    size: Resources,
+    settings: &Settings,
+) -> World {
+    let name = order.name();
     let spec = WorldSpec {
-        order: OrderReference { name: name.clone(), uid: uid.clone() },
+        order: OrderReference { name: name.to_owned(), uid: order.uid().to_string() },
         variant: ResolvedVariant {
             name: variant.name.clone(),
             index: i32::try_from(index).unwrap_or(i32::MAX),
@@ -26,17 +33,10 @@ pub fn world(order: &WorkOrder, variant: &Variant, index: usize, size: Resources
         blueprint: blueprint(order, variant, size, settings),
     };
     let metadata = ObjectMeta {
-        name: Some(labels::world_name(&name, &variant.name)),
-        namespace: order.metadata.namespace.clone(),
-        labels: Some(common_labels(&name, &variant.name)),
-        owner_references: Some(vec![OwnerReference {
-            api_version: format!("{GROUP}/{VERSION}"),
-            kind: "WorkOrder".to_owned(),
-            name,
-            uid,
-            controller: Some(true),
-            block_owner_deletion: None,
-        }]),
+        name: Some(labels::world_name(name, &variant.name)),
+        namespace: Some(order.namespace().to_owned()),
+        labels: Some(common_labels(name, &variant.name)),
+        owner_references: Some(vec![owner_reference(OwnerKind::WorkOrder, name, order.uid())]),
         ..ObjectMeta::default()
     };
     World { metadata, spec, status: None }

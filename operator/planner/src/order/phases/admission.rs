@@ -19,8 +19,8 @@ pub(super) fn decide(assessment: &Assessment<'_>) -> Option<Decision> {
     if let Some((reason, message)) = refusal(assessment) {
         return Some(Decision::End(End::Failed { reason, message }));
     }
-    let stale = assessment.stale_worlds();
-    (!stale.is_empty()).then_some(Decision::CleanUp(stale))
+    let stale = assessment.snapshot.stale_worlds();
+    (!stale.is_empty()).then(|| Decision::CleanUp(stale.to_vec()))
 }
 
 /// Returns why an order is not carried out.

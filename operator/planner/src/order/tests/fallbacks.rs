@@ -106,7 +106,7 @@ fn worlds_that_a_crash_left_behind_follow() {
     model.settle_until(|plan| events(plan).any(|event| event.reason.as_str() == "FallbackStarted"));
     // Of its two writes the first alone was made.
     let mut plan = model.plan();
-    plan.effects.retain(|effect| matches!(effect, Effect::PatchWorld(patch) if patch.name == "fix-alpha"));
+    plan.effects.retain(|effect| matches!(effect, Effect::PatchWorld(patch) if patch.world.name() == "fix-alpha"));
     plan.status = None;
     model.carry_out(&plan);
     model.settle();

@@ -186,7 +186,7 @@ fn worlds_beyond_the_slots_wait_and_say_so() {
 fn an_order_that_has_no_slot_makes_nothing() {
     let mut model = Model::new(specification(&FIVE), 1);
     model.capacity.occupy(
-        "other",
+        &"other".parse().unwrap(),
         Some("node".into()),
         crate::node_resources::Resources::of_world(&ResourceAmounts::default()).unwrap(),
     );
@@ -403,7 +403,7 @@ proptest! {
                 .pods
                 .values()
                 .filter(|pod| !pod.phase.is_terminal() && pod.presence == crate::observation::Presence::Present)
-                .map(|pod| pod.name.clone())
+                .map(|pod| pod.name().to_string())
                 .collect();
             prop_assert!(running.len() <= usize::try_from(slots)?);
             let pod = running.get(which % running.len().max(1)).cloned();

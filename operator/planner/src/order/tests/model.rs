@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::result::{DiffStatistics, FailureClass, GateOutcome, GateResult, StageReport, WorldResult};
 use manyworlds_api::work_order::WorkOrderSpec;
 use manyworlds_api::{WorkOrder, World, conditions, labels};
 use serde_json::json;
 
 use crate::node_resources::Resources;
-use crate::observation::{ObservedNode, ObservedPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
+use crate::observation::{ObservedNode, OrderPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
 use crate::policy::capacity::Capacity;
 use crate::role::{OwnerKind, ROLES, role_of};
 use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, decide};
@@ -20,7 +21,7 @@ pub(super) struct Model {
     pub(super) now: Timestamp,
     pub(super) order: WorkOrder,
     pub(super) worlds: BTreeMap<String, World>,
-    pub(super) pods: BTreeMap<String, ObservedPod>,
+    pub(super) pods: BTreeMap<String, OrderPod>,
     pub(super) capacity: Capacity,
     pub(super) lost_nodes: Vec<Arc<str>>,
     pub(super) deleted_pods: Vec<String>,
@@ -61,6 +62,7 @@ impl Model {
         let now = Timestamp::from_second(1_000_000).unwrap();
         order.metadata.namespace = Some("team".to_owned());
         order.metadata.uid = Some("order-1".to_owned());
+        order.metadata.resource_version = Some("1".to_owned());
         order.metadata.generation = Some(1);
         order.metadata.creation_timestamp = Some(Time(now));
         let mut capacity = Capacity::default();
@@ -99,8 +101,8 @@ impl Model {
     pub(super) fn plan(&mut self) -> Plan {
         let snapshot = Snapshot {
             now: self.now,
-            order: Arc::new(self.order.clone()),
-            worlds: self.worlds.values().cloned().map(Arc::new).collect(),
+            order: Arc::new(Stored::parse(self.order.clone()).unwrap()),
+            worlds: self.worlds.values().cloned().map(|world| Arc::new(Stored::parse(world).unwrap())).collect(),
             pods: self.pods.values().cloned().map(Arc::new).collect(),
             lost_nodes: self.lost_nodes.iter().cloned().collect(),
             status_written: self.status_written,
@@ -111,6 +113,7 @@ impl Model {
                 ..Settings::new("runner".to_owned(), "http://operator".to_owned())
             }),
         };
+        let snapshot = snapshot.validate();
         let decision = decide(&snapshot);
         let request = decision.request(|least, placement| self.capacity.share(least, placement));
         let grant = self.capacity.reserve(&request);
@@ -160,48 +163,54 @@ impl Model {
     fn write(&mut self, effect: &Effect) {
         match effect {
             Effect::PatchWorld(patch) => {
-                let world = self.worlds.get_mut(&patch.name).unwrap();
-                assert_eq!(world.metadata.uid.as_ref(), Some(&patch.uid));
+                let world = self.worlds.get_mut(patch.world.name()).unwrap();
+                assert_eq!(&Stored::parse(world.clone()).unwrap(), &*patch.world, "the World has changed since");
+                world.metadata.resource_version = Some(self.version.to_string());
                 world.status = Some(patch.status.clone());
-                self.pods.retain(|name, pod| pod.presence != Presence::Gone || !patch.recorded_pods.contains(name));
+                self.pods.retain(|_, pod| pod.presence != Presence::Gone || !patch.recorded_pods.contains(pod.name()));
             }
             Effect::OpenWorld { world, pod } => {
                 let name = world.metadata.name.clone().unwrap();
                 let mut made = (**world).clone();
                 made.metadata.uid = Some(format!("world-{}", self.version));
-                assert!(self.worlds.insert(name, made.clone()).is_none(), "a World was made twice");
-                self.make_pod(pod, made.metadata.uid.as_deref().unwrap());
+                made.metadata.resource_version = Some(self.version.to_string());
+                made.metadata.creation_timestamp = Some(Time(self.now));
+                let owned = (**pod).clone().owned_by(Stored::parse(made.clone()).unwrap().uid());
+                assert!(self.worlds.insert(name, made).is_none(), "a World was made twice");
+                self.make_pod(&owned);
             }
             Effect::StartAttempt { pod } => {
-                let owner = pod.metadata.owner_references.as_ref().unwrap()[0].uid.clone();
-                self.make_pod(pod, &owner);
+                self.make_pod(pod);
             }
-            Effect::DeletePod { name, .. } => {
-                self.deleted_pods.push(name.clone());
-                let pod = self.pods.remove(name).unwrap();
-                self.capacity.release(&pod.uid);
+            Effect::DeletePod { pod, .. } => {
+                self.deleted_pods.push(pod.name.to_string());
+                let pod = self.pods.remove(pod.name.as_str()).unwrap();
+                self.capacity.release(pod.uid());
             }
-            Effect::DeleteWorld { name, .. } => {
-                self.worlds.remove(name);
+            Effect::DeleteWorld(world) => {
+                self.worlds.remove(world.name.as_str());
             }
-            Effect::DeleteOrder { .. } => self.order_deleted = true,
+            Effect::DeleteOrder(_) => self.order_deleted = true,
         }
     }
 
-    fn make_pod(&mut self, pod: &k8s_openapi::api::core::v1::Pod, owner: &str) {
+    fn make_pod(&mut self, pod: &k8s_openapi::api::core::v1::Pod) {
         let name = pod.metadata.name.clone().unwrap();
-        let owner_name = pod.metadata.owner_references.as_ref().unwrap()[0].name.clone();
+        let owner = pod.metadata.owner_references.as_ref().unwrap()[0].clone();
         let label = |key: &str| pod.metadata.labels.as_ref().unwrap()[key].clone();
-        let observed = ObservedPod {
-            name: name.clone(),
-            uid: format!("pod-{}", self.version),
-            resource_version: self.version,
-            owner: PodOwner { kind: OwnerKind::World, name: owner_name, uid: owner.to_owned() },
+        let observed = OrderPod {
+            id: ObjectId {
+                namespace: "team".into(),
+                name: name.parse().unwrap(),
+                uid: format!("pod-{}", self.version).parse().unwrap(),
+            },
+            version: self.version.to_string().parse().unwrap(),
+            owner: PodOwner { kind: OwnerKind::World, name: owner.name, uid: owner.uid },
             attempt: label(labels::ATTEMPT).parse().unwrap(),
             presence: Presence::Present,
             node: Some("node".into()),
             unschedulable: None,
-            created: Some(self.now),
+            created: self.now,
             phase: PodPhase::Pending,
             reason: None,
             message: None,
@@ -209,7 +218,7 @@ impl Model {
             stages: Stages::new(role_of(ROLES, Some(&label(labels::ROLE))).unwrap()),
             requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
         };
-        self.capacity.occupy(&observed.uid, observed.node.clone(), observed.requests);
+        self.capacity.occupy(observed.uid(), observed.node.clone(), observed.requests);
         assert!(self.pods.insert(name.clone(), observed).is_none(), "pod {name} was made twice");
         self.created_pods.push(name);
     }
@@ -256,7 +265,7 @@ impl Model {
     pub(super) fn vanishes(&mut self, pod: &str) {
         let pod = self.pods.get_mut(pod).unwrap();
         pod.presence = Presence::Gone;
-        self.capacity.release(&pod.uid);
+        self.capacity.release(pod.uid());
     }
 
     fn ended(&self, exit_code: i32, message: String) -> StageState {
@@ -273,7 +282,7 @@ impl Model {
         let pod = self.pods.get_mut(pod).unwrap_or_else(|| panic!("there is no pod {pod}"));
         pod.phase = phase;
         change(&mut pod.stages);
-        self.capacity.release(&pod.uid);
+        self.capacity.release(pod.uid());
     }
 
     pub(super) fn condition(&self, kind: &str) -> (String, String) {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::PodSpec;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::object::{Stored, WorldUid};
 use manyworlds_api::work_order::{BudgetExceeded, Usage, WorkOrderSpec};
 use manyworlds_api::world::WorldStage;
-use manyworlds_api::{Duration, WorkOrder, labels};
+use manyworlds_api::{Duration, WorkOrder, World, labels};
 
 use super::model::{Model, specification};
 use super::{pods, started, truth};
@@ -218,6 +220,16 @@ fn the_models_of_an_order_are_each_named_once() {
     assert!(models(&specification(&["alpha"])).is_empty());
 }
 
+/// Returns an order as the API server has it.
+fn stored(spec: WorkOrderSpec) -> Stored<WorkOrder> {
+    Stored::parse(Model::new(spec, 1).order).unwrap()
+}
+
+fn spec_of_pod(order: &Stored<WorkOrder>, world: &World, settings: &Settings) -> PodSpec {
+    let uid: WorldUid = "w".parse().unwrap();
+    pod(order, world, 1, settings).owned_by(&uid).spec.unwrap()
+}
+
 #[test]
 fn only_the_worker_of_a_world_with_a_model_has_the_gateways_token() {
     let settings = Settings {
@@ -225,10 +237,10 @@ fn only_the_worker_of_a_world_with_a_model_has_the_gateways_token() {
         ..Settings::new("runner".to_owned(), "http://operator".to_owned())
     };
     for (spec, expected) in [(with_model(), true), (specification(&["alpha", "beta"]), false)] {
-        let order = WorkOrder::new("fix", spec);
+        let order = stored(spec);
         let variant = &order.spec.worlds.variants[0];
         let world = world(&order, variant, 0, Resources::default(), &settings);
-        let spec = pod(&order, &world, 1, &settings).spec.unwrap();
+        let spec = spec_of_pod(&order, &world, &settings);
         let containers = spec.init_containers.unwrap().into_iter().chain(spec.containers);
         for container in containers {
             let has = container.name == labels::WORK && expected;
@@ -256,10 +268,11 @@ fn the_gateways_token_is_valid_for_as_long_as_the_pod_may_live() {
         gateway_url: Some("http://gateway".to_owned()),
         ..Settings::new("runner".to_owned(), "http://operator".to_owned())
     };
-    let mut order = WorkOrder::new("fix", with_model());
-    order.spec.worker.phase_timeouts.coding = Duration::from_minutes(180);
+    let mut spec = with_model();
+    spec.worker.phase_timeouts.coding = Duration::from_minutes(180);
+    let order = stored(spec);
     let world = world(&order, &order.spec.worlds.variants[0], 0, Resources::default(), &settings);
-    let spec = pod(&order, &world, 1, &settings).spec.unwrap();
+    let spec = spec_of_pod(&order, &world, &settings);
     let tokens =
         spec.volumes.unwrap().into_iter().filter_map(|volume| volume.projected).flat_map(|all| all.sources.unwrap());
     let seconds: Vec<_> = tokens.filter_map(|source| source.service_account_token?.expiration_seconds).collect();

@@ -1,6 +1,7 @@
 //! A role that only this test knows: it needs a builder and its data, and everything else reads it as any other pod.
 
 use manyworlds_api::labels;
+use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::world::WorldStage;
 
@@ -8,7 +9,7 @@ use super::model::{Model, specification};
 use super::started;
 use crate::attempt::{AttemptState, NodeState, observe};
 use crate::node_resources::Resources;
-use crate::observation::{ObservedPod, PodOwner, PodPhase, Presence, StageState, Stages, Urgency};
+use crate::observation::{OrderPod, PodOwner, PodPhase, Presence, StageState, Stages, Urgency};
 use crate::resources::{Attempt, Parts, container, pod_of};
 use crate::role::{ModelCalls, OwnerKind, PodRole, Roles, Stage, WORK, role_of};
 use crate::snapshot::Settings;
@@ -43,38 +44,41 @@ fn ended(exit_code: i32) -> StageState {
 }
 
 /// The builder of the role, and the pod as the watch would read it.
-fn probe(model: &Model) -> ObservedPod {
+fn probe(model: &Model) -> OrderPod {
     let resources = k8s_openapi::api::core::v1::ResourceRequirements::default();
     let stage = |name| container(name, "image", "/probe".to_owned(), Vec::new(), Vec::new(), &resources);
-    let order = &model.order;
+    let order = Stored::parse(model.order.clone()).unwrap();
     let made = pod_of(
-        order,
+        &order,
         Attempt {
             role: &PROBE,
             name: "fix-probe-1".to_owned(),
-            owner: "fix",
-            owner_uid: "order-1",
+            owner: "fix".to_owned(),
             number: 1,
             labels: [(labels::WORK_ORDER.to_owned(), "fix".to_owned())].into(),
         },
         Parts { stages: PROBE.stages.iter().map(|one| stage(one.container)).collect(), volumes: Vec::new() },
-    );
+    )
+    .owned_by(order.uid());
     let spec = made.spec.as_ref().unwrap();
     assert_eq!(spec.init_containers.as_ref().unwrap()[0].name, "ask");
     assert_eq!(spec.containers[0].name, "answer");
     let label = made.metadata.labels.as_ref().unwrap()[labels::ROLE].clone();
     let owner = &made.metadata.owner_references.as_ref().unwrap()[0];
     assert_eq!(owner.kind, "WorkOrder");
-    ObservedPod {
-        name: made.metadata.name.clone().unwrap(),
-        uid: "probe-uid".to_owned(),
-        resource_version: 1,
+    OrderPod {
+        id: ObjectId {
+            namespace: "team".into(),
+            name: made.metadata.name.as_deref().unwrap().parse().unwrap(),
+            uid: "probe-uid".parse().unwrap(),
+        },
+        version: "1".parse().unwrap(),
         owner: PodOwner { kind: OwnerKind::WorkOrder, name: owner.name.clone(), uid: owner.uid.clone() },
         attempt: 1,
         presence: Presence::Present,
         node: Some("node".into()),
         unschedulable: None,
-        created: Some(model.now),
+        created: model.now,
         phase: PodPhase::Running,
         reason: None,
         message: None,
@@ -88,7 +92,7 @@ fn probe(model: &Model) -> ObservedPod {
 fn the_stages_of_a_new_role_are_read_by_its_data() {
     let model = started(specification(&["alpha"]), 2);
     let settings = Settings::new("runner".to_owned(), "http://operator".to_owned());
-    let look = |pod: &ObservedPod| observe(pod, NodeState::Answers, &settings, model.now);
+    let look = |pod: &OrderPod| observe(pod, NodeState::Answers, &settings, model.now);
     let mut pod = probe(&model);
     pod.stages.set("ask", StageState::Running { since: Some(model.now) });
     assert!(matches!(look(&pod), AttemptState::Active(active) if active.stage == WorldStage::Working));
@@ -109,7 +113,7 @@ fn the_stages_of_a_new_role_are_read_by_its_data() {
 fn a_pod_of_a_new_role_is_no_attempt_of_a_world_and_goes_with_its_order() {
     let mut model = started(specification(&["alpha"]), 2);
     let pod = probe(&model);
-    model.pods.insert(pod.name.clone(), pod);
+    model.pods.insert(pod.name().to_string(), pod);
     model.settle();
     assert_eq!(model.created_pods, ["fix-alpha-1"], "the World's own attempt goes on");
     model.scores("fix-alpha-1", 100, 1);
