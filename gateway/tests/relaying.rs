@@ -90,9 +90,10 @@ async fn the_first_part_of_a_stream_does_not_wait_for_the_last() {
     let mut parts = bench.post("a", "/v1/messages", body).await.bytes_stream();
     let first = parts.next().await.unwrap().unwrap();
     assert!(first.starts_with(b"event: message_start"));
-    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    let first_after = begun.elapsed();
     while parts.next().await.is_some() {}
-    assert!(begun.elapsed() > Duration::from_millis(600));
+    let all_after = begun.elapsed();
+    assert!(all_after > first_after + Duration::from_millis(600), "{first_after:?} and {all_after:?}");
     assert_eq!(bench.settled("a").await, (dollars(COST), 1));
 }
 
