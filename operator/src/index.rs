@@ -1,4 +1,4 @@
-//! What has been seen of the cluster, by order.
+//! The index of the cluster: the last seen state, by order.
 //!
 //! Watches write here, and so does `apply` with what the API server answered, so that a decision never rests on an
 //! observation that is older than our own last write.
@@ -23,21 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use manyworlds_api::object::{OrderUid, PodName};
+use manyworlds_api::object::OrderUid;
 use manyworlds_planner::node_resources::Resources;
-use manyworlds_planner::observation::{ObservedNode, OrderPod, Placement, Presence, Readiness};
+use manyworlds_planner::observation::{ObservedNode, OrderPod, Placement, Readiness};
 use manyworlds_planner::policy::capacity::Request;
 use manyworlds_planner::{Grant, ModelUse, Settings, Snapshot};
 
 impl Index {
-    /// Forgets pods whose end has been recorded and that are gone.
-    pub(crate) fn pods_recorded(&self, key: &OrderKey, names: &[PodName]) {
-        let mut seen = self.lock();
-        if let Some(entry) = seen.orders.get_mut(key) {
-            entry.pods.retain(|name, pod| pod.presence != Presence::Gone || !names.contains(name));
-        }
-    }
-
     /// Takes note of a node.
     pub(crate) fn node_seen(&self, node: ObservedNode) -> Touched {
         let mut seen = self.lock();

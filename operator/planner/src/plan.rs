@@ -5,12 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::object::{ObjectId, PodName, Stored};
+use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus};
 
 use crate::resources::OwnerlessPod;
 
-/// What is to be done about one order.
+/// The plan of one order.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct Plan {
@@ -18,9 +18,9 @@ pub struct Plan {
     pub effects: Vec<Effect>,
     /// The change of the order's status; absent when the status stays as it is.
     pub status: Option<Box<StatusChange>>,
-    /// When to look again even if nothing happens.
+    /// The time of the next look even if nothing happens.
     pub next_check: Option<Timestamp>,
-    /// How many of the writes only show how far things are. They are the ones that can wait.
+    /// The number of writes that only show progress. They can wait.
     pub progress_writes: u32,
 }
 
@@ -31,7 +31,7 @@ pub struct StatusChange {
     pub status: WorkOrderStatus,
     /// The Events that go out once the status is written.
     pub events: Vec<Event>,
-    /// How the order has ended, where this is its end.
+    /// The outcome, where this is the end of the order.
     pub outcome: Option<OrderOutcome>,
 }
 
@@ -42,7 +42,7 @@ impl StatusChange {
     }
 }
 
-/// How an order has ended.
+/// The outcome of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderOutcome {
     /// It has a winner.
@@ -88,7 +88,7 @@ pub enum Effect {
     DeletePod {
         /// The pod.
         pod: ObjectId<Pod>,
-        /// How long it has to end.
+        /// The time that it has to end.
         grace: Grace,
     },
     /// Removes a World that an earlier order of the same name has left.
@@ -97,7 +97,7 @@ pub enum Effect {
     DeleteOrder(ObjectId<WorkOrder>),
 }
 
-/// How long a pod has to end.
+/// The time that a pod has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grace {
     /// As long as the pod itself says.
@@ -113,8 +113,6 @@ pub struct WorldPatch {
     pub world: Arc<Stored<World>>,
     /// The whole new status.
     pub status: WorldStatus,
-    /// Pods whose end the status records; the operator may forget them.
-    pub recorded_pods: Vec<PodName>,
     /// The Events that go out once the status is written, whatever else of the plan fails.
     pub events: Vec<Event>,
 }
@@ -126,7 +124,7 @@ pub struct Event {
     pub kind: EventKind,
     /// One word.
     pub reason: Reason,
-    /// What was done.
+    /// The action.
     pub action: &'static str,
     /// One sentence.
     pub message: String,

@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::{OrderPod, Presence};
-use manyworlds_planner::role::OwnerKind;
 
 use super::key::{OrderKey, Touched};
 use super::state::{Index, State};
@@ -48,6 +47,7 @@ impl Index {
             seen.on_deleted(&key);
             if let Some(entry) = seen.orders.get_mut(&key) {
                 entry.order = None;
+                entry.forget_recorded_pods();
             }
         }
         seen.forget_if_empty(&key);
@@ -80,6 +80,7 @@ impl Index {
             && entry.worlds.get(&gone.name).is_some_and(|known| *known.uid() == gone.uid)
         {
             entry.worlds.remove(&gone.name);
+            entry.forget_recorded_pods();
         }
         seen.forget_if_empty(&key);
         vec![key]
@@ -106,29 +107,16 @@ impl Index {
     pub(crate) fn pod_gone(&self, key: &OrderKey, gone: &ObjectId<Pod>, version: ResourceVersion) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.pods, version);
-        let freed = seen.capacity.release(&gone.uid);
-        let Some(entry) = seen.orders.get_mut(key) else { return Vec::new() };
+        let mut touched = if seen.capacity.release(&gone.uid) { seen.next_in_queue() } else { Vec::new() };
+        let Some(entry) = seen.orders.get_mut(key) else { return touched };
         let Some(known) = entry.pods.get(&gone.name).filter(|known| known.id == *gone).cloned() else {
-            return Vec::new();
+            return touched;
         };
-        let awaited = match known.owner.kind {
-            OwnerKind::World => entry.worlds.values().any(|world| {
-                let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
-                *world.uid() == *known.owner.uid && known.attempt > recorded
-            }),
-            OwnerKind::WorkOrder => entry.order.as_ref().is_some_and(|order| !order.is_finished()),
-        };
-        if awaited && entry.order.is_some() {
-            let kept = OrderPod { presence: Presence::Gone, ..(*known).clone() };
-            entry.pods.insert(gone.name.clone(), Arc::new(kept));
-        } else {
-            entry.pods.remove(&gone.name);
-        }
+        let kept = OrderPod { presence: Presence::Gone, ..(*known).clone() };
+        entry.pods.insert(gone.name.clone(), Arc::new(kept));
+        entry.forget_recorded_pods();
         seen.forget_if_empty(key);
-        let mut touched = vec![key.clone()];
-        if freed {
-            touched.extend(seen.next_in_queue());
-        }
+        touched.push(key.clone());
         touched
     }
 }
@@ -146,6 +134,7 @@ impl State {
         let entry = self.orders.entry(key.clone()).or_default();
         let uid = order.uid().clone();
         let before = entry.order.replace(Arc::new(order)).map(|known| known.uid().clone());
+        entry.forget_recorded_pods();
         if before.as_ref() != Some(&uid) {
             entry.seen = Some(Instant::now());
             entry.status_written = None;
@@ -166,6 +155,7 @@ impl State {
             return Vec::new();
         }
         entry.worlds.insert(name, Arc::new(world));
+        entry.forget_recorded_pods();
         self.changed(&key);
         vec![key]
     }

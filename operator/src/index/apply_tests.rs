@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::OrderPod;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::changed_order::ChangedOrder;
 use super::*;
@@ -73,6 +73,29 @@ fn an_answer_is_known_before_the_watch_delivers_it_and_older_events_do_not_undo_
     index.world_gone(key(), world("w1", 1).id(), at(7));
     index.pod_gone(&key(), &pod_id("p1"), at(8));
     assert_eq!(known(&index), answered);
+}
+
+/// A process without the controller writes no status, and sees what another one has written.
+#[test]
+fn a_pod_that_is_gone_is_kept_until_its_end_is_recorded_by_whoever_that_is() {
+    let index = Index::default();
+    let pods = || index.whole(&key()).map_or(0, |order| order.pods.len());
+    let status = json!({ "attemptCount": 1 });
+    let recorded = fixtures::as_of(&fixtures::world("alpha", 0, status), "w-alpha", 4);
+    index.order_seen(order("o", 1));
+    index.world_seen(world("w-alpha", 1));
+    index.pod_seen(&key(), pod("p1", 2));
+    index.pod_gone(&key(), &pod_id("p1"), at(3));
+    assert_eq!(pods(), 1, "nobody has recorded how it ended");
+    index.world_seen(recorded);
+    assert_eq!(pods(), 0);
+    // The World goes before anybody has recorded anything.
+    index.world_seen(world("w-alpha", 5));
+    index.pod_seen(&key(), pod("p2", 6));
+    index.pod_gone(&key(), &pod_id("p2"), at(7));
+    assert_eq!(pods(), 1);
+    index.world_gone(key(), world("w-alpha", 1).id(), at(8));
+    assert_eq!(pods(), 0);
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! How many of everything there are, for the metrics.
+//! The census: counts for the metrics.
 
 use super::state::Index;
 
-/// How many of what the operator watches there are.
+/// The counts of everything that the operator watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census {
     /// WorkOrders that are not finished.

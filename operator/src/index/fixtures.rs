@@ -1,4 +1,4 @@
-//! What tests let the index see.
+//! Objects for tests.
 
 use kube::core::ObjectMeta;
 use kube::{Client, Resource};

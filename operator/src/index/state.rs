@@ -7,13 +7,14 @@ use std::time::Instant;
 use jiff::Timestamp;
 use manyworlds_api::object::{OrderUid, PodName, ResourceVersion, Stored, WorldName};
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::observation::OrderPod;
+use manyworlds_planner::observation::{OrderPod, Presence};
 use manyworlds_planner::policy::capacity::Capacity;
+use manyworlds_planner::role::OwnerKind;
 
 use super::changed_order::Changes;
 use super::key::{OrderKey, Touched};
 
-/// How many waiting orders are woken when a slot becomes free.
+/// The most waiting orders that are looked at when a slot becomes free.
 const WOKEN_AT_ONCE: usize = 16;
 
 /// One order, with its Worlds and pods.
@@ -30,6 +31,20 @@ impl Entry {
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_none() && self.worlds.is_empty() && self.pods.is_empty()
     }
+
+    /// Forgets pods that are gone and whose end nobody has to record any more, whoever has recorded it.
+    pub(super) fn forget_recorded_pods(&mut self) {
+        let Self { order, worlds, pods, .. } = self;
+        let goes_on = order.as_ref().is_some_and(|order| !order.is_finished());
+        let is_awaited = |pod: &OrderPod| match pod.owner.kind {
+            OwnerKind::World => worlds.values().any(|world| {
+                let recorded = world.status.as_ref().map_or(0, |status| status.attempt_count);
+                *world.uid() == *pod.owner.uid && pod.attempt > recorded
+            }),
+            OwnerKind::WorkOrder => goes_on,
+        };
+        pods.retain(|_, pod| pod.presence != Presence::Gone || (order.is_some() && is_awaited(pod)));
+    }
 }
 
 /// Everything that was seen.
@@ -42,7 +57,7 @@ pub(super) struct State {
     pub(super) watched: Watched,
 }
 
-/// What has been seen of the cluster.
+/// The last seen state of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Index(Mutex<State>);
 

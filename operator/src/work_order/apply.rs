@@ -27,13 +27,13 @@ use crate::requests::Writer;
 use crate::watch::records::PodRecord;
 use crate::watch::trimmed::Trimmed;
 
-/// What the Worlds' network policy is made from.
+/// The parts of the Worlds' network policy.
 pub(super) struct Network {
-    /// Where the operator's pods are.
+    /// The namespace of the operator's pods.
     pub(super) operator_namespace: String,
     /// The ports of the artifact API and the gateway.
     pub(super) operator_ports: Vec<u16>,
-    /// What Worlds may reach besides; no policy is kept where there is none.
+    /// The other rules of egress; no policy is kept where there is none.
     pub(super) repositories: Option<Vec<NetworkPolicyEgressRule>>,
 }
 
@@ -62,7 +62,7 @@ impl Applier {
         effects: &[Effect],
     ) -> Result<(), ReconcileError> {
         let patches = effects.iter().filter_map(|effect| match effect {
-            Effect::PatchWorld(patch) => Some(self.patch_world(key, snapshot, patch)),
+            Effect::PatchWorld(patch) => Some(self.patch_world(snapshot, patch)),
             Effect::OpenWorld { .. }
             | Effect::StartAttempt { .. }
             | Effect::DeletePod { .. }
@@ -95,17 +95,11 @@ impl Applier {
         }
     }
 
-    async fn patch_world(
-        &self,
-        key: &OrderKey,
-        snapshot: &ValidSnapshot,
-        patch: &WorldPatch,
-    ) -> Result<(), ReconcileError> {
-        let WorldPatch { world, status, recorded_pods, events } = patch;
+    async fn patch_world(&self, snapshot: &ValidSnapshot, patch: &WorldPatch) -> Result<(), ReconcileError> {
+        let WorldPatch { world, status, events } = patch;
         let before = world.status.as_ref();
         let Trimmed(written) = write_status(&self.writer, world, before, status).await?;
         self.index.world_written(written);
-        self.index.pods_recorded(key, recorded_pods);
         self.events.record_all::<WorkOrder>(&snapshot.order.metadata, events);
         self.count(before.and_then(|status| status.stage), status);
         tracing::info!(

@@ -20,12 +20,12 @@ use crate::reconcile::queue::WorkQueue;
 use crate::reconcile::steps::Reconcile;
 use crate::settings::Settings;
 
-/// How often an order that waits for room says its place anew.
+/// The interval at which an order that waits for room shows its place anew.
 const PLACE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// How many writes a second may be made only to show how far things are: 300 changes of stage a minute.
+/// The writes a second that only show progress: 300 changes of stage a minute.
 const PROGRESS_WRITES_PER_SECOND: u32 = 5;
-/// How many of them at once: four orders of five Worlds.
+/// The writes at once that only show progress: four orders of five Worlds.
 const PROGRESS_WRITES_AT_ONCE: u32 = 20;
 
 /// Looks at orders.
@@ -91,7 +91,10 @@ impl Reconcile for OrderReconciler {
 
     async fn gather(&self, key: &OrderKey, now: Timestamp) -> Result<Option<Snapshot>, ReconcileError> {
         let Some(mut snapshot) = self.index.snapshot(key, now, &self.settings) else { return Ok(None) };
-        if let Some(models) = &self.models {
+        // What a finished order has used is in its status.
+        if let Some(models) = &self.models
+            && !snapshot.order.is_finished()
+        {
             snapshot.models = models.of_order(&snapshot.order, now).await?;
         }
         // One for each World and one for the order is the most that one look can use.

@@ -22,7 +22,7 @@ use crate::snapshot::ValidSnapshot;
 use crate::support::{Earliest, placement};
 use crate::world::{self, Change, Phase, WorldState};
 
-/// How often an order is looked at that waits for a model or for a budget. Changes of the order itself are seen at once.
+/// The interval between two looks at an order that waits for a model or a budget. Changes of the order itself are seen at once.
 const MODEL_INTERVAL: Duration = Duration::from_seconds(5);
 
 /// An assessed order, with what is done about it.
@@ -199,14 +199,9 @@ impl OrderDecision<'_> {
             let (Some(world), true) = (state.world, state.change != Change::None) else { continue };
             // The Worlds that run again have a patch each; the first one brings the Event.
             let events = failure_event(state).into_iter().chain(self.fallback_event.take()).collect();
-            let recorded = match (state.change, state.pod) {
-                (Change::AttemptEnded | Change::Ended, Some(pod)) => vec![pod.name().clone()],
-                _ => Vec::new(),
-            };
             plan.effects.push(Effect::PatchWorld(Box::new(WorldPatch {
                 world: world.clone(),
                 status: state.status.clone(),
-                recorded_pods: recorded,
                 events,
             })));
         }

@@ -167,7 +167,10 @@ impl Model {
                 assert_eq!(&Stored::parse(world.clone()).unwrap(), &*patch.world, "the World has changed since");
                 world.metadata.resource_version = Some(self.version.to_string());
                 world.status = Some(patch.status.clone());
-                self.pods.retain(|_, pod| pod.presence != Presence::Gone || !patch.recorded_pods.contains(pod.name()));
+                let (uid, recorded) = (patch.world.uid(), patch.status.attempt_count);
+                self.pods.retain(|_, pod| {
+                    pod.presence != Presence::Gone || *uid != *pod.owner.uid || pod.attempt > recorded
+                });
             }
             Effect::OpenWorld { world, pod } => {
                 let name = world.metadata.name.clone().unwrap();
