@@ -6,11 +6,14 @@ SHELL := /bin/bash
 
 CLUSTER := tests/cluster/cluster
 TRIPLE := $(subst arm64,aarch64,$(shell uname -m))-unknown-linux-gnu
-SCRIPTS := tests/cluster/cluster tests/packages tests/bench/litellm tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
+SCRIPTS := tests/cluster/cluster tests/packages tests/bench/litellm tests/bench/against tests/cluster/images $(wildcard tests/cluster/*.sh) tests/demo/demo tests/demo/install \
 	tests/demo/repository tests/demo/with-registry tests/demo/models tests/sdk/install tests/aimock/install tests/nextest/install tests/nextest/run tests/agents/install \
 	$(wildcard tests/agents/bin/manyworlds-worker-*) .ci/run charts/render cli/kubectl_complete-worlds
 # For `make bench`: the prefix of the figures to measure; all of them by default, and all of the gateway's for "gateway".
 ONLY ?=
+# For `make bench-against`.
+AGAINST ?=
+ROUNDS ?= 3
 NO_CLUSTER = $(filter gateway% upstream% limit% fairness%,$(ONLY))
 # Each fake node holds 250 pods.
 FAKE_NODES ?= 20
@@ -21,7 +24,7 @@ ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) 
 	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm; \
 	export MANYWORLDS_TEST_FAKE_KUBECONFIG="$$($(CLUSTER) kubeconfig --fake)";
 
-.PHONY: help demo test unit bench cluster fake-cluster cluster-down images agents install programs lint generate packages rust
+.PHONY: help demo test unit bench bench-against cluster fake-cluster cluster-down images agents install programs lint generate packages rust
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +43,9 @@ unit: rust packages ## The tests that need no cluster: git, Python, OpenSSL, ssh
 bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
 	$(if $(NO_CLUSTER),,$(ENVIRONMENT) export MANYWORLDS_OPERATOR_BINARY="$(CURDIR)/target/$(TRIPLE)/release/manyworlds-operator";) \
 	RUSTFLAGS="-C target-feature=+crt-static" cargo run --release --locked --target $(TRIPLE) -p manyworlds-bench
+
+bench-against: ## Measure this tree and another in turns (AGAINST=commit or folder, ONLY=prefix, ROUNDS=3)
+	tests/bench/against "$(AGAINST)" $(ROUNDS)
 
 cluster: ## Start the local Kubernetes, or take the one that KUBECONFIG names
 	$(CLUSTER) up
