@@ -1,4 +1,4 @@
-//! What the program answers to its caller: 0, 1 when an order did not succeed, 2 when it could not do what was asked.
+//! The exit codes: 0, 1 when an order did not succeed, 2 when the program could not do what was asked.
 
 mod support;
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// How many trillionths make a dollar.
+/// The trillionths of a dollar.
 const TRILLIONTHS_IN_A_DOLLAR: u128 = 1_000_000_000_000;
 /// Digits behind the point that a text may have.
 const FRACTION_DIGITS: usize = 12;

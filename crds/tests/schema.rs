@@ -1,4 +1,4 @@
-//! What holds for every field of every kind: a text that `kubectl explain` shows, and a bound on everything that can grow.
+//! The rules for every field of every kind: a text that `kubectl explain` shows, and a bound on everything that can grow.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 

@@ -39,7 +39,7 @@ pub enum BreakerDecision {
     WaitUntil(Timestamp),
 }
 
-/// What the end of a call says about the model.
+/// The health of a model, as the end of a call shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelHealth {
     /// It answered.

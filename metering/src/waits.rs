@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// What is said changes a few times a minute at most, whatever calls do.
+    /// The sentence changes a few times a minute at most, whatever calls do.
     #[test]
     fn one_that_waits_again_and_again_says_one_thing_all_the_time() {
         let mut waits = Waits::default();

@@ -11,7 +11,7 @@ use manyworlds_telemetry::ObjectLabel;
 pub(crate) trait Kind: Resource<DynamicType = ()> {
     /// The name of the kind in metrics and logs.
     const LABEL: ObjectLabel;
-    /// How an object of the kind shows that this version cannot read it. Without one there is an Event only.
+    /// The status of an object that this version cannot read. Without one there is an Event only.
     const UNREADABLE: Option<UnreadableStatus> = None;
 }
 

@@ -35,7 +35,7 @@ use crate::view::View;
 use crate::watch::watches::Watches;
 use crate::work_order::watching;
 
-/// How long the ledger may take to close in a process without a gateway.
+/// The longest time for closing the ledger in a process without a gateway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the operator until SIGTERM or SIGINT.

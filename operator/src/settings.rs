@@ -153,7 +153,7 @@ enum NetworkPolicyArgument {
     Disabled,
 }
 
-/// Whose kept answers a World may have.
+/// The Worlds that share cached answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CacheScope {
     /// Its own, of all its attempts.
@@ -173,25 +173,25 @@ enum GatewayArgument {
 /// Settings of the gateway and its ledger.
 #[derive(Clone)]
 pub struct GatewaySettings {
-    /// Where Worlds reach the gateway.
+    /// The URL at which Worlds reach the gateway.
     pub url: String,
     /// Its address.
     pub address: SocketAddr,
     /// URL of the ledger. It may hold a password.
     pub ledger: String,
-    /// How long calls, runs and audit lines are kept.
+    /// The time for which calls, runs and audit entries are kept.
     pub retention: SignedDuration,
-    /// How often it is written down where Worlds stand.
+    /// The interval between two checkpoints of running Worlds.
     pub checkpoints: SignedDuration,
-    /// How many bytes of answers at temperature 0 are kept.
+    /// The size of the cache of answers at temperature 0, in bytes.
     pub cache_bytes: usize,
-    /// Whose a World may have.
+    /// The Worlds that share cached answers.
     pub cache_scope: CacheScope,
     /// File with certificates that Providers are trusted by.
     pub certificates: Option<PathBuf>,
     /// Names this process in the ledger.
     pub writer: String,
-    /// How long calls may go on after the operator was told to end. The rest of its time is for closing the ledger.
+    /// The time that calls have to end once the operator is told to. The rest is for closing the ledger.
     pub drain: std::time::Duration,
 }
 
@@ -216,7 +216,7 @@ pub struct Settings {
     pub watch_namespace: Option<String>,
     /// Image with the runner.
     pub runner_image: String,
-    /// Where Worlds reach this operator.
+    /// The URL at which Worlds reach this operator.
     pub service_url: String,
     /// Folder for artifacts.
     pub artifacts: PathBuf,
@@ -226,19 +226,19 @@ pub struct Settings {
     pub metrics_address: SocketAddr,
     /// Log filter.
     pub log: String,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// What Worlds may reach besides DNS and the operator; nothing is kept where there is no policy.
+    /// The egress of Worlds besides DNS and the operator; `None` where the operator keeps no policy.
     pub network_policy: Option<Vec<NetworkPolicyEgressRule>>,
-    /// How long a pod may take to start.
+    /// The longest start of a pod.
     pub start_timeout: Duration,
     /// The gateway; absent where Worlds call no models.
     pub gateway: Option<GatewaySettings>,
     /// The operator's ServiceAccount, as `<namespace>:<name>`.
     pub service_account: String,
-    /// How many WorkOrders are reconciled at the same time.
+    /// The most WorkOrders that are reconciled at the same time.
     pub concurrency: usize,
-    /// How long the operator waits for its parts after it was told to end.
+    /// The longest wait for the parts of the operator once it is told to end.
     pub shutdown_timeout: std::time::Duration,
 }
 

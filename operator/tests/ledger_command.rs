@@ -13,7 +13,7 @@ use manyworlds_ledger::history::{ExecutionRun, HistoryRecord};
 use manyworlds_ledger::{Ledger, LedgerError, rows};
 use postgres::Postgres;
 
-/// What the program left.
+/// The output of the program.
 struct Ended {
     code: Option<i32>,
     output: String,

@@ -1,4 +1,4 @@
-//! What the operator says when it ends holds no secret.
+//! The last words of the operator hold no secret.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What is left of a stage that fails: a classed report, and the logs of what ran.
+//! Stages that fail leave a classed report, and the logs of what ran.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! Who the operator under test is: a ServiceAccount with the rights that the chart gives it, and no more.
+//! The operator under test: a ServiceAccount with the rights that the chart gives it, and no more.
 //!
 //! An administrator's credential would hide a missing right, and goes round the API server's priority and fairness.
 
@@ -18,7 +18,7 @@ use crate::{Cluster, LIMIT, Result, eventually, resources};
 pub const OPERATOR_NAMESPACE: &str = "manyworlds-system";
 /// Name of the role that the chart gives the operator.
 const ROLE: &str = "manyworlds";
-/// How long a token is valid: longer than any run of tests.
+/// The lifetime of a token: longer than any run of tests.
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
 /// A ServiceAccount with the rights of the installed operator.

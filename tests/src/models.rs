@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{Cluster, Namespace, Result, resources};
 
-/// Where the scripted model is, for the operator.
+/// The address of the scripted model, for the operator.
 const URL: &str = "http://scripted-model.manyworlds-demo.svc/v1";
 /// The record of what has reached it, by way of the API server.
 const RECORD: &str = "/api/v1/namespaces/manyworlds-demo/services/scripted-model:http/proxy/_calls";

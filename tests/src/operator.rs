@@ -18,12 +18,12 @@ const PORTS: u16 = 10_000;
 /// The distance between the first ports of two tests.
 const PORTS_OF_A_TEST: u32 = 37;
 
-/// What an operator is started with.
+/// The settings of an operator under test.
 #[derive(Clone, Debug)]
 pub struct OperatorSettings {
     /// The kubeconfig with which it works.
     pub kubeconfig: PathBuf,
-    /// Where its log and its artifacts are put.
+    /// The folder of its log and its artifacts.
     pub folder: PathBuf,
     /// The only namespace that it looks at; empty for all.
     pub watch_namespace: String,

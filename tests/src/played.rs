@@ -30,7 +30,7 @@ pub struct Stage {
     pub cluster: Cluster,
     /// The namespace, the only one that the operator looks at.
     pub namespace: Namespace,
-    /// What it is started with. Its log is `operator.log` in the folder.
+    /// Its settings. Its log is `operator.log` in the folder.
     pub settings: OperatorSettings,
     // Its rights end with it.
     identity: OperatorIdentity,
@@ -197,7 +197,7 @@ pub async fn account_token(
     Ok(answer.status.ok_or("a token request without an answer")?.token)
 }
 
-/// Who calls a gateway with a token.
+/// A caller of a gateway, with its token.
 pub struct Caller {
     client: Client,
     prefix: String,

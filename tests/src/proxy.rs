@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 
-/// Where the proxy stops everything.
+/// The point at which the proxy stops everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Nowhere.
@@ -49,7 +49,7 @@ pub struct Write {
     pub method: Method,
     /// Path without the query.
     pub path: String,
-    /// What the API server answered.
+    /// The answer of the API server.
     pub status: StatusCode,
 }
 

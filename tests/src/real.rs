@@ -12,9 +12,9 @@ use crate::{Cluster, Namespace, Result, orders};
 
 /// The repository that `make install` serves in the cluster.
 const REPOSITORY: &str = "http://git.manyworlds-demo.svc/xmltodict.git";
-/// How long an order of real pods may take on a busy machine with two cores.
+/// The longest order of real pods on a busy machine with two cores.
 pub const LIMIT: Duration = Duration::from_mins(4);
-/// How soon after it can be known that something is wrong an order must say so.
+/// The time within which an order must say that something is wrong, once it can be known.
 pub const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes a namespace that enforces the restricted Pod Security Standard: a World's pod that asked for more would not be made.

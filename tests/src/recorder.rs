@@ -1,4 +1,4 @@
-//! What is made and deleted in a namespace, seen from the API server.
+//! The objects that are made and deleted in a namespace, seen from the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::{LIMIT, Namespace, Result, eventually};
 /// Kind and name of an object.
 pub type Key = (&'static str, String);
 
-/// How often objects of one name were made and deleted.
+/// The number of times that objects of one name were made and deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Made.

@@ -1,4 +1,4 @@
-//! What a namespace's pods and Events tell when a test waited in vain: the machine of a failed run is gone by then.
+//! The pods and Events of a namespace in which a test waited in vain: the machine of a failed run is gone by then.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Node, Pod};
 use kube::api::ListParams;
@@ -7,7 +7,7 @@ use manyworlds_api::WorkOrder;
 
 use crate::Result;
 
-/// How many of the latest Events are told.
+/// The most Events that are told.
 const EVENTS: usize = 20;
 
 /// Tells how orders, pods, Events and nodes stand, one line each.

@@ -1,4 +1,4 @@
-//! Why an order waits, why the winner won, why the others lost.
+//! The explanation of an order: why it waits, why the winner won, why the others lost.
 
 use jiff::Timestamp;
 use manyworlds_api::WorldStatus;

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use manyworlds_test_support::{Answer, ApiServer, kubeconfig};
 
-/// What the API server answers to a method and a path.
+/// The answers of the API server by method and path.
 pub type Answers = fn(method: &str, path: &str) -> (u16, String);
 
 /// A folder of its own for each test, removed at its end.

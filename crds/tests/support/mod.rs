@@ -1,3 +1,3 @@
-//! What the tests of this crate share.
+//! The parts that the tests of this crate share.
 
 pub mod specification;

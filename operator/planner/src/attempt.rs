@@ -1,4 +1,4 @@
-//! What has become of one attempt: one pod, read into one answer.
+//! The state of one attempt, read from its pod.
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::{Reason, shortened};
@@ -10,7 +10,7 @@ use crate::policy::deadlines::signed;
 use crate::role::Stage;
 use crate::snapshot::Settings;
 
-/// What has become of an attempt.
+/// The state of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AttemptState {
     /// Its pod lives.
@@ -24,17 +24,17 @@ pub enum AttemptState {
 /// A living attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAttempt {
-    /// What it does.
+    /// The stage that runs.
     pub stage: WorldStage,
     /// Since when it does that.
     pub since: Option<Timestamp>,
-    /// What keeps it from starting.
+    /// The trouble that keeps it from starting.
     pub trouble: Option<Trouble>,
-    /// When it is given up if it has not started by then.
+    /// The time at which it is given up if it has not started.
     pub give_up: Option<Timestamp>,
 }
 
-/// What keeps a pod from starting, and what to do about it.
+/// The trouble that keeps a pod from starting, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// One word.
@@ -46,11 +46,11 @@ pub struct Trouble {
 /// The end of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptEnd {
-    /// Why it gave no result; absent when it gave one.
+    /// The reason for which it gave no result; absent when it gave one.
     pub failure: Option<AttemptFailure>,
     /// Its result.
     pub result: Option<WorldResult>,
-    /// How its worker ended.
+    /// The report of its worker.
     pub worker: Option<WorkerReport>,
     /// The commit that it started from.
     pub base_commit: Option<String>,
@@ -90,7 +90,7 @@ pub enum Remains {
     PodOnLostNode,
 }
 
-/// Why an attempt gave no result.
+/// The reason for which an attempt gave no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptFailure {
     /// Class of the failure.
@@ -273,7 +273,7 @@ fn deleted(pod: &OrderPod, container: &str) -> AttemptFailure {
     AttemptFailure::new(FailureClass::Infrastructure, Reason::PodDeleted, message)
 }
 
-/// How many times longer a pod may take to start when nothing is known to be wrong: a large image is being pulled.
+/// The factor by which a pod may take longer to start while nothing is known to be wrong: a large image is being pulled.
 const PATIENCE: i32 = 5;
 
 fn active(pod: &OrderPod, settings: &Settings, now: Timestamp) -> AttemptState {

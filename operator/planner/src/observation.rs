@@ -1,4 +1,4 @@
-//! What the operator has seen of the cluster, reduced to what a decision needs.
+//! The observed cluster, reduced to what a decision needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ pub struct OrderPod {
     pub presence: Presence,
     /// The node that it was bound to.
     pub node: Option<Arc<str>>,
-    /// Why no node takes it, where the scheduler said so.
+    /// The reason of the scheduler for which no node takes it.
     pub unschedulable: Option<String>,
     /// When it was created.
     pub created: Timestamp,
     /// Its phase.
     pub phase: PodPhase,
-    /// Why the pod itself ended, such as `Evicted`.
+    /// The reason for which the pod itself ended, such as `Evicted`.
     pub reason: Option<String>,
     /// A sentence on that.
     pub message: Option<String>,
@@ -40,7 +40,7 @@ pub struct OrderPod {
     pub conditions: Vec<String>,
     /// Its role, and its containers.
     pub stages: Stages,
-    /// What it asks of its node.
+    /// Its requests to its node.
     pub requests: Resources,
 }
 
@@ -90,7 +90,7 @@ impl OrderPod {
     }
 }
 
-/// How soon somebody should look at a change.
+/// The urgency of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// Something has ended or cannot go on: a World, a slot or a person waits for it.
@@ -146,7 +146,7 @@ pub struct ObservedNode {
     pub schedulable: bool,
     /// Whether its kubelet answers and is well.
     pub readiness: Readiness,
-    /// What its pods may use altogether.
+    /// The resources of all its pods together.
     pub allocatable: Resources,
 }
 

@@ -25,13 +25,13 @@ pub struct Snapshot {
     pub pods: Vec<Arc<OrderPod>>,
     /// Nodes that do not answer or are gone, among those that the order's pods are on.
     pub lost_nodes: BTreeSet<Arc<str>>,
-    /// When the order's status was last written by this process.
+    /// The time at which this process last wrote the order's status.
     pub status_written: Option<Timestamp>,
-    /// How many writes this decision may ask for that only show how far things are; see [`Plan::progress_writes`].
+    /// The most writes of this decision that only show progress; see [`Plan::progress_writes`].
     ///
     /// [`Plan::progress_writes`]: crate::Plan::progress_writes
     pub progress_writes: u32,
-    /// What is known of the order's use of models.
+    /// The order's use of models.
     pub models: ModelUse,
     /// Settings of the operator.
     pub settings: Arc<Settings>,
@@ -73,18 +73,18 @@ impl Deref for ValidSnapshot {
     }
 }
 
-/// What is known of an order's use of models.
+/// The use of models by an order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelUse {
-    /// Why a model that the order names cannot be called, in one sentence.
+    /// The reason for which a model of the order cannot be called, in one sentence.
     pub problem: Option<String>,
-    /// What each World has used, by its uid.
+    /// The usage of each World, by its uid.
     pub usage: BTreeMap<String, Usage>,
     /// The budget of which nothing is left.
     pub exhausted: Option<Exhausted>,
     /// The model that is left alone because it keeps failing, in one sentence.
     pub unavailable: Option<String>,
-    /// How its calls wait for room within the limits of each Provider, by the Provider's name.
+    /// The calls that wait for room within limits, by the name of the Provider.
     pub waits: BTreeMap<String, Waits>,
 }
 
@@ -93,7 +93,7 @@ pub struct ModelUse {
 pub struct Exhausted {
     /// In words, such as `the order's budget of 5.00 dollars`.
     pub what: String,
-    /// What becomes of the order.
+    /// The effect on the order.
     pub on_exceeded: BudgetExceeded,
 }
 
@@ -102,13 +102,13 @@ pub struct Exhausted {
 pub struct Settings {
     /// Image of the runner.
     pub runner_image: String,
-    /// Where Worlds reach the operator.
+    /// The URL at which Worlds reach the operator.
     pub service_url: String,
-    /// Where Worlds reach the gateway; absent where there is none.
+    /// The URL at which Worlds reach the gateway; absent where there is none.
     pub gateway_url: Option<String>,
-    /// How long a pod may take to start before the attempt is given up and its slot is freed.
+    /// The longest start of a pod. After it the attempt is given up and its slot is free.
     pub start_timeout: Duration,
-    /// How long a status whose counts alone have changed is held back, so that many changes make one write.
+    /// The time for which a status is held back that has changed in its counts alone, so that many changes make one write.
     pub progress_interval: Duration,
 }
 

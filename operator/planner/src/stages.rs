@@ -95,7 +95,7 @@ pub enum StageState {
         exit_code: i32,
         /// The kubelet's word, such as `OOMKilled`.
         reason: String,
-        /// What it left in its termination message.
+        /// The text of its termination message.
         message: String,
         /// When it started.
         started: Option<Timestamp>,

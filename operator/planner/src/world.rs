@@ -1,4 +1,4 @@
-//! What has become of one World, and what its status says next.
+//! The state of one World, and its next status.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::observation::OrderPod;
 use crate::policy::retry::{Counted, Decision, Failure, History, decide, delay};
 use crate::policy::score::judge;
 
-/// How many attempts a status remembers.
+/// The most attempts that a status lists.
 const REMEMBERED_ATTEMPTS: usize = 10;
 /// A stage that lasts longer than this is shown: people watch. It is more than the second that the design asks for,
 /// because a stage that is about to end is not worth a write, least of all when the API server is busy.
@@ -38,11 +38,11 @@ pub(crate) struct WorldState<'a> {
     pub(crate) status: WorldStatus,
     /// Whether the status is to be written.
     pub(crate) change: Change,
-    /// Where it stands.
+    /// Its phase.
     pub(crate) phase: Phase,
     /// Whether its pod has to be removed.
     pub(crate) remains: Remains,
-    /// When there will be something to say about it.
+    /// The next time at which there is something to show.
     pub(crate) look_again: Option<Timestamp>,
 }
 
@@ -59,14 +59,14 @@ pub(crate) enum Change {
     Ended,
 }
 
-/// Where a World stands.
+/// The phase of a World.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// It has no resource yet.
     Unopened,
     /// It may have its next attempt from that time on.
     Idle {
-        /// That time.
+        /// The time.
         not_before: Option<Timestamp>,
     },
     /// An attempt is under way.

@@ -1,4 +1,4 @@
-//! What every request of the artifact API needs: who asks, and how an answer or a refusal is sent.
+//! The requests of the artifact API: who asks, and how an answer or a refusal is sent.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct ArtifactApi {
     index: Arc<Index>,
 }
 
-/// Why a request is not carried out.
+/// The reason for which a request is not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
     #[error("the request has no bearer token")]

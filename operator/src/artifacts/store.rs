@@ -1,4 +1,4 @@
-//! Where artifacts are kept: a folder, laid out by order, World and attempt.
+//! The store of artifacts: a folder, laid out by order, World and attempt.
 //!
 //! ```text
 //! <uid of the order>/base                       the commit that all its Worlds start from
@@ -18,7 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 /// Name of the file with the commit that an order's Worlds start from.
 const BASE: &str = "base";
 
-/// Why an artifact could not be stored or read.
+/// The reason for which an artifact could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be made.
@@ -26,14 +26,14 @@ pub enum StoreError {
     Folder {
         /// The folder.
         folder: String,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
     /// The store refused.
     #[error("the artifact store failed")]
     Store(#[from] object_store::Error),
-    /// What is stored as an order's base is no commit.
+    /// The stored base of an order is no commit.
     #[error("the stored base of the order cannot be read")]
     Base,
 }

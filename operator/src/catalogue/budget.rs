@@ -28,9 +28,9 @@ use crate::watch::observer::Observer;
 use crate::watch::trimmed::Trimmed;
 use crate::watch::watches::Watches;
 
-/// How often it is looked at what a Budget has spent.
+/// The interval between two looks at what a Budget has spent.
 const SPENDING_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
-/// How many Budgets are looked at at the same time.
+/// The most Budgets that are reconciled at the same time.
 const CONCURRENCY: usize = 4;
 
 /// Starts to watch Budgets. Those that change are put into a work queue.

@@ -29,7 +29,7 @@ pub enum LookupError {
     NoKey {
         /// Name of the Provider.
         provider: String,
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         said: String,
     },
 }
@@ -43,7 +43,7 @@ impl LookupError {
 
 /// A reason why the Budgets of an order are not known.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HolderError {
+pub enum BudgetError {
     /// Budgets have not been listed yet.
     #[error(transparent)]
     NotListed(#[from] NotListed),
@@ -58,7 +58,7 @@ pub enum HolderError {
     Zone {
         /// Name of the Budget.
         name: String,
-        /// What is wrong.
+        /// The problem.
         #[source]
         source: UnknownZone,
     },

@@ -15,9 +15,9 @@ mod store;
 mod tests;
 
 pub use budget_status::{Spending, UnknownZone};
-pub use errors::{HolderError, LookupError, NotListed};
+pub use errors::{BudgetError, LookupError, NotListed};
 pub use key::{ApiKey, KeyState};
 pub use provider_status::{Reach, Traffic};
 pub(crate) use records::Key;
-pub use records::{CallableModel, Holder};
+pub use records::{ApplicableBudget, CallableModel};
 pub use store::Catalogue;

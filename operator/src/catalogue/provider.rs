@@ -28,10 +28,10 @@ use crate::watch::observer::Observer;
 use crate::watch::trimmed::Trimmed;
 use crate::watch::watches::Watches;
 
-/// How often a key is read again. A key that was replaced is used after this long at most.
+/// The interval between two reads of a key. A key that was replaced is used after this long at most.
 const KEY_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 
-/// How many Providers are looked at at the same time.
+/// The most Providers that are reconciled at the same time.
 const CONCURRENCY: usize = 4;
 
 /// Starts to watch Providers. Those that change are put into a work queue.

@@ -1,4 +1,4 @@
-//! What the watches have seen of Providers and Budgets.
+//! The last seen state of Providers and Budgets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use manyworlds_metering::period::PeriodBounds;
 use manyworlds_metering::price_table::PriceTable;
 
 use super::budget_status::{self, Spending};
-use super::errors::{HolderError, LookupError};
+use super::errors::{BudgetError, LookupError};
 use super::key::{ApiKey, KeyState};
 use super::provider_status::Traffic;
 
@@ -61,7 +61,7 @@ pub(super) struct UnreadableBudget {
 pub struct CallableModel {
     /// The model, with its prices.
     pub model: PricedModel,
-    /// How its Provider is called.
+    /// The way to its Provider.
     pub provider: Arc<ProviderSpec>,
     /// With which key, where it needs one.
     pub key: Option<ApiKey>,
@@ -69,14 +69,14 @@ pub struct CallableModel {
 
 /// A Budget that holds an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct ApplicableBudget {
     /// Its name.
     pub name: String,
     /// Its uid.
     pub uid: Uid<Budget>,
-    /// What may be spent in the period.
+    /// The limit of the period.
     pub amount: Money,
-    /// What then becomes of the orders.
+    /// The effect on its orders once that is spent.
     pub on_exceeded: BudgetExceeded,
     /// The present period.
     pub bounds: PeriodBounds,
@@ -138,7 +138,7 @@ impl Records {
     }
 
     /// Returns a Budget that cannot be read and may hold an order: its selector cannot be read either, or selects the order.
-    pub(super) fn unreadable_holder(
+    pub(super) fn unreadable_budget_of(
         &self,
         namespace: &str,
         labels: &BTreeMap<String, String>,
@@ -178,10 +178,10 @@ pub(super) fn callable(record: Option<&ProviderRecord>, model: PricedModel) -> R
     }
 }
 
-pub(super) fn holder(name: &str, budget: &Stored<Budget>, now: Timestamp) -> Result<Holder, HolderError> {
+pub(super) fn applicable(name: &str, budget: &Stored<Budget>, now: Timestamp) -> Result<ApplicableBudget, BudgetError> {
     let bounds =
-        budget_status::bounds(budget, now).map_err(|source| HolderError::Zone { name: name.to_owned(), source })?;
-    Ok(Holder {
+        budget_status::bounds(budget, now).map_err(|source| BudgetError::Zone { name: name.to_owned(), source })?;
+    Ok(ApplicableBudget {
         name: name.to_owned(),
         uid: budget.uid().clone(),
         amount: budget.spec.amount,

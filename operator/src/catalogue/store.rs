@@ -1,4 +1,4 @@
-//! What the gateway and the orders ask about Providers and Budgets.
+//! The catalogue of Providers and Budgets. The gateway and orders ask here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ use manyworlds_metering::price_table::{PriceTable, PriceTableError};
 use tokio::sync::watch as state;
 
 use super::budget_status::Spending;
-use super::errors::{HolderError, LookupError, NotListed};
+use super::errors::{BudgetError, LookupError, NotListed};
 use super::provider_status::Traffic;
-use super::records::{CallableModel, Holder, Records, callable, holder};
+use super::records::{ApplicableBudget, CallableModel, Records, applicable, callable};
 use crate::secrets::KnownSecrets;
 
 /// The Providers and Budgets of the cluster. Clones share them.
@@ -126,23 +126,23 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// [`HolderError`] (class: spec, or transient where nothing has been listed yet): an order that no Budget can hold cannot spend.
-    pub fn holders(
+    /// [`BudgetError`] (class: spec, or transient where nothing has been listed yet): an order that no Budget can hold cannot spend.
+    pub fn applicable_budgets(
         &self,
         namespace: &str,
         labels: &BTreeMap<String, String>,
         named: Option<&str>,
         now: Timestamp,
-    ) -> Result<Vec<Holder>, HolderError> {
+    ) -> Result<Vec<ApplicableBudget>, BudgetError> {
         self.listed()?;
         let records = self.records();
-        if let Some(name) = records.unreadable_holder(namespace, labels, named) {
-            return Err(HolderError::Unreadable(name.to_owned()));
+        if let Some(name) = records.unreadable_budget_of(namespace, labels, named) {
+            return Err(BudgetError::Unreadable(name.to_owned()));
         }
         let here = records.budgets.iter().filter(|((found, _), _)| found == namespace);
         let budgets: BTreeMap<_, _> = here.map(|((_, name), record)| (name.as_str(), &record.budget)).collect();
         let found = applicable_budgets(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
-        found.into_iter().filter_map(|name| budgets.get(name).map(|budget| holder(name, budget, now))).collect()
+        found.into_iter().filter_map(|name| budgets.get(name).map(|budget| applicable(name, budget, now))).collect()
     }
 
     /// Returns what must not pass in the calls of our own worker.
@@ -156,10 +156,10 @@ impl Catalogue {
     }
 
     /// Returns every Budget with its namespace, its name and its present period.
-    pub fn budgets(&self, now: Timestamp) -> Vec<(String, String, Holder)> {
+    pub fn budgets(&self, now: Timestamp) -> Vec<(String, String, ApplicableBudget)> {
         let records = self.records();
         let found = records.budgets.iter().filter_map(|((namespace, name), record)| {
-            Some((namespace.clone(), name.clone(), holder(name, &record.budget, now).ok()?))
+            Some((namespace.clone(), name.clone(), applicable(name, &record.budget, now).ok()?))
         });
         found.collect()
     }

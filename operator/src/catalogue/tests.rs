@@ -11,7 +11,7 @@ use manyworlds_test_support::{Answer, ApiServer, LIMIT, eventually};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Catalogue, HolderError, LookupError, NotListed, budget, provider};
+use super::{BudgetError, Catalogue, LookupError, NotListed, budget, provider};
 use crate::cluster::{self, Cluster};
 use crate::index::fixtures::client_of;
 use crate::reconcile::queue::work_queue;
@@ -78,10 +78,10 @@ async fn until_listed(catalogue: &Catalogue) {
     tokio::time::timeout(Duration::from_secs(10), catalogue.until_listed()).await.unwrap();
 }
 
-fn holders_of(catalogue: &Catalogue, team: &str, named: Option<&str>) -> Result<Vec<String>, HolderError> {
+fn budgets_holding(catalogue: &Catalogue, team: &str, named: Option<&str>) -> Result<Vec<String>, BudgetError> {
     let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
-    let found = catalogue.holders("team", &labels, named, Timestamp::UNIX_EPOCH)?;
-    Ok(found.into_iter().map(|holder| holder.uid.to_string()).collect())
+    let found = catalogue.applicable_budgets("team", &labels, named, Timestamp::UNIX_EPOCH)?;
+    Ok(found.into_iter().map(|budget| budget.uid.to_string()).collect())
 }
 
 #[tokio::test]
@@ -93,13 +93,13 @@ async fn before_the_first_listing_no_call_passes_and_after_it_none_without_its_b
     let mut listed = catalogue.subscribe_listed();
     tokio::time::timeout(Duration::from_secs(10), listed.wait_for(|listed| listed.providers)).await.unwrap().unwrap();
 
-    assert_eq!(holders_of(&catalogue, "a", None), Err(NotListed.into()));
+    assert_eq!(budgets_holding(&catalogue, "a", None), Err(NotListed.into()));
     assert!(catalogue.model("team", "gpt-4o").unwrap_err().passes());
     assert!(catalogue.choice("team", "gpt-4o").unwrap_err().passes());
 
     may_list.send_replace(true);
     until_listed(&catalogue).await;
-    assert_eq!(holders_of(&catalogue, "a", None), Ok(vec!["uid-month".to_owned()]));
+    assert_eq!(budgets_holding(&catalogue, "a", None), Ok(vec!["uid-month".to_owned()]));
     // The key is asked for, and the API server does not answer.
     let not_read = || LookupError::KeyNotRead("scripted".to_owned());
     assert_eq!(catalogue.model("team", "gpt-4o").unwrap_err(), not_read());
@@ -119,10 +119,10 @@ async fn a_budget_that_cannot_be_read_holds_back_what_it_may_select_and_nothing_
     let catalogue = catalogue(&server);
     until_listed(&catalogue).await;
 
-    let unreadable = || Err(HolderError::Unreadable("bad".to_owned()));
-    assert_eq!(holders_of(&catalogue, "a", None), unreadable());
-    assert_eq!(holders_of(&catalogue, "b", Some("bad")), unreadable());
-    assert_eq!(holders_of(&catalogue, "b", None), Ok(vec!["uid-good".to_owned()]));
+    let unreadable = || Err(BudgetError::Unreadable("bad".to_owned()));
+    assert_eq!(budgets_holding(&catalogue, "a", None), unreadable());
+    assert_eq!(budgets_holding(&catalogue, "b", Some("bad")), unreadable());
+    assert_eq!(budgets_holding(&catalogue, "b", None), Ok(vec!["uid-good".to_owned()]));
     let event = written(&server, "/team/events").await;
     assert_eq!((&event["reason"], &event["regarding"]["name"]), (&json!("Unreadable"), &json!("bad")));
     let status = &written(&server, "/team/budgets/bad/status").await["status"];
@@ -134,5 +134,5 @@ async fn a_budget_that_cannot_be_read_holds_back_what_it_may_select_and_nothing_
     let server = api_server(&wide, &may_list);
     let catalogue = self::catalogue(&server);
     until_listed(&catalogue).await;
-    assert_eq!(holders_of(&catalogue, "b", None), Err(HolderError::Unreadable("wide".to_owned())));
+    assert_eq!(budgets_holding(&catalogue, "b", None), Err(BudgetError::Unreadable("wide".to_owned())));
 }

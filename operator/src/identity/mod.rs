@@ -26,12 +26,12 @@ use permissions::Permission;
 use reviews::TokenReviews;
 pub(crate) use reviews::{Audience, PodIdentity};
 
-/// How long a call waits for the kubelet to report that its stage has begun.
+/// The longest wait of a call for the kubelet's report that its stage has begun.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the index is asked meanwhile.
+/// The interval at which the index is asked meanwhile.
 const REPORT_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Why a token does not open what was asked for.
+/// The reason for which a token does not open what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
     /// The token is not valid for the audience.
@@ -48,7 +48,7 @@ pub(crate) enum IdentityError {
     Review(#[source] kube::Error),
 }
 
-/// Why an attempt may not call models.
+/// The reason for which an attempt may not call models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAtWork {
     /// Its stage `work` has not begun, as far as the kubelet has reported.
@@ -76,7 +76,7 @@ impl Identities {
         Self { reviews: self.reviews.through(client.clone()), client, ..self.clone() }
     }
 
-    /// Whose token is this? Returns the pod that it is bound to.
+    /// Answers whose token this is: the pod that it is bound to.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What an attempt may still do, by what the watches have last seen of its order, its World and its pod.
+//! The permissions of an attempt, by the last seen state of its order, its World and its pod.
 //!
 //! A stage may have begun or ended some moments before the watch shows it: the kubelet reports it afterwards. What is refused
 //! here is therefore only what is certainly over, or certainly cannot have begun.

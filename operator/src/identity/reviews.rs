@@ -1,4 +1,4 @@
-//! Whose token is shown: the API server says so, and its answer is remembered for some seconds.
+//! Token reviews. The API server says whose a token is, and its answer is remembered for some seconds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use kube::api::{Api, PostParams};
 use manyworlds_api::labels;
 use sha2::{Digest, Sha256};
 
-/// How long a token stays valid without another review. What its holder may do is decided anew for each request.
+/// The time for which a token is valid without another review. Its permissions are decided anew for each request.
 const VALID: Duration = Duration::from_secs(10);
-/// How long a token stays invalid without another review.
+/// The time for which a token is invalid without another review.
 const INVALID: Duration = Duration::from_secs(2);
 /// The most reviews that are remembered. While there is no room, every request has its token reviewed.
 const REMEMBERED: usize = 8192;

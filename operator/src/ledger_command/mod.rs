@@ -50,7 +50,7 @@ struct Store {
     url: String,
 }
 
-/// Why a command did not do what it was asked.
+/// The reason for which a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error(transparent)]

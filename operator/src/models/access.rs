@@ -1,4 +1,4 @@
-//! What a World may call, with which key, under which budgets: the answers to the gateway's questions.
+//! The access of Worlds to models: which one, with which key, under which budgets. The gateway asks here.
 
 use jiff::Timestamp;
 use manyworlds_api::artifacts::hexadecimal;
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::ledger_view::{Models, provider_key};
-use crate::catalogue::{CallableModel, HolderError, LookupError};
+use crate::catalogue::{BudgetError, CallableModel, LookupError};
 use crate::identity::{Audience, Identities, IdentityError, NotAtWork};
 use crate::index::lookup::Attempt;
 use crate::settings::CacheScope;
@@ -172,11 +172,11 @@ impl WorldAccess {
 }
 
 /// Returns the refusal of a call of an order whose budgets cannot be told.
-fn no_budgets(error: &HolderError) -> Refusal {
+fn no_budgets(error: &BudgetError) -> Refusal {
     match error {
         // What is not known may still hold it, so nothing passes; the client is to try again.
-        HolderError::NotListed(_) | HolderError::Unreadable(_) => Refusal::Unavailable,
-        HolderError::Missing(_) | HolderError::Zone { .. } => Refusal::Budget(error.to_string()),
+        BudgetError::NotListed(_) | BudgetError::Unreadable(_) => Refusal::Unavailable,
+        BudgetError::Missing(_) | BudgetError::Zone { .. } => Refusal::Budget(error.to_string()),
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn calls_that_no_budget_can_hold_yet_are_refused_for_a_moment() {
-        for error in [HolderError::NotListed(NotListed), HolderError::Unreadable("month".to_owned())] {
+        for error in [BudgetError::NotListed(NotListed), BudgetError::Unreadable("month".to_owned())] {
             let reason = no_budgets(&error);
             assert_eq!((reason.status().as_u16(), reason.client_may_retry()), (503, true), "{error}");
         }

@@ -23,7 +23,7 @@ use super::history_rows::{OrderView, finished, rows};
 use crate::index::Index;
 use crate::index::changed_order::{ChangedOrder, Existence};
 
-/// How often the orders that have changed are written. Most orders change several times within it.
+/// The interval between two writes of the orders that have changed. Most orders change several times within it.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The most orders that are written in one transaction. Their rows share statements, and a call that meets them waits a few
 /// milliseconds.
@@ -50,7 +50,7 @@ pub(crate) struct HistoryWriter {
     /// Orders that have finished and whose rows are there.
     done: HashSet<OrderUid>,
     waiting: VecDeque<ChangedOrder>,
-    /// How often checkpoints of the attempts that are under way are written.
+    /// The interval between two checkpoints of the attempts that are under way.
     interval: SignedDuration,
     /// The number of the interval in which checkpoints were last written.
     checkpointed_in: Option<i64>,

@@ -1,4 +1,4 @@
-//! What an order's decision and the gateway need to know of Providers, Budgets, calls and money.
+//! The view of Providers, Budgets, calls and money for the decision about an order and for the gateway.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,7 +17,7 @@ use manyworlds_metering::model_choice::PricedModel;
 use manyworlds_planner::policy::support;
 use manyworlds_planner::{Exhausted, ModelUse};
 
-use crate::catalogue::{Catalogue, HolderError};
+use crate::catalogue::{BudgetError, Catalogue};
 use crate::index::Index;
 
 /// The ledger, with the resources that its rows are about. Clones share them.
@@ -39,7 +39,7 @@ struct OrderBudget {
     account: BudgetAccount,
     /// Its name, for people.
     description: String,
-    /// What becomes of the order when it is used up.
+    /// The effect on the order once it is used up.
     on_exceeded: BudgetExceeded,
 }
 
@@ -128,14 +128,14 @@ impl Models {
     }
 
     /// Returns every budget that limits an order: its own first.
-    fn budgets_of(&self, order: &Stored<WorkOrder>, now: Timestamp) -> Result<Vec<OrderBudget>, HolderError> {
+    fn budgets_of(&self, order: &Stored<WorkOrder>, now: Timestamp) -> Result<Vec<OrderBudget>, BudgetError> {
         let namespace = order.namespace();
         let none = BTreeMap::new();
         let labels = order.metadata.labels.as_ref().unwrap_or(&none);
         let own = order.spec.budget.as_ref();
         let named = own.and_then(|own| own.budget_ref.as_ref()).map(|reference| reference.name.as_str());
         let mut all = vec![own_budget(order)];
-        for found in self.catalogue.holders(namespace, labels, named, now)? {
+        for found in self.catalogue.applicable_budgets(namespace, labels, named, now)? {
             let account = BudgetAccount {
                 key: format!("budget/{}", found.uid),
                 name: found.name.clone(),
@@ -153,7 +153,7 @@ impl Models {
         &self,
         order: &Stored<WorkOrder>,
         now: Timestamp,
-    ) -> Result<Vec<BudgetAccount>, HolderError> {
+    ) -> Result<Vec<BudgetAccount>, BudgetError> {
         Ok(self.budgets_of(order, now)?.into_iter().map(|budget| budget.account).collect())
     }
 }

@@ -13,7 +13,7 @@ use crate::catalogue::{Reach, Spending, Traffic};
 use crate::index::OrderKey;
 use crate::reconcile::queue::WorkQueue;
 
-/// How often the orders that have spent are looked up.
+/// The interval between two searches for orders that have spent.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The number of intervals between two updates of Providers and Budgets.
 const PROVIDERS_EVERY: u32 = 10;
@@ -86,8 +86,8 @@ async fn update_catalogue(models: &Models, now: Timestamp) -> Result<(), LedgerE
         let traffic = traffic(models, &provider_key(&namespace, &name), now).await?;
         models.catalogue.note_traffic(&namespace, &name, traffic);
     }
-    for (namespace, name, holder) in models.catalogue.budgets(now) {
-        let account = models.ledger.balance(&format!("budget/{}", holder.uid), holder.bounds.start).await?;
+    for (namespace, name, budget) in models.catalogue.budgets(now) {
+        let account = models.ledger.balance(&format!("budget/{}", budget.uid), budget.bounds.start).await?;
         let spending = Spending { spent: account.spent.cost, reserved: account.reserved.cost };
         models.catalogue.note_spending(&namespace, &name, spending);
     }

@@ -26,7 +26,7 @@ pub(crate) struct Controller<R: Reconcile> {
     scheduled: Scheduled<R::Key>,
     concurrency: usize,
     longest_rest: Duration,
-    /// How often in a row the last looks at an object have failed.
+    /// The failures in a row of the last looks at an object.
     failures: HashMap<R::Key, u32>,
 }
 

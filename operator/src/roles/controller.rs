@@ -18,7 +18,7 @@ use crate::settings::{GatewaySettings, Settings};
 use crate::shutdown::Shutdown;
 use crate::work_order::reconciler::OrderReconciler;
 
-/// How long orders wait for Providers and Budgets to be listed.
+/// The longest wait of orders for the list of Providers and Budgets.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The inputs of the role.

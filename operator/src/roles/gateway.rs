@@ -22,7 +22,7 @@ use crate::models::{Models, WorldAccess};
 use crate::settings::GatewaySettings;
 use crate::shutdown::Shutdown;
 
-/// How often the gateway checks whether the calls that are under way have ended.
+/// The interval at which the gateway checks whether the calls under way have ended.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The inputs of the role.

@@ -1,4 +1,4 @@
-//! What is done with what a watch sees.
+//! The observers of a watch.
 
 use std::fmt::Debug;
 

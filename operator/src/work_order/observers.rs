@@ -1,4 +1,4 @@
-//! What the watches of orders, Worlds, pods and nodes do: note it in the index, and wake the orders that it concerns.
+//! The observers of orders, Worlds, pods and nodes. They note what they see in the index, and put the orders that it concerns into the work queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::watch::observer::Observer;
 use crate::watch::records::{PodRecord, observed_node};
 use crate::watch::trimmed::Trimmed;
 
-/// How long an order is left alone after a pod has merely come further: less than a stage lasts that is shown.
+/// The rest of an order after a pod has merely come further: less than the length of a stage that is shown.
 const ROUTINE: Duration = Duration::from_secs(1);
-/// How long an order is left alone after a World or a pod of it has ended or gone wrong. What happens to several of them at the
+/// The rest of an order after a World or a pod of it has ended or gone wrong. What happens to several of them at the
 /// same moment is then one look at the order and not several.
 const COALESCE: Duration = Duration::from_millis(5);
 
-/// What every observer here has.
+/// The index and the work queue of an observer.
 #[derive(Clone)]
 pub(super) struct Noted {
     pub(super) index: Arc<Index>,

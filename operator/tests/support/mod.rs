@@ -1,4 +1,4 @@
-//! What the tests of the program share.
+//! The parts that the tests of the program share.
 
 pub mod cluster;
 pub mod operator;

@@ -72,7 +72,7 @@ impl Repository {
     }
 }
 
-/// What the operator would have been told.
+/// The requests to the operator.
 #[derive(Clone, Default)]
 pub struct Received {
     pub artifacts: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,

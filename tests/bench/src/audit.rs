@@ -22,7 +22,7 @@ pub struct Audit {
 #[derive(Clone, Copy)]
 pub struct Mark(u64);
 
-/// How often a user asked for what.
+/// The requests of a user, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
     /// Creations, updates, patches and deletions of all but Events and Leases.

@@ -19,7 +19,7 @@ use crate::pods::Template;
 use crate::single::{FLOOR_OF_WRITES, WORLDS};
 use crate::watch;
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 5] = [
     Figure { id: "orders_rate_vs_job", unit: "ratio", target: Target::AtLeast(1.1) },
     Figure { id: "orders_rate_vs_floor", unit: "ratio", target: Target::AtLeast(0.9) },
@@ -28,7 +28,7 @@ pub const FIGURES: [Figure; 5] = [
     Figure { id: "rss_mib_5000_pods", unit: "MiB", target: Target::AtMost(100.0) },
 ];
 
-/// How long a burst may take.
+/// The longest burst.
 const LIMIT: Duration = Duration::from_mins(20);
 
 /// Runs the bursts, each on a cluster that has nothing else to do.

@@ -1,4 +1,4 @@
-//! What all parts of the bench share.
+//! The parts that the whole bench shares.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use manyworlds_tests::{
 use crate::audit::Audit;
 use crate::figures::Figure;
 
-/// How long the removal of thousands of pods may take.
+/// The longest removal of thousands of pods.
 const REMOVAL_LIMIT: std::time::Duration = std::time::Duration::from_mins(15);
 
 /// Measures the figures of Manyworlds on a control plane with fake nodes
@@ -71,7 +71,7 @@ pub struct Bench {
     pub settings: Settings,
     /// The cluster with fake nodes.
     pub cluster: Cluster,
-    /// Who the operator is.
+    /// The identity of the operator.
     pub identity: OperatorIdentity,
     /// The audit log.
     pub audit: Audit,

@@ -9,18 +9,18 @@ use serde_json::{Map, Value, json};
 
 use crate::machine::Machine;
 
-/// What a figure is called, in what it is counted and what it should be.
+/// A figure: its name, unit and target.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
     /// Name, as `ONLY` chooses by its beginning.
     pub id: &'static str,
     /// Unit of the value.
     pub unit: &'static str,
-    /// What the value should be.
+    /// The target of the value.
     pub target: Target,
 }
 
-/// What a value should be.
+/// The target of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     /// At least this.
@@ -55,7 +55,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// What has been measured so far.
+/// The figures that have been measured so far.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<(Figure, f64)>,

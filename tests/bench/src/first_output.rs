@@ -14,10 +14,10 @@ use serde_json::json;
 use crate::context::Bench;
 use crate::figures::{Figure, Report, Target, percentile};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 1] = [Figure { id: "first_output_p50_s", unit: "s", target: Target::AtMost(3.0) }];
 
-/// What the worker prints first.
+/// The first output of the worker.
 const LINE: &str = "the worker has begun";
 
 /// Measures it, where there is a cluster with a real node.

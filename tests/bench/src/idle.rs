@@ -8,7 +8,7 @@ use crate::context::Bench;
 use crate::figures::{Figure, Report, Target};
 use crate::machine::peak_memory;
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 1] = [Figure { id: "rss_mib_idle", unit: "MiB", target: Target::AtMost(20.0) }];
 /// For how long the operator is looked at.
 const WINDOW: Duration = Duration::from_secs(15);

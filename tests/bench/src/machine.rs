@@ -8,7 +8,7 @@ use manyworlds_tests::Result;
 /// Clock ticks in a second in `/proc/<pid>/stat`: the kernel's interface fixes it (`USER_HZ`).
 const TICKS_IN_A_SECOND: f64 = 100.0;
 
-/// What the figures were measured on.
+/// The machine of the figures.
 pub struct Machine {
     processor: String,
     cores: usize,

@@ -17,7 +17,7 @@ use crate::pods::Template;
 use crate::single::{WORLDS, finish_one};
 use crate::watch::{self, Light};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 4] = [
     Figure { id: "pods_created_p50_ms", unit: "ms", target: Target::AtMost(30.0) },
     Figure { id: "pods_created_p99_ms", unit: "ms", target: Target::AtMost(100.0) },
@@ -27,7 +27,7 @@ pub const FIGURES: [Figure; 4] = [
 
 /// Orders in a second.
 const PACE: u64 = 5;
-/// How long after the last order all must be over.
+/// The time after the last order within which all must be over.
 const LIMIT: Duration = Duration::from_mins(2);
 
 /// The times of one order.
@@ -43,7 +43,7 @@ struct PodTimes {
     ended: Option<Instant>,
 }
 
-/// What happens to an order, as the bench sees it.
+/// An event of an order, as the bench sees it.
 enum Happening {
     Pod(Instant, Light),
     Order(Instant, Light),

@@ -15,7 +15,7 @@ use crate::machine::{peak_memory, processor_seconds};
 use crate::pods::Template;
 use crate::single::WORLDS;
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 2] = [
     Figure { id: "quiet_writes", unit: "requests", target: Target::Exactly(0.0) },
     Figure { id: "quiet_cpu_percent", unit: "%", target: Target::Below(1.0) },

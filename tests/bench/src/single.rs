@@ -7,7 +7,7 @@ use manyworlds_tests::{LIMIT, Namespace, Result, eventually, orders};
 use crate::context::Bench;
 use crate::figures::{Figure, Report, Target};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 2] = [
     Figure { id: "order_writes", unit: "requests", target: Target::Exactly(17.0) },
     Figure { id: "order_reads", unit: "requests", target: Target::Exactly(0.0) },

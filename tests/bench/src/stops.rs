@@ -23,10 +23,10 @@ use crate::context::Bench;
 use crate::figures::{Figure, Report, Target};
 use crate::gateway::load::{Connection, Manner, Server};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 1] = [Figure { id: "calls_after_stop", unit: "calls", target: Target::Exactly(0.0) }];
 
-/// How an order is stopped.
+/// The way in which an order is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     Suspend,
@@ -46,11 +46,11 @@ const CONNECTIONS: usize = 2;
 const MODELS: usize = 50;
 /// Some seven calls of 140 millionths of a dollar.
 const BUDGET: &str = "0.001";
-/// How long callers go on after the stop was seen.
+/// The time for which callers go on after the stop was seen.
 const AFTER: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What came of a trial, in calls that reached the model.
+/// The result of a trial, in calls that reached the model.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     /// After the operator had seen the stop.
@@ -112,7 +112,7 @@ fn provider_of(namespace: &Namespace, upstream: &Upstream, number: usize) -> Val
     })
 }
 
-/// What all trials share.
+/// The parts that all trials share.
 struct World<'a> {
     namespace: &'a Namespace,
     upstream: &'a Upstream,

@@ -11,7 +11,7 @@ use manyworlds_tests::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What the bench reads of an object.
+/// The part of an object that the bench reads.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Light {
     /// Name and labels.
@@ -99,7 +99,7 @@ pub async fn follow(
     }))
 }
 
-/// How far a watch has come.
+/// The position of a watch.
 struct Place {
     client: Client,
     path: String,

@@ -21,7 +21,7 @@ pub struct Call {
     pub method: Method,
     /// Its path, without what follows `?`.
     pub path: String,
-    /// What follows `?`; empty where nothing does.
+    /// The query, after `?`; empty where there is none.
     pub query: String,
     /// Its body; `null` where it has none.
     pub body: Value,
@@ -34,7 +34,7 @@ impl Call {
     }
 }
 
-/// What comes back.
+/// An answer to a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// A status and a text.
@@ -62,7 +62,7 @@ type Answers = Arc<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync>;
 ///
 /// - **Guarantees:** watches are opened and tell of nothing; every other request goes to the test.
 pub struct ApiServer {
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
     /// Held for its end: the server stops when it is dropped.

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use crate::result::{Error, Result};
 
-/// How long a test waits for what takes well under a second on an idle machine: long, because machines of tests are not.
+/// The longest wait of a test for what takes well under a second on an idle machine: long, because machines of tests are not.
 pub const LIMIT: Duration = Duration::from_mins(1);
 /// Time between two looks at the state.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What one look at a state can return: whether it is there, what was found of it, or why it could not be looked at.
+/// The result of one look at a state: whether it is there, what was found of it, or why it could not be looked at.
 pub trait Look {
-    /// What is looked for.
+    /// The type of what is looked for.
     type Found;
 
     /// Returns what was found, or nothing while the state is not there yet.

@@ -1,4 +1,4 @@
-//! What the tests of every crate share.
+//! The parts that the tests of every crate share.
 //!
 //! **Architecture invariant:** this crate depends on no other member of the workspace, so that each can have it for its tests.
 

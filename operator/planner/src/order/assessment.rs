@@ -17,11 +17,11 @@ use crate::world::{self, WorldState};
 /// The facts about one order that its phases decide by.
 #[derive(Debug)]
 pub(super) struct Assessment<'a> {
-    /// What they were read from.
+    /// The snapshot that it was read from.
     pub(super) snapshot: &'a ValidSnapshot,
     /// Its Worlds, in the order of its variants.
     pub(super) worlds: Vec<WorldState<'a>>,
-    /// What one World needs at least.
+    /// The least need of one World.
     pub(super) size: Result<Resources, QuantityError>,
 }
 

@@ -5,7 +5,7 @@ use manyworlds_api::World;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::ObjectId;
 
-/// What is done with an order.
+/// A decision about an order.
 #[derive(Debug)]
 pub(super) enum Decision {
     /// Nothing is done: the order is being deleted.
@@ -24,7 +24,7 @@ pub(super) enum Decision {
     Proceed,
 }
 
-/// Why an order is held.
+/// The reason for which an order is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// A person suspended it.
@@ -49,12 +49,12 @@ impl Hold {
     }
 }
 
-/// How an order ends.
+/// The end of an order.
 #[derive(Debug)]
 pub(super) enum End {
     /// Every World has ended, or enough results are good enough: the ranking decides.
     Judged {
-        /// Why no more results are waited for.
+        /// The reason for which no more results are awaited.
         reason: Reason,
     },
     /// It fails whatever the Worlds have done.

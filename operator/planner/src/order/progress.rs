@@ -1,4 +1,4 @@
-//! Why an order that goes on is not further, in a word and a sentence.
+//! The progress of an order that goes on: why it is not further, in a word and a sentence.
 
 use jiff::Timestamp;
 use manyworlds_api::WorkOrderStatus;

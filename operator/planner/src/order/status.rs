@@ -1,4 +1,4 @@
-//! What the order's status says next, and whether that is worth a write now.
+//! The next status of the order, and whether that is worth a write now.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -173,7 +173,7 @@ pub(super) fn ended(assessment: &Assessment<'_>, end: &End, plan: &mut Plan) {
     put_status(assessment, StatusChange { status, events: vec![event], outcome: Some(outcome) }, plan);
 }
 
-/// What an ended order comes to.
+/// The result of an ended order.
 struct Ending {
     won: Truth,
     succeeded: Truth,

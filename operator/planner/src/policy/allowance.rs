@@ -1,4 +1,4 @@
-//! How many writes that only a reader needs may be made: a token bucket over all orders.
+//! The allowance for writes that only show progress: a token bucket over all orders.
 //!
 //! People watch, so stages and counts are shown as they change. When thousands of Worlds change at once, the API server has
 //! work to do that orders wait for, and what is shown waits instead.

@@ -1,4 +1,4 @@
-//! How many Worlds the nodes hold, and who may start the next one (W7).
+//! Capacity: how many Worlds the nodes hold, and who may start the next one (W7).
 //!
 //! A World needs a slot before it gets a pod. Slots are counted over the nodes that are ready, schedulable and match;
 //! they go to orders by priority, then age. kube-scheduler still places the pods.
@@ -23,7 +23,7 @@ pub struct QueueKey {
     uid: OrderUid,
 }
 
-/// What an order asks for.
+/// A request of an order for slots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Uid of the order.
@@ -32,11 +32,11 @@ pub struct Request {
     pub priority: i32,
     /// When it was created.
     pub created: Timestamp,
-    /// How many Worlds it wants to start now.
+    /// The number of Worlds that it wants to start now.
     pub want: usize,
-    /// What one World needs.
+    /// The need of one World.
     pub size: Resources,
-    /// Where its Worlds may run.
+    /// The nodes that its Worlds may run on.
     pub placement: Arc<Placement>,
 }
 

@@ -1,4 +1,4 @@
-//! How long an order may wait and run. Time while it is suspended does not count.
+//! Deadlines: how long an order may wait and run. Time while it is suspended does not count.
 //!
 //! A suspended order has `activeSecondsBeforeSuspension` and no `resumeTime`; a resumed one has both.
 

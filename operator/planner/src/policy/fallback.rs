@@ -1,4 +1,4 @@
-//! What is tried when too few Worlds are eligible (W5).
+//! Fallbacks: what an order tries when too few Worlds are eligible (W5).
 //!
 //! The chain is walked from its beginning each time, over what is there: nothing has to be remembered but how far the Worlds
 //! were taken, which each of them says itself.
@@ -9,7 +9,7 @@ use manyworlds_api::world::WorldFallback;
 /// The temperature of a model of which none was set, as the vendors' APIs have it.
 const DEFAULT_TEMPERATURE: f64 = 1.0;
 
-/// What comes after all Worlds have ended.
+/// The next step after all Worlds have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The order ends.
@@ -18,7 +18,7 @@ pub enum Next {
     RunAgain(i32),
 }
 
-/// How an order ends.
+/// The end of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
     /// As many Worlds are eligible as were asked for.
@@ -34,9 +34,9 @@ pub enum Conclusion {
 /// The counts of an order's Worlds that its fallbacks go by.
 #[derive(Clone, Copy, Debug)]
 pub struct Eligibility {
-    /// How many are eligible.
+    /// The number of eligible Worlds.
     pub eligible: usize,
-    /// How many the order asks for.
+    /// The number that the order asks for.
     pub min: usize,
     /// The greatest number of a fallback that a World has run by; 0 where none has.
     pub reached: i32,

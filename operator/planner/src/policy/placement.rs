@@ -36,7 +36,7 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     effect_matches && key_matches && value_matches && named
 }
 
-/// Why no node takes a World of an order: how many nodes for which reason, each counted once.
+/// The reasons for which no node takes a World of an order: the nodes of each reason, each node counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misfits {
     /// Its labels or taints rule the World out.

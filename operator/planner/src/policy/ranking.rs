@@ -4,7 +4,7 @@ use std::cmp::{Ordering, Reverse};
 
 use manyworlds_api::Money;
 
-/// What a World is ranked by.
+/// The facts that a World is ranked by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Name of the variant.
@@ -15,7 +15,7 @@ pub struct Candidate {
     pub score: Option<i32>,
     /// Lines added and removed.
     pub changed_lines: i32,
-    /// What it has cost.
+    /// Its cost.
     pub cost: Money,
 }
 

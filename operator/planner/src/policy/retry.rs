@@ -1,11 +1,11 @@
-//! What happens after an attempt has failed (W4).
+//! Retries: what follows a failed attempt (W4).
 
 use jiff::{SignedDuration, Timestamp};
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{Retry, RetryAction, RetryRule};
 
-/// How many attempts that do not count a World may have, so that a broken cluster does not try for ever.
+/// The most attempts of a World that do not count, so that a broken cluster does not try for ever.
 pub const MOST_UNCOUNTED_ATTEMPTS: i32 = 10;
 
 /// A failed attempt, as far as the rules look at it.
@@ -21,7 +21,7 @@ pub struct Failure<'a> {
     pub finished: Timestamp,
 }
 
-/// How many attempts a World has had, the failed one not included.
+/// The earlier attempts of a World, the failed one not included.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct History {
     /// Those that counted.
@@ -30,7 +30,7 @@ pub struct History {
     pub uncounted: i32,
 }
 
-/// What happens next.
+/// The decision after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Another attempt, not before that time.

@@ -1,4 +1,4 @@
-//! What the objects of an order share.
+//! The parts that the objects of an order share.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use manyworlds_api::{Duration, GROUP, VERSION, WorkOrder, labels};
 
 use crate::role::OwnerKind;
 
-/// How long fetching a repository may take.
+/// The longest fetch of a repository.
 const PREPARE_TIMEOUT: Duration = Duration::from_minutes(10);
-/// What the pod may take beyond the time-outs of its stages before the kubelet ends it.
+/// The time that a pod has beyond the time-outs of its stages before the kubelet ends it.
 const SLACK: Duration = Duration::from_minutes(2);
 
 /// Returns after how many seconds the kubelet ends a pod of an order, whatever it does.

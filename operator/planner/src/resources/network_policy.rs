@@ -1,4 +1,4 @@
-//! What Worlds may reach: the cluster's DNS, the operator, and the hosts of repositories; nothing else, and nobody them.
+//! The network policy of Worlds: they reach the cluster's DNS, the operator and the hosts of repositories, and nobody reaches them.
 
 use std::collections::BTreeMap;
 

@@ -18,9 +18,9 @@ use crate::role::{OwnerKind, PodRole};
 
 /// User and group of every process in a World's pod.
 const USER: i64 = 10_001;
-/// How long a stage has to end after it was told to.
+/// The time that a stage has to end once it is told to.
 const TERMINATION_GRACE_SECONDS: i64 = 10;
-/// How long a World waits for a node that does not answer before the cluster removes its pod.
+/// The time that a World waits for a node that does not answer, before the cluster removes its pod.
 const LOST_NODE_SECONDS: i64 = 30;
 
 /// Prefix of the names of volumes that the order adds, so that they cannot hide one of ours.
@@ -259,7 +259,7 @@ pub(super) fn extra_volume(volume: &ExtraVolume) -> Volume {
 mod tests {
     use super::*;
 
-    /// What the kubelet makes of a value: `$$` is a plain dollar sign, `$(NAME)` a reference.
+    /// Returns a value as the kubelet reads it: `$$` is a plain dollar sign, `$(NAME)` a reference.
     fn expanded(value: &str) -> String {
         let mut text = String::new();
         let mut rest = value;

@@ -15,7 +15,7 @@ use crate::node_resources::Resources;
 use crate::role::WORK;
 use crate::snapshot::Settings;
 
-/// How long a World's token is valid; the kubelet renews it.
+/// The lifetime of a World's token; the kubelet renews it.
 const TOKEN_SECONDS: i64 = 3600;
 
 const ORDER_VOLUME: &str = "order";

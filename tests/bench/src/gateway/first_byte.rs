@@ -1,4 +1,4 @@
-//! How much later the first byte comes through the gateway than without it.
+//! The delay of the first byte through the gateway.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::peers::Gateway;
 use super::upstream::upstream;
 use crate::figures::{Figure, Report, Target, percentile};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 2] = [
     Figure { id: "gateway_ttfb_p50_ms", unit: "ms", target: Target::AtMost(0.3) },
     Figure { id: "gateway_ttfb_p99_ms", unit: "ms", target: Target::AtMost(2.0) },

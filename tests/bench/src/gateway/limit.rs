@@ -16,14 +16,14 @@ use super::load::{Connection, Manner};
 use super::peers::Gateway;
 use crate::figures::{Figure, Report, Target};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 3] = [
     Figure { id: "upstream_429_percent", unit: "%", target: Target::AtMost(1.0) },
     Figure { id: "limit_used_percent", unit: "%", target: Target::AtLeast(95.0) },
     Figure { id: "fairness", unit: "ratio", target: Target::AtMost(1.2) },
 ];
 
-/// What each World has under way or waiting, all the time.
+/// The calls that each World has under way or waiting, all the time.
 const CONNECTIONS: [usize; 5] = [2, 2, 2, 2, 8];
 /// The calls that a minute has room for, by either limit.
 const CALLS: usize = 200;
@@ -42,7 +42,7 @@ struct Limited {
     tokens: usize,
 }
 
-/// What came of it.
+/// The result.
 struct Outcome {
     refused_percent: f64,
     used_percent: f64,

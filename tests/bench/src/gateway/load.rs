@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 /// The end of a stream, as OpenAI's protocol has it.
 const LAST_EVENT: &[u8] = b"data: [DONE]";
 
-/// Where calls go, and as whom.
+/// The target of calls, and the caller.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Host and port.
@@ -24,7 +24,7 @@ pub struct Server {
     pub key: String,
 }
 
-/// How an answer comes.
+/// The manner of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// In one piece.
@@ -33,7 +33,7 @@ pub enum Manner {
     Streamed,
 }
 
-/// When an answer came.
+/// The times of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
     /// The time from the call to the first byte of the answer's body.

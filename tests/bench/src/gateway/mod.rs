@@ -24,7 +24,7 @@ use manyworlds_tests::Result;
 use crate::context::Settings;
 use crate::figures::{Figure, Report};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [&[Figure]; 4] = [&first_byte::FIGURES, &rate::FIGURES, &streams::FIGURES, &limit::FIGURES];
 
 /// Returns whether any of these figures is asked for: `gateway` stands for all of this part, whatever they are called.

@@ -129,7 +129,7 @@ fn program() -> Result<PathBuf> {
 pub struct LiteLlm {
     process: Child,
     server: Server,
-    /// How many worker processes it has: one a core, as its documentation advises.
+    /// The number of worker processes: one a core, as its documentation advises.
     pub workers: usize,
     /// Its version.
     pub version: String,

@@ -12,7 +12,7 @@ use super::peers::{Gateway, LiteLlm};
 use super::upstream::upstream;
 use crate::figures::{Figure, Report, Target};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 2] = [
     Figure { id: "gateway_rate_vs_litellm", unit: "times", target: Target::AtLeast(20.0) },
     Figure { id: "gateway_memory_vs_litellm", unit: "times", target: Target::AtMost(0.1) },

@@ -11,7 +11,7 @@ use super::peers::Gateway;
 use super::upstream::upstream;
 use crate::figures::{Figure, Report, Target};
 
-/// What this part measures.
+/// The figures of this part.
 pub const FIGURES: [Figure; 2] = [
     Figure { id: "gateway_streams", unit: "dropped", target: Target::Exactly(0.0) },
     Figure { id: "gateway_kib_per_stream", unit: "KiB", target: Target::AtMost(64.0) },

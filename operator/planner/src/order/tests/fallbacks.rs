@@ -1,4 +1,4 @@
-//! What is tried when too few Worlds are eligible (W5).
+//! Fallbacks: what an order tries when too few Worlds are eligible (W5).
 
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{

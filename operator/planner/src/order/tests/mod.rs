@@ -367,7 +367,7 @@ fn what_this_version_does_not_do_is_refused_not_ignored() {
     assert!(model.created_pods.is_empty());
 }
 
-/// What may happen to a World's current pod.
+/// An event of a World's current pod.
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Scores(i32),

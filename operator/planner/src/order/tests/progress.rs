@@ -1,4 +1,4 @@
-//! When it is shown how far things are.
+//! Tests of when progress is shown.
 
 use manyworlds_api::world::WorldStage;
 
