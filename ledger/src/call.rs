@@ -133,7 +133,7 @@ pub struct OpenReservation {
     pub at: Timestamp,
     /// The amount that is reserved.
     pub most: Amount,
-    /// What else has to be undone at the end.
+    /// The other reservations that the end of the call undoes.
     pub details: ReservationDetails,
 }
 

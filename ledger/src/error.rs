@@ -1,4 +1,4 @@
-//! What can go wrong with the store.
+//! The errors of the store.
 
 /// PostgreSQL's code of a lock that did not come in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -51,7 +51,7 @@ pub enum LedgerError {
         table: &'static str,
         /// The column.
         column: &'static str,
-        /// What is wrong with its value.
+        /// The problem with its value.
         reason: String,
     },
     /// The new store does not have what the old one has.
@@ -93,6 +93,12 @@ impl From<sqlx::Error> for LedgerError {
             Some(code) if code == LOCK_NOT_AVAILABLE => Self::Locked,
             _ => Self::Database(error.to_string()),
         }
+    }
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.to_string())
     }
 }
 

@@ -9,8 +9,8 @@ mod changed_rows;
 mod checkpoints;
 mod close_runs;
 mod load;
+mod prepared_statements;
 mod recovery;
-mod single_statement;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -41,7 +41,8 @@ const IMPURE: [&str; 12] = [
 const CHANCE: [&str; 5] = ["rand", "getrandom", "fastrand", "oorandom", "ahash"];
 
 /// Crates that do I/O or run what does.
-const EFFECTS: [&str; 8] = ["tokio", "kube_client", "kube_runtime", "hyper", "reqwest", "sqlx", "mio", "async_std"];
+const EFFECTS: [&str; 9] =
+    ["tokio", "kube_client", "kube_runtime", "hyper", "reqwest", "sqlx", "rusqlite", "mio", "async_std"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -20,7 +20,7 @@ const LEASE_TIMEOUT_MS: i64 = 60_000;
 const LOCK: i64 = 0x776f_726c_6473;
 /// The settings of a connection to SQLite. NORMAL loses nothing when a process dies; only a loss of power can take the last
 /// commits.
-const SQLITE: &[&str] = &[
+pub(crate) const SQLITE: &[&str] = &[
     "PRAGMA busy_timeout = 10000",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
@@ -46,6 +46,8 @@ pub(crate) struct Database {
 pub(crate) struct WritingConnection {
     pub(crate) connection: AnyConnection,
     pub(crate) backend: Backend,
+    /// The file of a SQLite store.
+    pub(crate) file: Option<PathBuf>,
     lock: Option<File>,
 }
 
@@ -117,7 +119,8 @@ impl Database {
         now: Timestamp,
     ) -> Result<(WritingConnection, i64), LedgerError> {
         let lock = self.hold()?;
-        let mut writing = WritingConnection { connection: self.connect().await?, backend: self.backend, lock };
+        let (connection, file) = (self.connect().await?, file(&self.url));
+        let mut writing = WritingConnection { connection, backend: self.backend, file, lock };
         let backend = self.backend;
         let now = now.as_millisecond();
         let mut transaction = writing.connection.begin().await?;

@@ -16,7 +16,7 @@ use crate::error::LedgerError;
 /// PostgreSQL and SQLite take 32,766 values and more.
 const SIZES: [usize; 4] = [256, 32, 4, 1];
 
-/// What becomes of a row whose key is in the table already.
+/// The treatment of a row whose key is in the table already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnConflict {
     /// The new row replaces it.
@@ -78,7 +78,7 @@ fn shared(insertions: &[Insertion]) -> usize {
 /// Removes rows by the first column of their key.
 pub(crate) async fn remove(connection: &mut AnyConnection, table: &Table, keys: &[String]) -> Result<(), LedgerError> {
     for chunk in chunks(keys) {
-        let sql = format!("DELETE FROM {} WHERE {} IN ({})", table.name, table.key[0], placeholders(chunk.len()));
+        let sql = removal(table, chunk.len(), Placeholder::Numbered);
         let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(key.clone()));
         query.execute(&mut *connection).await?;
     }
@@ -169,28 +169,26 @@ impl Placeholder {
     }
 }
 
-fn insertion(table: &Table, on_conflict: OnConflict, rows: usize, placeholder: Placeholder) -> String {
+/// Returns the statement that inserts so many rows.
+pub(crate) fn insertion(table: &Table, on_conflict: OnConflict, rows: usize, placeholder: Placeholder) -> String {
     let names = names(table);
     let values = placeholders_of_rows(names.len(), rows, placeholder);
     format!("INSERT INTO {} ({}) VALUES {values}{}", table.name, names.join(", "), conflict_clause(table, on_conflict))
 }
 
+/// Returns the statement that removes rows by so many first columns of their key.
+pub(crate) fn removal(table: &Table, keys: usize, placeholder: Placeholder) -> String {
+    let keys = placeholders_of_rows(keys, 1, placeholder);
+    format!("DELETE FROM {} WHERE {} IN {keys}", table.name, table.key[0])
+}
+
 /// Returns the placeholders for so many rows of one width.
-pub(crate) fn placeholders_of_rows(width: usize, rows: usize, placeholder: Placeholder) -> String {
+fn placeholders_of_rows(width: usize, rows: usize, placeholder: Placeholder) -> String {
     let of_row = |row: usize| {
         let values: Vec<_> = (1..=width).map(|number| placeholder.text(row * width + number)).collect();
         format!("({})", values.join(", "))
     };
     (0..rows).map(of_row).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns the statement of a trigger that inserts its new row into a table, for SQLite: the row's columns have the table's
-/// name before them.
-pub(crate) fn insertion_of_new(table: &Table, on_conflict: OnConflict) -> String {
-    let names = names(table);
-    let values: Vec<_> = names.iter().map(|name| format!("NEW.{}_{name}", table.name)).collect();
-    let (columns, values) = (names.join(", "), values.join(", "));
-    format!("INSERT INTO {} ({columns}) VALUES ({values}){}", table.name, conflict_clause(table, on_conflict))
 }
 
 fn conflict_clause(table: &Table, on_conflict: OnConflict) -> String {

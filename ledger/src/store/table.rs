@@ -1,7 +1,7 @@
 //! The declaration of a table.
 //!
 //! The macro `table!` declares the columns, their types and the key once. From it come the type of a row, its reading and
-//! writing, the statements (`statement`), the view and triggers of the writer (`writer/single_statement.rs`), and the copy
+//! writing, the statements (`statement`), those of the writer on SQLite (`writer/prepared_statements.rs`), and the copy
 //! of a transfer. Only the migrations name the columns again, in SQL; a test compares both.
 
 use sqlx::Row as _;

@@ -70,7 +70,7 @@ pub(crate) trait Field: Sized {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The problem.
     fn of_value(value: Value) -> Result<Self, String>;
 }
 

@@ -7,8 +7,8 @@ use super::audit_entry::audit_entry;
 use super::changed_rows::ChangedRows;
 use super::close_runs::close_runs;
 use super::load::{load_open_reservations, load_rows};
+use super::prepared_statements::PreparedStatements;
 use super::recovery::{Recovery, with_timeout};
-use super::single_statement::SingleStatement;
 use crate::audit::entry::AuditStage;
 use crate::audit::log::AuditLog;
 use crate::call::{CallId, SettleResult};
@@ -33,24 +33,25 @@ pub(super) struct Batches {
     /// What the rows say. PostgreSQL has other writers, so there it is valid for one transaction only.
     state: LedgerState,
     /// Only on SQLite.
-    single_statement: Option<SingleStatement>,
+    prepared_statements: Option<PreparedStatements>,
     audit: AuditLog,
     running_totals: RunningTotals,
 }
 
 impl Batches {
     pub(super) async fn new(
-        mut connection: WritingConnection,
+        connection: WritingConnection,
         recovery: Recovery,
         epoch: i64,
         audit: AuditLog,
         running_totals: RunningTotals,
     ) -> Result<Self, LedgerError> {
-        let single_statement = match connection.backend {
-            Backend::Sqlite => Some(SingleStatement::prepare(&mut connection.connection).await?),
-            Backend::Postgres => None,
+        let prepared_statements = match &connection.file {
+            Some(file) => Some(PreparedStatements::open(file).await?),
+            None => None,
         };
-        Ok(Self { connection, recovery, epoch, state: LedgerState::default(), single_statement, audit, running_totals })
+        let state = LedgerState::default();
+        Ok(Self { connection, recovery, epoch, state, prepared_statements, audit, running_totals })
     }
 
     /// Carries out commands and answers them: in one transaction if possible, else each in its own.
@@ -93,6 +94,7 @@ impl Batches {
     }
 
     pub(super) async fn close(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        self.prepared_statements = None;
         self.recovery.restore(&mut self.connection).await?;
         with_timeout(self.connection.end(self.epoch, now)).await
     }
@@ -123,15 +125,15 @@ impl Batches {
     }
 
     async fn transact(&mut self, commands: &[Command]) -> Result<Vec<CommandResult>, LedgerError> {
-        let Self { connection, recovery: _, epoch, state, single_statement, audit, running_totals } = self;
+        let Self { connection, recovery: _, epoch, state, prepared_statements, audit, running_totals } = self;
         let backend = connection.backend;
         if backend == Backend::Postgres || state.balances.len() + state.open.len() > MAX_CACHED_ROWS {
             *state = LedgerState::default();
         }
         let connection = &mut connection.connection;
-        let answers = match single_statement {
-            Some(single_statement) if commands.iter().all(Command::is_of_calls) => {
-                in_one_statement(connection, single_statement, *epoch, state, commands).await
+        let answers = match prepared_statements {
+            Some(prepared_statements) if commands.iter().all(Command::is_of_calls) => {
+                in_prepared_statements(connection, prepared_statements, *epoch, state, commands).await
             }
             _ => in_steps(connection, backend, *epoch, state, commands).await,
         };
@@ -178,17 +180,17 @@ async fn in_steps(
     Ok((answers, changes))
 }
 
-/// Carries out commands about calls in one statement. There is no other writer, so that reading needs no transaction, and mostly
-/// nothing has to be read.
-async fn in_one_statement(
+/// Carries out commands about calls by the prepared statements. There is no other writer, so that reading needs no transaction,
+/// and mostly nothing has to be read.
+async fn in_prepared_statements(
     connection: &mut AnyConnection,
-    single_statement: &SingleStatement,
+    prepared_statements: &PreparedStatements,
     epoch: i64,
     state: &mut LedgerState,
     commands: &[Command],
 ) -> Result<(Vec<CommandResult>, Changes), LedgerError> {
     let (answers, changes) = decide_all(connection, Backend::Sqlite, epoch, state, commands).await?;
-    single_statement.commit(connection, &ChangedRows::of(state, &changes, epoch)?).await?;
+    prepared_statements.commit(ChangedRows::of(state, &changes, epoch)?).await?;
     Ok((answers, changes))
 }
 

@@ -22,6 +22,7 @@ pub(super) const TABLES: [(&Table, OnConflict); 5] = [
 ];
 
 /// The rows that have to be written.
+#[derive(Default)]
 pub(super) struct ChangedRows {
     /// The rows of each of [`TABLES`].
     pub(super) inserted: [Vec<Row>; 5],
@@ -55,6 +56,11 @@ impl ChangedRows {
             ],
             removed: changes.removed.iter().map(|call| call.as_str().to_owned()).collect(),
         })
+    }
+
+    /// Returns whether nothing has to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.inserted.iter().all(Vec::is_empty)
     }
 
     /// Writes them in a transaction that has begun.

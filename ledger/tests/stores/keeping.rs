@@ -1,4 +1,4 @@
-//! What the ledger keeps.
+//! Retention in the ledger.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What all calls came to, for metrics: the same in every life of a process, and beside others.
+//! Totals of all calls, for metrics: the same in every life of a process, and beside others.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the ledger's tests share.
+//! The parts that the ledger's tests share.
 
 mod postgres;
 
