@@ -204,6 +204,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", json!({"listening": listening, "metrics": metrics}));
     }
     tokio::spawn(show(scraped, metrics));
-    gateway.serve(listener, std::future::pending()).await;
+    // All clients of a benchmark have one address.
+    gateway.with_connections_of_a_peer(4096).serve(listener, std::future::pending()).await;
     Ok(())
 }

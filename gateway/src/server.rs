@@ -1,7 +1,7 @@
 //! The server: from a connection to a call that is understood and granted, and back.
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +10,14 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
 use manyworlds_ledger::audit::{AuditEntry, AuditStage};
 use manyworlds_ledger::{Caller, Ledger};
-use manyworlds_telemetry::Metrics;
+use manyworlds_listener::{Bounds, Handler};
+use manyworlds_telemetry::{Metrics, RefusalLabel};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 
 use crate::access::{Access, Grant};
 use crate::body_permits::{BodyPermit, LARGEST_REQUEST};
@@ -42,8 +39,8 @@ const READ_OF_REFUSED: usize = 128 * 1024 * 1024;
 const READ_OF_REFUSED_TIME: Duration = Duration::from_secs(5);
 /// The most connections at once. More wait to be accepted.
 const CONNECTIONS: usize = 4096;
-/// The wait after a connection could not be accepted, as when there are too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The most connections of one address: a World has one call under way for each of its agents.
+const CONNECTIONS_OF_A_PEER: usize = 256;
 
 /// The time-outs of a client.
 #[derive(Clone, Copy, Debug)]
@@ -67,11 +64,14 @@ pub struct Gateway<A> {
     shared: Arc<Shared>,
     access: Arc<A>,
     timeouts: Timeouts,
+    connections_of_a_peer: usize,
 }
 
 impl<A> Clone for Gateway<A> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), access: self.access.clone(), timeouts: self.timeouts }
+        let Self { shared, access, timeouts, connections_of_a_peer } = self;
+        let (shared, access) = (shared.clone(), access.clone());
+        Self { shared, access, timeouts: *timeouts, connections_of_a_peer: *connections_of_a_peer }
     }
 }
 
@@ -91,7 +91,8 @@ impl<A: Access> Gateway<A> {
         let tally = ledger.running_totals();
         metrics.read_calls_from(move || tally.now().map(|totals| call_sums::of(&totals)));
         let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes, waits));
-        Self { shared, access: Arc::new(access), timeouts: Timeouts::default() }
+        let timeouts = Timeouts::default();
+        Self { shared, access: Arc::new(access), timeouts, connections_of_a_peer: CONNECTIONS_OF_A_PEER }
     }
 
     /// Returns the same gateway with other time-outs.
@@ -100,56 +101,18 @@ impl<A: Access> Gateway<A> {
         Self { timeouts, ..self }
     }
 
-    /// Serves until `stop` comes. Calls that are under way then go on as long as the runtime does.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let Ok(permit) = connections.clone().acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = &mut stop => return,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let gateway = self.clone();
-                    tokio::spawn(async move {
-                        gateway.connection(stream).await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+    /// Returns the same gateway with another number of connections that one address may have.
+    #[must_use]
+    pub fn with_connections_of_a_peer(self, connections_of_a_peer: usize) -> Self {
+        Self { connections_of_a_peer, ..self }
     }
 
-    async fn connection(self, stream: TcpStream) {
-        // Small parts of a stream go out at once, and a client that does not read its answer keeps no call open for ever.
-        let bounded = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.timeouts.answer));
-        if stream.set_nodelay(true).is_err() || bounded.is_err() {
-            return;
-        }
-        let gateway = self.clone();
-        let service = service_fn(move |request| {
-            let gateway = gateway.clone();
-            Box::pin(async move { Ok::<_, Infallible>(gateway.handle(request).await) })
-        });
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.timeouts.head)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        match served {
-            Ok(()) => {}
-            // The HTTP library has refused it by a status alone: no client of a model sends what is no HTTP.
-            Err(error) if error.is_parse() => {
-                self.note_refusal(&Refusal::Request(error.to_string()), &RequestContext::default(), "", "");
-            }
-            Err(error) => tracing::debug!(%error, "a connection ended early"),
-        }
+    /// Serves until `stop` comes. Calls that are under way then go on as long as the runtime does.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let Timeouts { head, body: _, answer } = self.timeouts;
+        let connections_of_a_peer = self.connections_of_a_peer;
+        let bounds = Bounds { connections: CONNECTIONS, connections_of_a_peer, head, unread: answer };
+        drop(manyworlds_listener::serve(listener, bounds, self, stop).await);
     }
 
     /// Counts a refusal, logs it and writes it into the audit log.
@@ -165,7 +128,7 @@ impl<A: Access> Gateway<A> {
     }
 
     /// Answers a request.
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let protocol = Endpoint::protocol_of_path(head.uri.path()).unwrap_or_else(|| spoken(&head.headers));
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
@@ -282,6 +245,25 @@ impl<A: Access> Gateway<A> {
             }
             _ => Ok(ClientResponse::own(http::StatusCode::OK, &response::models(protocol, &listed))),
         }
+    }
+}
+
+impl<A: Access> Handler for Gateway<A> {
+    type Body = Body;
+
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
+        self.respond(request)
+    }
+
+    fn on_invalid(&self, error: &hyper::Error) {
+        // No client of a model sends what is no HTTP.
+        self.note_refusal(&Refusal::Request(error.to_string()), &RequestContext::default(), "", "");
+    }
+
+    fn on_crowded(&self, peer: IpAddr) {
+        // Counted alone: a line for each would be a flood of its own.
+        tracing::debug!(%peer, "a connection was closed because its peer has too many");
+        self.shared.metrics.gateway_refusals.with_label_values(&[RefusalLabel::Connections.as_str()]).inc();
     }
 }
 

@@ -184,6 +184,8 @@ labels! {
         Upstream = "upstream",
         /// The request did not arrive in time.
         Slow = "slow",
+        /// The client has too many connections.
+        Connections = "connections",
         /// The gateway cannot serve requests.
         Unavailable = "unavailable",
     }

@@ -177,6 +177,12 @@ fn masking_has_no_other_member_and_does_nothing_but_mask() {
 }
 
 #[test]
+fn the_listener_knows_nothing_of_what_it_serves() {
+    let used = members_used_by(&metadata(), "manyworlds-listener");
+    assert!(used.is_empty(), "{used:?}");
+}
+
+#[test]
 fn what_all_tests_share_has_no_other_member() {
     let metadata = metadata();
     let used = &package(&metadata, "manyworlds-test-support").dependencies;
