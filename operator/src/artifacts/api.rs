@@ -2,87 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use manyworlds_api::artifacts::{ApiError, ApiErrorBody};
 use manyworlds_api::object::OrderUid;
 use manyworlds_telemetry::{Metrics, StatusClassLabel};
 
-use super::store::{ArtifactStore, StoreError};
-use crate::identity::{Audience, Identities, IdentityError};
+use super::errors::RequestError;
+use super::store::ArtifactStore;
+use super::uploads::Uploads;
+use crate::identity::{Audience, Identities};
 use crate::index::lookup::Attempt;
 use crate::index::{Index, OrderKey};
-use manyworlds_api::errors::error_chain;
 
 /// The artifact API. Clones share it.
 #[derive(Clone)]
 pub(crate) struct ArtifactApi {
     pub(super) store: ArtifactStore,
+    pub(super) uploads: Uploads,
     pub(super) metrics: Metrics,
     identities: Identities,
     index: Arc<Index>,
 }
 
-/// The reason for which a request is not carried out.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RequestError {
-    #[error("the request has no bearer token")]
-    NoToken,
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("the token is not that of a running pod of World {world}, attempt {attempt}")]
-    NotThisWorld { world: String, attempt: i32 },
-    #[error("attempt {attempt} of World {world} has come too far, or is over, and may not store {what} any more")]
-    StageOver { world: String, attempt: i32, what: String },
-    #[error("there is no {what}")]
-    NotFound { what: String },
-    #[error("{0}")]
-    Invalid(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl RequestError {
-    fn describe(&self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::NoToken | Self::Identity(IdentityError::Invalid) => {
-                (StatusCode::UNAUTHORIZED, "unauthenticated", "send 'Authorization: Bearer <token>' with a valid token")
-            }
-            Self::Identity(IdentityError::Forbidden { .. }) => {
-                (StatusCode::FORBIDDEN, "forbidden", "ask for the verb get on this WorkOrder")
-            }
-            Self::NotThisWorld { .. } => {
-                (StatusCode::FORBIDDEN, "forbidden", "a pod may only store what belongs to its own attempt")
-            }
-            Self::StageOver { .. } => {
-                (StatusCode::FORBIDDEN, "forbidden", "a stage may only store what is its own, and only while it runs")
-            }
-            Self::NotFound { .. } => {
-                (StatusCode::NOT_FOUND, "not_found", "'kubectl worlds artifacts' lists what there is")
-            }
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "correct the request"),
-            Self::Identity(IdentityError::Review(_)) | Self::Store(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again")
-            }
-        }
-    }
-}
-
-impl IntoResponse for RequestError {
-    fn into_response(self) -> Response {
-        let (status, code, hint) = self.describe();
-        if status.is_server_error() {
-            tracing::warn!(error = %error_chain(&self), "an artifact request failed");
-        }
-        let error = ApiErrorBody { code: code.to_owned(), message: self.to_string(), hint: hint.to_owned() };
-        (status, Json(ApiError { error })).into_response()
-    }
-}
-
 impl ArtifactApi {
     pub(crate) fn new(identities: Identities, index: Arc<Index>, store: ArtifactStore, metrics: Metrics) -> Self {
-        Self { store, metrics, identities, index }
+        Self { store, uploads: Uploads::default(), metrics, identities, index }
     }
 
     /// Returns the attempt that a request names, if the request shows the token of its pod.

@@ -1,12 +1,13 @@
 //! Identity: whose token a request shows, which attempt of which World that is, and what it may still do.
 //!
 //! ```text
-//! token -> reviews (API server) -> pod -> attempt (index) -> permissions
+//! token -> claims (unchecked) -> reviews (API server) -> pod -> attempt (index) -> permissions
 //! ```
 //!
 //! **Architecture invariant:** the API server goes on accepting the token of a deleted pod for some seconds, and knows nothing
 //! of stages. So it says whose a token is, and the watches say what its holder may do. Nobody else reviews tokens.
 
+mod claims;
 mod permissions;
 mod reviews;
 
@@ -37,6 +38,9 @@ pub(crate) enum IdentityError {
     /// The token is not valid for the audience.
     #[error("the token is not valid")]
     Invalid,
+    /// The token names a pod that belongs to no order, or to none any more.
+    #[error("the token is of a pod that belongs to no order")]
+    NoPod,
     /// The token is valid and its holder may not do this.
     #[error("{who} may not do this")]
     Forbidden {
@@ -82,8 +86,14 @@ impl Identities {
     ///
     /// [`IdentityError`].
     pub(crate) async fn pod_of_token(&self, token: &str, audience: Audience) -> Result<PodIdentity, IdentityError> {
-        let user = self.user(token, audience).await?.ok_or(IdentityError::Invalid)?;
-        PodIdentity::of_user(&user).ok_or_else(|| IdentityError::Forbidden { who: name(&user) })
+        let claimed = claims::claimed_pod(token).ok_or(IdentityError::Invalid)?;
+        if self.attempt_of_pod(&claimed).is_none() {
+            return Err(IdentityError::NoPod);
+        }
+        let reviewed = self.reviews.user_of_pod(token, audience, &claimed.uid).await.map_err(IdentityError::Review)?;
+        let user = reviewed.ok_or(IdentityError::Invalid)?;
+        let pod = PodIdentity::of_user(&user).filter(|pod| *pod == claimed);
+        pod.ok_or_else(|| IdentityError::Forbidden { who: name(&user) })
     }
 
     /// Which order, World and attempt is this pod?
@@ -227,6 +237,16 @@ mod tests {
         for earlier in [caller("o0", "w-alpha"), caller("o", "w0")] {
             assert_eq!(identities.caller_at_work(&earlier).map(drop), Err(NotAtWork::Over), "{earlier:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_api_server_is_not_asked_about_a_token_that_names_no_pod_of_an_order() {
+        let identities = identities(at_work());
+        let asked = async |token: &str| identities.pod_of_token(token, Audience::Gateway).await.unwrap_err();
+        // An API server that is asked answers with what nobody can read.
+        assert!(matches!(asked("made up").await, IdentityError::Invalid));
+        assert!(matches!(asked(&claims::token_of(&pod("another"))).await, IdentityError::NoPod));
+        assert!(matches!(asked(&claims::token_of(&pod("p1"))).await, IdentityError::Review(_)));
     }
 
     #[tokio::test]

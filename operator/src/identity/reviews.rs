@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 const VALID: Duration = Duration::from_secs(10);
 /// The time for which a token is invalid without another review.
 const INVALID: Duration = Duration::from_secs(2);
+/// The most tokens in a window that name one pod and turn out invalid. Further ones are refused unseen until the window is over.
+const MOST_INVALID_OF_A_POD: u32 = 8;
 /// The most reviews that are remembered. While there is no room, every request has its token reviewed.
 const REMEMBERED: usize = 8192;
 
@@ -72,6 +74,8 @@ type Fingerprint = [u8; 32];
 pub(crate) struct TokenReviews {
     client: Client,
     remembered: Arc<Mutex<HashMap<(Audience, Fingerprint), Review>>>,
+    /// The tokens of a pod that turned out invalid, by its uid, with the end of the window in which they are counted.
+    invalid: Arc<Mutex<HashMap<String, (u32, Instant)>>>,
 }
 
 /// An answer of the API server.
@@ -82,12 +86,12 @@ struct Review {
 
 impl TokenReviews {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, remembered: Arc::default() }
+        Self { client, remembered: Arc::default(), invalid: Arc::default() }
     }
 
     /// Returns reviews that are made through another client and remembered together with these.
     pub(crate) fn through(&self, client: Client) -> Self {
-        Self { client, remembered: self.remembered.clone() }
+        Self { client, remembered: self.remembered.clone(), invalid: self.invalid.clone() }
     }
 
     /// Returns the holder of a token that was issued for an audience; nothing where the token is not valid for it.
@@ -105,6 +109,41 @@ impl TokenReviews {
         let until = now + if user.is_some() { VALID } else { INVALID };
         self.remember(key, Review { until, user: user.clone() }, now);
         Ok(user)
+    }
+
+    /// Returns the holder of a token that names a pod with a uid.
+    ///
+    /// - **Guarantees:** whoever invents tokens with the uid of a pod has few of them reviewed. Uids are hard to guess, so that a
+    ///   World can do this to itself alone.
+    ///
+    /// # Errors
+    ///
+    /// [`kube::Error`] when the API server cannot be asked.
+    pub(crate) async fn user_of_pod(
+        &self,
+        token: &str,
+        audience: Audience,
+        pod_uid: &str,
+    ) -> Result<Option<Arc<UserInfo>>, kube::Error> {
+        let is_flood = |(count, until): &(u32, Instant)| *count >= MOST_INVALID_OF_A_POD && *until > Instant::now();
+        if self.invalid().get(pod_uid).is_some_and(is_flood) {
+            return Ok(None);
+        }
+        let user = self.user(token, audience).await?;
+        if user.is_none() {
+            self.note_invalid(pod_uid, Instant::now());
+        }
+        Ok(user)
+    }
+
+    fn note_invalid(&self, pod_uid: &str, now: Instant) {
+        let mut invalid = self.invalid();
+        invalid.retain(|_, (_, until)| *until > now);
+        invalid.entry(pod_uid.to_owned()).or_insert((0, now + VALID)).0 += 1;
+    }
+
+    fn invalid(&self) -> MutexGuard<'_, HashMap<String, (u32, Instant)>> {
+        self.invalid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remember(&self, key: (Audience, Fingerprint), review: Review, now: Instant) {
@@ -204,6 +243,21 @@ mod tests {
             }
             assert_eq!(asked.load(Ordering::Relaxed), 2 * count, "once for each token, {audience:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn invented_tokens_of_one_pod_are_reviewed_a_few_times_and_those_of_another_as_before() {
+        let (reviews, asked) = reviews(&[labels::GATEWAY_AUDIENCE]);
+        for number in 0..100 {
+            let user = reviews.user_of_pod(&format!("invented-{number}"), Audience::Gateway, "its-uid").await.unwrap();
+            assert!(user.is_none());
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), MOST_INVALID_OF_A_POD as usize);
+        assert!(reviews.user_of_pod("known", Audience::Gateway, "its-uid").await.unwrap().is_none(), "it has to wait");
+        assert!(reviews.user_of_pod("known", Audience::Gateway, "another").await.unwrap().is_some());
+        // The window is over.
+        reviews.note_invalid("another", Instant::now() + VALID);
+        assert!(reviews.user_of_pod("known", Audience::Gateway, "its-uid").await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ impl WorldAccess {
 fn no_identity(error: &IdentityError) -> Refusal {
     match error {
         IdentityError::Invalid | IdentityError::Forbidden { .. } => Refusal::Token,
+        IdentityError::NoPod => Refusal::Stopped,
         IdentityError::Review(_) => {
             tracing::error!(error = %manyworlds_api::errors::error_chain(error), "a token could not be reviewed");
             Refusal::Unavailable

@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 /// Time that each thing has happened at.
 const TIME: &str = "2026-01-01T00:00:00Z";
 
+/// A token of the World's pod, as far as it can be read: `{"kubernetes.io":{"namespace":"team","pod":{"name":"fix-alpha-1","uid":"p"}}}`.
+pub const TOKEN: &str =
+    "e30.eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6InRlYW0iLCJwb2QiOnsibmFtZSI6ImZpeC1hbHBoYS0xIiwidWlkIjoicCJ9fX0.s";
+
 /// The cluster. It serves until it is dropped.
 #[derive(Clone)]
 pub struct Cluster(Arc<ApiServer>);
