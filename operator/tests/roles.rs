@@ -5,9 +5,9 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use support::cluster::Cluster;
+use support::cluster::{Cluster, TOKEN};
 use support::operator::{Operator, eventually, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,9 +21,8 @@ async fn serves(address: SocketAddr) -> bool {
 
 /// Returns a request of the World's worker for a stream.
 fn call(body: &str) -> String {
-    let head =
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t\r\ncontent-type: application/json";
-    format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
+    format!("{head}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 const STREAM: &str = r#"{"model":"m","stream":true,"max_tokens":10,"messages":[{"role":"user","content":"hi"}]}"#;
@@ -82,7 +81,8 @@ async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
     operator.until_ready().await;
     let mut stream = TcpStream::connect(operator.api).await.unwrap();
-    let head = "PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t";
+    let head =
+        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
     stream.write_all(format!("{head}\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -92,6 +92,36 @@ async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
     assert!(!folder.path().join("ledger.db").exists(), "and so is the ledger");
     assert!(!cluster.has_read("/providers"), "and what models cost");
     assert_eq!(cluster.writes(), Vec::<String>::new());
+}
+
+/// Each of these says that a body of 63 MiB comes, and sends none of it.
+#[tokio::test]
+async fn nobodys_body_is_read() {
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
+    let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
+    operator.until_ready().await;
+    let size = 63 * 1024 * 1024;
+    for (path, token, length, status) in [
+        ("artifacts/patch", "made.up.token", size, 401),
+        ("artifacts/patch", "e30.e30.e30", size, 401),
+        ("artifacts/prepare-log", TOKEN, size, 403),
+        ("artifacts/unknown", TOKEN, size, 400),
+        ("artifacts/patch", TOKEN, 65 * 1024 * 1024, 413),
+        ("base", "made.up.token", size, 401),
+        ("base", TOKEN, size, 403),
+    ] {
+        let method = if path == "base" { "POST" } else { "PUT" };
+        let head =
+            format!("{method} /v1/worlds/team/fix-alpha/1/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}");
+        let mut stream = TcpStream::connect(operator.api).await.unwrap();
+        stream.write_all(format!("{head}\r\ncontent-length: {length}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 64];
+        let read = tokio::time::timeout(Duration::from_mins(1), stream.read(&mut answer)).await;
+        let read = read.unwrap_or_else(|_| panic!("{path}: the body is waited for")).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} with {token}: {answer}");
+    }
+    assert!(!folder.path().join("artifacts/o").exists());
 }
 
 #[tokio::test]
@@ -117,7 +147,8 @@ async fn no_client_holds_up_the_end_of_the_process() {
     operator.until_ready().await;
     let answer = streaming(&operator).await;
     let mut upload = TcpStream::connect(operator.api).await.unwrap();
-    let head = "PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t";
+    let head =
+        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
     upload.write_all(format!("{head}\r\ncontent-length: 1000\r\n\r\nx").as_bytes()).await.unwrap();
     let mut scrape = TcpStream::connect(operator.metrics).await.unwrap();
     scrape.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n").await.unwrap();

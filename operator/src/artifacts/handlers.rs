@@ -1,33 +1,44 @@
 //! The requests of the artifact API.
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use manyworlds_api::artifacts::{ArtifactName, BaseCommit, DIGEST_HEADER, StoredArtifact, hexadecimal};
+use manyworlds_api::artifacts::{ArtifactName, BaseCommit, DIGEST_HEADER, StoredArtifact};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use super::api::{ArtifactApi, RequestError};
+use super::api::ArtifactApi;
+use super::errors::RequestError;
+use super::store::StoredBody;
+use super::uploads::{LONGEST, announced_size};
+
+/// The most bytes of a body that pins a base.
+const LARGEST_BASE: usize = 1024;
 
 /// `PUT /v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}`
 pub(super) async fn upload(
     State(api): State<ArtifactApi>,
     Path((namespace, world, number, name)): Path<(String, String, i32, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let stored = async {
+        // All of this is settled by the head. Nobody's body is read who may not store it, and none waits in memory.
         let name: ArtifactName = name.parse().map_err(|error| RequestError::Invalid(format!("{error}")))?;
+        let size = announced_size(&headers)?;
         let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
         if !attempt.may_store(name) {
             return Err(RequestError::StageOver { world, attempt: number, what: format!("its {name}") });
         }
-        let (size, spec) = (body.len(), &attempt.world.spec);
-        api.store.artifact_put(&spec.order.uid, &spec.variant.name, number, name, body).await?;
+        let permit = api.uploads.permit(attempt.world.uid())?;
+        api.store.check_room(size)?;
+        let spec = &attempt.world.spec;
+        let put = api.store.artifact_put(&spec.order.uid, &spec.variant.name, number, name, body.into_data_stream());
+        let size = tokio::time::timeout(LONGEST, put).await.map_err(|_| RequestError::Slow)??;
+        drop(permit);
         api.metrics.artifacts.inc();
-        api.metrics.artifact_bytes.inc_by(u64::try_from(size).unwrap_or(u64::MAX));
+        api.metrics.artifact_bytes.inc_by(size);
         Ok::<_, RequestError>(StatusCode::CREATED)
     }
     .await;
@@ -39,18 +50,20 @@ pub(super) async fn base(
     State(api): State<ArtifactApi>,
     Path((namespace, world, number)): Path<(String, String, i32)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let pinned = async {
+        let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
+        if !attempt.may_pin_base() {
+            return Err(RequestError::StageOver { world, attempt: number, what: "a base".to_owned() });
+        }
+        let body = tokio::time::timeout(LONGEST, to_bytes(body, LARGEST_BASE)).await.map_err(|_| RequestError::Slow)?;
+        let body = body.map_err(|error| RequestError::Broken(error.to_string()))?;
         let BaseCommit { commit } = serde_json::from_slice(&body)
             .map_err(|error| RequestError::Invalid(format!("the body is not {{\"commit\": \"...\"}}: {error}")))?;
         let is_commit = matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_commit {
             return Err(RequestError::Invalid("commit must be 40 or 64 hexadecimal digits".to_owned()));
-        }
-        let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
-        if !attempt.may_pin_base() {
-            return Err(RequestError::StageOver { world, attempt: number, what: "a base".to_owned() });
         }
         let commit = api.store.base_pin(&attempt.world.spec.order.uid, &commit).await?;
         Ok::<_, RequestError>(Json(BaseCommit { commit }))
@@ -93,22 +106,13 @@ pub(super) async fn download(
             Some(attempt) => attempt,
             None => last_attempt(&api.store.artifact_list(uid.as_str()).await?, &world, name).ok_or_else(missing)?,
         };
-        let bytes = api.store.artifact_get(uid.as_str(), &world, attempt, name).await?.ok_or_else(missing)?;
-        let digest = digest(&bytes).await;
-        Ok::<_, RequestError>(([(DIGEST_HEADER, digest)], bytes))
+        let found = api.store.artifact_get(uid.as_str(), &world, attempt, name).await?.ok_or_else(missing)?;
+        let StoredBody { digest, bytes, body } = found;
+        let headers = [(DIGEST_HEADER, digest), (header::CONTENT_LENGTH.as_str(), bytes.to_string())];
+        Ok::<_, RequestError>((headers, Body::from_stream(body)))
     }
     .await;
     api.answered(found)
-}
-
-/// Returns the SHA-256 of an artifact. It may be large, and the thread decides about orders too.
-async fn digest(bytes: &[u8]) -> String {
-    let mut digest = Sha256::new();
-    for chunk in bytes.chunks(1 << 20) {
-        digest.update(chunk);
-        tokio::task::yield_now().await;
-    }
-    hexadecimal(&digest.finalize())
 }
 
 fn last_attempt(artifacts: &[StoredArtifact], world: &str, name: ArtifactName) -> Option<i32> {

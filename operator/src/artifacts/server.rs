@@ -1,24 +1,61 @@
-//! The paths of the artifact API.
+//! The server of the artifact API: its paths and its bounds.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Body;
+use axum::http::{Request, Response};
 use axum::routing::{get, post, put};
-use manyworlds_api::artifacts::MAXIMUM_BYTES;
+use hyper::body::Incoming;
+use manyworlds_listener::{Bounds, Handler};
+use manyworlds_telemetry::{Metrics, StatusClassLabel};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::api::ArtifactApi;
 use super::handlers;
 
+/// The bounds of the artifact API.
+const BOUNDS: Bounds = Bounds {
+    connections: 1024,
+    // Worlds of one node have one address where a network hides theirs.
+    connections_of_a_peer: 256,
+    head: Duration::from_secs(10),
+    unread: Duration::from_mins(5),
+};
+
+/// Answers the requests of the artifact API.
+#[derive(Clone)]
+struct Server {
+    router: Router,
+    metrics: Metrics,
+}
+
 /// Serves until the token is cancelled and every connection is closed.
 pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: CancellationToken) {
+    let metrics = api.metrics.clone();
     let router = Router::new()
         .route("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}", put(handlers::upload))
         .route("/v1/worlds/{namespace}/{world}/{attempt}/base", post(handlers::base))
         .route("/v1/workorders/{namespace}/{order}/artifacts", get(handlers::list))
         .route("/v1/workorders/{namespace}/{order}/worlds/{world}/artifacts/{name}", get(handlers::download))
-        .layer(DefaultBodyLimit::max(MAXIMUM_BYTES))
         .with_state(api);
-    // It never fails: a socket that does is taken up again.
-    let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let open = manyworlds_listener::serve(listener, BOUNDS, Server { router, metrics }, stop.cancelled_owned()).await;
+    open.closed().await;
+}
+
+impl Handler for Server {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        // The router answers every request, also one whose path it does not have.
+        self.router.clone().oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+    }
+
+    fn on_crowded(&self, peer: IpAddr) {
+        tracing::debug!(%peer, "a connection was closed because its peer has too many");
+        self.metrics.http_requests.with_label_values(&[StatusClassLabel::Refused.as_str()]).inc();
+    }
 }

@@ -9,14 +9,23 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use manyworlds_api::artifacts::{ArtifactName, StoredArtifact};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
+use manyworlds_api::artifacts::{ArtifactName, MAXIMUM_BYTES, StoredArtifact, hexadecimal};
+use nix::sys::statvfs::statvfs;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
+use sha2::{Digest, Sha256};
 
 /// Name of the file with the commit that an order's Worlds start from.
 const BASE: &str = "base";
+/// The size of the parts of an upload in memory.
+const PART: usize = 128 * 1024;
+/// The most parts of an upload that wait for the disk.
+const PARTS: usize = 4;
+/// The free room that uploads leave on the volume.
+const RESERVE: u64 = 256 * 1024 * 1024;
 
 /// The reason for which an artifact could not be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +47,38 @@ pub enum StoreError {
     Base,
 }
 
+/// The reason for which an artifact was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The body is larger than an artifact may be.
+    #[error("the body is too large")]
+    TooLarge,
+    /// The body broke off.
+    #[error("the body broke off: {0}")]
+    Body(String),
+    /// The volume has too little room.
+    #[error("the volume is full")]
+    Full,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A stored artifact, to be sent in parts.
+pub struct StoredBody {
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub digest: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The bytes.
+    pub body: BoxStream<'static, object_store::Result<Bytes>>,
+}
+
 /// A store of artifacts.
 #[derive(Clone, Debug)]
 pub struct ArtifactStore {
     store: Arc<dyn ObjectStore>,
+    folder: Arc<FilePath>,
 }
 
 impl ArtifactStore {
@@ -53,25 +90,50 @@ impl ArtifactStore {
     pub fn open(folder: &FilePath) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder)
             .map_err(|source| StoreError::Folder { folder: folder.display().to_string(), source })?;
-        Ok(Self { store: Arc::new(LocalFileSystem::new_with_prefix(folder)?) })
+        Ok(Self { store: Arc::new(LocalFileSystem::new_with_prefix(folder)?), folder: folder.into() })
     }
 
-    /// Stores an artifact, in the place of one with the same name.
+    /// Checks that the volume has room for an artifact of a size, and some to spare: the ledger may be on the same volume.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Store`] (class: transient).
-    pub async fn artifact_put(
+    /// [`PutError::Full`] (class: spec).
+    pub fn check_room(&self, bytes: u64) -> Result<(), PutError> {
+        // A volume that does not tell has to show it by itself.
+        let Ok(volume) = statvfs(&*self.folder) else { return Ok(()) };
+        let free = volume.blocks_available().saturating_mul(volume.fragment_size());
+        if free >= bytes.saturating_add(RESERVE) { Ok(()) } else { Err(PutError::Full) }
+    }
+
+    /// Stores an artifact, in the place of one with the same name, and returns its size in bytes.
+    ///
+    /// - **Guarantees:** holds no more than some parts of the body in memory. An artifact that did not come whole leaves nothing,
+    ///   and the one before it stays.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError`].
+    pub async fn artifact_put<E: std::fmt::Display>(
         &self,
         order_uid: &str,
         variant: &str,
         attempt: i32,
         name: ArtifactName,
-        bytes: Bytes,
-    ) -> Result<(), StoreError> {
+        body: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<u64, PutError> {
         let path = artifact_path(order_uid, variant, attempt, name);
-        self.store.put(&path, PutPayload::from_bytes(bytes)).await?;
-        Ok(())
+        let upload = self.store.put_multipart(&path).await.map_err(StoreError::from)?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+        match write(&mut upload, body).await {
+            Ok(size) => {
+                upload.finish().await.map_err(StoreError::from)?;
+                Ok(size)
+            }
+            Err(error) => {
+                upload.abort().await.map_err(StoreError::from)?;
+                Err(error)
+            }
+        }
     }
 
     /// Reads an artifact; nothing when there is none.
@@ -85,8 +147,17 @@ impl ArtifactStore {
         variant: &str,
         attempt: i32,
         name: ArtifactName,
-    ) -> Result<Option<Bytes>, StoreError> {
-        self.read(&artifact_path(order_uid, variant, attempt, name)).await
+    ) -> Result<Option<StoredBody>, StoreError> {
+        let path = artifact_path(order_uid, variant, attempt, name);
+        let Some(found) = self.find(&path).await? else { return Ok(None) };
+        // It is read twice, because the digest goes before the bytes, and none of it waits in memory.
+        let (mut digest, mut parts) = (Sha256::new(), found.into_stream());
+        while let Some(part) = parts.try_next().await? {
+            digest.update(&part);
+        }
+        let Some(found) = self.find(&path).await? else { return Ok(None) };
+        let bytes = found.meta.size;
+        Ok(Some(StoredBody { digest: hexadecimal(&digest.finalize()), bytes, body: found.into_stream() }))
     }
 
     /// Lists the artifacts of an order, by World, attempt and name.
@@ -125,12 +196,38 @@ impl ArtifactStore {
     }
 
     async fn read(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+        match self.find(path).await? {
+            Some(found) => Ok(Some(found.bytes().await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn find(&self, path: &Path) -> Result<Option<GetResult>, StoreError> {
         match self.store.get(path).await {
-            Ok(found) => Ok(Some(found.bytes().await?)),
+            Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Writes a body part by part, and returns its size in bytes.
+async fn write<E: std::fmt::Display>(
+    upload: &mut WriteMultipart,
+    body: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<u64, PutError> {
+    let mut body = std::pin::pin!(body);
+    let mut size = 0_usize;
+    while let Some(part) = body.next().await {
+        let part = part.map_err(|error| PutError::Body(error.to_string()))?;
+        size = size.saturating_add(part.len());
+        if size > MAXIMUM_BYTES {
+            return Err(PutError::TooLarge);
+        }
+        upload.wait_for_capacity(PARTS).await.map_err(StoreError::from)?;
+        upload.put(part);
+    }
+    Ok(u64::try_from(size).unwrap_or(u64::MAX))
 }
 
 fn artifact_path(order_uid: &str, variant: &str, attempt: i32, name: ArtifactName) -> Path {
@@ -165,20 +262,56 @@ mod tests {
         assert_eq!(ArtifactStore::open(folder.path()).unwrap().base_pin("uid", "other").await.unwrap(), pins[0]);
     }
 
+    /// Returns a body that comes in parts.
+    fn body(parts: &[&str]) -> impl Stream<Item = Result<Bytes, &'static str>> + use<> {
+        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from((*part).to_owned()))).collect();
+        futures::stream::iter(parts)
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_whole_leaves_nothing_and_takes_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path()).unwrap();
+        let put = async |body: BoxStream<'static, Result<Bytes, &'static str>>| {
+            store.artifact_put("uid", "alpha", 1, ArtifactName::Patch, body).await
+        };
+        assert_eq!(put(body(&["it ", "is whole"]).boxed()).await.unwrap(), 11);
+        let broken = body(&["half"]).chain(futures::stream::iter([Err("the client left")]));
+        assert!(matches!(put(broken.boxed()).await, Err(PutError::Body(why)) if why == "the client left"));
+        let part = Bytes::from(vec![0; 1 << 20]);
+        let endless = futures::stream::repeat_with(move || Ok(part.clone()));
+        assert!(matches!(put(endless.boxed()).await, Err(PutError::TooLarge)));
+        let kept = store.artifact_get("uid", "alpha", 1, ArtifactName::Patch).await.unwrap().unwrap();
+        assert_eq!(kept.bytes, 11, "the one before it stays");
+        let files = std::fs::read_dir(folder.path().join("uid/alpha/1")).unwrap();
+        assert_eq!(files.count(), 1, "no part is left over");
+    }
+
+    #[tokio::test]
+    async fn a_volume_without_room_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path()).unwrap();
+        assert!(store.check_room(1).is_ok());
+        assert!(matches!(store.check_room(u64::MAX / 2), Err(PutError::Full)));
+    }
+
     #[tokio::test]
     async fn what_was_stored_is_listed_and_read() {
         let folder = tempfile::tempdir().unwrap();
         let store = ArtifactStore::open(folder.path()).unwrap();
         for (world, attempt) in [("beta", 1), ("alpha", 2), ("alpha", 1)] {
-            let bytes = Bytes::from(format!("{world} {attempt}"));
-            store.artifact_put("uid", world, attempt, ArtifactName::Patch, bytes).await.unwrap();
+            let text = format!("{world} {attempt}");
+            store.artifact_put("uid", world, attempt, ArtifactName::Patch, body(&[&text])).await.unwrap();
         }
         store.base_pin("uid", "commit").await.unwrap();
         let listed = store.artifact_list("uid").await.unwrap();
         let names: Vec<_> = listed.iter().map(|artifact| (artifact.world.as_str(), artifact.attempt)).collect();
         assert_eq!(names, [("alpha", 1), ("alpha", 2), ("beta", 1)]);
         let read = store.artifact_get("uid", "alpha", 2, ArtifactName::Patch).await.unwrap();
-        assert_eq!(read.as_deref(), Some(b"alpha 2".as_slice()));
+        let StoredBody { digest, bytes, body } = read.unwrap();
+        let read: Vec<_> = body.try_collect().await.unwrap();
+        assert_eq!((read.concat(), bytes), (b"alpha 2".to_vec(), 7));
+        assert_eq!(digest, hexadecimal(&Sha256::digest("alpha 2")));
         assert!(store.artifact_get("uid", "alpha", 3, ArtifactName::Patch).await.unwrap().is_none());
         assert!(store.artifact_list("other").await.unwrap().is_empty());
     }
