@@ -9,4 +9,4 @@ mod uploads;
 
 pub(crate) use api::ArtifactApi;
 pub(crate) use server::serve;
-pub use store::{ArtifactStore, StoreError};
+pub use store::{ArtifactStore, PutError, StoreError, StoredBody};
