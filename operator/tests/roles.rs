@@ -34,12 +34,21 @@ async fn endless_model() -> SocketAddr {
     tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
+            // What comes before the request is no answer to it, and counts as an outage.
+            let mut request = Vec::new();
+            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+                if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
             let event =
                 r#"data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"so"}}]}"#;
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
             let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
-            stream.write_all(format!("{head}\r\n\r\n{chunk}").as_bytes()).await.unwrap();
-            open.push(stream);
+            // A client that has gone gets nothing.
+            if stream.write_all(format!("{head}\r\n\r\n{chunk}").as_bytes()).await.is_ok() {
+                open.push(stream);
+            }
         }
     });
     address
