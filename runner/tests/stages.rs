@@ -359,3 +359,31 @@ fn prepare_ends_at_once_when_it_is_told_to() {
     assert_eq!((code, failure(&report).0), (14, FailureClass::Cancelled));
     drop(connections);
 }
+
+/// W14: a stage never lets a signal to end through, not even while it starts a program, which may send one at once.
+#[test]
+fn the_signals_to_end_stay_blocked_while_programs_start() {
+    const TERM: u64 = 1 << 14;
+    let gates: Vec<_> = (0..20).map(|number| (format!("gate-{number}"), "true")).collect();
+    let gates: Vec<_> = gates.iter().map(|(name, command)| (name.as_str(), *command)).collect();
+    let pod = Pod::new(&repository(), &gated("date > file", &gates));
+    pod.stage("prepare");
+    pod.stage("work");
+    let mut runner = pod.start("evaluate");
+    let status = format!("/proc/{}/status", runner.id());
+    let is_blocked = || {
+        let status = fs::read_to_string(&status).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let runs = !field("State:")?.starts_with(['Z', 'X']);
+        runs.then(|| u64::from_str_radix(field("SigBlk:").unwrap(), 16).unwrap() & TERM != 0)
+    };
+    let looks: Vec<bool> = std::iter::from_fn(is_blocked).skip_while(|blocked| !blocked).collect();
+    assert_eq!(pod.ended(&mut runner).0, 0);
+    assert!(looks.len() > 1_000, "it was looked at {} times", looks.len());
+    assert!(
+        looks.iter().all(|blocked| *blocked),
+        "let through in {} of {} looks",
+        looks.iter().filter(|blocked| !**blocked).count(),
+        looks.len()
+    );
+}

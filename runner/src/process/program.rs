@@ -4,19 +4,19 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigmaskHow, Signal, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use process_wrap::std::{ChildWrapper, CommandWrap, ResetSigmask};
 
 use super::bounds::{Bounds, MOST_PROCESSES, Stop, limit_reached};
 use super::capture::{Capture, Output, Stream};
 use super::completed::Completed;
 use super::descendants::has_ended;
-use super::signals;
 
 /// The time between killing a program and killing it again.
 const KILL_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ pub(super) trait Processes {
     /// Kills them.
     fn kill(&self, program: Pid);
     /// Waits for a program that has ended, and ends the others. Returns how many those were.
-    fn reap(&self, program: Pid, child: &mut Child) -> std::io::Result<(ExitStatus, usize)>;
+    fn reap(&self, program: Pid, child: &mut dyn ChildWrapper) -> std::io::Result<(ExitStatus, usize)>;
     /// Returns how often one of them told this program to end.
     fn forged_signals(&self) -> u32;
 }
@@ -85,7 +85,7 @@ impl Processes for Group {
         let _ = killpg(program, Signal::SIGKILL);
     }
 
-    fn reap(&self, program: Pid, child: &mut Child) -> std::io::Result<(ExitStatus, usize)> {
+    fn reap(&self, program: Pid, child: &mut dyn ChildWrapper) -> std::io::Result<(ExitStatus, usize)> {
         // As long as the program is not reaped, no other group can have its number.
         self.kill(program);
         Ok((child.wait()?, 0))
@@ -119,14 +119,13 @@ impl Program {
 
     /// Runs it to its end, and ends all of its processes.
     pub(super) fn run_with<C: Capture>(
-        mut self,
+        self,
         processes: &impl Processes,
         capture: C,
     ) -> std::io::Result<Completed<C::Output>> {
         let started = Instant::now();
-        let (mut child, pipes) = self.spawn()?;
-        // Pipes of the program's that this process holds would never come to an end.
-        drop(self.command);
+        let Self { command, bounds, streams } = self;
+        let Started { mut child, pipes } = Started::new(command, streams)?;
         let output = Output::new(capture);
         let (open, closed) = channel::<Infallible>();
         let ended = thread::scope(|scope| {
@@ -139,26 +138,37 @@ impl Program {
             }
             drop(open);
             let printed = || output.printed();
-            let ended = Watch { bounds: &self.bounds, processes, started }.run(&mut child, printed, &closed);
+            let ended = Watch { bounds: &bounds, processes, started }.run(&mut *child, printed, &closed);
             output.end();
             ended
         });
         let Exit { status, stopped, elapsed, left_behind } = ended?;
         let (exit_code, signal) = (status.code(), status.signal());
-        let usage = self.bounds.disk.as_ref().map(|disk| (disk, disk.usage()));
+        let usage = bounds.disk.as_ref().map(|disk| (disk, disk.usage()));
         let stopped = stopped.or_else(|| limit_reached(exit_code, signal, left_behind, usage));
         let printed = output.printed();
-        let stopped = stopped.or_else(|| too_much(printed, self.bounds.output_bytes));
+        let stopped = stopped.or_else(|| too_much(printed, bounds.output_bytes));
         let forged_signals = processes.forged_signals();
         let output = output.finish();
         Ok(Completed { exit_code, signal, stopped, elapsed, output, printed, left_behind, forged_signals })
     }
+}
 
-    /// Starts it in a process group of its own.
-    fn spawn(&mut self) -> std::io::Result<(Child, Vec<(Stream, File)>)> {
-        let command = &mut self.command;
+/// A program that runs in a process group of its own, and what it prints to.
+struct Started {
+    child: Box<dyn ChildWrapper>,
+    pipes: Vec<(Stream, File)>,
+}
+
+impl Started {
+    /// Starts a program.
+    ///
+    /// - **Guarantees:** this process holds no writing end of a pipe afterwards, which would keep it from its end. The
+    ///   signals that it has blocked stay blocked meanwhile: the program may send one with its first instruction, and
+    ///   one that is let through to the first process of a pod is lost. The program itself has none blocked.
+    fn new(mut command: Command, streams: Streams) -> std::io::Result<Self> {
         command.process_group(0).stdin(Stdio::null());
-        let merged = match self.streams {
+        let merged = match streams {
             Streams::Apart => {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 None
@@ -169,18 +179,14 @@ impl Program {
                 Some(reader)
             }
         };
-        // Blocked signals are inherited, so they are let through while the program is made.
-        let blocked = signals::mask().thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
-        let child = command.spawn();
-        blocked.thread_set_mask()?;
-        let mut child = child?;
+        let mut child = CommandWrap::from(command).wrap(ResetSigmask).spawn()?;
         let pipes: [(Stream, Option<OwnedFd>); 3] = [
             (Stream::Output, merged.map(OwnedFd::from)),
-            (Stream::Output, child.stdout.take().map(OwnedFd::from)),
-            (Stream::Error, child.stderr.take().map(OwnedFd::from)),
+            (Stream::Output, child.stdout().take().map(OwnedFd::from)),
+            (Stream::Error, child.stderr().take().map(OwnedFd::from)),
         ];
         let pipes = pipes.into_iter().filter_map(|(stream, pipe)| Some((stream, File::from(pipe?)))).collect();
-        Ok((child, pipes))
+        Ok(Self { child, pipes })
     }
 }
 
@@ -205,7 +211,7 @@ impl<P: Processes> Watch<'_, P> {
     /// - **Shape:** `closed` is disconnected when nothing can be printed any more.
     fn run(
         &self,
-        child: &mut Child,
+        child: &mut dyn ChildWrapper,
         printed: impl Fn() -> u64,
         closed: &Receiver<Infallible>,
     ) -> std::io::Result<Exit> {

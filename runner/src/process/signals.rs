@@ -95,7 +95,7 @@ impl Signals {
 }
 
 /// The signals that tell a process to end.
-pub(super) fn mask() -> SigSet {
+fn mask() -> SigSet {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGTERM);
     mask.add(Signal::SIGINT);

@@ -1,10 +1,11 @@
 //! Runs programs that are not trusted, and ends everything that they start.
 
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::unistd::Pid;
+use process_wrap::std::ChildWrapper;
 
 use super::bounds::Stop;
 use super::capture::Capture;
@@ -71,7 +72,7 @@ impl Processes for Supervisor {
         descendants::kill_all();
     }
 
-    fn reap(&self, _: Pid, child: &mut Child) -> std::io::Result<(ExitStatus, usize)> {
+    fn reap(&self, _: Pid, child: &mut dyn ChildWrapper) -> std::io::Result<(ExitStatus, usize)> {
         self.signals.receive();
         let status = child.wait()?;
         Ok((status, descendants::end_all(|| self.signals.receive())))
