@@ -1,6 +1,6 @@
 //! Schemas of Kubernetes types, with bounds that the API server enforces and the types omit.
 
-use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::api::core::v1::{Affinity, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 const MOST_CONDITIONS: usize = 16;
 /// The most tolerations that a pod template has.
 const MOST_TOLERATIONS: usize = 32;
+/// The most items of each list of an affinity, and the most characters of each word.
+const MOST_OF_AFFINITY: (usize, usize) = (16, 317);
 
 /// Returns the schema of a status's conditions: a map by type.
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
@@ -37,6 +39,38 @@ pub fn tolerations(generator: &mut SchemaGenerator) -> Schema {
         _ => None,
     });
     json_schema!({"type": "array", "items": items, "maxItems": MOST_TOLERATIONS})
+}
+
+/// Returns the schema of a pod's affinity.
+pub fn affinity(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = Affinity::json_schema(generator).to_value();
+    bound_all(&mut schema);
+    // What is an object stays one.
+    Schema::try_from(schema).unwrap_or_default()
+}
+
+/// Bounds every list, map and word in a schema, and leaves the first sentence of each description.
+fn bound_all(schema: &mut Value) {
+    let (items, length) = MOST_OF_AFFINITY;
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description")
+                && let Some(end) = text.find(". ")
+            {
+                text.truncate(end + 1);
+            }
+            let keyword = match fields.get("type").and_then(Value::as_str) {
+                Some("array") => Some(("maxItems", items)),
+                Some("string") => Some(("maxLength", length)),
+                Some("object") if fields.contains_key("additionalProperties") => Some(("maxProperties", items)),
+                _ => None,
+            };
+            fields.extend(keyword.map(|(keyword, most)| (keyword.to_owned(), json!(most))));
+            fields.values_mut().for_each(bound_all);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound_all),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// Adds the keywords that `keywords` returns for a field.

@@ -13,6 +13,7 @@ pub struct Evaluation {
     /// Patterns of files that a worker may not change, such as `tests/**`. They are restored from the base commit before the gates run, and the World's reasons name the restored files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.map(p, size(bytes(p))).sum() <= 8192").message("protectedPaths may together have 8 KiB; use fewer, wider patterns"))]
     pub protected_paths: Vec<String>,
 
     /// Lowest score of an eligible World.
@@ -90,7 +91,7 @@ pub struct Gate {
 
     /// Program and arguments, run in the checkout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 16384)))]
+    #[schemars(length(max = 32), inner(length(max = 8192)))]
     pub command: Vec<String>,
 
     /// File in the checkout with JUnit XML that the command writes. Without it the command's output is read.

@@ -3,6 +3,7 @@
 mod council;
 mod evaluation;
 mod policy;
+mod size;
 mod source;
 mod status;
 mod task;
@@ -56,6 +57,8 @@ pub use worlds::{ResourceAmounts, Sizing, SizingMode, Variant, VariantWorker, Wo
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.worker.plugin == 'command' || self.worlds.variants.all(v, !has(v.worker) || !has(v.worker.command) || v.worker.command.size() == 0)").message("only the plugin command runs a command; set worker.plugin to command, or leave worker.command out of worlds.variants").field_path(".worker.plugin"),
+    validation = Rule::new(size::COMMANDS).message("the commands of worker, worlds.variants and evaluation.gates may together have 40 KiB; put longer scripts into the repository, an image or a ConfigMap"),
+    validation = Rule::new(size::TEXTS).message("task.body, the environments of worker and worlds.variants, their prompts and the stances of council.voters may together have 168 KiB; put longer texts into the repository, an image or a ConfigMap"),
     validation = Rule::new("self.source == oldSelf.source").message("source cannot change once the order exists; make a new WorkOrder").field_path(".source"),
     validation = Rule::new("self.task == oldSelf.task").message("task cannot change once the order exists; make a new WorkOrder").field_path(".task"),
     validation = Rule::new("self.worlds == oldSelf.worlds").message("worlds cannot change once the order exists; make a new WorkOrder").field_path(".worlds"),

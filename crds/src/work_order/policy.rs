@@ -44,6 +44,7 @@ pub struct Retry {
     /// Exceptions; the first match applies. Without a match, `Infrastructure`, `Worker` and `Evaluation` are retried and `Spec` fails the order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new("self.map(r, has(r.onPodConditions) ? r.onPodConditions.map(c, size(bytes(c))).sum() : 0).sum() <= 4096").message("the onPodConditions of all rules may together have 4 KiB"))]
     pub rules: Vec<RetryRule>,
 }
 

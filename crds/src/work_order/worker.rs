@@ -112,12 +112,13 @@ pub struct PodTemplate {
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 8192}))]
-    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 317 && !k.startsWith('manyworlds.dev/'))").message("annotations that start with manyworlds.dev/ are the operator's own"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 317 && !k.startsWith('manyworlds.dev/'))").message("annotations that start with manyworlds.dev/ are the operator's own"), validation = Rule::new("self.map(k, size(bytes(k)) + size(bytes(self[k]))).sum() <= 16384").message("annotations may together have 16 KiB"))]
     pub annotations: BTreeMap<String, String>,
 
     /// Labels that a node must have. Only such nodes count as capacity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 317)").message("a label of a node has at most 317 characters"))]
     pub node_selector: BTreeMap<String, String>,
 
     /// Taints that the pods tolerate. Nodes with other taints do not count as capacity.
@@ -127,7 +128,7 @@ pub struct PodTemplate {
 
     /// Affinity of the pods, as in a Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_object")]
+    #[schemars(schema_with = "crate::foreign::affinity")]
     pub affinity: Option<serde_json::Value>,
 
     /// Secrets in the order's namespace with which the kubelet pulls images. The pods do not see them.
@@ -213,10 +214,6 @@ pub struct EmptyDirectory {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("isQuantity(self)").message("sizeLimit must be a Kubernetes quantity such as 1Gi"))]
     pub size_limit: Option<String>,
-}
-
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
 fn echo() -> String {

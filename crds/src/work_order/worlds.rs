@@ -134,12 +134,12 @@ pub struct Variant {
 pub struct VariantWorker {
     /// Replaces `worker.command`. Only for the plugin `command`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 16384)))]
+    #[schemars(length(max = 32), inner(length(max = 8192)))]
     pub command: Vec<String>,
 
     /// Added to `worker.env`; a name given in both has this value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 16))]
     pub env: Vec<EnvironmentVariable>,
 }
 

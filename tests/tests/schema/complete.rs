@@ -83,7 +83,7 @@ fn worker() -> Value {
             "tolerations": [
                 {"key": "gpu", "operator": "Equal", "value": "a", "effect": "NoExecute", "tolerationSeconds": 60},
             ],
-            "affinity": {"nodeAffinity": {}},
+            "affinity": affinity(),
             "imagePullSecrets": [{"name": "pull"}],
             "runtimeClassName": "gvisor",
             "priorityClassName": "low",
@@ -94,6 +94,32 @@ fn worker() -> Value {
                 {"name": "scratch", "mountPath": "/scratch", "emptyDir": {"sizeLimit": "1Gi"}},
             ],
         },
+    })
+}
+
+fn affinity() -> Value {
+    let selector = json!({
+        "matchExpressions": [{"key": "app", "operator": "In", "values": ["a"]}], "matchLabels": {"app": "a"},
+    });
+    let pod_term = json!({
+        "labelSelector": selector, "namespaceSelector": selector, "namespaces": ["team"], "topologyKey": "zone",
+        "matchLabelKeys": ["app"], "mismatchLabelKeys": ["tier"],
+    });
+    let near = json!({
+        "requiredDuringSchedulingIgnoredDuringExecution": [pod_term],
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": pod_term}],
+    });
+    let node_term = json!({
+        "matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}],
+        "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}],
+    });
+    json!({
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [node_term]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": node_term}],
+        },
+        "podAffinity": near,
+        "podAntiAffinity": near,
     })
 }
 

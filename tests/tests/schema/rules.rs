@@ -21,7 +21,7 @@ pub(crate) fn case<const R: usize, const A: usize>(
 }
 
 fn cases() -> Vec<Case> {
-    [names(), source_and_task(), worlds(), worker(), volumes(), evaluation(), council_and_retry(), ends()]
+    [names(), source_and_task(), worlds(), worker(), volumes(), evaluation(), council_and_retry(), ends(), sizes()]
         .into_iter()
         .flatten()
         .collect()
@@ -264,6 +264,47 @@ fn council_and_retry() -> Vec<Case> {
             "timeout must be between 1s and 720h",
             [("/spec/fallbacks/3/waitForHuman/timeout", json!("721h"))],
             [("/spec/fallbacks/3/waitForHuman/timeout", json!("720h"))],
+        ),
+    ]
+}
+
+/// W7: no order is larger than 256 KiB, whatever makes it large.
+fn sizes() -> Vec<Case> {
+    let text = |length: usize| json!("a".repeat(length));
+    let command = "/spec/worker/command";
+    let annotations = "/spec/worker/podTemplate/annotations";
+    let selector = "/spec/worker/podTemplate/nodeSelector";
+    let conditions = "/spec/retry/rules/2/onPodConditions";
+    vec![
+        case(
+            "may together have 40 KiB",
+            [(command, json!([text(16_384), text(16_384), text(8184)]))],
+            [(command, json!([text(16_384), text(16_384), text(8183)]))],
+        ),
+        case(
+            "may together have 168 KiB",
+            [("/spec/task/body", json!("字".repeat(57_336)))],
+            [("/spec/task/body", json!("字".repeat(57_335)))],
+        ),
+        case(
+            "protectedPaths may together have 8 KiB",
+            [("/spec/evaluation/protectedPaths", json!(vec![text(256); 33]))],
+            [("/spec/evaluation/protectedPaths", json!(vec![text(256); 32]))],
+        ),
+        case(
+            "annotations may together have 16 KiB",
+            [(annotations, json!({"note": text(8192), "b": text(8188)}))],
+            [(annotations, json!({"note": text(8192), "b": text(8187)}))],
+        ),
+        case(
+            "a label of a node has at most 317 characters",
+            [(selector, json!({("a".repeat(318)): "b"}))],
+            [(selector, json!({("a".repeat(317)): "b"}))],
+        ),
+        case(
+            "onPodConditions of all rules may together have 4 KiB",
+            [(conditions, json!(vec![text(205); 20]))],
+            [(conditions, json!(vec![text(204); 20]))],
         ),
     ]
 }
