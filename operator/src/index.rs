@@ -3,6 +3,7 @@
 //! Watches write here, and so does `apply` with what the API server answered, so that a decision never rests on an
 //! observation that is older than our own last write.
 
+mod abridged;
 mod apply;
 #[cfg(test)]
 mod apply_tests;
@@ -63,6 +64,7 @@ impl Index {
         Some(Snapshot {
             now,
             order: entry.order.clone()?,
+            texts: entry.texts,
             worlds: entry.worlds.values().cloned().collect(),
             pods,
             lost_nodes,

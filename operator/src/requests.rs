@@ -98,6 +98,12 @@ impl Writer {
         Ok(object.metadata)
     }
 
+    /// Reads an object: only where the index has left a part of it out.
+    pub(crate) async fn read<K: Kind, R: DeserializeOwned>(&self, object: &ObjectId<K>) -> Result<R, ReconcileError> {
+        let request = requests::<K>(&object.namespace).get(object.name.as_str(), &GetParams::default());
+        self.answer(request, "read", K::LABEL).await
+    }
+
     async fn send<R: DeserializeOwned>(
         &self,
         verb: ApiVerb,

@@ -24,4 +24,4 @@ mod world;
 pub use grant::Grant;
 pub use order::{OrderDecision, decide};
 pub use plan::{Effect, Event, EventKind, Grace, OrderOutcome, Plan, StatusChange, WorldPatch};
-pub use snapshot::{Exhausted, ModelUse, Settings, Snapshot, ValidSnapshot};
+pub use snapshot::{Exhausted, ModelUse, Settings, Snapshot, Texts, ValidSnapshot};

@@ -24,6 +24,13 @@ pub struct Plan {
     pub progress_writes: u32,
 }
 
+impl Plan {
+    /// Returns whether it makes a pod.
+    pub fn makes_pods(&self) -> bool {
+        self.effects.iter().any(Effect::makes_pod)
+    }
+}
+
 /// A new status of the order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatusChange {
@@ -95,6 +102,16 @@ pub enum Effect {
     DeleteWorld(ObjectId<World>),
     /// Removes the order, whose time to live is over.
     DeleteOrder(ObjectId<WorkOrder>),
+}
+
+impl Effect {
+    /// Returns whether it makes a pod.
+    pub const fn makes_pod(&self) -> bool {
+        match self {
+            Self::OpenWorld { .. } | Self::StartAttempt { .. } => true,
+            Self::PatchWorld(_) | Self::DeletePod { .. } | Self::DeleteWorld(_) | Self::DeleteOrder(_) => false,
+        }
+    }
 }
 
 /// The time that a pod has to end.

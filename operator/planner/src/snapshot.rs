@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub now: Timestamp,
     /// The order, with its last known status.
     pub order: Arc<Stored<WorkOrder>>,
+    /// Whether the order has its texts.
+    pub texts: Texts,
     /// Every World that carries the order's name, those of an earlier order of the same name included.
     pub worlds: Vec<Arc<Stored<World>>>,
     /// Every pod that carries the order's name, those that have gone but are not recorded yet included.
@@ -59,6 +61,12 @@ pub struct ValidSnapshot {
 }
 
 impl ValidSnapshot {
+    /// Returns the same with the whole order: what is decided is the same, and the pods have its texts.
+    #[must_use]
+    pub fn with_whole_order(&self, order: Arc<Stored<WorkOrder>>) -> Self {
+        Self { snapshot: Snapshot { order, texts: Texts::Kept, ..self.snapshot.clone() }, ..self.clone() }
+    }
+
     /// Returns the Worlds of an earlier order of the same name.
     pub(crate) fn stale_worlds(&self) -> &[ObjectId<World>] {
         &self.stale_worlds
@@ -71,6 +79,16 @@ impl Deref for ValidSnapshot {
     fn deref(&self) -> &Snapshot {
         &self.snapshot
     }
+}
+
+/// Whether the long texts of an order are there: its task, commands, prompts and the like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// They are.
+    #[default]
+    Kept,
+    /// They are not. No decision needs them, but a pod does.
+    Left,
 }
 
 /// The use of models by an order.

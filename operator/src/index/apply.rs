@@ -11,6 +11,7 @@ use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::{OrderPod, Presence};
 
+use super::abridged::{abridge_order, abridge_world};
 use super::key::{OrderKey, Touched};
 use super::state::{Index, State};
 
@@ -122,7 +123,7 @@ impl Index {
 }
 
 impl State {
-    fn apply_order(&mut self, order: Stored<WorkOrder>) -> Touched {
+    fn apply_order(&mut self, mut order: Stored<WorkOrder>) -> Touched {
         let key = OrderKey::of(order.id());
         let known = self.orders.get(&key).and_then(|entry| entry.order.clone());
         match known {
@@ -132,6 +133,7 @@ impl State {
         }
         self.changed(&key);
         let entry = self.orders.entry(key.clone()).or_default();
+        entry.texts = abridge_order(order.object_mut());
         let uid = order.uid().clone();
         let before = entry.order.replace(Arc::new(order)).map(|known| known.uid().clone());
         entry.forget_recorded_pods();
@@ -147,13 +149,14 @@ impl State {
         vec![key]
     }
 
-    fn apply_world(&mut self, world: Stored<World>) -> Touched {
+    fn apply_world(&mut self, mut world: Stored<World>) -> Touched {
         let Some(key) = OrderKey::of_label(&world.metadata) else { return Vec::new() };
         let name = world.id().name.clone();
         let entry = self.orders.entry(key.clone()).or_default();
         if entry.worlds.get(&name).is_some_and(|known| world.version() <= known.version()) {
             return Vec::new();
         }
+        abridge_world(world.object_mut());
         entry.worlds.insert(name, Arc::new(world));
         entry.forget_recorded_pods();
         self.changed(&key);

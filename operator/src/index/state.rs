@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use manyworlds_api::object::{OrderUid, PodName, ResourceVersion, Stored, WorldName};
 use manyworlds_api::{WorkOrder, World};
+use manyworlds_planner::Texts;
 use manyworlds_planner::observation::{OrderPod, Presence};
 use manyworlds_planner::policy::capacity::Capacity;
 use manyworlds_planner::role::OwnerKind;
@@ -21,6 +22,7 @@ const WOKEN_AT_ONCE: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) order: Option<Arc<Stored<WorkOrder>>>,
+    pub(super) texts: Texts,
     pub(super) seen: Option<Instant>,
     pub(super) worlds: HashMap<WorldName, Arc<Stored<World>>>,
     pub(super) pods: HashMap<PodName, Arc<OrderPod>>,

@@ -10,7 +10,7 @@ use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use kube::core::ObjectMeta;
-use manyworlds_api::object::{Name, ObjectId};
+use manyworlds_api::object::{Name, ObjectId, Stored};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::resources::{NETWORK_POLICY, OwnerlessPod, network_policy};
@@ -70,12 +70,29 @@ impl Applier {
             | Effect::DeleteOrder(_) => None,
         });
         try_join_all(patches).await?;
-        if effects.iter().any(|effect| matches!(effect, Effect::OpenWorld { .. } | Effect::StartAttempt { .. })) {
+        if effects.iter().any(Effect::makes_pod) {
             self.prepare_namespace(&key.namespace).await?;
         }
         let rest = effects.iter().map(|effect| self.carry_out(key, effect));
         // Every write is attempted even if one fails: a World that cannot start must not hold up the others.
         join_all(rest).await.into_iter().collect()
+    }
+
+    /// Reads an order whose texts the index has left out.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is gone, or was made again: the watch then tells so.
+    pub(super) async fn whole_order(
+        &self,
+        known: &Stored<WorkOrder>,
+    ) -> Result<Arc<Stored<WorkOrder>>, ReconcileError> {
+        let Trimmed(order) = self.writer.read::<WorkOrder, Trimmed<WorkOrder>>(known.id()).await?;
+        if order.uid() != known.uid() {
+            let (kind, name) = ("WorkOrder".to_owned(), known.name().to_owned());
+            return Err(ReconcileError::StillGoing { kind, name });
+        }
+        Ok(Arc::new(order))
     }
 
     async fn carry_out(&self, key: &OrderKey, effect: &Effect) -> Result<(), ReconcileError> {

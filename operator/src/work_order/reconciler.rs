@@ -7,7 +7,7 @@ use manyworlds_api::WorkOrder;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::OrderUid;
 use manyworlds_planner::policy::allowance::Allowance;
-use manyworlds_planner::{Plan, Settings as PlannerSettings, Snapshot, ValidSnapshot, decide};
+use manyworlds_planner::{Grant, Plan, Settings as PlannerSettings, Snapshot, Texts, ValidSnapshot, decide};
 use manyworlds_telemetry::Metrics;
 
 use super::apply::{Applier, Network};
@@ -42,6 +42,7 @@ pub(crate) struct OrderReconciler {
 /// The decision about an order.
 pub(crate) struct OrderPlan {
     plan: Plan,
+    grant: Grant,
     /// The order for which slots are reserved until the plan is carried out.
     uid: OrderUid,
     next_check: Option<Timestamp>,
@@ -75,6 +76,21 @@ impl OrderReconciler {
             index,
             models,
         }
+    }
+
+    /// Carries out the effects. An order whose texts the index has left is read first where a pod of it is made.
+    async fn carry_out(
+        &self,
+        key: &OrderKey,
+        snapshot: &ValidSnapshot,
+        plan: &OrderPlan,
+    ) -> Result<(), ReconcileError> {
+        if snapshot.texts == Texts::Kept || !plan.plan.makes_pods() {
+            return self.applier.apply(key, snapshot, &plan.plan.effects).await;
+        }
+        let whole = snapshot.with_whole_order(self.applier.whole_order(&snapshot.order).await?);
+        let effects = decide(&whole).plan(plan.grant).effects;
+        self.applier.apply(key, &whole, &effects).await
     }
 
     fn allowance(&self) -> MutexGuard<'_, Allowance> {
@@ -118,11 +134,11 @@ impl Reconcile for OrderReconciler {
         self.allowance().give_back(snapshot.progress_writes.saturating_sub(plan.progress_writes));
         let place_check = grant.place.and_then(|_| snapshot.now.checked_add(PLACE_INTERVAL).ok());
         let next_check = plan.next_check.into_iter().chain(place_check).min();
-        OrderPlan { plan, uid: request.uid, next_check }
+        OrderPlan { plan, grant, uid: request.uid, next_check }
     }
 
     async fn apply(&self, key: &OrderKey, snapshot: &ValidSnapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
-        let applied = self.applier.apply(key, snapshot, &plan.plan.effects).await;
+        let applied = self.carry_out(key, snapshot, plan).await;
         self.index.confirm(&plan.uid);
         applied
     }

@@ -11,6 +11,7 @@ use super::pod::{
     Access, Attempt, OwnerlessPod, Parts, container, empty_directory, extra_mount, extra_volume, mount, pod_of,
     resources, token_volume, variable,
 };
+use super::world::{command, variables};
 use crate::node_resources::Resources;
 use crate::role::WORK;
 use crate::snapshot::Settings;
@@ -86,19 +87,20 @@ fn document(order: &Stored<WorkOrder>, world: &World) -> OrderDocument {
         uid: order.uid().to_string(),
     };
     let mut spec = order.spec.clone();
-    let resolved = &world.spec.variant;
-    let blueprint = &world.spec.blueprint;
+    let name = &world.spec.variant.name;
+    // The texts are the order's: what is known of a World may lack them, and neither ever changes.
+    let own = order.spec.worlds.variants.iter().find(|variant| variant.name == *name);
     spec.worlds.variants = vec![Variant {
-        name: resolved.name.clone(),
+        name: name.clone(),
         model: world.model().map(str::to_owned),
         temperature: world.temperature(),
-        prompt: resolved.prompt.clone(),
+        prompt: own.and_then(|variant| variant.prompt.clone()),
         weight: None,
         worker: None,
     }];
-    spec.worker.plugin.clone_from(&blueprint.plugin);
-    spec.worker.command.clone_from(&blueprint.command);
-    spec.worker.env.clone_from(&blueprint.env);
+    spec.worker.plugin.clone_from(&world.spec.blueprint.plugin);
+    spec.worker.command = command(order, own);
+    spec.worker.env = variables(order, own);
     spec.worker.pod_template = None;
     OrderDocument::new(identity, spec)
 }

@@ -44,15 +44,25 @@ pub fn world(
 
 fn blueprint(order: &WorkOrder, variant: &Variant, size: Resources, settings: &Settings) -> Blueprint {
     let worker = &order.spec.worker;
-    let own = variant.worker.as_ref();
-    let command = own.map(|own| &own.command).filter(|command| !command.is_empty()).unwrap_or(&worker.command);
     Blueprint {
         plugin: worker.plugin.clone(),
         image: worker.image.clone().unwrap_or_else(|| settings.runner_image.clone()),
-        command: command.clone(),
-        env: merged(&worker.env, own.map_or(&[], |own| own.env.as_slice())),
+        command: command(order, Some(variant)),
+        env: variables(order, Some(variant)),
         resources: amounts(order, size),
     }
+}
+
+/// Returns the command of a variant's worker: its own, else that of all.
+pub(super) fn command(order: &WorkOrder, variant: Option<&Variant>) -> Vec<String> {
+    let own = variant.and_then(|variant| variant.worker.as_ref()).map(|worker| &worker.command);
+    own.filter(|command| !command.is_empty()).unwrap_or(&order.spec.worker.command).clone()
+}
+
+/// Returns the environment of a variant's worker.
+pub(super) fn variables(order: &WorkOrder, variant: Option<&Variant>) -> Vec<EnvironmentVariable> {
+    let own = variant.and_then(|variant| variant.worker.as_ref()).map_or(&[][..], |worker| &worker.env);
+    merged(&order.spec.worker.env, own)
 }
 
 /// Returns both lists together; a name in both has the value of the second.

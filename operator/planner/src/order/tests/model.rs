@@ -15,7 +15,7 @@ use crate::node_resources::Resources;
 use crate::observation::{ObservedNode, OrderPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
 use crate::policy::capacity::Capacity;
 use crate::role::{OwnerKind, ROLES, role_of};
-use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, decide};
+use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, Texts, decide};
 
 pub(super) struct Model {
     pub(super) now: Timestamp,
@@ -102,6 +102,7 @@ impl Model {
         let snapshot = Snapshot {
             now: self.now,
             order: Arc::new(Stored::parse(self.order.clone()).unwrap()),
+            texts: Texts::Kept,
             worlds: self.worlds.values().cloned().map(|world| Arc::new(Stored::parse(world).unwrap())).collect(),
             pods: self.pods.values().cloned().map(Arc::new).collect(),
             lost_nodes: self.lost_nodes.iter().cloned().collect(),
