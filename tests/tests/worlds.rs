@@ -165,6 +165,22 @@ async fn hostile_workers_are_named_and_cost_the_others_nothing() -> Result {
     Ok(())
 }
 
+/// W7: the operator does not keep the texts of a long order in memory, and its Worlds get them all the same.
+#[tokio::test]
+async fn a_long_order_reaches_its_worker_whole() -> Result {
+    let (_cluster, namespace) = restricted("long").await?;
+    let mut manifest = order(
+        "long",
+        "test \"$WORD\" = yes && grep -q \"$(printf 'a%.0s' $(seq 1000))\" \"$MANYWORLDS_ORDER_FILE\" && date > now",
+    );
+    manifest["spec"]["task"]["body"] = json!("a".repeat(40_000));
+    manifest["spec"]["worker"]["env"] = json!([{"name": "WORD", "value": "yes"}]);
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "long").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    Ok(())
+}
+
 /// The log of a worker that left nothing to judge is stored all the same: its container's own goes with the pod.
 #[tokio::test]
 async fn the_log_of_a_failed_worker_outlives_its_pod() -> Result {

@@ -44,6 +44,9 @@ pub struct Settings {
     /// Finished orders of the quiet part
     #[arg(long, default_value_t = 10_000)]
     pub quiet_orders: usize,
+    /// Orders of the part with the largest orders
+    #[arg(long, default_value_t = 2000)]
+    pub large_orders: usize,
     /// Seconds of the quiet part
     #[arg(long, default_value_t = 600)]
     pub quiet_seconds: u64,

@@ -1,7 +1,7 @@
 //! Measures what section "Figures" of the design promises, on a control plane with fake nodes, and says what was missed.
 //!
 //! ```text
-//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> stops -> first output (real node) -> gateway
+//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> large orders -> stops -> first output (real node) -> gateway
 //! ```
 //!
 //! The gateway is measured without a cluster.
@@ -16,6 +16,7 @@ mod first_output;
 mod floor;
 mod gateway;
 mod idle;
+mod large;
 mod machine;
 mod paced;
 mod pods;
@@ -43,12 +44,13 @@ async fn main() -> Result {
 }
 
 async fn measure(settings: &Settings, report: &mut Report) -> Result {
-    let on_cluster: [&[Figure]; 7] = [
+    let on_cluster: [&[Figure]; 8] = [
         &idle::FIGURES,
         &single::FIGURES,
         &paced::FIGURES,
         &burst::FIGURES,
         &quiet::FIGURES,
+        &large::FIGURES,
         &stops::FIGURES,
         &first_output::FIGURES,
     ];
@@ -76,6 +78,9 @@ async fn measure_on_cluster(bench: &Bench, report: &mut Report) -> Result {
     }
     if bench.wants(&quiet::FIGURES) {
         quiet::measure(bench, report).await?;
+    }
+    if bench.wants(&large::FIGURES) {
+        large::measure(bench, report).await?;
     }
     if bench.wants(&stops::FIGURES) {
         stops::measure(bench, report).await?;
