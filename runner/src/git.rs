@@ -1,8 +1,9 @@
 //! Calls git so that nothing in a repository, a worktree or the machine's settings can make it do more than it is told.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ const OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) struct Git {
     command: Command,
     words: String,
+    input: Option<File>,
 }
 
 /// Refuses an image without git before any time is spent in it.
@@ -113,7 +115,20 @@ impl Git {
             words = format!("{words} {}", argument.as_ref().to_string_lossy());
             command.arg(argument);
         }
-        Self { command, words }
+        Self { command, words, input: None }
+    }
+
+    /// Appends an argument that is no text, such as the name of a file.
+    pub(crate) fn argument(mut self, argument: &OsStr) -> Self {
+        self.words = format!("{} {}", self.words, argument.to_string_lossy());
+        self.command.arg(argument);
+        self
+    }
+
+    /// Gives it a file to read as its standard input, from where that file stands.
+    pub(crate) fn with_input(mut self, input: File) -> Self {
+        self.input = Some(input);
+        self
     }
 
     /// Uses a git folder that is not in the worktree, so that nothing the worktree has there counts.
@@ -134,11 +149,14 @@ impl Git {
     ///
     /// With what git said when it failed.
     pub(crate) fn run(self) -> Result<Vec<u8>, GitError> {
-        let Self { command, words } = self;
+        let Self { command, words, input } = self;
         let bounds = Bounds { time: TIMEOUT, output_bytes: Some(OUTPUT_BYTES), disk: None };
-        let completed = Program::new(command, bounds)
-            .run(Bytes::default())
-            .map_err(|error| GitError::NotRun(not_started(&error)))?;
+        let program = Program::new(command, bounds);
+        let program = match input {
+            Some(input) => program.with_input(input),
+            None => program,
+        };
+        let completed = program.run(Bytes::default()).map_err(|error| GitError::NotRun(not_started(&error)))?;
         if let Some(stopped) = completed.stopped {
             return Err(GitError::NotRun(unfinished(stopped)));
         }
@@ -154,6 +172,14 @@ impl Git {
     pub(crate) fn line(self) -> Result<String, GitError> {
         Ok(String::from_utf8_lossy(&self.run()?).trim().to_owned())
     }
+}
+
+/// Reads the paths that git lists with `-z`.
+///
+/// - **Guarantees:** each is as it is on the disk: a name may be of any bytes, and two that differ stay two.
+pub(crate) fn paths(listed: &[u8]) -> Vec<PathBuf> {
+    let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect()
 }
 
 fn not_started(error: &std::io::Error) -> StageError {

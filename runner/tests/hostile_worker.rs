@@ -5,7 +5,9 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::{FailureClass, GateOutcome, StageReport};
@@ -137,6 +139,20 @@ fn a_patch_that_is_no_patch_of_a_tree_is_refused_and_not_applied() {
 }
 
 #[test]
+fn a_patch_with_a_submodule_is_refused() {
+    let pod = Pod::new(&repository(), &gated("echo y > file", &[("check", "true")]));
+    for stage in ["prepare", "work"] {
+        assert_eq!(pod.stage(stage).0, 0);
+    }
+    let head = "diff --git a/inner b/inner\nnew file mode 160000\n--- /dev/null\n+++ b/inner\n@@ -0,0 +1 @@\n";
+    let patch = format!("{head}+Subproject commit {}\n", "1".repeat(40));
+    fs::write(pod.path("/manyworlds/work/result/patch"), patch).unwrap();
+    let result = pod.stage("evaluate").1.result.unwrap();
+    assert_eq!((result.score(), result.commit.is_none()), (0, true));
+    assert!(result.reasons[0].contains("inner is a submodule"), "{:?}", result.reasons);
+}
+
+#[test]
 fn a_patch_that_is_larger_than_the_order_allows_is_refused() {
     let mut changes = gated("seq 1000 > many", &[("check", "true")]);
     changes["evaluation"]["maxPatchBytes"] = json!(2048);
@@ -191,4 +207,66 @@ fn a_link_or_file_in_the_place_of_a_protected_folder_does_not_hide_it() {
         assert_eq!(result.score(), 100, "{worker}: {result:?}");
         assert!(result.reasons[0].contains("protected files"), "{worker}: {:?}", result.reasons);
     }
+}
+
+/// W14: a name of any bytes gets around no rule, neither for what is protected nor for what is too large.
+#[test]
+fn a_name_that_is_no_text_gets_around_no_rule() {
+    let protected = |gates: &[(&str, &str)], worker: &str| {
+        let mut changes = gated(&format!("echo y > file; {worker}"), gates);
+        changes["evaluation"]["protectedPaths"] = json!(["tests/**"]);
+        changes
+    };
+    let worker = "echo x > \"$(printf 'tests/test_z\\377.py')\"";
+    let repository = Repository::new(&[("file", "x"), ("tests/kept", "theirs")]);
+    let pod = Pod::new(&repository, &protected(&[("look", "test $(ls tests | wc -l) = 1")], worker));
+    let result = pod.result();
+    assert_eq!(result.score(), 100, "{result:?}");
+    assert!(result.reasons[0].contains("protected files"), "{:?}", result.reasons);
+    assert!(!pod.artifact("patch").contains("tests/"));
+    // A gate adds a file whose name differs from a file of the base in the bytes that are no text, and in nothing else.
+    fs::write(repository.folder().join(OsStr::from_bytes(b"tests/a\xff")), "theirs").unwrap();
+    repository.commit(&[("more", "x")]);
+    let gates = [("add", "echo x > \"$(printf 'tests/a\\376')\""), ("look", "test $(ls tests | wc -l) = 2")];
+    let result = Pod::new(&repository, &protected(&gates, "true")).result();
+    assert_eq!(result.score(), 100, "{result:?}");
+    let worker = "head -c 600000 /dev/zero > \"$(printf 'blob\\377')\"";
+    let result = Pod::new(&repository, &gated(worker, &[("check", "true")])).result();
+    assert!(result.score() == 0 && result.reasons[0].contains("binary file"), "{:?}", result.reasons);
+    assert!(refused("truncate -s 70M \"$(printf 'big\\377')\"").contains("has 73400320 bytes"));
+}
+
+#[test]
+fn a_thousand_changed_protected_files_are_restored() {
+    let worker = "echo y > file; mkdir -p tests; for i in $(seq 1000); do echo $i > tests/$i; done";
+    let mut changes = gated(worker, &[("look", "test $(ls tests | wc -l) = 1 && grep -q theirs tests/1")]);
+    changes["evaluation"]["protectedPaths"] = json!(["tests/**"]);
+    let result = Pod::new(&Repository::new(&[("file", "x"), ("tests/1", "theirs")]), &changes).result();
+    assert_eq!(result.score(), 100, "{result:?}");
+    assert!(result.reasons[0].ends_with("and 995 more"), "{:?}", result.reasons);
+}
+
+/// W14: the rest of the change counts, whether the repository has a commit or not.
+#[test]
+fn a_repository_inside_the_worktree_costs_its_own_folder_alone() {
+    let commit = "git -C a add f; git -C a -c user.name=t -c user.email=t@t commit -qm x";
+    for inner in ["git init -q a".to_owned(), format!("git init -q a; echo x > a/f; {commit}")] {
+        let worker = format!("echo y > file; {inner}; echo x > a/lost");
+        let pod = Pod::new(&repository(), &gated(&worker, &[("look", "grep -q y file && test ! -e a")]));
+        let result = pod.result();
+        assert_eq!(result.score(), 100, "{inner}: {result:?}");
+        assert!(result.reasons[0].contains("left out of the change: a;"), "{inner}: {:?}", result.reasons);
+    }
+    // A folder of the base stays what it is.
+    let pod = judged("echo y > file; git init -q sub; echo new > sub/new");
+    assert!(pod.artifact("patch").contains("+new"));
+}
+
+/// W14: who reads the patch reads what is there, and an honest file is not called out.
+#[test]
+fn added_lines_that_are_shown_otherwise_than_they_are_are_a_reason_and_cost_no_points() {
+    let worker = "printf 'import os\\nos.system(1) #\\033[2K\\033[1A\\n' > tidy.py; printf 'a\\r\\n\\f\\n' > honest; echo y > file";
+    let result = Pod::new(&repository(), &gated(worker, &[("check", "true")])).result();
+    assert_eq!(result.score(), 100, "{result:?}");
+    assert_eq!(result.reasons, ["its change adds control or direction characters in tidy.py line 2"]);
 }

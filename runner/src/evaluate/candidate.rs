@@ -1,13 +1,18 @@
 //! The candidate: the base plus the World's patch, in a checkout that the worker has never seen.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::path::PathBuf;
 
 use manyworlds_api::conditions::shortened;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::DiffStatistics;
 
-use super::inspection::{RawChange, leaves_tree, named_in_patch, raw_changes, statistics};
+use super::disguise::disguises_in_patch;
+use super::inspection::{
+    RawChange, binary_files, entries_before, leaves_tree, named_in_patch, raw_changes, statistics,
+};
 use super::protection::Protection;
 use super::restoration::{RestoreError, restore};
 use crate::git::{Git, make_repository};
@@ -21,6 +26,8 @@ use crate::work::{commit, message, patch};
 const LARGEST_BINARY: u64 = 512 * 1024;
 /// The most names that a reason lists.
 const NAMED: usize = 5;
+/// The longest reason, in bytes.
+const REASON_BYTES: usize = 512;
 
 /// The candidate of a World.
 #[derive(Debug)]
@@ -69,7 +76,7 @@ impl Candidate {
             Ok(()) => candidate.commit_change(order, base, identity)?,
             Err(Refusal(reason)) => {
                 print_line(&format!("the change is refused: {reason}"));
-                candidate.reasons.push(shortened(&format!("the change was refused: {reason}"), 512));
+                candidate.reasons.push(shortened(&format!("the change was refused: {reason}"), REASON_BYTES));
             }
         }
         Ok(candidate)
@@ -100,67 +107,84 @@ impl Candidate {
         if let Err(error) = applied {
             return Ok(Err(Refusal(format!("the patch does not apply: {}", error.said()))));
         }
-        if let Some(refusal) = self.inspect(base)? {
+        let raw = self
+            .git(&["diff-index", "--cached", "--no-renames", "--ignore-submodules=none", "--raw", "-z", base])
+            .run()?;
+        let changes = raw_changes(&raw);
+        if let Some(refusal) = self.inspect(&changes, base)? {
             return Ok(Err(refusal));
         }
-        self.restore_protected(base)?;
+        self.restore_protected(&changes)?;
         Ok(Ok(()))
     }
 
     /// Inspects what the patch would put into the tree.
-    fn inspect(&self, base: &str) -> Result<Option<Refusal>, StageError> {
-        let raw = self
-            .git(&["diff-index", "--cached", "--no-renames", "--ignore-submodules=none", "--raw", "-z", base])
-            .run()?;
-        for change in raw_changes(&String::from_utf8_lossy(&raw)) {
-            let RawChange { mode, object, path } = &change;
-            let refusal = match mode.as_str() {
-                "160000" => Some(format!("{path} is a submodule")),
+    fn inspect(&self, changes: &[RawChange], base: &str) -> Result<Option<Refusal>, StageError> {
+        for RawChange { before: _, after, path } in changes {
+            let refusal = match after.mode.as_str() {
+                "160000" => Some(format!("{} is a submodule", path.display())),
                 "120000" => {
-                    let target = self.git(&["cat-file", "blob", object]).line()?;
-                    leaves_tree(path, &target).then(|| format!("{path} is a link to {target}, outside the tree"))
+                    let target = self.git(&["cat-file", "blob", &after.object]).run()?;
+                    leaves_tree(path, &target).then(|| {
+                        let target = String::from_utf8_lossy(&target);
+                        format!("{} is a link to {target}, outside the tree", path.display())
+                    })
                 }
-                _ if path == ".gitmodules" => Some("it changes .gitmodules".to_owned()),
+                _ if path.as_os_str() == ".gitmodules" => Some("it changes .gitmodules".to_owned()),
                 _ => None,
             };
             if let Some(reason) = refusal {
                 return Ok(Some(Refusal(reason)));
             }
         }
-        self.inspect_binaries(base)
+        self.inspect_binaries(changes, base)
     }
 
-    fn inspect_binaries(&self, base: &str) -> Result<Option<Refusal>, StageError> {
+    fn inspect_binaries(&self, changes: &[RawChange], base: &str) -> Result<Option<Refusal>, StageError> {
         let numbers = self.git(&["diff-index", "--cached", "--no-renames", "--numstat", "-z", base]).run()?;
-        for path in String::from_utf8_lossy(&numbers).split('\0').filter_map(|row| row.strip_prefix("-\t-\t")) {
-            let size =
-                self.git(&["cat-file", "-s", &format!(":{path}")]).line().ok().and_then(|size| size.parse().ok());
-            if size.unwrap_or(0) > LARGEST_BINARY {
-                return Ok(Some(Refusal(format!("{path} is a binary file of more than {LARGEST_BINARY} bytes"))));
+        let binaries: HashSet<PathBuf> = binary_files(&numbers).into_iter().collect();
+        for RawChange { before: _, after, path } in changes.iter().filter(|change| binaries.contains(&change.path)) {
+            if after.is_there() && self.size(&after.object)? > LARGEST_BINARY {
+                let why = format!("{} is a binary file of more than {LARGEST_BINARY} bytes", path.display());
+                return Ok(Some(Refusal(why)));
             }
         }
         Ok(None)
     }
 
+    /// Returns the size of an object, in bytes.
+    fn size(&self, object: &str) -> Result<u64, StageError> {
+        let size = self.git(&["cat-file", "-s", object]).line()?;
+        // git writes nothing but a number here; what is none is larger than anything that is allowed.
+        Ok(size.parse().unwrap_or(u64::MAX))
+    }
+
     /// Restores protected files from the base.
-    fn restore_protected(&mut self, base: &str) -> Result<(), StageError> {
-        let names = self.git(&["diff-index", "--cached", "--no-renames", "--name-only", "-z", base]).run()?;
-        let text = String::from_utf8_lossy(&names).into_owned();
-        let touched: Vec<&str> =
-            text.split('\0').filter(|path| !path.is_empty() && self.protection.covers(Path::new(path))).collect();
+    fn restore_protected(&mut self, changes: &[RawChange]) -> Result<(), StageError> {
+        let touched: Vec<&RawChange> = changes.iter().filter(|change| self.protection.covers(&change.path)).collect();
         if touched.is_empty() {
             return Ok(());
         }
-        for path in &touched {
-            self.git(&["reset", "--quiet", base, "--", &format!(":(literal,top){path}")]).run()?;
-        }
-        let first = touched.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        // One call for all of them: a worker may have changed thousands.
+        let entries = self.input(&entries_before(touched.iter().copied()))?;
+        self.git(&["update-index", "-z", "--index-info"]).with_input(entries).run()?;
+        let first: Vec<String> = touched.iter().take(NAMED).map(|change| change.path.display().to_string()).collect();
         let more = touched.len().saturating_sub(NAMED);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let reason = format!("it changed protected files, which were restored: {first}{rest}");
+        let reason = format!("it changed protected files, which were restored: {}{rest}", first.join(", "));
         print_line(&reason);
-        self.reasons.push(shortened(&reason, 512));
+        self.reasons.push(shortened(&reason, REASON_BYTES));
         Ok(())
+    }
+
+    /// Makes a file without a name for git to read from.
+    fn input(&self, bytes: &[u8]) -> Result<File, StageError> {
+        let made = tempfile::tempfile_in(&self.repository).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.rewind()?;
+            Ok(file)
+        });
+        made.map_err(|error| StageError::file(&self.repository, &error))
     }
 
     /// Makes the commit, its patch and the files.
@@ -179,6 +203,10 @@ impl Candidate {
         self.make_repository_for_gates(base, &made)?;
         for name in named_in_patch(&String::from_utf8_lossy(&patch)) {
             self.reasons.push(format!("its change names {name}, which belongs to its judge"));
+        }
+        if let Some(reason) = disguises_in_patch(&patch) {
+            print_line(&reason);
+            self.reasons.push(shortened(&reason, REASON_BYTES));
         }
         self.diff = statistics(&String::from_utf8_lossy(&numbers));
         self.patch = patch;
@@ -202,7 +230,7 @@ impl Candidate {
     /// Restores the files that a gate has changed.
     ///
     /// Returns the files that had been changed. What a gate has built stays, except in protected places.
-    pub(super) fn restore(&self) -> Result<Vec<String>, RestoreError> {
+    pub(super) fn restore(&self) -> Result<Vec<PathBuf>, RestoreError> {
         restore(&|arguments: &[&str]| self.git(arguments), &self.checkout, &self.protection)
     }
 }

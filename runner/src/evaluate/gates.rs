@@ -202,9 +202,9 @@ impl<'a> Gates<'a> {
         }
     }
 
-    fn record_changes(&mut self, changed: &[String], gate: &Gate) {
+    fn record_changes(&mut self, changed: &[PathBuf], gate: &Gate) {
         if !changed.is_empty() {
-            let named = changed.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let named = changed.iter().take(3).map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
             self.reasons.push(format!("files changed while a gate ran, restored before {}: {named}", gate.name));
         }
     }

@@ -1,41 +1,92 @@
 //! Inspects a change: what it may not put into a tree, and its size.
+//!
+//! Paths are of any bytes: one that is no UTF-8 is inspected like every other.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use manyworlds_api::result::DiffStatistics;
 
 /// One line of `git diff --raw`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RawChange {
-    /// Mode of the file after the change.
+    /// The file before the change.
+    pub(super) before: Entry,
+    /// The file after the change.
+    pub(super) after: Entry,
+    /// Path of the file.
+    pub(super) path: PathBuf,
+}
+
+/// A file as a tree has it. One that is not there has a mode and an object of zeros.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Its mode.
     pub(super) mode: String,
     /// Name of the object that holds its content.
     pub(super) object: String,
-    /// Path of the file.
-    pub(super) path: String,
+}
+
+impl Entry {
+    fn new(mode: &str, object: &str) -> Self {
+        Self { mode: mode.to_owned(), object: object.to_owned() }
+    }
+
+    /// Returns whether there is a file.
+    pub(super) fn is_there(&self) -> bool {
+        self.mode != "000000"
+    }
 }
 
 /// Reads `git diff --raw -z`.
-pub(super) fn raw_changes(raw: &str) -> Vec<RawChange> {
+pub(super) fn raw_changes(raw: &[u8]) -> Vec<RawChange> {
     let mut changes = Vec::new();
-    let mut fields = raw.split('\0');
+    let mut fields = raw.split(|byte| *byte == 0);
     while let (Some(header), Some(path)) = (fields.next(), fields.next()) {
-        let words: Vec<&str> = header.split(' ').collect();
-        if let [_, mode, _, object, _] = words.as_slice() {
-            changes.push(RawChange { mode: (*mode).to_owned(), object: (*object).to_owned(), path: path.to_owned() });
+        let header = String::from_utf8_lossy(header);
+        let words: Vec<&str> = header.trim_start_matches(':').split(' ').collect();
+        if let [mode_before, mode, object_before, object, _] = words.as_slice() {
+            changes.push(RawChange {
+                before: Entry::new(mode_before, object_before),
+                after: Entry::new(mode, object),
+                path: PathBuf::from(OsStr::from_bytes(path)),
+            });
         }
     }
     changes
+}
+
+/// Returns the files before the changes, as `git update-index -z --index-info` reads them. It removes one that was not there.
+pub(super) fn entries_before<'a>(changes: impl IntoIterator<Item = &'a RawChange>) -> Vec<u8> {
+    let mut entries = Vec::new();
+    for RawChange { before: Entry { mode, object }, after: _, path } in changes {
+        entries.extend_from_slice(format!("{mode} {object}\t").as_bytes());
+        entries.extend_from_slice(path.as_os_str().as_bytes());
+        entries.push(0);
+    }
+    entries
 }
 
 /// Returns whether a link leads out of the tree, or to git's own folder in it.
 ///
 /// One that goes up again after it has gone down counts as such: the folder that it goes up from may itself be a link, and
 /// then it comes out elsewhere than its words say.
-pub(super) fn leaves_tree(path: &str, target: &str) -> bool {
-    let depth = path.split('/').count() - 1;
-    let parts: Vec<&str> = target.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let ups = parts.iter().take_while(|part| **part == "..").count();
+pub(super) fn leaves_tree(path: &Path, target: &[u8]) -> bool {
+    let depth = path.as_os_str().as_bytes().split(|byte| *byte == b'/').count() - 1;
+    let parts = target.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    let parts: Vec<&[u8]> = parts.collect();
+    let ups = parts.iter().take_while(|part| **part == b"..").count();
     let rest = &parts[ups..];
-    target.starts_with('/') || ups > depth || rest.iter().any(|part| *part == ".." || part.eq_ignore_ascii_case(".git"))
+    target.starts_with(b"/")
+        || ups > depth
+        || rest.iter().any(|part| *part == b".." || part.eq_ignore_ascii_case(b".git"))
+}
+
+/// Returns the paths of the binary files in `git diff --numstat -z`.
+pub(super) fn binary_files(numbers: &[u8]) -> Vec<PathBuf> {
+    let rows = numbers.split(|byte| *byte == 0);
+    rows.filter_map(|row| row.strip_prefix(b"-\t-\t")).map(|path| PathBuf::from(OsStr::from_bytes(path))).collect()
 }
 
 /// Reads `git diff --numstat -z`.
@@ -97,8 +148,25 @@ mod tests {
             ("a/link", "b/../../../c", true),
             ("link", ".Git/config", true),
         ] {
-            assert_eq!(leaves_tree(path, target), leaves, "{path} -> {target}");
+            assert_eq!(leaves_tree(Path::new(path), target.as_bytes()), leaves, "{path} -> {target}");
         }
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_read_and_written_as_they_are() {
+        let (there, gone) = ("1".repeat(40), "0".repeat(40));
+        let raw = [format!(":000000 100644 {gone} {there} A\0").as_bytes(), b"tests/z\xff.py\0"].concat();
+        let changes = raw_changes(&raw);
+        let expected = RawChange {
+            before: Entry::new("000000", &gone),
+            after: Entry::new("100644", &there),
+            path: PathBuf::from(OsStr::from_bytes(b"tests/z\xff.py")),
+        };
+        assert_eq!(changes, [expected]);
+        let entry = [format!("000000 {gone}\t").as_bytes(), b"tests/z\xff.py\0"].concat();
+        assert_eq!(entries_before(&changes), entry);
+        assert_eq!(binary_files(b"-\t-\tz\xff\x001\t0\ta\0"), [OsStr::from_bytes(b"z\xff")]);
+        assert!(leaves_tree(Path::new("a"), b"/\xff"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod candidate;
 pub mod confine;
 mod counts;
+mod disguise;
 mod gate;
 mod gates;
 mod inspection;

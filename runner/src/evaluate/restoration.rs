@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::protection::Protection;
 use crate::files;
-use crate::git::Git;
+use crate::git::{Git, paths};
 use crate::stage::StageError;
 
 /// The checkout could not be restored, because of what the gate did to it.
@@ -29,17 +28,16 @@ pub(super) fn restore(
     git: &impl Fn(&[&str]) -> Git,
     checkout: &Path,
     protection: &Protection,
-) -> Result<Vec<String>, RestoreError> {
+) -> Result<Vec<PathBuf>, RestoreError> {
     files::make_readable(checkout);
-    let listed = |arguments: &[&str]| -> Result<Vec<String>, RestoreError> {
-        let names = git(arguments).run().map_err(StageError::from)?;
-        Ok(String::from_utf8_lossy(&names).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+    let listed = |arguments: &[&str]| -> Result<Vec<PathBuf>, RestoreError> {
+        Ok(paths(&git(arguments).run().map_err(StageError::from)?))
     };
     // git asks a submodule for its state by running git in it, and what a gate made of it is its own.
     let changed = listed(&["diff-files", "--ignore-submodules=all", "--name-only", "-z"])?;
     // The index may hold times that no longer fit; `reset` looks at what is really there.
     git(&["reset", "--quiet", "--hard", "HEAD"]).run().map_err(StageError::from)?;
-    let tracked: HashSet<String> = listed(&["ls-files", "-z"])?.into_iter().collect();
+    let tracked: HashSet<PathBuf> = listed(&["ls-files", "-z"])?.into_iter().collect();
     for stranger in added_in_protected_places(checkout, &tracked, protection) {
         let file = checkout.join(&stranger);
         files::remove(&file).map_err(|error| RestoreError(format!("{}: {error}", file.display())))?;
@@ -50,12 +48,11 @@ pub(super) fn restore(
 /// Returns the files in protected places that are not the candidate's.
 ///
 /// git's own list leaves out what lies in a repository inside the tree, so the folders are read here.
-fn added_in_protected_places(checkout: &Path, tracked: &HashSet<String>, protection: &Protection) -> Vec<PathBuf> {
+fn added_in_protected_places(checkout: &Path, tracked: &HashSet<PathBuf>, protection: &Protection) -> Vec<PathBuf> {
     let mut found = Vec::new();
     files::walk(checkout, &mut |path: &Path, metadata: &fs::Metadata| {
         let Ok(relative) = path.strip_prefix(checkout) else { return };
-        let is_ours = relative.starts_with(".git")
-            || tracked.contains(String::from_utf8_lossy(relative.as_os_str().as_bytes()).as_ref());
+        let is_ours = relative.starts_with(".git") || tracked.contains(relative);
         if !metadata.is_dir() && !is_ours && protection.covers(relative) {
             found.push(relative.to_owned());
         }

@@ -34,6 +34,7 @@ pub(crate) struct Program {
     command: Command,
     bounds: Bounds,
     streams: Streams,
+    input: Stdio,
 }
 
 /// Whether standard output and standard error are told apart.
@@ -99,12 +100,18 @@ impl Processes for Group {
 impl Program {
     /// A program that is to keep to its bounds.
     pub(crate) fn new(command: Command, bounds: Bounds) -> Self {
-        Self { command, bounds, streams: Streams::Apart }
+        Self { command, bounds, streams: Streams::Apart, input: Stdio::null() }
     }
 
     /// Takes standard error as a part of standard output.
     pub(crate) fn with_streams_merged(mut self) -> Self {
         self.streams = Streams::Merged;
+        self
+    }
+
+    /// Gives it a file to read as its standard input.
+    pub(crate) fn with_input(mut self, input: File) -> Self {
+        self.input = input.into();
         self
     }
 
@@ -124,8 +131,8 @@ impl Program {
         capture: C,
     ) -> std::io::Result<Completed<C::Output>> {
         let started = Instant::now();
-        let Self { command, bounds, streams } = self;
-        let Started { mut child, pipes } = Started::new(command, streams)?;
+        let Self { command, bounds, streams, input } = self;
+        let Started { mut child, pipes } = Started::new(command, streams, input)?;
         let output = Output::new(capture);
         let (open, closed) = channel::<Infallible>();
         let ended = thread::scope(|scope| {
@@ -166,8 +173,8 @@ impl Started {
     /// - **Guarantees:** this process holds no writing end of a pipe afterwards, which would keep it from its end. The
     ///   signals that it has blocked stay blocked meanwhile: the program may send one with its first instruction, and
     ///   one that is let through to the first process of a pod is lost. The program itself has none blocked.
-    fn new(mut command: Command, streams: Streams) -> std::io::Result<Self> {
-        command.process_group(0).stdin(Stdio::null());
+    fn new(mut command: Command, streams: Streams, input: Stdio) -> std::io::Result<Self> {
+        command.process_group(0).stdin(input);
         let merged = match streams {
             Streams::Apart => {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());

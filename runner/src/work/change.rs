@@ -3,25 +3,40 @@
 //! The worktree's own `.git` belongs to the worker and counts for nothing: the change is what its files are. The
 //! repository that takes it is made anew, under a name that the worker could not know.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::FailureClass;
 
 use crate::files;
-use crate::git::{Git, GitError, make_repository};
+use crate::git::{Git, GitError, make_repository, paths};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
+use crate::text::print_line;
 
 /// The largest file that is read, in bytes: four times the largest patch that an order can allow.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// The most bytes of git's words that a message repeats.
 const SAID_BYTES: usize = 512;
+/// The most folders that a reason names.
+const NAMED: usize = 3;
 
-/// Takes the change, leaves it as a patch, and returns the commit. Returns nothing when no file has changed.
+/// What was taken of a worker's files.
+pub(super) struct Taken {
+    /// The commit of the change. Absent when no file has changed.
+    pub(super) commit: Option<String>,
+    /// Findings against the worker.
+    pub(super) reasons: Vec<String>,
+}
+
+/// Takes the change and leaves it as a patch.
+///
+/// - **Guarantees:** a repository inside the worktree costs its own folder and nothing else.
 ///
 /// # Errors
 ///
@@ -32,7 +47,7 @@ pub(super) fn take(
     base: &str,
     order: &OrderDocument,
     identity: &Identity,
-) -> Result<Option<String>, StageError> {
+) -> Result<Taken, StageError> {
     let folder = tempfile::Builder::new()
         .prefix("change-")
         .tempdir_in(layout.temporary())
@@ -42,12 +57,49 @@ pub(super) fn take(
     let call = |arguments: &[&str]| Git::new(worktree, arguments).with_git_directory(&git, worktree);
     call(&["read-tree", base]).run()?;
     files::make_readable(worktree);
-    refuse_large_files(&call, worktree)?;
+    let listed = call(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).run();
+    let listed = paths(&listed.map_err(|error| refused(error.said()))?);
+    let reasons: Vec<String> = leave_out_repositories(worktree, &listed)?.into_iter().collect();
+    refuse_large_files(&call, worktree, &listed)?;
     let taken = commit_files(&call, base, &message(order, identity)).map_err(|error| refused(error.said()))?;
-    let Some((commit, patch)) = taken else { return Ok(None) };
+    let Some((commit, patch)) = taken else { return Ok(Taken { commit: None, reasons }) };
     let file = layout.patch();
     fs::write(&file, patch).map_err(|error| refused(&format!("{}: {error}", file.display())))?;
-    Ok(Some(commit))
+    Ok(Taken { commit: Some(commit), reasons })
+}
+
+/// Removes the folders that are repositories of their own, and says which: git takes none of their files, and refuses to
+/// take any file at all where one of them has no commit.
+///
+/// - **Shape:** `listed` is what git lists. It lists such a folder by its name with a slash behind it, and no other folder.
+fn leave_out_repositories(worktree: &Path, listed: &[PathBuf]) -> Result<Option<String>, StageError> {
+    let is_folder = |path: &&PathBuf| path.as_os_str().as_bytes().ends_with(b"/");
+    // Without the slash at their ends.
+    let folders: Vec<PathBuf> = listed.iter().filter(is_folder).map(|path| path.components().collect()).collect();
+    for folder in &folders {
+        // Nothing reads the worktree after this stage.
+        files::remove(&worktree.join(folder)).map_err(|error| refused(&format!("{}: {error}", folder.display())))?;
+    }
+    let reason = left_out(&folders);
+    if let Some(reason) = &reason {
+        print_line(reason);
+    }
+    Ok(reason)
+}
+
+/// Says which folders were left out of the change.
+fn left_out(folders: &[PathBuf]) -> Option<String> {
+    if folders.is_empty() {
+        return None;
+    }
+    let named: Vec<String> = folders.iter().take(NAMED).map(|folder| folder.display().to_string()).collect();
+    let more = folders.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let reason = format!(
+        "git repositories inside the worktree were left out of the change: {}{rest}; without a .git of their own their files are taken",
+        named.join(", ")
+    );
+    Some(shortened(&reason, SAID_BYTES))
 }
 
 fn commit_files(
@@ -66,16 +118,17 @@ fn commit_files(
 }
 
 /// Refuses files that no patch could hold before time and disk are spent on reading them.
-fn refuse_large_files(call: &impl Fn(&[&str]) -> Git, worktree: &Path) -> Result<(), StageError> {
-    let listed = call(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).run();
-    let listed = listed.map_err(|error| refused(error.said()))?;
-    for path in String::from_utf8_lossy(&listed).split('\0').filter(|path| !path.is_empty()) {
+fn refuse_large_files(call: &impl Fn(&[&str]) -> Git, worktree: &Path, listed: &[PathBuf]) -> Result<(), StageError> {
+    for path in listed {
         let size = fs::symlink_metadata(worktree.join(path)).map_or(0, |metadata| metadata.len());
         if size <= LARGEST_FILE {
             continue;
         }
-        let before = call(&["cat-file", "-s", &format!(":{path}")]).line().ok().and_then(|size| size.parse().ok());
+        let mut entry = OsString::from(":");
+        entry.push(path);
+        let before = call(&["cat-file", "-s"]).argument(&entry).line().ok().and_then(|size| size.parse().ok());
         if before != Some(size) {
+            let path = path.display();
             return Err(refused(&format!("{path} has {size} bytes; add it to .gitignore or make it smaller")));
         }
     }
@@ -114,4 +167,30 @@ pub(crate) fn message(order: &OrderDocument, identity: &Identity) -> String {
 pub(super) fn refused(why: &str) -> StageError {
     let message = format!("what the worker left cannot be taken: {}", shortened(why, SAID_BYTES));
     StageError::new(FailureClass::Worker, Reason::ChangeRefused, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_are_left_out_are_named_and_bounded() {
+        assert_eq!(left_out(&[]), None);
+        let folders: Vec<PathBuf> = ["a", "b", "c", "d", "e"].map(PathBuf::from).into();
+        assert!(left_out(&folders[..1]).unwrap().contains("change: a; without"));
+        assert!(left_out(&folders).unwrap().contains("a, b, c and 2 more"));
+    }
+
+    #[test]
+    fn only_folders_that_git_lists_as_such_are_removed() {
+        let worktree = tempfile::tempdir().unwrap();
+        for file in ["own/file", "kept/file"] {
+            let file = worktree.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "x").unwrap();
+        }
+        let reason = leave_out_repositories(worktree.path(), &[PathBuf::from("own/"), PathBuf::from("kept/file")]);
+        assert!(reason.is_ok_and(|reason| reason.is_some_and(|reason| reason.contains("own"))));
+        assert!(!worktree.path().join("own").exists() && worktree.path().join("kept/file").exists());
+    }
 }

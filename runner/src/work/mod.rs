@@ -76,12 +76,15 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
             file_bytes: None,
         }),
     };
-    let worked = work(&supervisor, &order, &context, bounds, &secrets)?;
+    let mut worked = work(&supervisor, &order, &context, bounds, &secrets)?;
     let said = files::read_ordinary(&layout.worker_transcript(), TRANSCRIPT_BYTES).unwrap_or_default();
     let said = secrets.masked(&String::from_utf8_lossy(&said));
     store_for_evaluation(layout, &worked, &said).map_err(|error| change::refused(&error.to_string()))?;
-    let taken = change::take(layout, &worktree, &base, &order, &identity)
-        .and_then(|taken| taken.ok_or_else(|| without_change(&worked, &order)));
+    let taken = change::take(layout, &worktree, &base, &order, &identity).and_then(|taken| {
+        worked.reasons.extend(taken.reasons);
+        store_reasons(layout, &worked.reasons).map_err(|error| change::refused(&error.to_string()))?;
+        taken.commit.ok_or_else(|| without_change(&worked, &order))
+    });
     let ended = match taken {
         Ok(commit) => {
             print_line(&format!("took the change as {commit}"));
@@ -178,8 +181,13 @@ fn store_for_evaluation(layout: &Layout, worked: &WorkerRun, transcript: &str) -
     if !transcript.is_empty() {
         put(&layout.transcript(), transcript.as_bytes())?;
     }
-    put(&layout.worker_reasons(), &serde_json::to_vec(reasons)?)?;
+    store_reasons(layout, reasons)?;
     put(&layout.worker_report(), &serde_json::to_vec(report)?)
+}
+
+/// Leaves the findings against the worker for `evaluate`.
+fn store_reasons(layout: &Layout, reasons: &[String]) -> std::io::Result<()> {
+    fs::write(layout.worker_reasons(), serde_json::to_vec(reasons)?)
 }
 
 /// Prints how the worker ended and the findings against it, and returns these lines.
