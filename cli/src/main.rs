@@ -12,6 +12,7 @@ mod session;
 mod stage;
 mod suggestion;
 mod terminal;
+mod visible;
 
 use std::process::ExitCode;
 

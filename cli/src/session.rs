@@ -38,7 +38,7 @@ impl Session {
                 serde_json::to_string_pretty(&value).map_err(|error| unwritable(&error))?
             }
         };
-        self.terminal.print_raw(format!("{}\n", text.trim_end()).as_bytes())
+        self.terminal.print_content(format!("{}\n", text.trim_end()).as_bytes())
     }
 }
 

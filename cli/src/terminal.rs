@@ -1,5 +1,6 @@
 //! The terminal: width, height, colours and drawing.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use console::{Style, Term};
@@ -9,14 +10,39 @@ use crate::arguments::Color;
 use crate::errors::Failure;
 use crate::render::live_table::Canvas;
 use crate::render::text::{Line, Tone};
+use crate::visible::visible;
 
 /// The standard output.
 pub struct Terminal {
     term: Term,
+    reader: Reader,
     redraws: bool,
     colours: bool,
     /// The last drawing, which the next one replaces.
     drawing: Option<ProgressBar>,
+}
+
+/// Who reads an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// A person, at a terminal.
+    Person,
+    /// A program or a file, behind a pipe.
+    Program,
+}
+
+impl Reader {
+    fn of(output: &impl IsTerminal) -> Self {
+        if output.is_terminal() { Self::Person } else { Self::Program }
+    }
+
+    /// Returns bytes of others as this reader gets them.
+    fn content(self, bytes: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Self::Person => Cow::Owned(visible(bytes).into_bytes()),
+            Self::Program => Cow::Borrowed(bytes),
+        }
+    }
 }
 
 /// The most drawings per second.
@@ -26,13 +52,14 @@ impl Terminal {
     /// Detects the properties of the standard output.
     pub fn new(color: Color) -> Self {
         let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
-        let is_terminal = std::io::stdout().is_terminal() && !is_dumb;
+        let reader = Reader::of(&std::io::stdout());
+        let is_terminal = reader == Reader::Person && !is_dumb;
         let colours = match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        Self { term: Term::stdout(), redraws: is_terminal, colours, drawing: None }
+        Self { term: Term::stdout(), reader, redraws: is_terminal, colours, drawing: None }
     }
 
     /// Returns whether a drawing can be replaced by the next one.
@@ -79,15 +106,22 @@ impl Terminal {
 
     fn write(&self, lines: &[Line]) -> Result<(), Failure> {
         let text: String = lines.iter().map(|line| self.painted(line) + "\n").collect();
-        self.print_raw(text.as_bytes())
+        self.write_all(text.as_bytes())
     }
 
-    /// Writes bytes as they are.
+    /// Writes what others have made: a patch, a log, data.
+    ///
+    /// - **Guarantees:** a pipe or a file gets the bytes as they are. A terminal gets them as visible text, so that none of
+    ///   them moves, hides or turns what a person sees.
     ///
     /// # Errors
     ///
     /// [`Failure::Closed`] when the reader is gone, [`Failure::File`] when the output fails otherwise.
-    pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn print_content(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.write_all(&self.reader.content(bytes))
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut output = &self.term;
         output.write_all(bytes).and_then(|()| output.flush()).map_err(|error| closed(&error))
     }
@@ -125,6 +159,18 @@ fn closed(error: &std::io::Error) -> Failure {
 /// Prints an error with its causes on the standard error.
 pub fn print_error(failure: &Failure) {
     let text = manyworlds_api::errors::with_causes(failure.to_string(), failure.cause());
-    // A closed standard error leaves nowhere to report to.
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    // It may repeat what a server or a World has said. A closed standard error leaves nowhere to report to.
+    let _ = writeln!(std::io::stderr(), "error: {}", visible(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_gets_visible_text_and_a_program_the_bytes() {
+        let bytes = b"+evil #\x1b[2K\r\n\xff";
+        assert_eq!(&*Reader::Program.content(bytes), bytes);
+        assert_eq!(&*Reader::Person.content(bytes), b"+evil #\\u{1b}[2K\\r\n\\xff");
+    }
 }

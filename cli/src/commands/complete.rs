@@ -22,7 +22,7 @@ pub(super) async fn complete(global: &Global, words: &[String]) -> Result<ExitCo
         Candidates::Nothing => (FileCompletion::Disabled, Vec::new()),
     };
     let prefix = words.last().map_or("", String::as_str);
-    Terminal::new(global.color).print_raw(reply(&offered, prefix, files).as_bytes())?;
+    Terminal::new(global.color).print_content(reply(&offered, prefix, files).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

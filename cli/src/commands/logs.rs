@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures::{AsyncBufReadExt, TryStreamExt};
+use futures::AsyncBufReadExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
@@ -39,7 +39,7 @@ pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode
     let operator = Operator::new(session).await?;
     let namespace = &session.cluster.namespace;
     let log = operator.artifact(namespace, &which.order, &world, which.stage.log(), which.attempt).await?;
-    session.terminal.print_raw(&log)?;
+    session.terminal.print_content(&log)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -76,9 +76,12 @@ fn not_begun(pod: &Pod, world: &str, stage: Stage) -> Failure {
 async fn print_pod(session: &Session, pod: &Pod, which: &Logs) -> Result<(), Failure> {
     let parameters =
         LogParams { container: Some(which.stage.container().to_owned()), follow: which.follow, ..LogParams::default() };
-    let mut lines = session.cluster.pods().log_stream(&pod.name_any(), &parameters).await?.lines();
-    while let Some(line) = lines.try_next().await.map_err(|error| Failure::file("the log", &error))? {
-        session.terminal.print_raw(format!("{line}\n").as_bytes())?;
+    let mut log = session.cluster.pods().log_stream(&pod.name_any(), &parameters).await?;
+    let mut line = Vec::new();
+    // A line at a time, so that no character is cut in two, and by its bytes, which need not be text.
+    while log.read_until(b'\n', &mut line).await.map_err(|error| Failure::file("the log", &error))? > 0 {
+        session.terminal.print_content(&line)?;
+        line.clear();
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Command::Completion { shell } = command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Arguments::command(), "kubectl-worlds", &mut script);
-        Terminal::new(global.color).print_raw(&script)?;
+        Terminal::new(global.color).print_content(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Complete { words } = &command {

@@ -27,7 +27,7 @@ pub(super) async fn patch(session: &mut Session, which: &Patch) -> Result<ExitCo
             let line = format!("wrote the change of World {world} to {}", path.display());
             session.terminal.print(&[Line::of(Tone::Good, line)])?;
         }
-        None => session.terminal.print_raw(&change)?,
+        None => session.terminal.print_content(&change)?,
     }
     Ok(ExitCode::SUCCESS)
 }

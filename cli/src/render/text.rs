@@ -1,5 +1,7 @@
 //! Lines of text with a tone instead of a colour; the terminal picks the colour of each tone.
 
+use crate::visible::visible;
+
 /// The meaning of a piece of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
@@ -51,11 +53,11 @@ impl Line {
 
     /// Returns the line with one more piece.
     ///
-    /// - **Guarantees:** control characters become spaces. Messages come from pods, and a pod must not control the
-    ///   terminal of the person who reads them.
+    /// - **Guarantees:** what a terminal obeys or hides becomes visible text, and a line stays one line. Messages come from
+    ///   pods, and a pod must not control the terminal of the person who reads them.
     #[must_use]
     pub fn and(mut self, tone: Tone, text: impl AsRef<str>) -> Self {
-        let text = text.as_ref().chars().map(|letter| if is_unprintable(letter) { ' ' } else { letter }).collect();
+        let text = visible(text.as_ref().as_bytes()).replace(['\n', '\t'], " ");
         self.spans.push(Span { text, tone });
         self
     }
@@ -102,15 +104,12 @@ impl Line {
     }
 }
 
-fn is_unprintable(letter: char) -> bool {
-    // Direction marks and overrides can make a line read as a different one.
-    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Breaks a text into lines of at most `width` columns, at spaces where there are any.
 pub fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else { return text.lines().map(str::to_owned).collect() };
     let width = width.max(20);
+    // Here already, because it needs more columns than what it stands for.
+    let text = visible(text.as_bytes());
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
@@ -155,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_message_cannot_control_the_terminal() {
-        assert_eq!(Line::plain("a\u{1b}[2Jb\nc\u{202e}d").text(), "a [2Jb c d");
+        assert_eq!(Line::plain("a\u{1b}[2Jb\nc\u{202e}d").text(), r"a\u{1b}[2Jb c\u{202e}d");
+        assert_eq!(wrapped("a\u{1b}[2Jb", Some(20)), [r"a\u{1b}[2Jb"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Runs the program against an API server that knows a few answers.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test that cannot go on has failed")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::future::ready;
 use std::io::Write;
@@ -57,6 +58,14 @@ pub fn run(arguments: &[&str]) -> Output {
     command(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs the program with a terminal as its output, and returns what a person would get.
+pub fn run_in_terminal(arguments: &[&str]) -> Output {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]);
+    python.arg(env!("CARGO_BIN_EXE_kubectl-worlds")).args(arguments);
+    without_cluster(&mut python).stdin(Stdio::null()).output().unwrap()
+}
+
 /// Runs the program with a text on its standard input.
 pub fn run_with_input(arguments: &[&str], input: &str) -> Output {
     let mut child =
@@ -67,12 +76,12 @@ pub fn run_with_input(arguments: &[&str], input: &str) -> Output {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-worlds"));
+    without_cluster(command.args(arguments));
     command
-        .args(arguments)
-        .env_remove("MANYWORLDS_TOKEN")
-        .env("KUBECONFIG", "/nonexistent")
-        .env("HOME", "/nonexistent");
-    command
+}
+
+fn without_cluster(command: &mut Command) -> &mut Command {
+    command.env_remove("MANYWORLDS_TOKEN").env("KUBECONFIG", "/nonexistent").env("HOME", "/nonexistent")
 }
 
 /// Returns what the program wrote: standard output, then standard error.
