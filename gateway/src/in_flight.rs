@@ -273,7 +273,7 @@ where
         let error = match command().await {
             // Another process settles what this one may not write any more.
             Ok(SettleResult::Settled(_) | SettleResult::AlreadySettled)
-            | Err(LedgerError::Closed | LedgerError::Superseded(_)) => return,
+            | Err(LedgerError::Closed | LedgerError::Superseded(_) | LedgerError::Faulted) => return,
             Err(error) => error,
         };
         tracing::error!(%error, %call, "the ledger does not take the end of a call yet");

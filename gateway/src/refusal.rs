@@ -58,6 +58,9 @@ pub enum Refusal {
     /// The gateway itself cannot go on: no call is made without the ledger, and no token is trusted that cannot be checked.
     #[error("the gateway cannot take calls now; try again in a moment")]
     Unavailable,
+    /// The gateway panicked in this request.
+    #[error("the gateway has a fault, which its log names; this call has ended, and others go on")]
+    Fault,
 }
 
 impl From<FieldsError> for Refusal {
@@ -81,6 +84,7 @@ impl Refusal {
             Self::Upstream => RefusalLabel::Upstream,
             Self::Slow => RefusalLabel::Slow,
             Self::Unavailable => RefusalLabel::Unavailable,
+            Self::Fault => RefusalLabel::Fault,
         }
     }
 
@@ -97,6 +101,7 @@ impl Refusal {
             Self::Limit { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Breaker { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream => StatusCode::BAD_GATEWAY,
+            Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
         }
     }
@@ -145,7 +150,7 @@ impl Refusal {
             Self::Model(_) => ("invalid_request_error", "model_not_found"),
             Self::Limit { .. } => ("tokens", "rate_limit_exceeded"),
             Self::Slow => ("invalid_request_error", "timeout"),
-            Self::Breaker { .. } | Self::Upstream | Self::Unavailable => ("server_error", "server_error"),
+            Self::Breaker { .. } | Self::Upstream | Self::Unavailable | Self::Fault => ("server_error", "server_error"),
         }
     }
 
@@ -159,7 +164,7 @@ impl Refusal {
             Self::Size(_) => "request_too_large",
             Self::Limit { .. } => "rate_limit_error",
             Self::Breaker { .. } => "overloaded_error",
-            Self::Upstream | Self::Unavailable => "api_error",
+            Self::Upstream | Self::Unavailable | Self::Fault => "api_error",
         }
     }
 
@@ -172,6 +177,7 @@ impl Refusal {
             Self::Endpoint(_) => "NOT_FOUND",
             Self::Limit { .. } => "RESOURCE_EXHAUSTED",
             Self::Breaker { .. } | Self::Upstream | Self::Unavailable => "UNAVAILABLE",
+            Self::Fault => "INTERNAL",
         }
     }
 }

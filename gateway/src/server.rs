@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
@@ -135,7 +137,9 @@ impl<A: Access> Gateway<A> {
         // A client that waits to be told to go on has not begun to write its body.
         let waits = head.headers.contains_key(http::header::EXPECT);
         let mut context = RequestContext::default();
-        match self.answer(head, &mut body, &mut context).await {
+        // What a panic leaves half done is this request's alone: what it held is given back as if the client had gone.
+        let answered = AssertUnwindSafe(self.answer(head, &mut body, &mut context)).catch_unwind().await;
+        match answered.unwrap_or(Err(Refusal::Fault)) {
             Ok(answer) => answer.into_response(),
             Err(reason) => {
                 self.note_refusal(&reason, &context, method.as_str(), &path);

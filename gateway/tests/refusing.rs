@@ -243,3 +243,21 @@ async fn a_redirect_is_not_followed_and_nothing_steers_a_call_elsewhere() {
     assert!(seen.headers["host"].to_str().unwrap().starts_with("127.0.0.1"));
     assert!(!seen.headers.contains_key("x-forwarded-host") && !seen.headers.contains_key("forwarded"));
 }
+
+/// A panic in one call ends that call, in the words of its client, and none of the others.
+#[tokio::test]
+async fn a_fault_in_one_call_ends_no_other() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    bench.rules.change(|rules| rules.faulty = ["a".to_owned()].into());
+    for path in ["/v1/messages", "/v1/chat/completions"] {
+        let answer = bench.post("a", path, messages()).await;
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()["x-should-retry"], "false");
+        let answer: Value = answer.json().await.unwrap();
+        let kind = if path == "/v1/messages" { "api_error" } else { "server_error" };
+        assert_eq!(answer["error"]["type"], kind);
+    }
+    assert_eq!(bench.metrics.gateway_refusals.with_label_values(&["fault"]).get(), 2);
+    assert_eq!(bench.post("b", "/v1/messages", messages()).await.status(), 200);
+    assert_eq!((bench.settled("a").await.1, bench.settled("b").await.1), (0, 1));
+}

@@ -41,6 +41,9 @@ pub enum LedgerError {
     /// Another process has taken this one for dead and goes on in its place.
     #[error("this process's epoch {0} has ended; it may write no more and has to start anew")]
     Superseded(i64),
+    /// A part of the ledger has panicked, and what it had in memory may not be what is in the store.
+    #[error("the ledger has a fault that the log names; this process may write no more and has to start anew")]
+    Faulted,
     /// A number does not fit into the store.
     #[error("{0} is larger than the ledger can hold")]
     Range(&'static str),
@@ -105,7 +108,7 @@ impl From<rusqlite::Error> for LedgerError {
 impl LedgerError {
     /// Returns whether it has nothing to do with the command, so that every other command would meet it too.
     pub(crate) const fn is_independent_of_command(&self) -> bool {
-        matches!(self, Self::Locked | Self::Unreachable(_) | Self::Superseded(_) | Self::Closed)
+        matches!(self, Self::Locked | Self::Unreachable(_) | Self::Superseded(_) | Self::Faulted | Self::Closed)
     }
 }
 

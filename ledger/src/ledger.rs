@@ -13,6 +13,7 @@ use crate::audit::log::{self, AuditLog};
 use crate::audit::writer::AuditWriter;
 use crate::call::{CallId, Reservation, ReserveResult, SettleResult, Settlement};
 use crate::command::Command;
+use crate::ending::Ending;
 use crate::error::LedgerError;
 use crate::history::HistoryRecord;
 use crate::migrations;
@@ -29,7 +30,7 @@ pub struct Ledger {
     audit: AuditLog,
     running_totals: RunningTotals,
     epoch: i64,
-    superseded: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<LedgerError>>,
 }
 
 impl Ledger {
@@ -48,10 +49,11 @@ impl Ledger {
         let readers = Arc::new(database);
         let (audit, receiver) = log::channel();
         let running_totals = RunningTotals::default();
-        let (writer, superseded) =
-            Writer::start(connection, epoch, &readers, audit.clone(), running_totals.clone()).await?;
-        tokio::spawn(AuditWriter::new(receiver, writer.downgrade(), epoch).run());
-        let ledger = Self { writer, readers, audit, running_totals, epoch, superseded };
+        let (ending, ended) = Ending::channel();
+        let (lines, totals) = (audit.clone(), running_totals.clone());
+        let writer = Writer::start(connection, epoch, &readers, lines, totals, &ending).await?;
+        ending.spawn(AuditWriter::new(receiver, writer.downgrade(), epoch).run());
+        let ledger = Self { writer, readers, audit, running_totals, epoch, ended };
         let left = ledger.recover(now).await?;
         if left > 0 {
             tracing::warn!(calls = left, "settled the calls of processes that died at their upper bound");
@@ -64,17 +66,22 @@ impl Ledger {
         self.epoch
     }
 
-    /// Resolves when another process has ended this one's epoch. This one writes no more, and has to end and start anew.
+    /// Resolves when this process may write no more, and has to end and start anew.
     ///
-    /// - **Guarantees:** happens on PostgreSQL only, when the lease of this process has ended.
-    pub fn superseded(&self) -> impl Future<Output = LedgerError> + Send + use<> {
-        let (mut superseded, epoch) = (self.superseded.clone(), self.epoch);
+    /// - **Guarantees:** happens after a panic in a part of the ledger, and on PostgreSQL when another process has ended this one's
+    ///   epoch, because its lease had ended.
+    pub fn must_end(&self) -> impl Future<Output = LedgerError> + Send + use<> {
+        let mut ended = self.ended.clone();
         async move {
-            if superseded.wait_for(|superseded| *superseded).await.is_err() {
+            let told = match ended.wait_for(Option::is_some).await {
+                Ok(told) => told.clone(),
+                Err(_) => None,
+            };
+            match told {
+                Some(why) => why,
                 // It was closed before.
-                pending::<()>().await;
+                None => pending().await,
             }
-            LedgerError::Superseded(epoch)
         }
     }
 

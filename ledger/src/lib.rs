@@ -15,6 +15,7 @@
 pub mod audit;
 mod call;
 mod command;
+mod ending;
 mod error;
 pub mod history;
 mod ledger;

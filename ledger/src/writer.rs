@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::log::AuditLog;
 use crate::command::{Command, Reply};
+use crate::ending::Ending;
 use crate::error::LedgerError;
 use crate::history::HistoryRecord;
 use crate::store::backend::Backend;
@@ -42,20 +43,20 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Writer(mpsc::Sender<Command>);
 
 impl Writer {
-    /// Starts the task. The second value becomes true when another process has ended this one's epoch.
+    /// Starts the task. `ending` is told when another process has ended this one's epoch, and of a panic.
     pub(crate) async fn start(
         connection: WritingConnection,
         epoch: i64,
         database: &Arc<Database>,
         audit: AuditLog,
         running_totals: RunningTotals,
-    ) -> Result<(Self, watch::Receiver<bool>), LedgerError> {
+        ending: &Ending,
+    ) -> Result<Self, LedgerError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let (superseding, superseded) = watch::channel(false);
-        let recovery = Recovery::new(database, superseding);
+        let recovery = Recovery::new(database, ending.clone());
         let batches = Batches::new(connection, recovery, epoch, audit, running_totals).await?;
-        tokio::spawn(run(batches, receiver, Checkpoints::new(database)));
-        Ok((Self(sender), superseded))
+        ending.spawn(run(batches, receiver, Checkpoints::new(database)));
+        Ok(Self(sender))
     }
 
     /// Sends a command and waits for its answer.

@@ -43,6 +43,9 @@ pub(crate) enum ReconcileError {
     /// An object cannot be written as JSON.
     #[error("an object cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// A step panicked.
+    #[error("the operator has a fault, which its log names; report it")]
+    Panicked,
 }
 
 impl ReconcileError {
@@ -57,7 +60,8 @@ impl ReconcileError {
             },
             Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. }
             | Self::Json(_)
-            | Self::Incomplete(_) => ErrorClass::Bug,
+            | Self::Incomplete(_)
+            | Self::Panicked => ErrorClass::Bug,
             Self::Api { .. } | Self::StillGoing { .. } | Self::Ledger(_) => ErrorClass::Transient,
             Self::Foreign { .. } => ErrorClass::Spec,
         }

@@ -186,17 +186,17 @@ async fn until_end(
             tracing::error!(ended = ?watch, "a watch has ended");
             Ok(())
         }
-        error = superseded(models.map(|models| models.ledger.superseded())) => {
+        error = must_end(models.map(|models| models.ledger.must_end())) => {
             tracing::error!(%error, "the operator ends, so that it is started anew");
             Err(error.into())
         }
     }
 }
 
-/// Resolves when another process writes to the ledger in the place of this one.
-async fn superseded(ledger: Option<impl Future<Output = LedgerError>>) -> LedgerError {
+/// Resolves when this process may not write to the ledger any more.
+async fn must_end(ledger: Option<impl Future<Output = LedgerError>>) -> LedgerError {
     match ledger {
-        Some(superseded) => superseded.await,
+        Some(ended) => ended.await,
         None => pending().await,
     }
 }

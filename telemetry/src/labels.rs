@@ -188,5 +188,7 @@ labels! {
         Connections = "connections",
         /// The gateway cannot serve requests.
         Unavailable = "unavailable",
+        /// The gateway panicked.
+        Fault = "fault",
     }
 }

@@ -217,6 +217,14 @@ fn the_ledger_knows_no_kubernetes_and_calls_nobody() {
     assert_never("manyworlds-ledger", &["kube_client", "kube_runtime", "reqwest", "hyper", "axum"]);
 }
 
+/// A panic in one call is to end no other (docs/decisions/0011), so what is released must unwind as the tests do.
+#[test]
+fn what_is_released_unwinds() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (_, release) = manifest.split_once("[profile.release]").unwrap();
+    assert!(release.lines().any(|line| line == "panic = \"unwind\""), "{release}");
+}
+
 #[test]
 fn no_file_is_longer_than_a_person_can_hold_in_mind() {
     let mut files = Vec::new();

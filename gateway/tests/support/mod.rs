@@ -84,6 +84,8 @@ pub struct Ruled {
     pub fallbacks: Vec<String>,
     pub cached: bool,
     pub cache_scope: Option<String>,
+    /// Orders whose calls meet a fault of the gateway.
+    pub faulty: BTreeSet<String>,
     /// Orders whose worker is our own.
     pub filters: BTreeMap<String, Filter>,
 }
@@ -114,6 +116,9 @@ impl Access for Rules {
     }
 
     fn grant(&self, caller: &Caller, protocol: Protocol, model: &str) -> Result<Grant, Refusal> {
+        // Not while the rules are locked, so that those of other orders can still be read.
+        let faulty = self.0.lock().unwrap().faulty.contains(&caller.work_order);
+        assert!(!faulty, "it has a fault");
         // A model of another Provider is `<provider>/<model>`.
         let (name, model) = model.split_once('/').unwrap_or(("p", model));
         if !model.starts_with("scripted") {

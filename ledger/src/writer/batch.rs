@@ -125,7 +125,7 @@ impl Batches {
     }
 
     async fn transact(&mut self, commands: &[Command]) -> Result<Vec<CommandResult>, LedgerError> {
-        let Self { connection, recovery: _, epoch, state, prepared_statements, audit, running_totals } = self;
+        let Self { connection, recovery, epoch, state, prepared_statements, audit, running_totals } = self;
         let backend = connection.backend;
         if backend == Backend::Postgres || state.balances.len() + state.open.len() > MAX_CACHED_ROWS {
             *state = LedgerState::default();
@@ -142,6 +142,9 @@ impl Batches {
             Err(error) => {
                 // What is in memory may not be what is in the store.
                 *state = LedgerState::default();
+                if matches!(error, LedgerError::Faulted) {
+                    recovery.give_up(&error);
+                }
                 return Err(error);
             }
         };

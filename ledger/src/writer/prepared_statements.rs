@@ -49,14 +49,15 @@ impl PreparedStatements {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Database`] when SQLite refuses, [`LedgerError::Closed`] when the thread has ended.
+    /// [`LedgerError::Database`] when SQLite refuses, [`LedgerError::Faulted`] when the thread has ended, which it does by a panic
+    /// alone as long as there is this value.
     pub(super) async fn commit(&self, rows: ChangedRows) -> Result<(), LedgerError> {
         if rows.is_empty() {
             return Ok(());
         }
         let (reply, committed) = oneshot::channel();
-        self.0.send(Job { rows, reply }).map_err(|_| LedgerError::Closed)?;
-        committed.await.map_err(|_| LedgerError::Closed)?
+        self.0.send(Job { rows, reply }).map_err(|_| LedgerError::Faulted)?;
+        committed.await.map_err(|_| LedgerError::Faulted)?
     }
 }
 

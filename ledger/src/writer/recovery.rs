@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::ending::Ending;
 use crate::error::LedgerError;
 use crate::store::backend::Backend;
 use crate::store::database::{Database, WritingConnection};
@@ -41,12 +41,12 @@ enum ConnectionState {
 pub(super) struct Recovery {
     database: Arc<Database>,
     state: ConnectionState,
-    superseded: watch::Sender<bool>,
+    ending: Ending,
 }
 
 impl Recovery {
-    pub(super) fn new(database: &Arc<Database>, superseded: watch::Sender<bool>) -> Self {
-        Self { database: database.clone(), state: ConnectionState::Connected, superseded }
+    pub(super) fn new(database: &Arc<Database>, ending: Ending) -> Self {
+        Self { database: database.clone(), state: ConnectionState::Connected, ending }
     }
 
     /// Makes a broken connection anew.
@@ -81,11 +81,16 @@ impl Recovery {
         Err(LedgerError::Unreachable(why))
     }
 
+    /// Tells that nothing may be written any more.
+    pub(super) fn give_up(&self, why: &LedgerError) {
+        self.ending.tell(why);
+    }
+
     /// Returns whether the connection survived an error, and marks it as broken where it did not.
     pub(super) async fn survived(&mut self, error: &LedgerError, writing: &mut WritingConnection) -> bool {
         match error {
             LedgerError::Superseded(_) => {
-                self.superseded.send_replace(true);
+                self.ending.tell(error);
                 return true;
             }
             LedgerError::Locked => return true,

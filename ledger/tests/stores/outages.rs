@@ -76,7 +76,7 @@ pub async fn who_is_superseded_is_told_so(url: &str) {
     let mut other = AnyConnection::connect(url).await.unwrap();
     let ended = sqlx::query("UPDATE epochs SET ended_at = 1 WHERE epoch = $1").bind(ledger.epoch());
     ended.execute(&mut other).await.unwrap();
-    let superseded = ledger.superseded();
+    let superseded = ledger.must_end();
     assert!(matches!(reserve(&ledger).await.unwrap_err(), LedgerError::Superseded(_)));
     let told = timeout(PATIENCE, superseded).await.unwrap();
     assert!(told.to_string().contains("has to start anew"), "{told}");

@@ -36,6 +36,8 @@ pub(super) enum RequestError {
     Invalid(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the operator has a fault, which its log names")]
+    Fault,
 }
 
 impl RequestError {
@@ -69,6 +71,7 @@ impl RequestError {
             Self::Identity(IdentityError::Review(_)) | Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again")
             }
+            Self::Fault => (StatusCode::INTERNAL_SERVER_ERROR, "fault", "report it with the operator's log"),
         }
     }
 }

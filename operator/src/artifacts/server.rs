@@ -1,12 +1,15 @@
 //! The server of the artifact API: its paths and its bounds.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
+use futures::FutureExt;
 use hyper::body::Incoming;
 use manyworlds_listener::{Bounds, Handler};
 use manyworlds_telemetry::{Metrics, StatusClassLabel};
@@ -15,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::api::ArtifactApi;
+use super::errors::RequestError;
 use super::handlers;
 
 /// The bounds of the artifact API.
@@ -46,16 +50,51 @@ pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: Cancell
     open.closed().await;
 }
 
+impl Server {
+    /// Answers a request. A panic in one ends no other.
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let answered = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind().await;
+        let Ok(answered) = answered else {
+            self.metrics.http_requests.with_label_values(&[StatusClassLabel::Failed.as_str()]).inc();
+            return RequestError::Fault.into_response();
+        };
+        // The router answers every request, also one whose path it does not have.
+        answered.unwrap_or_else(|never| match never {})
+    }
+}
+
 impl Handler for Server {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        // The router answers every request, also one whose path it does not have.
-        self.router.clone().oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+        self.answer(request.map(Body::new)).await
     }
 
     fn on_crowded(&self, peer: IpAddr) {
         tracing::debug!(%peer, "a connection was closed because its peer has too many");
         self.metrics.http_requests.with_label_values(&[StatusClassLabel::Refused.as_str()]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Path;
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    async fn more_than_one(Path(number): Path<u32>) -> String {
+        assert!(number > 1, "it has a fault");
+        number.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered_and_ends_no_other() {
+        let metrics = Metrics::new("0").unwrap();
+        let server = Server { router: Router::new().route("/{number}", get(more_than_one)), metrics: metrics.clone() };
+        let ask = async |path: &str| server.answer(Request::get(path).body(Body::empty()).unwrap()).await.status();
+        assert_eq!(ask("/1").await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(ask("/2").await, StatusCode::OK);
+        assert_eq!(metrics.http_requests.with_label_values(&["5xx"]).get(), 1);
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use manyworlds_telemetry::{ErrorClass, Histogram, IntCounter, IntCounterVec, IntGauge, Metrics};
 use tokio::task::JoinSet;
@@ -81,10 +83,10 @@ impl<R: Reconcile> Controller<R> {
             tokio::select! {
                 () = &mut stop => break,
                 Some(ended) = looks.join_next() => {
-                    if let Ok((key, ended)) = ended {
-                        running.remove(&key);
-                        self.schedule(key, ended);
-                    }
+                    // A panic where a failure is shown. Its object would never be looked at again, so the process begins anew.
+                    let Ok((key, ended)) = ended else { break };
+                    running.remove(&key);
+                    self.schedule(key, ended);
                 }
                 next = self.scheduled.next_free(|key| !running.contains(key)), if !full => {
                     let Some(key) = next else { break };
@@ -154,7 +156,9 @@ impl<R: Reconcile> Looker<R> {
         let started = Instant::now();
         self.running.inc();
         let looked = async {
-            match self.steps(key).await {
+            // What a panic leaves half done is put right by the next look, as after any other failure.
+            let steps = AssertUnwindSafe(self.steps(key)).catch_unwind().await;
+            match steps.unwrap_or(Err(ReconcileError::Panicked)) {
                 Ok(ended) => ended,
                 Err(error) => self.failed(key, &error, failures).await,
             }

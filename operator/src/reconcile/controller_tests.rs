@@ -30,6 +30,8 @@ struct Look {
 struct Next(Option<Timestamp>);
 
 const SOME_TIME: Next = Next(None);
+/// The plan of such a look panics.
+const FAULT: Next = Next(Some(Timestamp::MIN));
 
 impl Look {
     fn ends(self, ended: Result<Next, ReconcileError>) {
@@ -63,6 +65,7 @@ impl Reconcile for Toy {
     }
 
     fn plan(&self, _: &Self::Key, next: &Next) -> Next {
+        assert!(next.0 != FAULT.0, "it has a fault");
         *next
     }
 
@@ -155,6 +158,23 @@ async fn a_look_that_fails_is_repeated_after_a_wait_that_doubles_and_begins_by_t
     fifth.ends(Ok(SOME_TIME));
     let errors = |class: ErrorClass| toys.metrics.reconcile_errors.with_label_values(&["pod", class.as_str()]).get();
     assert_eq!((errors(ErrorClass::Conflict), errors(ErrorClass::Transient)), (2, 1));
+    toys.end().await;
+}
+
+#[tokio::test]
+async fn a_look_that_panics_ends_no_other_and_is_repeated() {
+    let mut toys = Loop::start(&[("a", NOW)], 2, LONGEST_REST);
+    toys.next().await.ends(Ok(FAULT));
+    toys.queue.add("b");
+    let other = toys.next().await;
+    assert_eq!(other.key, "b");
+    other.ends(Ok(SOME_TIME));
+    let again = toys.next().await;
+    assert_eq!(again.key, "a");
+    let errors = toys.metrics.reconcile_errors.with_label_values(&["pod", ErrorClass::Bug.as_str()]).get();
+    let running = toys.metrics.reconciles_running.with_label_values(&["pod"]).get();
+    assert_eq!((errors, running), (1, 1), "one failure, and this look alone runs");
+    again.ends(Ok(SOME_TIME));
     toys.end().await;
 }
 
