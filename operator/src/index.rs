@@ -14,6 +14,7 @@ mod changes;
 pub(crate) mod fixtures;
 mod key;
 pub(crate) mod lookup;
+pub(crate) mod orders;
 mod state;
 
 pub(crate) use key::{OrderKey, Touched};

@@ -20,6 +20,7 @@ impl Index {
     pub(crate) fn order_seen(&self, order: Stored<WorkOrder>) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.orders, order.version());
+        seen.unreadable.remove(order.uid());
         seen.apply_order(order)
     }
 
@@ -42,6 +43,7 @@ impl Index {
             seen.capacity.withdraw(&gone.uid);
             seen.capacity.confirm(&gone.uid);
         }
+        seen.on_gone(&gone.uid);
         if let Some(entry) = seen.orders.get(&key)
             && entry.order.as_ref().is_some_and(|order| *order.uid() == gone.uid)
         {

@@ -1,6 +1,6 @@
 //! The state behind the index: orders with their Worlds and pods, and the slots of the cluster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use manyworlds_planner::Texts;
 use manyworlds_planner::observation::{OrderPod, Presence};
 use manyworlds_planner::policy::capacity::Capacity;
 use manyworlds_planner::role::OwnerKind;
+use tokio::sync::mpsc;
 
 use super::changed_order::Changes;
 use super::key::{OrderKey, Touched};
@@ -54,6 +55,10 @@ impl Entry {
 pub(super) struct State {
     pub(super) orders: HashMap<OrderKey, Entry>,
     pub(super) uids: HashMap<OrderUid, OrderKey>,
+    /// Orders that are there and cannot be read.
+    pub(super) unreadable: HashSet<OrderUid>,
+    /// Takes the uids of orders that go away, where somebody asks for them.
+    pub(super) gone: Option<mpsc::Sender<OrderUid>>,
     pub(super) capacity: Capacity,
     pub(super) changes: Option<Changes>,
     pub(super) watched: Watched,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use manyworlds_api::conditions::{OrderCondition, Truth, WorldCondition};
+use manyworlds_api::object::ObjectId;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::Urgency;
 use manyworlds_telemetry::ObjectLabel;
@@ -13,6 +14,7 @@ use crate::index::{Index, OrderKey, Touched};
 use crate::kind::{Kind, UnreadableStatus};
 use crate::reconcile::queue::WorkQueue;
 use crate::watch::deleted::DeletedObject;
+use crate::watch::guarded::Unreadable;
 use crate::watch::observer::Observer;
 use crate::watch::records::{PodRecord, observed_node};
 use crate::watch::trimmed::Trimmed;
@@ -51,6 +53,12 @@ impl Observer for Orders {
     fn on_deleted(&self, object: &DeletedObject) {
         if let Some(id) = object.id() {
             self.0.wake(self.0.index.order_gone(&id, object.version), Duration::ZERO);
+        }
+    }
+
+    fn on_unreadable(&self, object: &Unreadable) {
+        if let Ok(id) = ObjectId::<WorkOrder>::parse(&object.metadata) {
+            self.0.index.order_unreadable(id.uid);
         }
     }
 }
