@@ -11,6 +11,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::errors::error_chain;
 use manyworlds_api::labels;
 use manyworlds_api::result::FailureClass;
+use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
 use sha2::{Digest, Sha256};
@@ -128,7 +129,12 @@ impl OperatorClient {
                     // The operator may not have seen this pod yet, so even a refusal is worth another try for a while.
                     if status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 429) {
                         let message = format!("the operator refused what the World sent: {said}");
-                        return Err(StageError::new(FailureClass::Infrastructure, refusal, message));
+                        // What is too large is the World's own, and every attempt adds to it: such an attempt counts.
+                        let class = match status {
+                            StatusCode::PAYLOAD_TOO_LARGE => FailureClass::Evaluation,
+                            _ => FailureClass::Infrastructure,
+                        };
+                        return Err(StageError::new(class, refusal, message));
                     }
                     said
                 }

@@ -100,6 +100,21 @@ fn a_fault_of_the_runner_leaves_a_classed_report_that_people_can_read() {
     }
 }
 
+/// W4: another attempt would store as much again, so this one counts.
+#[test]
+fn an_attempt_whose_artifacts_go_over_a_bound_counts() {
+    let pod = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &[("only", "true")]));
+    *pod.received.over_quota.lock().unwrap() = Some("/patch");
+    for stage in ["prepare", "work"] {
+        assert_eq!(pod.stage(stage).0, 0);
+    }
+    let (code, report) = pod.stage("evaluate");
+    let failure = report.failure.unwrap();
+    let expected = (13, FailureClass::Evaluation, Reason::ArtifactsNotStored.as_str());
+    assert_eq!((code, failure.class, failure.reason.as_str()), expected, "{}", failure.message);
+    assert!(failure.message.contains("over its bound"), "{}", failure.message);
+}
+
 #[test]
 fn what_gates_printed_is_kept_when_the_pod_is_told_to_end() {
     let changes =

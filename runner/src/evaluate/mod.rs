@@ -41,7 +41,8 @@ use report::{Evaluation, WorkerLog};
 /// # Errors
 ///
 /// [`StageError`] with class `Worker` when `work` left nothing to judge, `Evaluation` when the gates could not be run,
-/// `Infrastructure` when the artifacts could not be stored, and `Cancelled` when the pod was told to end.
+/// or when an artifact is larger than it may be, `Infrastructure` when the artifacts could not be stored for another reason, and
+/// `Cancelled` when the pod was told to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let supervisor =
         Supervisor::start(layout).map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;

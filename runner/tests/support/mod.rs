@@ -79,6 +79,8 @@ pub struct Received {
     pub pinned: Arc<Mutex<Option<String>>>,
     /// How many more requests are answered as by an operator that is just being started again.
     pub absences: Arc<AtomicU32>,
+    /// The end of the path of an artifact that is refused, because it would go over a bound.
+    pub over_quota: Arc<Mutex<Option<&'static str>>>,
     /// The tokens that came with the requests.
     pub tokens: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -104,6 +106,9 @@ pub fn operator(received: &Received) -> String {
                 let mut pinned = received.pinned.lock().unwrap();
                 let commit = pinned.get_or_insert_with(|| found["commit"].as_str().unwrap().to_owned());
                 tiny_http::Response::from_string(json!({ "commit": commit }).to_string())
+            } else if received.over_quota.lock().unwrap().is_some_and(|end| path.ends_with(end)) {
+                let error = json!({ "code": "over_quota", "message": "over its bound", "hint": "store less" });
+                tiny_http::Response::from_string(json!({ "error": error }).to_string()).with_status_code(413)
             } else {
                 received.artifacts.lock().unwrap().insert(path, body);
                 tiny_http::Response::from_string("{}").with_status_code(201)
