@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::Index;
 use crate::index::census::Census;
+use crate::volumes::Volumes;
 
 /// Whether the watches have seen everything that exists. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,7 @@ struct Health {
     metrics: Metrics,
     readiness: Readiness,
     index: Arc<Index>,
+    volumes: Volumes,
 }
 
 /// Serves until the operator ends.
@@ -50,13 +52,14 @@ pub(crate) async fn serve(
     metrics: Metrics,
     readiness: Readiness,
     index: Arc<Index>,
+    volumes: Volumes,
     stop: CancellationToken,
 ) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
-        .with_state(Health { metrics, readiness, index });
+        .with_state(Health { metrics, readiness, index, volumes });
     // It never fails: a socket that does is taken up again.
     let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
 }
@@ -71,6 +74,7 @@ async fn ready(State(health): State<Health>) -> Response {
 
 async fn metrics_text(State(health): State<Health>) -> Response {
     take_census(&health);
+    health.volumes.show(&health.metrics).await;
     match health.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -26,6 +26,7 @@ mod secrets;
 pub mod settings;
 mod shutdown;
 mod view;
+mod volumes;
 mod watch;
 mod work_order;
 

@@ -32,6 +32,7 @@ use crate::secrets::KnownSecrets;
 use crate::settings::{Role, Settings};
 use crate::shutdown::Shutdown;
 use crate::view::View;
+use crate::volumes::Volumes;
 use crate::watch::watches::Watches;
 use crate::work_order::watching;
 
@@ -77,12 +78,22 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
     let identities = Identities::new(client, view.index.clone());
 
     let listener = TcpListener::bind(settings.metrics_address).await?;
-    let health = health::serve(listener, metrics.clone(), readiness.clone(), view.index.clone(), shutdown.token());
+    let volumes = Volumes::of(&settings);
+    let health =
+        health::serve(listener, metrics.clone(), readiness.clone(), view.index.clone(), volumes, shutdown.token());
     shutdown.spawn("health", health);
     if settings.has(Role::Api) {
-        let (address, folder) = (settings.api_address, settings.artifacts.clone());
-        let (index, identities, shutdown) = (view.index.clone(), identities.clone(), shutdown.clone());
-        api::start(ApiInputs { address, folder, index, identities, metrics: metrics.clone(), shutdown }).await?;
+        api::start(ApiInputs {
+            address: settings.api_address,
+            artifacts: settings.artifacts.clone(),
+            namespace: settings.watch_namespace.clone(),
+            index: view.index.clone(),
+            identities: identities.clone(),
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+        })
+        .await?;
     }
     let models = start_models(&settings, &view, identities, &metrics, &shutdown).await?;
     let (orders, budgets) = (work_queue(), work_queue());

@@ -11,6 +11,7 @@ use manyworlds_api::Duration;
 use manyworlds_api::duration::DurationError;
 use manyworlds_telemetry::LogFormat;
 
+use crate::artifacts::{ArtifactArguments, ArtifactSettings, ArtifactSettingsError};
 use crate::ledger_command::LedgerArguments;
 
 /// Runs coding agents as parallel Worlds on Kubernetes.
@@ -71,9 +72,9 @@ pub struct Arguments {
     /// URL at which Worlds reach the artifact API
     #[arg(long, env = "MANYWORLDS_SERVICE_URL", default_value = "http://manyworlds.manyworlds-system.svc:8080")]
     service_url: String,
-    /// Folder of stored artifacts
-    #[arg(long, env = "MANYWORLDS_ARTIFACTS", default_value = "/var/lib/manyworlds/artifacts")]
-    artifacts: PathBuf,
+    /// Settings of artifacts
+    #[command(flatten)]
+    artifacts: ArtifactArguments,
     /// Listen address of the artifact API
     #[arg(long, env = "MANYWORLDS_API_ADDRESS", default_value = "0.0.0.0:8080")]
     api_address: SocketAddr,
@@ -218,8 +219,8 @@ pub struct Settings {
     pub runner_image: String,
     /// The URL at which Worlds reach this operator.
     pub service_url: String,
-    /// Folder for artifacts.
-    pub artifacts: PathBuf,
+    /// Artifacts.
+    pub artifacts: ArtifactSettings,
     /// Address of the artifact API.
     pub api_address: SocketAddr,
     /// Address of metrics and probes.
@@ -253,6 +254,9 @@ pub enum SettingsError {
     /// The egress rules are no such list.
     #[error("MANYWORLDS_REPOSITORY_EGRESS is not a JSON list of NetworkPolicyEgressRule")]
     RepositoryEgress(#[source] serde_json::Error),
+    /// A setting of artifacts cannot be used.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactSettingsError),
     /// The start time-out is no length of time.
     #[error("MANYWORLDS_START_TIMEOUT cannot be read")]
     StartTimeout(#[source] DurationError),
@@ -307,7 +311,7 @@ impl Arguments {
             watch_namespace: (!self.watch_namespace.is_empty()).then_some(self.watch_namespace),
             runner_image: self.runner_image,
             service_url: self.service_url,
-            artifacts: self.artifacts,
+            artifacts: self.artifacts.resolve()?,
             api_address: self.api_address,
             metrics_address: self.metrics_address,
             log: self.log,

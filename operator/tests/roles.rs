@@ -103,6 +103,43 @@ async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
     assert_eq!(cluster.writes(), Vec::<String>::new());
 }
 
+/// Stores an artifact of a size as a World does, and returns the answer.
+async fn put(operator: &Operator, name: &str, size: usize) -> String {
+    let mut stream = TcpStream::connect(operator.api).await.unwrap();
+    let head = format!(
+        "PUT /v1/worlds/team/fix-alpha/1/artifacts/{name} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\n\
+         connection: close\r\ncontent-length: {size}\r\n\r\n"
+    );
+    // All at once: a body that comes after its refusal would close the connection before the answer is read.
+    stream.write_all(format!("{head}{}", "x".repeat(size)).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_world_stores_no_more_than_its_bound_also_after_a_restart() {
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
+    let arguments = ["--roles", "api", "--artifacts-per-world", "100"];
+    let mut operator = Operator::start(&cluster, folder.path(), &arguments);
+    operator.until_ready().await;
+    let stored = put(&operator, "patch", 60).await;
+    assert!(stored.starts_with("HTTP/1.1 201"), "{stored}");
+    let again = put(&operator, "patch", 70).await;
+    assert!(again.starts_with("HTTP/1.1 201"), "it takes the place of the one before: {again}");
+    operator.terminate();
+    operator.ended().await;
+    let operator = Operator::start(&cluster, folder.path(), &arguments);
+    operator.until_ready().await;
+    let refused = put(&operator, "report", 31).await;
+    assert!(refused.starts_with("HTTP/1.1 413") && refused.contains("artifacts.quota.perWorld"), "{refused}");
+    let stored = put(&operator, "report", 30).await;
+    assert!(stored.starts_with("HTTP/1.1 201"), "{stored}");
+    let metrics = get(operator.metrics, "/metrics").await.unwrap();
+    assert!(metrics.contains("manyworlds_artifacts_held_bytes 100\n"), "{metrics}");
+    assert!(metrics.contains(r#"manyworlds_volume_free_bytes{volume="artifacts"}"#), "{metrics}");
+}
+
 /// Each of these says that a body of 63 MiB comes, and sends none of it.
 #[tokio::test]
 async fn nobodys_body_is_read() {

@@ -192,3 +192,21 @@ labels! {
         Fault = "fault",
     }
 }
+labels! {
+    /// The reason why the artifacts of an order were removed.
+    RemovalLabel {
+        /// The order was deleted.
+        Deleted = "deleted",
+        /// The order finished too long ago.
+        Expired = "expired",
+    }
+}
+labels! {
+    /// A volume that the operator stores on.
+    VolumeLabel {
+        /// That of the artifacts.
+        Artifacts = "artifacts",
+        /// That of the ledger's SQLite file.
+        Ledger = "ledger",
+    }
+}

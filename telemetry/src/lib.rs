@@ -14,6 +14,6 @@ pub use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 pub use calls::CallSums;
 pub use labels::{
     ApiVerb, BreakerLabel, BudgetLabel, CacheLabel, CallLabel, ErrorClass, ObjectLabel, OrderOutcome, RefusalLabel,
-    StatusClassLabel, TokenLabel, WorldOutcome,
+    RemovalLabel, StatusClassLabel, TokenLabel, VolumeLabel, WorldOutcome,
 };
 pub use metrics::{CONTENT_TYPE, Description, LIST, Metrics, MetricsError};

@@ -48,6 +48,10 @@ metric_list! {
     SLOTS = "manyworlds_nodes_ready", [], "Nodes that are ready and schedulable.";
     ARTIFACTS = "manyworlds_artifacts_stored_total", [], "Artifacts that were stored.";
     ARTIFACT_BYTES = "manyworlds_artifacts_stored_bytes_total", [], "Bytes of artifacts that were stored.";
+    ARTIFACTS_HELD = "manyworlds_artifacts_held_bytes", [], "Bytes of artifacts that are stored now.";
+    ARTIFACTS_REMOVED = "manyworlds_artifacts_removed_total", ["reason"], "Orders whose artifacts were removed: because they were deleted, or finished too long ago (expired).";
+    VOLUME_FREE = "manyworlds_volume_free_bytes", ["volume"], "Free bytes of the volume of the artifacts, and of that of the ledger where it is a SQLite file.";
+    VOLUME_SIZE = "manyworlds_volume_size_bytes", ["volume"], "Size of the same volumes in bytes.";
     HTTP_REQUESTS = "manyworlds_http_requests_total", ["code"], "Requests to the artifact API, by class of the status.";
     EVENTS_DROPPED = "manyworlds_events_dropped_total", [], "Events that were dropped because the queue was full.";
     QUEUE = "manyworlds_reconciles_running", ["kind"], "Reconciliations in progress.";
@@ -97,6 +101,10 @@ pub struct Metrics {
     pub nodes_ready: IntGauge,
     pub artifacts: IntCounter,
     pub artifact_bytes: IntCounter,
+    pub artifacts_held: IntGauge,
+    pub artifacts_removed: IntCounterVec,
+    pub volume_free: IntGaugeVec,
+    pub volume_size: IntGaugeVec,
     pub http_requests: IntCounterVec,
     pub events_dropped: IntCounter,
     pub reconciles_running: IntGaugeVec,
@@ -143,6 +151,10 @@ impl Metrics {
             nodes_ready: gauge(&registry, SLOTS)?,
             artifacts: counter(&registry, ARTIFACTS)?,
             artifact_bytes: counter(&registry, ARTIFACT_BYTES)?,
+            artifacts_held: gauge(&registry, ARTIFACTS_HELD)?,
+            artifacts_removed: counters(&registry, ARTIFACTS_REMOVED)?,
+            volume_free: gauges(&registry, VOLUME_FREE)?,
+            volume_size: gauges(&registry, VOLUME_SIZE)?,
             http_requests: counters(&registry, HTTP_REQUESTS)?,
             events_dropped: counter(&registry, EVENTS_DROPPED)?,
             reconciles_running: gauges(&registry, QUEUE)?,

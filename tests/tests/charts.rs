@@ -164,6 +164,13 @@ fn bad_values_are_refused_with_their_place_and_reason() {
         ("manyworlds", json!({"log": {"format": "xml"}}), "/log/format", "'json', 'text'"),
         ("manyworlds", json!({"persistence": {"size": "huge"}}), "/persistence/size", "does not match pattern"),
         ("manyworlds", json!({"persistence": {"siz": "1Gi"}}), "/persistence", "'siz' not allowed"),
+        ("manyworlds", json!({"artifacts": {"retention": "soon"}}), "/artifacts/retention", "does not match pattern"),
+        (
+            "manyworlds",
+            json!({"artifacts": {"quota": {"perWorld": "much"}}}),
+            "/artifacts/quota/perWorld",
+            "does not match pattern",
+        ),
         ("manyworlds", json!({"watchNamespace": "Team A"}), "/watchNamespace", "does not match pattern"),
         ("manyworlds", json!({"watchNamespace": ["a"]}), "/watchNamespace", "want string"),
         ("manyworlds", json!({"image": {"digest": "sha256:1"}}), "/image/digest", "does not match pattern"),
@@ -357,6 +364,18 @@ fn artifacts_live_on_a_claim_an_existing_claim_or_in_the_pod() {
     let none = json!({"persistence": {"enabled": false, "size": "2Gi"}});
     assert_eq!(volume(&none), json!({"name": "artifacts", "emptyDir": {"sizeLimit": "2Gi"}}));
     assert!(!objects("manyworlds", &none).contains_key(&made));
+}
+
+#[test]
+fn artifacts_have_bounds_and_an_age_unless_the_user_says_otherwise() {
+    let settings = |values: &Value| {
+        let deployment = deployment(values);
+        ["_RETENTION", "S_PER_WORLD", "S_PER_ORDER", "S_PER_NAMESPACE"]
+            .map(|name| environment(&deployment, &format!("MANYWORLDS_ARTIFACT{name}")))
+    };
+    assert_eq!(settings(&json!({})), ["720h", "256Mi", "2Gi", "5Gi"]);
+    let none = json!({"perWorld": "0", "perOrder": "0", "perNamespace": "0"});
+    assert_eq!(settings(&json!({"artifacts": {"retention": "0s", "quota": none}})), ["0s", "0", "0", "0"]);
 }
 
 #[test]

@@ -69,3 +69,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
+
+{{/* The claim of the ledger's SQLite file; empty where there is no such file, or it has no claim of its own. */}}
+{{- define "manyworlds.ledgerClaim" -}}
+{{- if and .Values.gateway.enabled (not .Values.ledger.urlSecret.name) -}}
+{{- .Values.ledger.existingClaim -}}
+{{- end -}}
+{{- end -}}

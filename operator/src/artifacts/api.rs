@@ -1,32 +1,90 @@
 //! The requests of the artifact API: who asks, and how an answer or a refusal is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use manyworlds_api::errors::error_chain;
 use manyworlds_api::object::OrderUid;
 use manyworlds_telemetry::{Metrics, StatusClassLabel};
 
+use super::cleaner::Cleaner;
 use super::errors::RequestError;
-use super::store::ArtifactStore;
+use super::quota::Quota;
+use super::retention::Retention;
+use super::store::{ArtifactStore, StoreError};
 use super::uploads::Uploads;
+use super::usage::Usage;
 use crate::identity::{Audience, Identities};
 use crate::index::lookup::Attempt;
 use crate::index::{Index, OrderKey};
+
+/// The wait after the stored artifacts could not be counted.
+const COUNT_AGAIN: Duration = Duration::from_secs(5);
+
+/// The inputs of the artifact API, and of what removes artifacts.
+pub(crate) struct ArtifactInputs {
+    /// Answers whose token a request shows.
+    pub(crate) identities: Identities,
+    /// Orders, Worlds and pods.
+    pub(crate) index: Arc<Index>,
+    /// The artifacts.
+    pub(crate) store: ArtifactStore,
+    /// The most bytes that are stored.
+    pub(crate) quota: Quota,
+    /// Counts.
+    pub(crate) metrics: Metrics,
+}
 
 /// The artifact API. Clones share it.
 #[derive(Clone)]
 pub(crate) struct ArtifactApi {
     pub(super) store: ArtifactStore,
     pub(super) uploads: Uploads,
+    pub(super) usage: Usage,
+    pub(super) quota: Quota,
     pub(super) metrics: Metrics,
     identities: Identities,
     index: Arc<Index>,
 }
 
 impl ArtifactApi {
-    pub(crate) fn new(identities: Identities, index: Arc<Index>, store: ArtifactStore, metrics: Metrics) -> Self {
-        Self { store, uploads: Uploads::default(), metrics, identities, index }
+    pub(crate) fn new(inputs: ArtifactInputs) -> Self {
+        let ArtifactInputs { identities, index, store, quota, metrics } = inputs;
+        Self { store, uploads: Uploads::default(), usage: Usage::default(), quota, metrics, identities, index }
+    }
+
+    /// Returns what removes the artifacts that this stores.
+    pub(crate) fn cleaner(&self, retention: Retention) -> Cleaner {
+        Cleaner::new(self.store.clone(), self.usage.clone(), self.index.clone(), self.metrics.clone(), retention)
+    }
+
+    /// Counts what is stored already: uploads that came before would pass every bound. Tries again until the store can be read.
+    pub(super) async fn count_stored(&self) {
+        let orders = loop {
+            match self.store.order_list().await {
+                Ok(orders) => break orders,
+                Err(error) => {
+                    tracing::warn!(error = %error_chain(&error), "what is stored cannot be read, and nothing is taken");
+                }
+            }
+            tokio::time::sleep(COUNT_AGAIN).await;
+        };
+        for uid in orders {
+            // One order that cannot be read keeps no other from being stored.
+            if let Err(error) = self.count_order(&uid).await {
+                tracing::warn!(uid, error = %error_chain(&error), "the artifacts of an order are not counted");
+            }
+        }
+        self.usage.show(&self.metrics);
+    }
+
+    async fn count_order(&self, uid: &str) -> Result<(), StoreError> {
+        let owner = self.store.owner_get(uid).await?;
+        let artifacts = self.store.artifact_list(uid).await?;
+        self.usage.counted(uid, owner.as_ref().map(|owner| owner.namespace.as_str()), artifacts);
+        Ok(())
     }
 
     /// Returns the attempt that a request names, if the request shows the token of its pod.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use manyworlds_api::artifacts::{ApiError, ApiErrorBody, MAXIMUM_BYTES};
 use manyworlds_api::errors::error_chain;
 
+use super::quota::OverQuota;
 use super::store::{PutError, StoreError};
 use crate::identity::IdentityError;
 
@@ -22,6 +23,8 @@ pub(super) enum RequestError {
     StageOver { world: String, attempt: i32, what: String },
     #[error("an artifact has at most {} MiB", MAXIMUM_BYTES >> 20)]
     TooLarge,
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     #[error("the body did not come in time")]
     Slow,
     #[error("too many uploads are under way")]
@@ -61,6 +64,11 @@ impl RequestError {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "correct the request"),
             Self::Broken(_) => (StatusCode::BAD_REQUEST, "broken", "send the whole body"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "store less"),
+            Self::OverQuota(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "over_quota",
+                "store less, delete orders whose artifacts nobody needs, or raise the bound",
+            ),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "slow", "try again"),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy", "try again"),
             Self::Full => (

@@ -10,8 +10,12 @@ use serde::Deserialize;
 
 use super::api::ArtifactApi;
 use super::errors::RequestError;
+use super::orders::Owner;
 use super::store::StoredBody;
 use super::uploads::{LONGEST, announced_size};
+use super::usage::Place;
+use crate::index::OrderKey;
+use crate::index::lookup::Attempt;
 
 /// The most bytes of a body that pins a base.
 const LARGEST_BASE: usize = 1024;
@@ -32,13 +36,20 @@ pub(super) async fn upload(
             return Err(RequestError::StageOver { world, attempt: number, what: format!("its {name}") });
         }
         let permit = api.uploads.permit(attempt.world.uid())?;
-        api.store.check_room(size)?;
         let spec = &attempt.world.spec;
-        let put = api.store.artifact_put(&spec.order.uid, &spec.variant.name, number, name, body.into_data_stream());
+        let (order, variant) = (spec.order.uid.as_str(), spec.variant.name.as_str());
+        let place = Place { variant: variant.into(), attempt: number, name };
+        let reservation = api.usage.reserve(&api.quota, order, &namespace, place, size)?;
+        // Every other upload that is under way may yet take the room that it has been promised.
+        api.store.check_room(api.usage.coming())?;
+        api.store.owner_note(order, &owner(&attempt)).await?;
+        let put = api.store.artifact_put(order, variant, number, name, body.into_data_stream());
         let size = tokio::time::timeout(LONGEST, put).await.map_err(|_| RequestError::Slow)??;
+        reservation.stored(size);
         drop(permit);
         api.metrics.artifacts.inc();
         api.metrics.artifact_bytes.inc_by(size);
+        api.usage.show(&api.metrics);
         Ok::<_, RequestError>(StatusCode::CREATED)
     }
     .await;
@@ -65,7 +76,9 @@ pub(super) async fn base(
         if !is_commit {
             return Err(RequestError::Invalid("commit must be 40 or 64 hexadecimal digits".to_owned()));
         }
-        let commit = api.store.base_pin(&attempt.world.spec.order.uid, &commit).await?;
+        let order = &attempt.world.spec.order.uid;
+        api.store.owner_note(order, &owner(&attempt)).await?;
+        let commit = api.store.base_pin(order, &commit).await?;
         Ok::<_, RequestError>(Json(BaseCommit { commit }))
     }
     .await;
@@ -113,6 +126,11 @@ pub(super) async fn download(
     }
     .await;
     api.answered(found)
+}
+
+fn owner(attempt: &Attempt) -> Owner {
+    let OrderKey { namespace, name } = &attempt.key;
+    Owner { namespace: namespace.to_string(), name: name.to_string() }
 }
 
 fn last_attempt(artifacts: &[StoredArtifact], world: &str, name: ArtifactName) -> Option<i32> {

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use manyworlds_listener::{Bounds, Handler};
 use manyworlds_telemetry::{Metrics, StatusClassLabel};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -37,8 +38,20 @@ struct Server {
     metrics: Metrics,
 }
 
-/// Serves until the token is cancelled and every connection is closed.
-pub(crate) async fn serve(listener: TcpListener, api: ArtifactApi, stop: CancellationToken) {
+/// Serves until the token is cancelled and every connection is closed. Requests wait until what is stored is counted.
+///
+/// - **Shape:** `counted` is told when that is done.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    api: ArtifactApi,
+    counted: oneshot::Sender<()>,
+    stop: CancellationToken,
+) {
+    if stop.run_until_cancelled(api.count_stored()).await.is_none() {
+        return;
+    }
+    // Who waits for it may have ended.
+    let _ = counted.send(());
     let metrics = api.metrics.clone();
     let router = Router::new()
         .route("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}", put(handlers::upload))

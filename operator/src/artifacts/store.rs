@@ -1,6 +1,7 @@
 //! The store of artifacts: a folder, laid out by order, World and attempt.
 //!
 //! ```text
+//! <uid of the order>/order.json                 the namespace and the name of the order
 //! <uid of the order>/base                       the commit that all its Worlds start from
 //! <uid of the order>/<variant>/<attempt>/<name> one artifact
 //! ```
@@ -12,11 +13,12 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use manyworlds_api::artifacts::{ArtifactName, MAXIMUM_BYTES, StoredArtifact, hexadecimal};
-use nix::sys::statvfs::statvfs;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
 use sha2::{Digest, Sha256};
+
+use crate::volumes::Room;
 
 /// Name of the file with the commit that an order's Worlds start from.
 const BASE: &str = "base";
@@ -42,6 +44,15 @@ pub enum StoreError {
     /// The store refused.
     #[error("the artifact store failed")]
     Store(#[from] object_store::Error),
+    /// The artifacts of an order cannot be removed.
+    #[error("the artifacts of the order with the uid {order_uid} cannot be removed; the operator needs to write there")]
+    Remove {
+        /// The uid.
+        order_uid: String,
+        /// The error of the system.
+        #[source]
+        source: std::io::Error,
+    },
     /// The stored base of an order is no commit.
     #[error("the stored base of the order cannot be read")]
     Base,
@@ -77,8 +88,8 @@ pub struct StoredBody {
 /// A store of artifacts.
 #[derive(Clone, Debug)]
 pub struct ArtifactStore {
-    store: Arc<dyn ObjectStore>,
-    folder: Arc<FilePath>,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) folder: Arc<FilePath>,
 }
 
 impl ArtifactStore {
@@ -100,8 +111,7 @@ impl ArtifactStore {
     /// [`PutError::Full`] (class: spec).
     pub fn check_room(&self, bytes: u64) -> Result<(), PutError> {
         // A volume that does not tell has to show it by itself.
-        let Ok(volume) = statvfs(&*self.folder) else { return Ok(()) };
-        let free = volume.blocks_available().saturating_mul(volume.fragment_size());
+        let Some(Room { free, .. }) = Room::of(&self.folder) else { return Ok(()) };
         if free >= bytes.saturating_add(RESERVE) { Ok(()) } else { Err(PutError::Full) }
     }
 
@@ -195,7 +205,7 @@ impl ArtifactStore {
         }
     }
 
-    async fn read(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+    pub(super) async fn read(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
         match self.find(path).await? {
             Some(found) => Ok(Some(found.bytes().await?)),
             None => Ok(None),

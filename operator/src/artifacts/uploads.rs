@@ -61,15 +61,16 @@ impl Drop for UploadPermit {
     }
 }
 
-/// Returns the size that the head of a request gives for its body; 0 where it gives none.
+/// Returns the size that the head of a request gives for its body. A body without one may have as much as an artifact may.
 ///
 /// # Errors
 ///
 /// [`RequestError::TooLarge`] when it is more than an artifact may have.
 pub(super) fn announced_size(headers: &HeaderMap) -> Result<u64, RequestError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let size = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-    if usize::try_from(size).is_ok_and(|size| size <= MAXIMUM_BYTES) { Ok(size) } else { Err(RequestError::TooLarge) }
+    let most = u64::try_from(MAXIMUM_BYTES).unwrap_or(u64::MAX);
+    let size = length.and_then(|length| length.parse().ok()).unwrap_or(most);
+    if size <= most { Ok(size) } else { Err(RequestError::TooLarge) }
 }
 
 #[cfg(test)]
@@ -96,6 +97,7 @@ mod tests {
         assert_eq!(of("7").unwrap(), 7);
         assert!(of(&MAXIMUM_BYTES.to_string()).is_ok());
         assert!(matches!(of(&(MAXIMUM_BYTES + 1).to_string()), Err(RequestError::TooLarge)));
-        assert!(announced_size(&HeaderMap::new()).is_ok(), "it is counted while it comes");
+        let unknown = usize::try_from(announced_size(&HeaderMap::new()).unwrap()).unwrap();
+        assert_eq!(unknown, MAXIMUM_BYTES, "it is counted while it comes, and has room for all that may come");
     }
 }

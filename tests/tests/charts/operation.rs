@@ -28,6 +28,8 @@ fn alerts_are_on_metrics_that_there_are_and_one_is_on_the_length_of_the_queue() 
     let queue = all.iter().find(|rule| rule["alert"] == "ManyworldsCallsWaiting").unwrap();
     assert_eq!(queue["expr"], "sum by (namespace) (manyworlds_llm_calls_waiting) > 7");
     assert_eq!(queue["for"], "1m");
+    let volume = all.iter().find(|rule| rule["alert"] == "ManyworldsVolumeNearlyFull").unwrap();
+    assert!(volume["expr"].as_str().unwrap().ends_with(" < 15"), "before uploads or calls stop: {volume}");
     let without = rules(&json!({"prometheusRule": {"enabled": true}, "gateway": {"enabled": false}}));
     assert!(without.iter().all(|rule| !rule["expr"].as_str().unwrap().contains("llm")));
 }
@@ -52,4 +54,21 @@ fn the_ledgers_url_comes_from_a_secret_or_is_a_file_on_the_volume() {
         let namespace = &only(&rendered, "Deployment", "manyworlds")["metadata"]["namespace"];
         assert_eq!(namespace, NAMESPACE);
     }
+}
+
+/// A claim of its own is mounted where the file is, and only where there is a file.
+#[test]
+fn the_ledgers_file_has_a_claim_of_its_own_where_the_user_names_one() {
+    let mounts = |ledger: &Value| {
+        let pod = deployment(&json!({"ledger": ledger}))["spec"]["template"]["spec"].clone();
+        let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "ledger").cloned();
+        let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap().clone();
+        let mount = mounts.into_iter().find(|mount| mount["name"] == "ledger");
+        (volume, mount)
+    };
+    let (volume, mount) = mounts(&json!({"existingClaim": "money"}));
+    assert_eq!(volume.unwrap()["persistentVolumeClaim"], json!({"claimName": "money"}));
+    assert_eq!(mount.unwrap()["mountPath"], "/var/lib/manyworlds/ledger");
+    assert_eq!(mounts(&json!({})), (None, None));
+    assert_eq!(mounts(&json!({"existingClaim": "money", "urlSecret": {"name": "postgres"}})), (None, None));
 }
