@@ -12,6 +12,8 @@ pub const ROLE: &str = "manyworlds.dev/role";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`] on the operator's objects.
 pub const MANAGER: &str = "manyworlds";
+/// Prefix of the labels that an order may give its pods. No Service and no policy but one of who knows of it selects by them.
+pub const EXTRA_LABEL_PREFIX: &str = "label.manyworlds.dev/";
 
 /// Name of the container that fetches the repository.
 pub const PREPARE: &str = "prepare";

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use manyworlds_api::Duration;
 use manyworlds_api::duration::DurationError;
+use manyworlds_planner::policy::pod_template::PodTemplateRules;
 use manyworlds_telemetry::LogFormat;
 
 use crate::artifacts::{ArtifactArguments, ArtifactSettings, ArtifactSettingsError};
@@ -93,6 +94,9 @@ pub struct Arguments {
     /// Egress rules of that policy besides DNS and the operator, as a JSON list of NetworkPolicyEgressRule
     #[arg(long, env = "MANYWORLDS_REPOSITORY_EGRESS", default_value = "[]")]
     repository_egress: String,
+    /// What a WorkOrder's podTemplate may ask for, as JSON: the value worlds.podTemplate of the chart
+    #[arg(long, env = "MANYWORLDS_POD_TEMPLATE", default_value = "{}")]
+    pod_template: String,
     /// Longest time that a World's pod may take to start before its slot is freed
     #[arg(long, env = "MANYWORLDS_START_TIMEOUT", default_value = "2m")]
     start_timeout: String,
@@ -231,6 +235,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The egress of Worlds besides DNS and the operator; `None` where the operator keeps no policy.
     pub network_policy: Option<Vec<NetworkPolicyEgressRule>>,
+    /// What an order's pod template may ask for.
+    pub pod_template: PodTemplateRules,
     /// The longest start of a pod.
     pub start_timeout: Duration,
     /// The gateway; absent where Worlds call no models.
@@ -251,6 +257,9 @@ pub enum SettingsError {
         "MANYWORLDS_ROLES names no role but gateway, and MANYWORLDS_GATEWAY is Disabled; enable it or name another role"
     )]
     NoRole,
+    /// The rules of pod templates are no such object.
+    #[error("MANYWORLDS_POD_TEMPLATE is not the JSON of the value worlds.podTemplate of the chart")]
+    PodTemplate(#[source] serde_json::Error),
     /// The egress rules are no such list.
     #[error("MANYWORLDS_REPOSITORY_EGRESS is not a JSON list of NetworkPolicyEgressRule")]
     RepositoryEgress(#[source] serde_json::Error),
@@ -320,6 +329,7 @@ impl Arguments {
                 LogFormatArgument::Text => LogFormat::Text,
             },
             network_policy: (self.network_policy == NetworkPolicyArgument::Managed).then_some(egress),
+            pod_template: serde_json::from_str(&self.pod_template).map_err(SettingsError::PodTemplate)?,
             start_timeout: self.start_timeout.parse().map_err(SettingsError::StartTimeout)?,
             gateway,
             service_account: format!("{}:{}", self.namespace, self.service_account),

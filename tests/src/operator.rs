@@ -12,6 +12,9 @@ use crate::{LIMIT, Result, eventually, identity};
 /// Names the program; without it, the one that cargo built beside the test.
 const BINARY: &str = "MANYWORLDS_OPERATOR_BINARY";
 
+/// What orders of fake pods ask for: the annotations by which a test says how a pod ends.
+const POD_TEMPLATE: &str = r#"{"allowedAnnotations": ["fake/*"]}"#;
+
 /// The ports of operators: below those that the kernel gives to connections, and so many.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 10_000;
@@ -69,6 +72,7 @@ impl OperatorProcess {
             .env("MANYWORLDS_GATEWAY_URL", format!("http://{gateway}"))
             .env("MANYWORLDS_LEDGER", format!("sqlite://{}/ledger.db", settings.folder.display()))
             .env("MANYWORLDS_LOG_FORMAT", "json")
+            .env("MANYWORLDS_POD_TEMPLATE", POD_TEMPLATE)
             .envs(settings.environment.iter().map(|(name, value)| (name, value)))
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", program.display()))?;

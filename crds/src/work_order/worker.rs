@@ -99,11 +99,11 @@ impl Default for PhaseTimeouts {
     }
 }
 
-/// Additions to a World's pod.
+/// Additions to a World's pod, as far as the installation allows them.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
-    /// Labels of the pods.
+    /// Labels of the pods. Keys begin with `label.manyworlds.dev/` by default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     #[x_kube(validation = Rule::new("self.all(k, k.size() <= 317 && !k.startsWith('manyworlds.dev/') && !k.startsWith('app.kubernetes.io/'))").message("labels that start with manyworlds.dev/ or app.kubernetes.io/ are the operator's own"))]

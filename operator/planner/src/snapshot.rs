@@ -10,6 +10,7 @@ use manyworlds_api::work_order::{BudgetExceeded, Usage};
 use manyworlds_api::{Duration, WorkOrder, World};
 
 use crate::observation::OrderPod;
+use crate::policy::pod_template::PodTemplateRules;
 use manyworlds_metering::waits::Waits;
 
 /// Everything that one decision about one order is based on.
@@ -124,6 +125,8 @@ pub struct Settings {
     pub service_url: String,
     /// The URL at which Worlds reach the gateway; absent where there is none.
     pub gateway_url: Option<String>,
+    /// What an order's pod template may ask for.
+    pub pod_template: PodTemplateRules,
     /// The longest start of a pod. After it the attempt is given up and its slot is free.
     pub start_timeout: Duration,
     /// The time for which a status is held back that has changed in its counts alone, so that many changes make one write.
@@ -137,6 +140,7 @@ impl Settings {
             runner_image,
             service_url,
             gateway_url: None,
+            pod_template: PodTemplateRules::default(),
             start_timeout: Duration::from_minutes(2),
             progress_interval: Duration::from_seconds(5),
         }

@@ -60,6 +60,7 @@ impl OrderReconciler {
         let mut planner = PlannerSettings::new(settings.runner_image.clone(), settings.service_url.clone());
         planner.start_timeout = settings.start_timeout;
         planner.gateway_url = settings.gateway.as_ref().map(|gateway| gateway.url.clone());
+        planner.pod_template = settings.pod_template.clone();
         let network = Network {
             operator_namespace: settings.namespace.clone(),
             operator_ports: std::iter::once(settings.api_address.port())

@@ -5,6 +5,7 @@ pub mod capacity;
 pub mod deadlines;
 pub mod fallback;
 pub mod placement;
+pub mod pod_template;
 pub mod ranking;
 pub mod retry;
 pub mod score;

@@ -35,6 +35,9 @@ fn refusal(assessment: &Assessment<'_>) -> Option<(Reason, String)> {
     if let Some(message) = support::invalid(spec) {
         return Some((Reason::InvalidSpecification, message));
     }
+    if let Some(message) = assessment.snapshot.settings.pod_template.refusal(spec) {
+        return Some((Reason::InvalidSpecification, message));
+    }
     let error = assessment.size.as_ref().err()?;
     Some((Reason::InvalidSpecification, format!("worlds.sizing.perWorld: {error}")))
 }

@@ -1,6 +1,7 @@
 mod fallbacks;
 mod model;
 mod models;
+mod pod_templates;
 mod progress;
 mod roles;
 
