@@ -4,6 +4,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::errors::error_chain;
 use manyworlds_api::object::IncompleteMetadata;
 use manyworlds_ledger::LedgerError;
+use manyworlds_planner::resources::NETWORK_POLICY;
 use manyworlds_telemetry::ErrorClass;
 
 /// An error that keeps a reconciliation from its end.
@@ -34,6 +35,15 @@ pub(crate) enum ReconcileError {
         /// Its name.
         name: String,
     },
+    /// The network policy of a namespace was changed or removed while it was being put in place.
+    #[error(
+        "the NetworkPolicy {policy} of the namespace {namespace} was changed or removed by somebody else, and no pod starts without it; leave it to the operator, or set worlds.networkPolicy.enabled to false",
+        policy = NETWORK_POLICY
+    )]
+    PolicyChanged {
+        /// The namespace.
+        namespace: String,
+    },
     /// The ledger does not answer. Without it nobody knows what was spent.
     #[error("the ledger could not be asked")]
     Ledger(#[from] LedgerError),
@@ -58,6 +68,7 @@ impl ReconcileError {
                 400 | 405 | 413 | 422 => ErrorClass::Spec,
                 _ => ErrorClass::Transient,
             },
+            Self::PolicyChanged { .. } => ErrorClass::Conflict,
             Self::Api { source: kube::Error::BuildRequest(_) | kube::Error::SerdeError(_), .. }
             | Self::Json(_)
             | Self::Incomplete(_)

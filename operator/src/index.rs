@@ -14,6 +14,7 @@ mod changes;
 pub(crate) mod fixtures;
 mod key;
 pub(crate) mod lookup;
+mod namespaces;
 pub(crate) mod orders;
 mod state;
 

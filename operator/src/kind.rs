@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Resource;
+use kube::core::PartialObjectMeta;
 use manyworlds_api::conditions::Truth;
 use manyworlds_telemetry::ObjectLabel;
 
@@ -37,6 +38,11 @@ impl Kind for Node {
 }
 
 impl Kind for NetworkPolicy {
+    const LABEL: ObjectLabel = ObjectLabel::NetworkPolicy;
+}
+
+/// A policy of which no more than its metadata is read.
+impl Kind for PartialObjectMeta<NetworkPolicy> {
     const LABEL: ObjectLabel = ObjectLabel::NetworkPolicy;
 }
 

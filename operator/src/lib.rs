@@ -18,6 +18,7 @@ mod index;
 mod kind;
 pub mod ledger_command;
 mod models;
+mod network_policy;
 mod reconcile;
 mod requests;
 mod roles;

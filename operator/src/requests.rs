@@ -51,10 +51,11 @@ impl Writer {
         self.send(ApiVerb::Patch, K::LABEL, request).await
     }
 
-    /// Makes an object what it should be.
-    pub(crate) async fn apply<K>(&self, namespace: &str, name: &str, object: &K) -> Result<(), ReconcileError>
+    /// Makes an object what it should be, and returns of it what `R` reads.
+    pub(crate) async fn apply<K, R>(&self, namespace: &str, name: &str, object: &K) -> Result<R, ReconcileError>
     where
         K: Kind + Serialize,
+        R: DeserializeOwned,
     {
         let mut value = serde_json::to_value(object).map_err(ReconcileError::Json)?;
         if let Value::Object(fields) = &mut value {
@@ -63,7 +64,7 @@ impl Writer {
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let request = requests::<K>(namespace).patch(name, &parameters, &Patch::Apply(&value));
-        self.send::<IgnoredAny>(ApiVerb::Patch, K::LABEL, request).await.map(drop)
+        self.send(ApiVerb::Patch, K::LABEL, request).await
     }
 
     /// Deletes an object and all that belongs to it, if it is still the one that was meant.

@@ -7,6 +7,7 @@
 //! ```
 
 use std::future::{Future, pending, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ use crate::health::{self, Readiness};
 use crate::identity::Identities;
 use crate::index::OrderKey;
 use crate::models::Models;
+use crate::network_policy::policies::Policies;
+use crate::network_policy::watching as policy_watching;
 use crate::reconcile::queue::{WorkQueue, work_queue};
 use crate::roles::api::{self, ApiInputs};
 use crate::roles::controller::{self, ControllerInputs};
@@ -96,8 +99,9 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
         .await?;
     }
     let models = start_models(&settings, &view, identities, &metrics, &shutdown).await?;
-    let (orders, budgets) = (work_queue(), work_queue());
-    let queues = Queues { orders: orders.0.clone(), budgets: budgets.0.clone() };
+    let policies = writes.as_ref().and_then(|writes| Policies::of(&settings, writes.writer.clone()));
+    let (orders, budgets, namespaces) = (work_queue(), work_queue(), work_queue());
+    let queues = Queues { orders: orders.0.clone(), budgets: budgets.0.clone(), namespaces: namespaces.0.clone() };
     match writes.clone() {
         Some(writes) => controller::start(ControllerInputs {
             settings: settings.clone(),
@@ -106,14 +110,16 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
             models: models.clone(),
             orders,
             budgets,
+            policies: policies.clone(),
+            namespaces,
             readiness: readiness.clone(),
             metrics,
             shutdown: shutdown.clone(),
         }),
         // Nobody takes from the queues, so that nothing is kept that is put into them.
-        None => drop((orders, budgets)),
+        None => drop((orders, budgets, namespaces)),
     }
-    let watches = start_watches(&settings, cluster, writes, &view, queues, &shutdown);
+    let watches = start_watches(&settings, cluster, writes, &view, policies, queues, &shutdown);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), roles = ?settings.roles, "the operator has started");
 
     let ended = until_end(watches, readiness, models.as_ref(), &shutdown).await;
@@ -149,6 +155,7 @@ async fn start_models(
 struct Queues {
     orders: WorkQueue<OrderKey>,
     budgets: WorkQueue<Key>,
+    namespaces: WorkQueue<Arc<str>>,
 }
 
 /// Starts every watch. Keys of Providers are read in every process that calls models.
@@ -157,6 +164,7 @@ fn start_watches(
     cluster: Cluster,
     writes: Option<Writes>,
     view: &View,
+    policies: Option<Policies>,
     queues: Queues,
     shutdown: &Shutdown,
 ) -> Watches {
@@ -169,7 +177,11 @@ fn start_watches(
         let providers = provider::controller(&cluster, writes.clone(), catalogue, account, providers);
         shutdown.spawn("Providers", providers.run(ready(()), shutdown.token().cancelled_owned()));
     }
-    watching::start(cluster, writes, view.index.clone(), queues.orders)
+    let mut watches = watching::start(cluster, writes, view.index.clone(), queues.orders);
+    if let Some(policies) = policies {
+        policy_watching::watch(&mut watches, policies, queues.namespaces);
+    }
+    watches
 }
 
 /// Waits until the process has to end. It is ready as soon as the watches have seen everything that exists.

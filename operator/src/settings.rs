@@ -91,6 +91,9 @@ pub struct Arguments {
     /// Whether the operator manages a NetworkPolicy in every namespace with WorkOrders
     #[arg(long, env = "MANYWORLDS_NETWORK_POLICY", default_value = "Managed", ignore_case = true)]
     network_policy: NetworkPolicyArgument,
+    /// Egress rules of that policy for DNS, as a JSON list of NetworkPolicyEgressRule
+    #[arg(long, env = "MANYWORLDS_DNS_EGRESS", default_value = CLUSTER_DNS, hide_default_value = true)]
+    dns_egress: String,
     /// Egress rules of that policy besides DNS and the operator, as a JSON list of NetworkPolicyEgressRule
     #[arg(long, env = "MANYWORLDS_REPOSITORY_EGRESS", default_value = "[]")]
     repository_egress: String,
@@ -145,6 +148,15 @@ pub struct Arguments {
     #[arg(long, env = "MANYWORLDS_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
 }
+
+/// Where a cluster with the usual DNS has it: the pods that carry the label of kube-dns, which CoreDNS keeps.
+const CLUSTER_DNS: &str = r#"[{
+    "to": [{
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}
+    }],
+    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+}]"#;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormatArgument {
@@ -210,6 +222,15 @@ impl fmt::Debug for GatewaySettings {
     }
 }
 
+/// What Worlds may reach besides the operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorldEgress {
+    /// The cluster's DNS.
+    pub dns: Vec<NetworkPolicyEgressRule>,
+    /// The hosts of repositories.
+    pub repositories: Vec<NetworkPolicyEgressRule>,
+}
+
 /// Settings as they are used.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -233,8 +254,8 @@ pub struct Settings {
     pub log: String,
     /// The format of log lines.
     pub log_format: LogFormat,
-    /// The egress of Worlds besides DNS and the operator; `None` where the operator keeps no policy.
-    pub network_policy: Option<Vec<NetworkPolicyEgressRule>>,
+    /// The egress of Worlds; `None` where the operator keeps no policy.
+    pub network_policy: Option<WorldEgress>,
     /// What an order's pod template may ask for.
     pub pod_template: PodTemplateRules,
     /// The longest start of a pod.
@@ -257,6 +278,9 @@ pub enum SettingsError {
         "MANYWORLDS_ROLES names no role but gateway, and MANYWORLDS_GATEWAY is Disabled; enable it or name another role"
     )]
     NoRole,
+    /// The egress rules for DNS are no such list.
+    #[error("MANYWORLDS_DNS_EGRESS is not a JSON list of NetworkPolicyEgressRule")]
+    DnsEgress(#[source] serde_json::Error),
     /// The rules of pod templates are no such object.
     #[error("MANYWORLDS_POD_TEMPLATE is not the JSON of the value worlds.podTemplate of the chart")]
     PodTemplate(#[source] serde_json::Error),
@@ -313,7 +337,10 @@ impl Arguments {
         if roles.is_empty() {
             return Err(SettingsError::NoRole);
         }
-        let egress = serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?;
+        let egress = WorldEgress {
+            dns: serde_json::from_str(&self.dns_egress).map_err(SettingsError::DnsEgress)?,
+            repositories: serde_json::from_str(&self.repository_egress).map_err(SettingsError::RepositoryEgress)?,
+        };
         Ok(Settings {
             roles,
             namespace: self.namespace.clone(),
@@ -383,6 +410,10 @@ mod tests {
     #[test]
     fn a_setting_that_cannot_be_used_is_named() {
         assert!(resolve(&["--repository-egress", "{"]).unwrap_err().contains("MANYWORLDS_REPOSITORY_EGRESS"));
+        assert!(resolve(&["--dns-egress", "53"]).unwrap_err().contains("MANYWORLDS_DNS_EGRESS"));
+        for unknown in ["{", r#"{"allowedLabel": ["team"]}"#] {
+            assert!(resolve(&["--pod-template", unknown]).unwrap_err().contains("MANYWORLDS_POD_TEMPLATE"));
+        }
         assert!(resolve(&["--start-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_START_TIMEOUT"));
         assert!(resolve(&["--shutdown-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_SHUTDOWN_TIMEOUT"));
         assert!(resolve(&["--api-address", "here"]).unwrap_err().contains("--api-address"));
@@ -391,6 +422,21 @@ mod tests {
     #[test]
     fn the_policy_can_be_left_to_somebody_else() {
         assert!(resolve(&["--network-policy", "Disabled"]).unwrap().network_policy.is_none());
-        assert_eq!(resolve(&[]).unwrap().network_policy, Some(Vec::new()));
+        let WorldEgress { dns, repositories } = resolve(&[]).unwrap().network_policy.unwrap();
+        assert!(repositories.is_empty(), "{repositories:?}");
+        let [rule] = dns.as_slice() else { panic!("{dns:?}") };
+        let pods = rule.to.as_ref().unwrap()[0].pod_selector.as_ref().unwrap().match_labels.as_ref().unwrap();
+        assert_eq!(pods["k8s-app"], "kube-dns");
+        assert_eq!(rule.ports.as_ref().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn pod_templates_may_ask_for_what_the_chart_allows() {
+        assert_eq!(resolve(&[]).unwrap().pod_template, PodTemplateRules::default());
+        let allowed = resolve(&["--pod-template", r#"{"allowedLabels": ["team"]}"#]).unwrap().pod_template;
+        assert_eq!(
+            allowed,
+            PodTemplateRules { allowed_labels: vec!["team".to_owned()], ..PodTemplateRules::default() }
+        );
     }
 }

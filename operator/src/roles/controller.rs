@@ -12,6 +12,8 @@ use crate::cluster::Writes;
 use crate::health::Readiness;
 use crate::index::{Index, OrderKey};
 use crate::models::{HistoryWriter, Models, maintain};
+use crate::network_policy::policies::Policies;
+use crate::network_policy::watching;
 use crate::reconcile::controller::Controller;
 use crate::reconcile::queue::{Scheduled, WorkQueue};
 use crate::settings::{GatewaySettings, Settings};
@@ -35,6 +37,10 @@ pub(crate) struct ControllerInputs {
     pub(crate) orders: (WorkQueue<OrderKey>, Scheduled<OrderKey>),
     /// The Budgets that the watches have seen change.
     pub(crate) budgets: (WorkQueue<Key>, Scheduled<Key>),
+    /// The Worlds' network policies; `None` where somebody else keeps them.
+    pub(crate) policies: Option<Policies>,
+    /// The namespaces whose policy the watch has seen change.
+    pub(crate) namespaces: (WorkQueue<Arc<str>>, Scheduled<Arc<str>>),
     /// Whether the watches have seen everything that exists.
     pub(crate) readiness: Readiness,
     /// Counts.
@@ -45,7 +51,19 @@ pub(crate) struct ControllerInputs {
 
 /// Starts every loop of the role. This comes before the watches start: history has what changes from their first event on.
 pub(crate) fn start(inputs: ControllerInputs) {
-    let ControllerInputs { settings, writes, index, models, orders, budgets, readiness, metrics, shutdown } = inputs;
+    let ControllerInputs {
+        settings,
+        writes,
+        index,
+        models,
+        orders,
+        budgets,
+        policies,
+        namespaces,
+        readiness,
+        metrics,
+        shutdown,
+    } = inputs;
     let stop = || shutdown.token().cancelled_owned();
     if let (Some(models), Some(gateway)) = (&models, &settings.gateway) {
         let budgets = budget::controller(writes.clone(), &metrics, &models.catalogue, budgets);
@@ -56,8 +74,13 @@ pub(crate) fn start(inputs: ControllerInputs) {
         shutdown.spawn_until_end("history", history);
     }
     let synced = synced(readiness.until_ready(), models.as_ref().map(|models| models.catalogue.until_listed()));
+    if let Some(policies) = policies.clone() {
+        let synced = watching::synced(readiness.until_ready(), index.clone(), namespaces.0.clone());
+        let policies = watching::controller(policies, index.clone(), namespaces, &metrics);
+        shutdown.spawn("NetworkPolicies", policies.run(synced, stop()));
+    }
     let queue = orders.0.clone();
-    let reconciler = OrderReconciler::new(writes, &metrics, index, &settings, queue, models);
+    let reconciler = OrderReconciler::new(writes, &metrics, index, &settings, queue, models, policies);
     let orders = Controller::new(reconciler, orders, &metrics, settings.concurrency);
     shutdown.spawn("WorkOrders", orders.run(synced, stop()));
 }

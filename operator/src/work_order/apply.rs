@@ -3,17 +3,15 @@
 //! Names are fixed by the plan, so a creation is a lock: who finds the object made already, by us and for this order,
 //! has succeeded.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use kube::core::ObjectMeta;
 use manyworlds_api::object::{Name, ObjectId, Stored};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::resources::{NETWORK_POLICY, OwnerlessPod, network_policy};
+use manyworlds_planner::resources::OwnerlessPod;
 use manyworlds_planner::{Effect, Grace, ValidSnapshot, WorldPatch};
 use manyworlds_telemetry::{Metrics, WorldOutcome};
 
@@ -21,21 +19,12 @@ use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::kind::Kind;
+use crate::network_policy::policies::Policies;
 use crate::reconcile::events::Recorder;
 use crate::reconcile::status::write_status;
 use crate::requests::Writer;
 use crate::watch::records::PodRecord;
 use crate::watch::trimmed::Trimmed;
-
-/// The parts of the Worlds' network policy.
-pub(super) struct Network {
-    /// The namespace of the operator's pods.
-    pub(super) operator_namespace: String,
-    /// The ports of the artifact API and the gateway.
-    pub(super) operator_ports: Vec<u16>,
-    /// The other rules of egress; no policy is kept where there is none.
-    pub(super) repositories: Option<Vec<NetworkPolicyEgressRule>>,
-}
 
 /// Carries out plans.
 pub(super) struct Applier {
@@ -43,15 +32,14 @@ pub(super) struct Applier {
     writer: Writer,
     events: Recorder,
     metrics: Metrics,
-    network: Network,
-    /// The namespaces that have their network policy.
-    prepared: Mutex<HashSet<Arc<str>>>,
+    /// The Worlds' network policies; `None` where somebody else keeps them.
+    policies: Option<Policies>,
 }
 
 impl Applier {
-    pub(super) fn new(index: Arc<Index>, writes: Writes, metrics: Metrics, network: Network) -> Self {
+    pub(super) fn new(index: Arc<Index>, writes: Writes, metrics: Metrics, policies: Option<Policies>) -> Self {
         let Writes { writer, events } = writes;
-        Self { index, writer, events, metrics, network, prepared: Mutex::default() }
+        Self { index, writer, events, metrics, policies }
     }
 
     /// Carries out the effects of a plan: records first, then creations, then removals.
@@ -70,8 +58,10 @@ impl Applier {
             | Effect::DeleteOrder(_) => None,
         });
         try_join_all(patches).await?;
-        if effects.iter().any(Effect::makes_pod) {
-            self.prepare_namespace(&key.namespace).await?;
+        if let Some(policies) = &self.policies
+            && effects.iter().any(Effect::makes_pod)
+        {
+            policies.ensure(&key.namespace).await?;
         }
         let rest = effects.iter().map(|effect| self.carry_out(key, effect));
         // Every write is attempted even if one fails: a World that cannot start must not hold up the others.
@@ -201,25 +191,6 @@ impl Applier {
             (false, false) if label.as_ref() == Some(key) => Err(ReconcileError::StillGoing { kind, name }),
             (false, false) => Err(ReconcileError::Foreign { kind, name }),
         }
-    }
-
-    /// Makes sure, once for each namespace, that its Worlds can reach no more than they need.
-    async fn prepare_namespace(&self, namespace: &Arc<str>) -> Result<(), ReconcileError> {
-        let Some(repositories) = &self.network.repositories else { return Ok(()) };
-        if !self.prepared().insert(namespace.clone()) {
-            return Ok(());
-        }
-        let Network { operator_namespace, operator_ports, repositories: _ } = &self.network;
-        let policy = network_policy(namespace, operator_namespace, operator_ports, repositories);
-        let applied = self.writer.apply(namespace, NETWORK_POLICY, &policy).await;
-        if applied.is_err() {
-            self.prepared().remove(namespace);
-        }
-        applied
-    }
-
-    fn prepared(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

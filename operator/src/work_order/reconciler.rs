@@ -10,12 +10,13 @@ use manyworlds_planner::policy::allowance::Allowance;
 use manyworlds_planner::{Grant, Plan, Settings as PlannerSettings, Snapshot, Texts, ValidSnapshot, decide};
 use manyworlds_telemetry::Metrics;
 
-use super::apply::{Applier, Network};
+use super::apply::Applier;
 use super::publish::Publisher;
 use crate::cluster::Writes;
 use crate::errors::ReconcileError;
 use crate::index::{Index, OrderKey};
 use crate::models::Models;
+use crate::network_policy::policies::Policies;
 use crate::reconcile::queue::WorkQueue;
 use crate::reconcile::steps::Reconcile;
 use crate::settings::Settings;
@@ -56,23 +57,17 @@ impl OrderReconciler {
         settings: &Settings,
         queue: WorkQueue<OrderKey>,
         models: Option<Models>,
+        policies: Option<Policies>,
     ) -> Self {
         let mut planner = PlannerSettings::new(settings.runner_image.clone(), settings.service_url.clone());
         planner.start_timeout = settings.start_timeout;
         planner.gateway_url = settings.gateway.as_ref().map(|gateway| gateway.url.clone());
         planner.pod_template = settings.pod_template.clone();
-        let network = Network {
-            operator_namespace: settings.namespace.clone(),
-            operator_ports: std::iter::once(settings.api_address.port())
-                .chain(settings.gateway.as_ref().map(|gateway| gateway.address.port()))
-                .collect(),
-            repositories: settings.network_policy.clone(),
-        };
         Self {
             queue,
             settings: Arc::new(planner),
             progress: Mutex::new(Allowance::new(PROGRESS_WRITES_PER_SECOND, PROGRESS_WRITES_AT_ONCE)),
-            applier: Applier::new(index.clone(), writes.clone(), metrics.clone(), network),
+            applier: Applier::new(index.clone(), writes.clone(), metrics.clone(), policies),
             publisher: Publisher { index: index.clone(), writes, metrics: metrics.clone(), models: models.clone() },
             index,
             models,

@@ -9,7 +9,7 @@ mod world;
 #[cfg(test)]
 pub(crate) use pod::{Attempt, Parts, container, pod_of};
 
-pub use network_policy::{NETWORK_POLICY, network_policy};
+pub use network_policy::{NETWORK_POLICY, WorldNetwork, network_policy};
 pub use pod::OwnerlessPod;
 pub use work::pod;
 pub use world::world;

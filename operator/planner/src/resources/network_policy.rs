@@ -14,17 +14,26 @@ pub const NETWORK_POLICY: &str = "manyworlds-worlds";
 /// Label that the API server puts on every namespace.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
+/// What the Worlds of an installation may reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorldNetwork {
+    /// The namespace of the operator's pods.
+    pub operator_namespace: String,
+    /// The ports of the artifact API and the gateway.
+    pub operator_ports: Vec<u16>,
+    /// The rules for the cluster's DNS, as the installation gives them.
+    pub dns: Vec<NetworkPolicyEgressRule>,
+    /// The rules for the hosts of repositories, as the installation gives them.
+    pub repositories: Vec<NetworkPolicyEgressRule>,
+}
+
 /// Returns the policy of the Worlds of a namespace: deny by default.
 ///
-/// - **Shape:** `repositories` are the rules for the hosts of repositories, as the installation gives them.
-pub fn network_policy(
-    namespace: &str,
-    operator_namespace: &str,
-    operator_ports: &[u16],
-    repositories: &[NetworkPolicyEgressRule],
-) -> NetworkPolicy {
-    let mut egress = vec![dns(), operator(operator_namespace, operator_ports)];
-    egress.extend_from_slice(repositories);
+/// - **Guarantees:** names every field of the specification, so that whoever applies it leaves no rule that somebody has added.
+pub fn network_policy(namespace: &str, network: &WorldNetwork) -> NetworkPolicy {
+    let WorldNetwork { operator_namespace, operator_ports, dns, repositories } = network;
+    let operator = [operator(operator_namespace, operator_ports)];
+    let egress = dns.iter().chain(&operator).chain(repositories).cloned().collect();
     NetworkPolicy {
         metadata: ObjectMeta {
             name: Some(NETWORK_POLICY.to_owned()),
@@ -42,38 +51,65 @@ pub fn network_policy(
                 match_labels: Some(BTreeMap::from([(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned())])),
             }),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
-            ingress: None,
+            // A field that is left out belongs to whoever sets it.
+            ingress: Some(Vec::new()),
             egress: Some(egress),
         }),
     }
 }
 
-fn dns() -> NetworkPolicyEgressRule {
-    let ports = ["UDP", "TCP"].into_iter().map(|protocol| port(protocol, 53)).collect();
-    NetworkPolicyEgressRule { ports: Some(ports), to: Some(vec![in_namespace("kube-system", None)]) }
-}
-
 fn operator(namespace: &str, operator_ports: &[u16]) -> NetworkPolicyEgressRule {
-    let pods = BTreeMap::from([("app.kubernetes.io/name".to_owned(), "manyworlds".to_owned())]);
-    NetworkPolicyEgressRule {
-        ports: Some(operator_ports.iter().map(|number| port("TCP", *number)).collect()),
-        to: Some(vec![in_namespace(namespace, Some(pods))]),
-    }
-}
-
-fn in_namespace(namespace: &str, pods: Option<BTreeMap<String, String>>) -> NetworkPolicyPeer {
-    let selector = |labels| LabelSelector { match_labels: Some(labels), match_expressions: None };
-    NetworkPolicyPeer {
-        namespace_selector: Some(selector(BTreeMap::from([(NAMESPACE_NAME.to_owned(), namespace.to_owned())]))),
-        pod_selector: pods.map(selector),
+    let selector = |key: &str, value: &str| LabelSelector {
+        match_labels: Some(BTreeMap::from([(key.to_owned(), value.to_owned())])),
+        match_expressions: None,
+    };
+    let peer = NetworkPolicyPeer {
+        namespace_selector: Some(selector(NAMESPACE_NAME, namespace)),
+        pod_selector: Some(selector("app.kubernetes.io/name", "manyworlds")),
         ip_block: None,
+    };
+    NetworkPolicyEgressRule {
+        ports: Some(operator_ports.iter().map(|number| port(*number)).collect()),
+        to: Some(vec![peer]),
     }
 }
 
-fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+fn port(number: u16) -> NetworkPolicyPort {
     NetworkPolicyPort {
-        protocol: Some(protocol.to_owned()),
+        protocol: Some("TCP".to_owned()),
         port: Some(IntOrString::Int(i32::from(number))),
         end_port: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rule(value: serde_json::Value) -> NetworkPolicyEgressRule {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn worlds_reach_what_the_installation_names_and_the_operator_and_nothing_else() {
+        let dns = rule(json!({ "to": [{ "ipBlock": { "cidr": "169.254.20.10/32" } }] }));
+        let repositories = rule(json!({ "to": [{ "ipBlock": { "cidr": "10.20.0.0/16" } }] }));
+        let network = WorldNetwork {
+            operator_namespace: "home".to_owned(),
+            operator_ports: vec![8080, 8081],
+            dns: vec![dns.clone()],
+            repositories: vec![repositories.clone()],
+        };
+        let spec = network_policy("team", &network).spec.unwrap();
+        let [first, operator, last] = spec.egress.as_deref().unwrap() else { panic!("{spec:?}") };
+        assert_eq!((first, last), (&dns, &repositories));
+        let peer = &operator.to.as_ref().unwrap()[0];
+        let namespace = peer.namespace_selector.as_ref().unwrap().match_labels.as_ref().unwrap();
+        assert_eq!(namespace[NAMESPACE_NAME], "home");
+        assert_eq!(operator.ports.as_ref().unwrap().len(), 2);
+        assert_eq!(spec.ingress, Some(Vec::new()), "the field is ours, and empty");
+        assert_eq!(spec.policy_types.unwrap(), ["Ingress", "Egress"]);
     }
 }
