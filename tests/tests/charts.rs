@@ -182,6 +182,18 @@ fn bad_values_are_refused_with_their_place_and_reason() {
             "/worlds/networkPolicy/repositoryEgress/0",
             "'too' not allowed",
         ),
+        (
+            "manyworlds",
+            json!({"worlds": {"networkPolicy": {"dns": [{"too": []}]}}}),
+            "/worlds/networkPolicy/dns/0",
+            "'too' not allowed",
+        ),
+        (
+            "manyworlds",
+            json!({"worlds": {"podTemplate": {"allowedLabel": ["team"]}}}),
+            "/worlds/podTemplate",
+            "'allowedLabel' not allowed",
+        ),
     ];
     for (chart, values, place, reason) in cases {
         let output = template(chart, &values);
@@ -280,7 +292,9 @@ fn the_operator_has_no_right_that_it_does_not_need() {
             "manyworlds.dev/worlds:watch",
             "networking.k8s.io/networkpolicies:create",
             "networking.k8s.io/networkpolicies:get",
+            "networking.k8s.io/networkpolicies:list",
             "networking.k8s.io/networkpolicies:patch",
+            "networking.k8s.io/networkpolicies:watch",
         ]
     );
 }
@@ -393,6 +407,32 @@ fn worlds_reach_the_internet_but_no_private_address_and_no_metadata_service() {
     let disabled = deployment(&json!({"worlds": {"networkPolicy": {"enabled": false, "repositoryEgress": []}}}));
     assert_eq!(environment(&disabled, "MANYWORLDS_NETWORK_POLICY"), "Disabled");
     assert_eq!(environment(&disabled, "MANYWORLDS_REPOSITORY_EGRESS"), "[]");
+}
+
+#[test]
+fn worlds_find_the_dns_that_the_values_name() {
+    let rules = |values: &Value| -> Value {
+        serde_json::from_str(environment(&deployment(values), "MANYWORLDS_DNS_EGRESS").as_str().unwrap()).unwrap()
+    };
+    let default = rules(&json!({}));
+    assert_eq!(default[0]["to"][0]["podSelector"]["matchLabels"], json!({"k8s-app": "kube-dns"}));
+    let cache =
+        json!([{"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": [{"protocol": "UDP", "port": 53}]}]);
+    assert_eq!(rules(&json!({"worlds": {"networkPolicy": {"dns": cache}}})), cache);
+}
+
+#[test]
+fn pod_templates_may_ask_for_nothing_of_others_unless_a_value_allows_it() {
+    let rules = |values: &Value| -> Value {
+        serde_json::from_str(environment(&deployment(values), "MANYWORLDS_POD_TEMPLATE").as_str().unwrap()).unwrap()
+    };
+    for (name, allowed) in rules(&json!({})).as_object().unwrap() {
+        let expected = if name == "allowedConfigMaps" { json!(["manyworlds-*"]) } else { json!([]) };
+        assert_eq!(*allowed, expected, "{name}");
+    }
+    let gpu = json!([{"key": "gpu", "operator": "Exists"}]);
+    let allowed = rules(&json!({"worlds": {"podTemplate": {"allowedTolerations": gpu}}}));
+    assert_eq!(allowed["allowedTolerations"], gpu);
 }
 
 #[test]
