@@ -5,7 +5,7 @@ use manyworlds_api::errors::error_chain;
 use manyworlds_api::object::IncompleteMetadata;
 use manyworlds_ledger::LedgerError;
 use manyworlds_planner::resources::NETWORK_POLICY;
-use manyworlds_telemetry::ErrorClass;
+use manyworlds_telemetry::{ErrorClass, ObjectLabel};
 
 /// An error that keeps a reconciliation from its end.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,17 @@ pub(crate) enum ReconcileError {
     Api {
         /// The request, in words.
         action: String,
+        /// The API server's answer.
+        #[source]
+        source: kube::Error,
+    },
+    /// The API server does not take a World or a pod of an order: a quota, an admission rule, a missing right, a field.
+    #[error(
+        "a {kind} of the order is refused; no slot is held for it, and it is tried again by itself. Raise the quota, change the admission rule or the field, or grant the right that the answer names"
+    )]
+    Refused {
+        /// Kind of the object.
+        kind: &'static str,
         /// The API server's answer.
         #[source]
         source: kube::Error,
@@ -62,7 +73,8 @@ impl ReconcileError {
     /// Returns the class of the error.
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
-            Self::Api { source: kube::Error::Api(status), .. } => match status.code {
+            Self::Api { source: kube::Error::Api(status), .. }
+            | Self::Refused { source: kube::Error::Api(status), .. } => match status.code {
                 409 | 404 | 410 => ErrorClass::Conflict,
                 401 | 403 => ErrorClass::Permission,
                 400 | 405 | 413 | 422 => ErrorClass::Spec,
@@ -73,8 +85,19 @@ impl ReconcileError {
             | Self::Json(_)
             | Self::Incomplete(_)
             | Self::Panicked => ErrorClass::Bug,
-            Self::Api { .. } | Self::StillGoing { .. } | Self::Ledger(_) => ErrorClass::Transient,
+            Self::Api { .. } | Self::Refused { .. } | Self::StillGoing { .. } | Self::Ledger(_) => {
+                ErrorClass::Transient
+            }
             Self::Foreign { .. } => ErrorClass::Spec,
+        }
+    }
+
+    /// Returns the same as an error of making an object of an order, where only a person can cure it.
+    pub(crate) fn of_making(self, kind: ObjectLabel) -> Self {
+        let for_a_person = matches!(self.class(), ErrorClass::Permission | ErrorClass::Spec);
+        match self {
+            Self::Api { source, .. } if for_a_person => Self::Refused { kind: kind.as_str(), source },
+            other => other,
         }
     }
 

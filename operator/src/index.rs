@@ -30,6 +30,7 @@ use manyworlds_api::object::OrderUid;
 use manyworlds_planner::node_resources::Resources;
 use manyworlds_planner::observation::{ObservedNode, OrderPod, Placement, Readiness};
 use manyworlds_planner::policy::capacity::Request;
+use manyworlds_planner::policy::refusal::Refusal;
 use manyworlds_planner::{Grant, ModelUse, Settings, Snapshot};
 
 impl Index {
@@ -72,6 +73,7 @@ impl Index {
             lost_nodes,
             status_written: entry.status_written,
             progress_writes: 0,
+            refusal: entry.refusal.clone(),
             models: ModelUse::default(),
             settings: settings.clone(),
         })
@@ -92,9 +94,31 @@ impl Index {
         self.lock().capacity.share(least, placement)
     }
 
-    /// Ends the reservation of an order.
+    /// Ends the reservation of an order, all of whose pods were made.
     pub(crate) fn confirm(&self, uid: &OrderUid) {
         self.lock().capacity.confirm(uid);
+    }
+
+    /// Takes note that an order started Worlds and nothing was refused. It may try more of its `worlds` than before.
+    pub(crate) fn succeeded(&self, key: &OrderKey, worlds: usize) {
+        if let Some(entry) = self.lock().orders.get_mut(key) {
+            entry.refusal = entry.refusal.take().and_then(|refusal| refusal.after_success(worlds));
+        }
+    }
+
+    /// Takes note that an order could not start what it wanted, and whether that was refused. Until it asks again it has
+    /// neither slots nor a place in the queue: what it cannot use is for others.
+    pub(crate) fn gave_up(&self, key: &OrderKey, uid: &OrderUid, refusal: Option<Refusal>) -> Touched {
+        let mut seen = self.lock();
+        seen.capacity.confirm(uid);
+        seen.capacity.withdraw(uid);
+        if let Some(entry) = seen.orders.get_mut(key)
+            && refusal.is_some()
+            && entry.order.as_ref().is_some_and(|order| order.uid() == uid)
+        {
+            entry.refusal = refusal;
+        }
+        seen.next_in_queue()
     }
 
     /// Returns how long ago an order was first seen.

@@ -25,6 +25,7 @@ mod roles;
 mod run;
 mod secrets;
 pub mod settings;
+pub mod shares;
 mod shutdown;
 mod view;
 mod volumes;

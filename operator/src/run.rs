@@ -77,7 +77,8 @@ async fn serve(settings: Settings, metrics: Metrics, secrets: KnownSecrets) -> R
         Cluster { client: client.clone(), namespace: settings.watch_namespace.clone(), metrics: metrics.clone() };
     let writes = settings.has(Role::Controller).then(|| Writes::start(&cluster));
     let calls_models = settings.gateway.is_some() && (settings.has(Role::Gateway) || writes.is_some());
-    let view = View::new(if calls_models { Some(Catalogue::new(secrets)?) } else { None });
+    let catalogue = if calls_models { Some(Catalogue::new(secrets)?) } else { None };
+    let view = View::new(settings.shares.clone(), catalogue);
     let identities = Identities::new(client, view.index.clone());
 
     let listener = TcpListener::bind(settings.metrics_address).await?;

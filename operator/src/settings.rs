@@ -10,10 +10,12 @@ use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use manyworlds_api::Duration;
 use manyworlds_api::duration::DurationError;
 use manyworlds_planner::policy::pod_template::PodTemplateRules;
+use manyworlds_planner::policy::shares::NamespaceShares;
 use manyworlds_telemetry::LogFormat;
 
 use crate::artifacts::{ArtifactArguments, ArtifactSettings, ArtifactSettingsError};
 use crate::ledger_command::LedgerArguments;
+use crate::shares::{self, SharesError};
 
 /// Runs coding agents as parallel Worlds on Kubernetes.
 #[derive(Parser)]
@@ -103,6 +105,9 @@ pub struct Arguments {
     /// Longest time that a World's pod may take to start before its slot is freed
     #[arg(long, env = "MANYWORLDS_START_TIMEOUT", default_value = "2m")]
     start_timeout: String,
+    /// How slots are shared between namespaces: their weights, limits and highest priorities, as a JSON object
+    #[arg(long, env = "MANYWORLDS_CAPACITY", default_value = "{}")]
+    capacity: String,
     /// Whether Worlds can call models
     #[arg(long, env = "MANYWORLDS_GATEWAY", default_value = "Enabled", ignore_case = true)]
     gateway: GatewayArgument,
@@ -260,6 +265,8 @@ pub struct Settings {
     pub pod_template: PodTemplateRules,
     /// The longest start of a pod.
     pub start_timeout: Duration,
+    /// How slots are shared between namespaces.
+    pub shares: NamespaceShares,
     /// The gateway; absent where Worlds call no models.
     pub gateway: Option<GatewaySettings>,
     /// The operator's ServiceAccount, as `<namespace>:<name>`.
@@ -290,6 +297,9 @@ pub enum SettingsError {
     /// A setting of artifacts cannot be used.
     #[error(transparent)]
     Artifacts(#[from] ArtifactSettingsError),
+    /// The shares of namespaces cannot be used.
+    #[error("MANYWORLDS_CAPACITY cannot be used")]
+    Capacity(#[source] SharesError),
     /// The start time-out is no length of time.
     #[error("MANYWORLDS_START_TIMEOUT cannot be read")]
     StartTimeout(#[source] DurationError),
@@ -358,6 +368,7 @@ impl Arguments {
             network_policy: (self.network_policy == NetworkPolicyArgument::Managed).then_some(egress),
             pod_template: serde_json::from_str(&self.pod_template).map_err(SettingsError::PodTemplate)?,
             start_timeout: self.start_timeout.parse().map_err(SettingsError::StartTimeout)?,
+            shares: shares::read(&self.capacity).map_err(SettingsError::Capacity)?,
             gateway,
             service_account: format!("{}:{}", self.namespace, self.service_account),
             concurrency: usize::from(self.concurrency),
@@ -414,6 +425,7 @@ mod tests {
         for unknown in ["{", r#"{"allowedLabel": ["team"]}"#] {
             assert!(resolve(&["--pod-template", unknown]).unwrap_err().contains("MANYWORLDS_POD_TEMPLATE"));
         }
+        assert!(resolve(&["--capacity", "[]"]).unwrap_err().contains("MANYWORLDS_CAPACITY"));
         assert!(resolve(&["--start-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_START_TIMEOUT"));
         assert!(resolve(&["--shutdown-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_SHUTDOWN_TIMEOUT"));
         assert!(resolve(&["--api-address", "here"]).unwrap_err().contains("--api-address"));

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use manyworlds_planner::policy::shares::NamespaceShares;
+
 use crate::catalogue::Catalogue;
 use crate::index::Index;
 
@@ -18,8 +20,8 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Makes a view that has seen nothing yet.
-    pub(crate) fn new(catalogue: Option<Catalogue>) -> Self {
-        Self { index: Arc::default(), catalogue }
+    /// Makes a view that has seen nothing yet, of a cluster whose slots are shared like this.
+    pub(crate) fn new(shares: NamespaceShares, catalogue: Option<Catalogue>) -> Self {
+        Self { index: Arc::new(Index::new(shares)), catalogue }
     }
 }

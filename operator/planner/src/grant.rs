@@ -10,6 +10,8 @@ pub struct Grant {
     pub slots: usize,
     /// Its place in the queue, from 1; absent when it got all it wanted.
     pub place: Option<usize>,
+    /// The most slots that its namespace may hold, where that is why it waits.
+    pub limit: Option<u64>,
     /// The number of orders that wait.
     pub waiting: usize,
     /// The number of Worlds of this size that the cluster holds when nothing else runs.

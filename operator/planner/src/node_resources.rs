@@ -4,6 +4,9 @@ use manyworlds_api::work_order::ResourceAmounts;
 
 use crate::quantity::{QuantityError, thousandths};
 
+/// The whole of something that parts are counted of: fine enough for one small World in a cluster of thousands of nodes.
+pub(crate) const WHOLE: u64 = 1_000_000_000_000;
+
 /// Amounts that a node has or a World needs.
 ///
 /// - **Units:** thousandths of a processor, bytes of memory, bytes of disk, pods.
@@ -51,6 +54,21 @@ impl Resources {
             storage: self.storage.saturating_add(other.storage),
             pods: self.pods.saturating_add(other.pods),
         }
+    }
+
+    /// Returns the largest of the parts that these amounts are of others.
+    ///
+    /// - **Units:** [`WHOLE`] is all of them.
+    pub(crate) fn largest_part(self, of: Self) -> u64 {
+        let part = |has: u64, of: u64| {
+            let none = if has == 0 { 0 } else { u128::MAX };
+            (u128::from(has) * u128::from(WHOLE)).checked_div(u128::from(of)).unwrap_or(none)
+        };
+        let parts = part(self.processor, of.processor)
+            .max(part(self.memory, of.memory))
+            .max(part(self.storage, of.storage))
+            .max(part(self.pods, of.pods));
+        narrowed(parts)
     }
 
     pub(crate) fn times(self, count: u64) -> Self {

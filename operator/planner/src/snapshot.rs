@@ -11,6 +11,7 @@ use manyworlds_api::{Duration, WorkOrder, World};
 
 use crate::observation::OrderPod;
 use crate::policy::pod_template::PodTemplateRules;
+use crate::policy::refusal::Refusal;
 use manyworlds_metering::waits::Waits;
 
 /// Everything that one decision about one order is based on.
@@ -34,6 +35,8 @@ pub struct Snapshot {
     ///
     /// [`Plan::progress_writes`]: crate::Plan::progress_writes
     pub progress_writes: u32,
+    /// The last refusal of what the order wanted to make, as long as it bounds what it tries.
+    pub refusal: Option<Refusal>,
     /// The order's use of models.
     pub models: ModelUse,
     /// Settings of the operator.

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::{OrderPod, Presence};
+use manyworlds_planner::policy::capacity::Slot;
 
 use super::abridged::{abridge_order, abridge_world};
 use super::key::{OrderKey, Touched};
@@ -79,6 +80,9 @@ impl Index {
         let mut seen = self.lock();
         advance(&mut seen.watched.worlds, version);
         seen.on_world_deleted(&key);
+        if let Some(entry) = seen.orders.get_mut(&key) {
+            entry.try_again();
+        }
         if let Some(entry) = seen.orders.get_mut(&key)
             && entry.worlds.get(&gone.name).is_some_and(|known| *known.uid() == gone.uid)
         {
@@ -112,6 +116,7 @@ impl Index {
         advance(&mut seen.watched.pods, version);
         let mut touched = if seen.capacity.release(&gone.uid) { seen.next_in_queue() } else { Vec::new() };
         let Some(entry) = seen.orders.get_mut(key) else { return touched };
+        entry.try_again();
         let Some(known) = entry.pods.get(&gone.name).filter(|known| known.id == *gone).cloned() else {
             return touched;
         };
@@ -141,7 +146,7 @@ impl State {
         entry.forget_recorded_pods();
         if before.as_ref() != Some(&uid) {
             entry.seen = Some(Instant::now());
-            entry.status_written = None;
+            (entry.status_written, entry.refusal) = (None, None);
             if let Some(before) = before {
                 self.uids.remove(&before);
                 self.capacity.withdraw(&before);
@@ -185,15 +190,20 @@ impl State {
             self.changed(key);
         }
         let mut touched = vec![key.clone()];
-        if pod.phase.is_terminal() || pod.presence == Presence::Gone {
+        let has_ended = pod.phase.is_terminal() || pod.presence == Presence::Gone;
+        if has_ended {
             if self.capacity.release(pod.uid()) {
                 touched.extend(self.next_in_queue());
             }
         } else {
-            self.capacity.occupy(pod.uid(), pod.node.clone(), pod.requests);
+            let slot = Slot { namespace: key.namespace.clone(), node: pod.node.clone(), size: pod.requests };
+            self.capacity.occupy(pod.uid(), slot);
         }
         if let Some(entry) = self.orders.get_mut(key) {
             entry.pods.insert(pod.name().clone(), Arc::new(pod));
+            if has_ended {
+                entry.try_again();
+            }
         }
         touched
     }

@@ -1,4 +1,5 @@
 use k8s_openapi::api::core::v1::Pod;
+use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::OrderPod;
@@ -110,4 +111,45 @@ fn an_answer_about_what_has_gone_leaves_nothing_and_holds_no_slot() {
     index.pod_written(&key(), pod("p1", 12));
     assert!(index.order_keys().is_empty(), "{:?}", index.order_keys());
     assert_eq!(index.census().worlds, 0);
+}
+
+/// W7: what a refused order had is for others, and what has gone of it may have left room for its next try.
+#[test]
+fn a_refused_order_has_no_place_and_tries_again_once_a_pod_of_it_has_gone() {
+    let (index, now) = (Index::default(), Timestamp::UNIX_EPOCH);
+    let settings = Arc::new(Settings::new("runner".to_owned(), "http://operator".to_owned()));
+    let most = || {
+        let snapshot = index.snapshot(&key(), now, &settings).unwrap();
+        snapshot.refusal.map(|refusal| refusal.most(now))
+    };
+    let resources = |pods| Resources { processor: pods, memory: pods, storage: pods, pods };
+    index.node_seen(ObservedNode {
+        name: "node".into(),
+        schedulable: true,
+        readiness: Readiness::Ready,
+        allocatable: resources(4),
+        ..ObservedNode::default()
+    });
+    let order = order("o", 1);
+    let request = Request {
+        uid: order.uid().clone(),
+        namespace: "team".into(),
+        priority: 0,
+        created: order.created(),
+        want: 50,
+        size: resources(1),
+        placement: Arc::default(),
+    };
+    index.order_seen(order);
+    assert_eq!(index.reserve(&request).0.slots, 4);
+    let refusal = Refusal::new(Reason::PermissionDenied, "exceeded quota".to_owned(), 1, Timestamp::MAX);
+    index.gave_up(&key(), &request.uid, Some(refusal));
+    assert_eq!((index.census().waiting, most()), (0, Some(0)));
+    let other = Request { uid: "other".parse().unwrap(), want: 4, ..request };
+    assert_eq!(index.reserve(&other).0.slots, 4);
+    index.pod_seen(&key(), pod("p1", 2));
+    index.pod_gone(&key(), &pod_id("p1"), at(3));
+    assert_eq!(most(), Some(1));
+    index.succeeded(&key(), 2);
+    assert_eq!(most(), None);
 }

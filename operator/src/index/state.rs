@@ -10,6 +10,8 @@ use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::Texts;
 use manyworlds_planner::observation::{OrderPod, Presence};
 use manyworlds_planner::policy::capacity::Capacity;
+use manyworlds_planner::policy::refusal::Refusal;
+use manyworlds_planner::policy::shares::NamespaceShares;
 use manyworlds_planner::role::OwnerKind;
 use tokio::sync::mpsc;
 
@@ -28,11 +30,20 @@ pub(super) struct Entry {
     pub(super) worlds: HashMap<WorldName, Arc<Stored<World>>>,
     pub(super) pods: HashMap<PodName, Arc<OrderPod>>,
     pub(super) status_written: Option<Timestamp>,
+    /// What bounds the tries of an order that was refused. After a restart it is found out anew, by one try.
+    pub(super) refusal: Option<Refusal>,
 }
 
 impl Entry {
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_none() && self.worlds.is_empty() && self.pods.is_empty()
+    }
+
+    /// Has an order that was refused try again at once: something of it has gone, and may have left room in a quota.
+    pub(super) fn try_again(&mut self) {
+        if let Some(refusal) = &mut self.refusal {
+            refusal.try_again();
+        }
     }
 
     /// Forgets pods that are gone and whose end nobody has to record any more, whoever has recorded it.
@@ -69,6 +80,11 @@ pub(super) struct State {
 pub(crate) struct Index(Mutex<State>);
 
 impl Index {
+    /// Makes an index that has seen nothing yet, of a cluster whose slots are shared like this.
+    pub(crate) fn new(shares: NamespaceShares) -> Self {
+        Self(Mutex::new(State { capacity: Capacity::new(shares), ..State::default() }))
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held leaves plain data behind, and the next watch event puts it right.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

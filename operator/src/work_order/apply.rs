@@ -13,7 +13,7 @@ use manyworlds_api::world::WorldStage;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::resources::OwnerlessPod;
 use manyworlds_planner::{Effect, Grace, ValidSnapshot, WorldPatch};
-use manyworlds_telemetry::{Metrics, WorldOutcome};
+use manyworlds_telemetry::{Metrics, ObjectLabel, WorldOutcome};
 
 use crate::cluster::Writes;
 use crate::errors::ReconcileError;
@@ -149,7 +149,7 @@ impl Applier {
                 uid
             }
             Err(error) if already_exists(&error) => self.existing::<World>(key, &world.metadata, order_uid).await?.uid,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.of_making(ObjectLabel::World)),
         };
         self.start_attempt(key, &pod.clone().owned_by(&uid)).await
     }
@@ -166,7 +166,7 @@ impl Applier {
                 Ok(())
             }
             Err(error) if already_exists(&error) => self.existing::<Pod>(key, &pod.metadata, owner).await.map(drop),
-            Err(error) => Err(error),
+            Err(error) => Err(error.of_making(ObjectLabel::Pod)),
         }
     }
 

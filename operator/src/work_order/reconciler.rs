@@ -7,16 +7,18 @@ use manyworlds_api::WorkOrder;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::OrderUid;
 use manyworlds_planner::policy::allowance::Allowance;
-use manyworlds_planner::{Grant, Plan, Settings as PlannerSettings, Snapshot, Texts, ValidSnapshot, decide};
+use manyworlds_planner::policy::refusal::Refusal;
+use manyworlds_planner::{Effect, Grant, Plan, Settings as PlannerSettings, Snapshot, Texts, ValidSnapshot, decide};
 use manyworlds_telemetry::Metrics;
 
 use super::apply::Applier;
 use super::publish::Publisher;
 use crate::cluster::Writes;
 use crate::errors::ReconcileError;
-use crate::index::{Index, OrderKey};
+use crate::index::{Index, OrderKey, Touched};
 use crate::models::Models;
 use crate::network_policy::policies::Policies;
+use crate::reconcile::backoff::backoff;
 use crate::reconcile::queue::WorkQueue;
 use crate::reconcile::steps::Reconcile;
 use crate::settings::Settings;
@@ -89,9 +91,24 @@ impl OrderReconciler {
         self.applier.apply(key, &whole, &effects).await
     }
 
+    fn wake_others(&self, key: &OrderKey, touched: Touched) {
+        for other in touched.into_iter().filter(|other| other != key) {
+            self.queue.add(other);
+        }
+    }
+
     fn allowance(&self) -> MutexGuard<'_, Allowance> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns what bounds the next tries of an order, where a person should know of the error. It is tried again when its
+/// object is looked at again.
+fn refusal(error: &ReconcileError, before: Option<&Refusal>) -> Option<Refusal> {
+    let (reason, message) = error.to_show()?;
+    let in_a_row = before.map_or(0, Refusal::in_a_row).saturating_add(1);
+    let retry = Timestamp::now().checked_add(backoff(error.class(), in_a_row)).unwrap_or(Timestamp::MAX);
+    Some(Refusal::new(reason, message, in_a_row, retry))
 }
 
 impl Reconcile for OrderReconciler {
@@ -123,9 +140,7 @@ impl Reconcile for OrderReconciler {
         let decision = decide(snapshot);
         let request = decision.request(|least, placement| self.index.share(least, placement));
         let (grant, touched) = self.index.reserve(&request);
-        for other in touched.into_iter().filter(|other| other != key) {
-            self.queue.add(other);
-        }
+        self.wake_others(key, touched);
         let plan = decision.plan(grant);
         self.allowance().give_back(snapshot.progress_writes.saturating_sub(plan.progress_writes));
         let place_check = grant.place.and_then(|_| snapshot.now.checked_add(PLACE_INTERVAL).ok());
@@ -135,7 +150,18 @@ impl Reconcile for OrderReconciler {
 
     async fn apply(&self, key: &OrderKey, snapshot: &ValidSnapshot, plan: &OrderPlan) -> Result<(), ReconcileError> {
         let applied = self.carry_out(key, snapshot, plan).await;
-        self.index.confirm(&plan.uid);
+        match &applied {
+            Ok(()) => {
+                self.index.confirm(&plan.uid);
+                if plan.plan.makes_pods() {
+                    self.index.succeeded(key, snapshot.order.spec.worlds.variants.len());
+                }
+            }
+            Err(error) => {
+                let refusal = refusal(error, snapshot.refusal.as_ref());
+                self.wake_others(key, self.index.gave_up(key, &plan.uid, refusal));
+            }
+        }
         applied
     }
 

@@ -12,7 +12,7 @@ use crate::quantity::QuantityError;
 use crate::role::WORK;
 use crate::snapshot::ValidSnapshot;
 use crate::support::Earliest;
-use crate::world::{self, WorldState};
+use crate::world::{self, Phase, WorldState};
 
 /// The facts about one order that its phases decide by.
 #[derive(Debug)]
@@ -55,9 +55,17 @@ impl<'a> Assessment<'a> {
         self.worlds.iter().any(|state| state.world.is_some())
     }
 
+    /// Returns whether a World has had an attempt. One that was opened may still wait for the pod of its first.
+    pub(super) fn has_attempted(&self) -> bool {
+        self.worlds.iter().any(|state| match state.phase {
+            Phase::Active | Phase::Ended => true,
+            Phase::Unopened | Phase::Idle { .. } => state.status.attempt_count > 0,
+        })
+    }
+
     fn has_started(&self) -> bool {
         let status = self.snapshot.order.status.as_ref();
-        status.is_some_and(|status| status.start_time.is_some()) || self.has_begun()
+        status.is_some_and(|status| status.start_time.is_some()) || self.has_attempted()
     }
 
     /// Returns the deadline that has passed.

@@ -66,6 +66,7 @@ impl OrderDecision<'_> {
         };
         Request {
             uid: order.uid().clone(),
+            namespace: order.id().namespace.clone(),
             priority: order.spec.priority,
             created: order.created(),
             want,
@@ -172,6 +173,11 @@ impl OrderDecision<'_> {
             }
         }
         let starting = starting::start(&self.assessment, &startable, grant, plan);
+        if let Some(refusal) = &self.assessment.snapshot.refusal {
+            let now = self.assessment.snapshot.now;
+            // Once these were taken, more may be tried. Nothing that is seen of them says so.
+            earliest.note_some(refusal.retry_after(now).or_else(|| (!starting.is_empty()).then_some(now)));
+        }
         status::active(&self.assessment, &starting, grant, plan);
         self.assessment.note_deadlines(earliest);
         let models = &self.assessment.snapshot.models;

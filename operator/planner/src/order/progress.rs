@@ -15,6 +15,10 @@ pub(super) fn progress(assessment: &Assessment<'_>, status: &WorkOrderStatus, gr
     let counts = &status.worlds;
     let ended = counts.scored + counts.failed + counts.cut;
     let all = worlds.len();
+    let refused = snapshot.refusal.as_ref().and_then(|refusal| refusal.said(snapshot.now));
+    if let Some((reason, message)) = refused.filter(|_| counts.pending > 0) {
+        return (reason, message.to_owned());
+    }
     if let Some((state, reason)) = worlds.iter().find_map(|state| Some((state, trouble(state)?))) {
         let message = state.status.message.as_deref().unwrap_or_default();
         return (reason, format!("World {}: {message}", state.variant.name));
@@ -27,14 +31,17 @@ pub(super) fn progress(assessment: &Assessment<'_>, status: &WorkOrderStatus, gr
             return (Reason::RateLimited, rate_limited(provider, since));
         }
         let queue = grant.place.map_or_else(String::new, |place| {
-            format!("; the others wait for room on the nodes, place {place} of {} in the queue", grant.waiting)
+            let awaited = awaited(grant);
+            format!("; the others wait for {awaited}, place {place} of {} in the queue", grant.waiting)
         });
         return (Reason::InProgress, format!("{ended} of {all} Worlds have ended, {} run{queue}", counts.running));
     }
     if let Some(place) = grant.place {
         let message = format!(
-            "waits for room on the nodes: place {place} of {} in the queue; the nodes hold {} Worlds of this size",
-            grant.waiting, grant.total
+            "waits for {}: place {place} of {} in the queue; the nodes hold {} Worlds of this size",
+            awaited(grant),
+            grant.waiting,
+            grant.total
         );
         return (Reason::AwaitingCapacity, message);
     }
@@ -48,6 +55,14 @@ pub(super) fn progress(assessment: &Assessment<'_>, status: &WorkOrderStatus, gr
         return (Reason::AwaitingRetry, message);
     }
     (Reason::InProgress, format!("{ended} of {all} Worlds have ended"))
+}
+
+/// Says what an order in the queue waits for.
+fn awaited(grant: Grant) -> String {
+    match grant.limit {
+        Some(limit) => format!("a World of its namespace to end, which holds the {limit} slots that it may hold"),
+        None => "room on the nodes".to_owned(),
+    }
 }
 
 /// Says who has no room for an order's calls. It is the same sentence for as long as that lasts.

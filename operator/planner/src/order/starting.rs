@@ -10,14 +10,16 @@ use crate::world::{Phase, WorldState};
 
 /// Returns the Worlds that could begin an attempt now, in the order in which they should: by weight, then as listed.
 ///
-/// - **Shape:** indexes of variants; never so many that more than `worlds.parallelism` would run.
+/// - **Shape:** indexes of variants; never so many that more than `worlds.parallelism` would run, nor more than may be tried
+///   after a refusal.
 pub(super) fn startable(assessment: &Assessment<'_>) -> Vec<usize> {
     let (snapshot, worlds) = (assessment.snapshot, &assessment.worlds);
     let running = worlds.iter().filter(|state| state.phase == Phase::Active).count();
     let room = usize::try_from(snapshot.order.spec.worlds.parallelism).unwrap_or(0).saturating_sub(running);
+    let most = snapshot.refusal.as_ref().map_or(room, |refusal| refusal.most(snapshot.now).min(room));
     let mut ready: Vec<&WorldState<'_>> = worlds.iter().filter(|state| is_ready(snapshot.now, state)).collect();
     ready.sort_by_key(|state| (std::cmp::Reverse(state.variant.weight.unwrap_or(1)), state.index));
-    ready.into_iter().take(room).map(|state| state.index).collect()
+    ready.into_iter().take(most).map(|state| state.index).collect()
 }
 
 fn is_ready(now: Timestamp, state: &WorldState<'_>) -> bool {

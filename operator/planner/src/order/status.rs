@@ -82,7 +82,7 @@ pub(super) fn active(assessment: &Assessment<'_>, starting: &[usize], grant: Gra
         status.resume_time = Some(Time(assessment.snapshot.now));
     }
     let mut events = Vec::new();
-    let started = !starting.is_empty() || assessment.worlds.iter().any(|state| state.world.is_some());
+    let started = !starting.is_empty() || assessment.has_attempted();
     if started && status.start_time.is_none() {
         status.start_time = Some(Time(assessment.snapshot.now));
         events.push(Event {
@@ -93,7 +93,9 @@ pub(super) fn active(assessment: &Assessment<'_>, starting: &[usize], grant: Gra
         });
     }
     let (reason, message) = progress(assessment, &status, grant);
-    let stalled = matches!(reason, Reason::NoNodeFits | Reason::Unschedulable | Reason::ImagePullFailed);
+    let refused = assessment.snapshot.refusal.as_ref().and_then(|refusal| refusal.said(assessment.snapshot.now));
+    let stalled = matches!(reason, Reason::NoNodeFits | Reason::Unschedulable | Reason::ImagePullFailed)
+        || refused.is_some_and(|(refused, _)| refused == reason);
     let admitted: ConditionLine<'_> = if started {
         (OrderCondition::Admitted, Truth::True, Reason::Admitted, "")
     } else {

@@ -1,7 +1,8 @@
 //! Capacity: how many Worlds the nodes hold, and who may start the next one (W7).
 //!
 //! A World needs a slot before it gets a pod. Slots are counted over the nodes that are ready, schedulable and match;
-//! they go to orders by priority, then age. kube-scheduler still places the pods.
+//! they go to namespaces by what these hold, and within a namespace to orders by priority, then age. kube-scheduler still
+//! places the pods.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,25 +11,22 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manyworlds_api::object::{OrderUid, PodUid};
 
-use super::placement::{Misfits, accepts, matches};
+use super::placement::{Misfits, accepts};
+use super::queue::{Queue, QueueKey, Turns, Waiting};
+use super::rooms::Rooms;
+use super::shares::{Holding, NamespaceShares, fair};
 use crate::grant::Grant;
 use crate::node_resources::{Resources, slots};
 use crate::observation::{ObservedNode, Placement, Readiness};
-
-/// Place of an order in the queue: higher priority first, then the older one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct QueueKey {
-    priority: Reverse<i32>,
-    created: Timestamp,
-    uid: OrderUid,
-}
 
 /// A request of an order for slots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Uid of the order.
     pub uid: OrderUid,
-    /// Its priority.
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its priority. No more of it counts than its namespace may use.
     pub priority: i32,
     /// When it was created.
     pub created: Timestamp,
@@ -40,52 +38,62 @@ pub struct Request {
     pub placement: Arc<Placement>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    want: usize,
-    size: Resources,
-    placement: Arc<Placement>,
+/// The slot of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// The namespace of the pod.
+    pub namespace: Arc<str>,
+    /// The node that it is bound to.
+    pub node: Option<Arc<str>>,
+    /// What it takes there.
+    pub size: Resources,
 }
 
+/// The slots that are set aside for an order while its pods are made.
 #[derive(Debug)]
-struct Occupied {
-    node: Option<Arc<str>>,
+struct Reserved {
+    namespace: Arc<str>,
     size: Resources,
-}
-
-/// Room that is left on one node while slots are given out.
-#[derive(Clone, Copy)]
-struct Room<'a> {
-    node: &'a ObservedNode,
-    left: Resources,
-    open: bool,
+    count: u64,
 }
 
 /// The slots of the cluster and the queue for them.
 ///
-/// - **Guarantees:** never gives out more than the nodes hold beyond what is held already; an order is never overtaken on
-///   a node that it could use.
+/// - **Guarantees:** never gives out more than the nodes hold beyond what is held already, nor more to a namespace than its
+///   limit; an order is never overtaken by one of its own namespace on a node that it could use; a namespace that has less
+///   than its fair share is not kept from a free slot by an order of another one that cannot use it.
 #[derive(Debug, Default)]
 pub struct Capacity {
+    shares: NamespaceShares,
     nodes: BTreeMap<Arc<str>, ObservedNode>,
+    /// What the nodes that take new pods have together.
+    cluster: Resources,
     used: HashMap<Arc<str>, Resources>,
     unbound: BTreeMap<Resources, u64>,
-    occupied: HashMap<PodUid, Occupied>,
-    reserved: HashMap<OrderUid, (Resources, u64)>,
-    queue: BTreeMap<QueueKey, Waiting>,
-    places: HashMap<OrderUid, QueueKey>,
+    occupied: HashMap<PodUid, Slot>,
+    reserved: HashMap<OrderUid, Reserved>,
+    /// What each namespace holds: its pods, and what is set aside for it.
+    held: HashMap<Arc<str>, Holding>,
+    queue: Queue,
     unplaceable: BTreeSet<OrderUid>,
 }
 
 impl Capacity {
+    /// Returns a cluster without nodes, whose slots are shared like this.
+    pub fn new(shares: NamespaceShares) -> Self {
+        Self { shares, ..Self::default() }
+    }
+
     /// Learns of a node, or of what has changed about it.
     pub fn node_set(&mut self, node: ObservedNode) {
         self.nodes.insert(node.name.clone(), node);
+        self.add_up();
     }
 
     /// Forgets a node.
     pub fn node_removed(&mut self, name: &str) {
         self.nodes.remove(name);
+        self.add_up();
     }
 
     /// Returns what is known of a node.
@@ -94,29 +102,27 @@ impl Capacity {
     }
 
     /// Notes that a pod occupies a slot, on a node once it is bound. A second call for the same pod moves it.
-    pub fn occupy(&mut self, pod_uid: &PodUid, node: Option<Arc<str>>, size: Resources) {
-        if let Some(before) = self.occupied.get(pod_uid)
-            && before.node == node
-            && before.size == size
-        {
+    pub fn occupy(&mut self, pod_uid: &PodUid, slot: Slot) {
+        if self.occupied.get(pod_uid) == Some(&slot) {
             return;
         }
         self.release(pod_uid);
-        match &node {
+        match &slot.node {
             Some(name) => {
                 let used = self.used.entry(name.clone()).or_default();
-                *used = used.plus(size);
+                *used = used.plus(slot.size);
             }
-            None => *self.unbound.entry(size).or_default() += 1,
+            None => *self.unbound.entry(slot.size).or_default() += 1,
         }
-        self.occupied.insert(pod_uid.clone(), Occupied { node, size });
+        self.hold(&slot.namespace, slot.size, 1);
+        self.occupied.insert(pod_uid.clone(), slot);
     }
 
     /// Frees the slot of a pod.
     ///
     /// Returns whether it occupied one.
     pub fn release(&mut self, pod_uid: &PodUid) -> bool {
-        let Some(Occupied { node, size }) = self.occupied.remove(pod_uid) else { return false };
+        let Some(Slot { namespace, node, size }) = self.occupied.remove(pod_uid) else { return false };
         match node {
             Some(name) => {
                 if let Some(used) = self.used.get_mut(&name) {
@@ -128,6 +134,7 @@ impl Capacity {
             }
             None => subtract(&mut self.unbound, size, 1),
         }
+        self.let_go(&namespace, size, 1);
         true
     }
 
@@ -137,56 +144,59 @@ impl Capacity {
     pub fn reserve(&mut self, request: &Request) -> Grant {
         self.confirm(&request.uid);
         self.withdraw(&request.uid);
+        let nothing = Grant { size: request.size, waiting: self.queue.len(), ..Grant::default() };
         if request.want == 0 {
-            return Grant { size: request.size, waiting: self.queue.len(), ..Grant::default() };
+            return nothing;
         }
         let total = self.total(request.size, &request.placement);
         if total == 0 {
             self.unplaceable.insert(request.uid.clone());
             let misfits = Some(Misfits::count(self.nodes.values(), request.size, &request.placement));
-            return Grant { size: request.size, waiting: self.queue.len(), misfits, ..Grant::default() };
+            return Grant { misfits, ..nothing };
         }
-        let key = QueueKey { priority: Reverse(request.priority), created: request.created, uid: request.uid.clone() };
-        let (granted, ahead) = self.grantable(&key, request);
-        if granted > 0 {
-            self.reserved.insert(request.uid.clone(), (request.size, granted));
-            *self.unbound.entry(request.size).or_default() += granted;
-        }
-        let granted = usize::try_from(granted).unwrap_or(usize::MAX);
-        let missing = request.want.saturating_sub(granted);
+        let share = self.shares.of(&request.namespace);
+        let priority = Reverse(request.priority.min(share.max_priority));
+        let key = QueueKey { priority, created: request.created, uid: request.uid.clone() };
+        let want = u64::try_from(request.want).unwrap_or(u64::MAX);
+        self.wait(request, &key, want);
+        let placement: &Placement = &request.placement;
+        let granted = self.rooms().give(self.turns(), (&key, request.size, placement), self.fair());
+        self.queue.remove(&request.uid);
+        self.set_aside(request, granted);
+        let missing = want.saturating_sub(granted);
+        let mut place = None;
         if missing > 0 {
-            let waiting = Waiting { want: missing, size: request.size, placement: request.placement.clone() };
-            self.queue.insert(key.clone(), waiting);
-            self.places.insert(request.uid.clone(), key);
+            self.wait(request, &key, missing);
+            place = Some(self.turns().take_while(|other| **other != key).count() + 1);
         }
+        let is_at_limit = place.is_some() && self.holding(&request.namespace).is_at_limit(share);
         Grant {
-            slots: granted,
-            place: (missing > 0).then_some(ahead + 1),
+            slots: usize::try_from(granted).unwrap_or(usize::MAX),
+            place,
+            limit: share.limit.filter(|_| is_at_limit),
             waiting: self.queue.len(),
             total,
-            size: request.size,
-            misfits: None,
+            ..nothing
         }
     }
 
     /// Ends the reservation of an order: its pods occupy their slots themselves now, or were not made.
     pub fn confirm(&mut self, uid: &OrderUid) {
-        if let Some((size, count)) = self.reserved.remove(uid) {
+        if let Some(Reserved { namespace, size, count }) = self.reserved.remove(uid) {
             subtract(&mut self.unbound, size, count);
+            self.let_go(&namespace, size, count);
         }
     }
 
     /// Takes an order out of the queue, and from those that no node could hold.
     pub fn withdraw(&mut self, uid: &OrderUid) {
         self.unplaceable.remove(uid);
-        if let Some(key) = self.places.remove(uid) {
-            self.queue.remove(&key);
-        }
+        self.queue.remove(uid);
     }
 
     /// Returns the uids of the orders that come next, the first one first.
     pub fn next_in_queue(&self, most: usize) -> impl Iterator<Item = &OrderUid> {
-        self.queue.keys().take(most).map(|key| &key.uid)
+        self.turns().take(most).map(|key| &key.uid)
     }
 
     /// Returns the uids of the orders that wait for a node which could hold a World of theirs.
@@ -206,7 +216,7 @@ impl Capacity {
 
     /// Returns how many nodes are ready and schedulable.
     pub fn ready_nodes(&self) -> usize {
-        self.nodes.values().filter(|node| node.schedulable && node.readiness == Readiness::Ready).count()
+        self.ready().count()
     }
 
     /// Returns how many Worlds of one size the matching nodes hold when nothing else runs.
@@ -237,37 +247,64 @@ impl Capacity {
         }
     }
 
-    /// Returns how many of the wanted slots can be granted, and how many orders are ahead.
-    fn grantable(&self, key: &QueueKey, request: &Request) -> (u64, usize) {
-        let mut rooms = self.rooms();
-        let mut ahead = 0;
-        for (_, waiting) in self.queue.range(..key.clone()) {
-            ahead += 1;
-            let want = u64::try_from(waiting.want).unwrap_or(u64::MAX);
-            if claim(&mut rooms, waiting.size, &waiting.placement, want) < want {
-                close(&mut rooms, &waiting.placement);
-            }
+    fn add_up(&mut self) {
+        self.cluster = self.ready().fold(Resources::default(), |sum, node| sum.plus(node.allocatable));
+    }
+
+    fn wait(&mut self, request: &Request, key: &QueueKey, want: u64) {
+        let waiting = Waiting { want, size: request.size, placement: request.placement.clone() };
+        self.queue.insert(&request.namespace, key.clone(), waiting);
+    }
+
+    fn set_aside(&mut self, request: &Request, count: u64) {
+        if count == 0 {
+            return;
         }
-        let want = u64::try_from(request.want).unwrap_or(u64::MAX);
-        (claim(&mut rooms, request.size, &request.placement, want), ahead)
+        let (namespace, size) = (request.namespace.clone(), request.size);
+        *self.unbound.entry(size).or_default() += count;
+        self.hold(&namespace, size, count);
+        self.reserved.insert(request.uid.clone(), Reserved { namespace, size, count });
+    }
+
+    fn hold(&mut self, namespace: &Arc<str>, size: Resources, count: u64) {
+        let held = self.held.entry(namespace.clone()).or_default();
+        *held = held.plus(size, count);
+    }
+
+    fn let_go(&mut self, namespace: &str, size: Resources, count: u64) {
+        let Some(held) = self.held.get_mut(namespace) else { return };
+        *held = held.minus(size, count);
+        if *held == Holding::default() {
+            self.held.remove(namespace);
+        }
+    }
+
+    fn holding(&self, namespace: &str) -> Holding {
+        self.held.get(namespace).copied().unwrap_or_default()
+    }
+
+    /// Returns the turns of the orders that wait.
+    fn turns(&self) -> Turns<'_> {
+        self.queue.turns(self.cluster, |namespace| (self.shares.of(namespace), self.holding(namespace)))
+    }
+
+    /// Returns how well each namespace that holds or wants something would be served by its fair share.
+    fn fair(&self) -> u64 {
+        let holders = self.held.keys().filter(|namespace| !self.queue.has(namespace));
+        fair(self.queue.namespaces().chain(holders).map(|namespace| self.shares.of(namespace).weight))
+    }
+
+    /// Returns the nodes that take new pods.
+    fn ready(&self) -> impl Iterator<Item = &ObservedNode> {
+        self.nodes.values().filter(|node| node.schedulable && node.readiness == Readiness::Ready)
     }
 
     /// Returns what is left on each node. Pods without a node are put where they fit, as the scheduler will.
-    fn rooms(&self) -> Vec<Room<'_>> {
-        let mut rooms: Vec<Room<'_>> = self
-            .nodes
-            .values()
-            .filter(|node| node.schedulable && node.readiness == Readiness::Ready)
-            .map(|node| {
-                let used = self.used.get(&node.name).copied().unwrap_or_default();
-                Room { node, left: node.allocatable.minus(used), open: true }
-            })
-            .collect();
+    fn rooms(&self) -> Rooms<'_> {
+        let used = |node: &ObservedNode| self.used.get(&node.name).copied().unwrap_or_default();
+        let mut rooms = Rooms::new(self.ready().map(|node| (node, node.allocatable.minus(used(node)))));
         for (size, count) in &self.unbound {
-            let mut left = *count;
-            for room in &mut rooms {
-                left -= take(room, *size, left);
-            }
+            rooms.put(*size, *count);
         }
         rooms
     }
@@ -279,30 +316,6 @@ fn subtract(groups: &mut BTreeMap<Resources, u64>, size: Resources, count: u64) 
         if *existing == 0 {
             groups.remove(&size);
         }
-    }
-}
-
-fn claim(rooms: &mut [Room<'_>], size: Resources, placement: &Placement, want: u64) -> u64 {
-    let mut left = want;
-    for room in rooms.iter_mut().filter(|room| room.open && matches(room.node, placement)) {
-        left -= take(room, size, left);
-        if left == 0 {
-            break;
-        }
-    }
-    want - left
-}
-
-fn take(room: &mut Room<'_>, size: Resources, most: u64) -> u64 {
-    let count = slots(room.left, size).min(most);
-    room.left = room.left.minus(size.times(count));
-    count
-}
-
-/// Keeps those behind an order that still waits from the nodes that it could use.
-fn close(rooms: &mut [Room<'_>], placement: &Placement) {
-    for room in rooms.iter_mut().filter(|room| matches(room.node, placement)) {
-        room.open = false;
     }
 }
 

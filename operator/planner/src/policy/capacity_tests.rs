@@ -2,6 +2,9 @@ use k8s_openapi::api::core::v1::{Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use proptest::prelude::*;
 
+use std::num::NonZero;
+
+use super::super::shares::NamespaceShare;
 use super::*;
 use manyworlds_api::object::Uid;
 use manyworlds_api::work_order::ResourceAmounts;
@@ -43,11 +46,66 @@ fn uid<K>(text: &str) -> Uid<K> {
 fn request(uid: &str, priority: i32, age: i64, want: usize) -> Request {
     Request {
         uid: uid.parse().unwrap(),
+        namespace: "team".into(),
         priority,
         created: Timestamp::from_second(1_000_000 - age).unwrap(),
         want,
         size: world(),
         placement: Arc::default(),
+    }
+}
+
+/// The same request from another namespace.
+fn from(namespace: &str, request: Request) -> Request {
+    Request { namespace: namespace.into(), ..request }
+}
+
+fn slot(namespace: &str, node: Option<&str>, size: Resources) -> Slot {
+    Slot { namespace: namespace.into(), node: node.map(Into::into), size }
+}
+
+/// Nodes whose slots are shared like this between the namespaces, and equally between the others.
+fn shared(
+    nodes: impl IntoIterator<Item = ObservedNode>,
+    shares: impl IntoIterator<Item = (&'static str, NamespaceShare)>,
+) -> Capacity {
+    let named = shares.into_iter().map(|(namespace, share)| (namespace.to_owned(), share)).collect();
+    let mut capacity = Capacity::new(NamespaceShares::new(NamespaceShare::default(), named));
+    for node in nodes {
+        capacity.node_set(node);
+    }
+    capacity
+}
+
+/// The pods that run, the oldest first, with their namespaces.
+#[derive(Default)]
+struct Running {
+    pods: Vec<(Arc<str>, PodUid)>,
+    made: usize,
+}
+
+impl Running {
+    /// Has an order ask once more, and start all that it may on the node `a`.
+    fn ask(&mut self, capacity: &mut Capacity, request: &Request) -> usize {
+        let grant = capacity.reserve(request);
+        for _ in 0..grant.slots {
+            self.made += 1;
+            let pod = uid(&format!("pod-{}", self.made));
+            capacity.occupy(&pod, slot(&request.namespace, Some("a"), request.size));
+            self.pods.push((request.namespace.clone(), pod));
+        }
+        capacity.confirm(&request.uid);
+        grant.slots
+    }
+
+    /// Ends the oldest pod.
+    fn end_oldest(&mut self, capacity: &mut Capacity) {
+        let (_, pod) = self.pods.remove(0);
+        assert!(capacity.release(&pod));
+    }
+
+    fn count(&self, namespace: &str) -> usize {
+        self.pods.iter().filter(|(of, _)| **of == *namespace).count()
     }
 }
 
@@ -93,7 +151,7 @@ fn what_does_not_fit_waits_with_its_place_in_the_queue() {
 #[test]
 fn priority_goes_before_age() {
     let mut capacity = capacity([node("a", room(2, 8, 100))]);
-    capacity.occupy(&uid("running"), Some("a".into()), world());
+    capacity.occupy(&uid("running"), slot("team", Some("a"), world()));
     assert_eq!(capacity.reserve(&request("old", 0, 100, 1)).place, Some(1));
     assert_eq!(capacity.reserve(&request("urgent", 5, 1, 1)).place, Some(1));
     assert_eq!(capacity.next_in_queue(9).collect::<Vec<_>>(), ["urgent", "old"]);
@@ -105,7 +163,7 @@ fn priority_goes_before_age() {
 #[test]
 fn a_large_order_is_not_overtaken_by_small_ones() {
     let mut capacity = capacity([node("a", room(4, 64, 1000))]);
-    capacity.occupy(&uid("running"), Some("a".into()), Resources { pods: 1, ..room(2, 1, 1) });
+    capacity.occupy(&uid("running"), slot("team", Some("a"), Resources { pods: 1, ..room(2, 1, 1) }));
     let large = Request { size: Resources { pods: 1, ..room(4, 8, 100) }, ..request("large", 0, 100, 1) };
     assert_eq!(capacity.reserve(&large).slots, 0);
     assert_eq!(capacity.reserve(&request("small", 0, 1, 1)).slots, 0);
@@ -116,7 +174,7 @@ fn a_large_order_is_not_overtaken_by_small_ones() {
 #[test]
 fn an_order_that_waits_for_other_nodes_holds_nobody_up() {
     let mut capacity = capacity([node("a", room(8, 32, 500)), node("b", room(2, 8, 100))]);
-    capacity.occupy(&uid("running"), Some("b".into()), world());
+    capacity.occupy(&uid("running"), slot("team", Some("b"), world()));
     let picky = Request { placement: on("b"), ..request("picky", 9, 100, 1) };
     assert_eq!(capacity.reserve(&picky).slots, 0);
     assert_eq!(capacity.reserve(&request("plain", 0, 1, 4)).slots, 4);
@@ -179,9 +237,112 @@ fn a_reservation_is_given_back_when_the_pods_hold_their_slots() {
     let mut capacity = capacity([node("a", room(8, 32, 500))]);
     assert_eq!(capacity.reserve(&request("first", 0, 2, 4)).slots, 4);
     assert_eq!(capacity.reserve(&request("second", 0, 1, 4)).slots, 0);
-    capacity.occupy(&uid("pod"), None, world());
+    capacity.occupy(&uid("pod"), slot("team", None, world()));
     capacity.confirm(&uid("first"));
     assert_eq!(capacity.reserve(&request("second", 0, 1, 4)).slots, 3);
+}
+
+/// W7: whoever came first, and whatever the priority is, a namespace that holds less gets the next slot.
+#[test]
+fn a_namespace_that_floods_the_queue_keeps_no_other_from_its_share() {
+    let mut capacity = capacity([node("a", room(16, 64, 800))]);
+    let mut running = Running::default();
+    let flood: Vec<Request> = (0..20).map(|each| request(&format!("flood-{each}"), 1_000_000, 100, 50)).collect();
+    let quiet = from("quiet", request("quiet", -1_000_000, 1, 6));
+    for order in &flood {
+        running.ask(&mut capacity, order);
+    }
+    assert_eq!((running.count("team"), running.ask(&mut capacity, &quiet)), (8, 0));
+    let mut wanted = 6;
+    for _ in 0..8 {
+        running.end_oldest(&mut capacity);
+        for order in &flood {
+            running.ask(&mut capacity, order);
+        }
+        wanted -= running.ask(&mut capacity, &Request { want: wanted, ..quiet.clone() });
+    }
+    assert_eq!((running.count("team"), running.count("quiet")), (4, 4));
+}
+
+/// W7: the order that comes next is one of the namespace that holds least.
+#[test]
+fn who_is_woken_first_is_who_is_served_worst() {
+    let mut capacity = capacity([node("a", room(2, 8, 100))]);
+    capacity.occupy(&uid("running"), slot("team", Some("a"), world()));
+    for order in ["team-1", "team-2", "team-3"] {
+        assert_eq!(capacity.reserve(&request(order, 9, 100, 1)).slots, 0);
+    }
+    let quiet = capacity.reserve(&from("quiet", request("quiet", 0, 1, 1)));
+    assert_eq!((quiet.place, quiet.waiting), (Some(1), 4));
+    assert_eq!(capacity.next_in_queue(2).collect::<Vec<_>>(), ["quiet", "team-1"]);
+}
+
+#[test]
+fn a_namespace_with_three_times_the_weight_gets_three_times_as_much() {
+    let heavy = NamespaceShare { weight: NonZero::new(3).unwrap(), ..NamespaceShare::default() };
+    let mut capacity = shared([node("a", room(16, 64, 800))], [("heavy", heavy)]);
+    let mut running = Running::default();
+    let orders = [from("light", request("light", 9, 100, 8)), from("heavy", request("heavy", 0, 1, 8))];
+    running.ask(&mut capacity, &orders[0]);
+    for _ in 0..16 {
+        running.ask(&mut capacity, &orders[1]);
+        running.end_oldest(&mut capacity);
+        for order in &orders {
+            running.ask(&mut capacity, order);
+        }
+    }
+    assert_eq!((running.count("light"), running.count("heavy")), (2, 6));
+}
+
+#[test]
+fn a_namespace_holds_no_more_than_its_limit_and_is_told() {
+    let limited = NamespaceShare { limit: Some(3), ..NamespaceShare::default() };
+    let mut capacity = shared([node("a", room(16, 64, 800))], [("limited", limited)]);
+    let mut running = Running::default();
+    let order = from("limited", request("many", 9, 100, 8));
+    assert_eq!(running.ask(&mut capacity, &order), 3);
+    let grant = capacity.reserve(&from("limited", request("more", 9, 100, 1)));
+    assert_eq!((grant.slots, grant.limit, grant.place), (0, Some(3), Some(2)));
+    assert_eq!(running.ask(&mut capacity, &request("others", 0, 1, 5)), 5, "the rest is free for others");
+}
+
+#[test]
+fn no_more_of_a_priority_counts_than_the_namespace_may_use() {
+    let capped = NamespaceShare { max_priority: 5, ..NamespaceShare::default() };
+    let mut capacity = shared([node("a", room(2, 8, 100))], [("capped", capped)]);
+    capacity.occupy(&uid("running"), slot("third", Some("a"), world()));
+    let _ = capacity.reserve(&from("capped", request("loud", 1_000_000, 100, 1)));
+    let _ = capacity.reserve(&request("important", 6, 1, 1));
+    assert_eq!(capacity.next_in_queue(9).collect::<Vec<_>>(), ["important", "loud"]);
+}
+
+/// W7: what cannot start now keeps others from the nodes only as far as its namespace's fair share goes.
+#[test]
+fn an_order_that_is_hard_to_place_keeps_no_namespace_below_its_fair_share_waiting() {
+    let mut capacity = capacity([node("a", room(16, 64, 800))]);
+    // A small World of the namespace that holds out keeps the whole node from ever being free.
+    capacity.occupy(&uid("tiny"), slot("greedy", Some("a"), Resources { pods: 1, ..room(1, 1, 1) }));
+    let whole = Resources { pods: 1, ..room(16, 64, 800) };
+    let large = from("greedy", Request { size: whole, ..request("large", 1_000_000, 100, 50) });
+    assert_eq!(capacity.reserve(&large).slots, 0);
+    assert_eq!(capacity.reserve(&from("greedy", request("small", 0, 1, 1))).slots, 0, "its own orders wait behind it");
+    let mut running = Running::default();
+    assert_eq!(running.ask(&mut capacity, &request("others", 0, 1, 8)), 4, "half of the node is theirs");
+    running.end_oldest(&mut capacity);
+    assert_eq!(running.ask(&mut capacity, &request("others", 0, 1, 8)), 1);
+}
+
+/// W7: what a refused order had, it does not have while it waits for its next try.
+#[test]
+fn an_order_that_gave_up_holds_nothing_and_has_no_place() {
+    let mut capacity = capacity([node("a", room(8, 32, 500))]);
+    let refused = request("refused", 1_000_000, 100, 50);
+    assert_eq!(capacity.reserve(&refused).slots, 4);
+    assert_eq!(capacity.reserve(&request("other", 0, 1, 4)).slots, 0);
+    capacity.confirm(&refused.uid);
+    capacity.withdraw(&refused.uid);
+    assert_eq!(capacity.reserve(&request("other", 0, 1, 4)).slots, 4);
+    assert_eq!(capacity.waiting(), 0);
 }
 
 proptest! {
@@ -196,7 +357,7 @@ proptest! {
             prop_assert!(grant.slots <= want);
             for index in 0..grant.slots {
                 let pod = format!("{step}-{index}");
-                capacity.occupy(&uid(&pod), None, world());
+                capacity.occupy(&uid(&pod), slot("team", None, world()));
                 running.push(pod);
             }
             capacity.confirm(&uid(&order));

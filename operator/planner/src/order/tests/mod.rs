@@ -6,6 +6,7 @@ mod progress;
 mod roles;
 
 use manyworlds_api::Duration;
+use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{
     Approval, Deadlines, EarlyTermination, ResourceAmounts, TimeToLive, WorkOrderSpec, default_variants,
@@ -13,6 +14,9 @@ use manyworlds_api::work_order::{
 use manyworlds_api::world::WorldStage;
 use model::{Model, specification};
 use proptest::prelude::*;
+
+use crate::policy::capacity::Slot;
+use crate::policy::refusal::Refusal;
 
 const FIVE: [&str; 5] = ["alpha", "beta", "gamma", "delta", "epsilon"];
 
@@ -186,15 +190,41 @@ fn worlds_beyond_the_slots_wait_and_say_so() {
 #[test]
 fn an_order_that_has_no_slot_makes_nothing() {
     let mut model = Model::new(specification(&FIVE), 1);
-    model.capacity.occupy(
-        &"other".parse().unwrap(),
-        Some("node".into()),
-        crate::node_resources::Resources::of_world(&ResourceAmounts::default()).unwrap(),
-    );
+    let size = crate::node_resources::Resources::of_world(&ResourceAmounts::default()).unwrap();
+    let slot = Slot { namespace: "team".into(), node: Some("node".into()), size };
+    model.capacity.occupy(&"other".parse().unwrap(), slot);
     model.settle();
     assert!(model.worlds.is_empty());
     assert_eq!(model.condition("Admitted"), truth("False", "AwaitingCapacity"));
     assert_eq!(model.order.status.as_ref().unwrap().summary.as_deref(), Some("AwaitingCapacity"));
+}
+
+/// W7: an order whose pods are refused says so, asks for no slot meanwhile, and then tries one World at a time.
+#[test]
+fn a_refused_order_waits_without_a_place_in_the_queue_and_tries_one_world_first() {
+    let mut model = Model::new(specification(&FIVE), 5);
+    let retry = model.now + jiff::SignedDuration::from_secs(5);
+    let refused = Refusal::new(Reason::PermissionDenied, "exceeded quota: none".to_owned(), 1, retry);
+    model.refusal = Some(refused.clone());
+    assert_eq!(model.settle(), Some(retry));
+    assert!(model.worlds.is_empty());
+    assert_eq!(model.condition("Stalled"), truth("True", "PermissionDenied"));
+    assert_eq!(model.condition("Admitted").0, "False");
+    assert!(model.message().contains("exceeded quota: none"), "{}", model.message());
+    assert_eq!(model.capacity.waiting(), 0);
+    model.pass(5);
+    let plan = model.plan();
+    assert_eq!((plan.effects.len(), plan.next_check), (1, Some(model.now)));
+    model.carry_out(&plan);
+    assert_eq!(pods(&model), ["fix-alpha-1"]);
+    model.refusal = refused.after_success(5);
+    let plan = model.plan();
+    model.carry_out(&plan);
+    assert_eq!(pods(&model).len(), 3, "one was taken, so two are tried");
+    model.refusal = None;
+    model.settle();
+    assert_eq!(model.condition("Stalled").0, "False");
+    assert_eq!(pods(&model).len(), 5);
 }
 
 #[test]

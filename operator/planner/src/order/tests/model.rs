@@ -13,7 +13,8 @@ use serde_json::json;
 
 use crate::node_resources::Resources;
 use crate::observation::{ObservedNode, OrderPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
-use crate::policy::capacity::Capacity;
+use crate::policy::capacity::{Capacity, Slot};
+use crate::policy::refusal::Refusal;
 use crate::role::{OwnerKind, ROLES, role_of};
 use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, Texts, decide};
 
@@ -32,6 +33,7 @@ pub(super) struct Model {
     status_written: Option<Timestamp>,
     pub(super) progress_writes: u32,
     pub(super) models: ModelUse,
+    pub(super) refusal: Option<Refusal>,
     version: u64,
 }
 
@@ -94,6 +96,7 @@ impl Model {
             status_written: None,
             progress_writes: u32::MAX,
             models: ModelUse::default(),
+            refusal: None,
             version: 1,
         }
     }
@@ -108,6 +111,7 @@ impl Model {
             lost_nodes: self.lost_nodes.iter().cloned().collect(),
             status_written: self.status_written,
             progress_writes: self.progress_writes,
+            refusal: self.refusal.clone(),
             models: self.models.clone(),
             settings: Arc::new(Settings {
                 gateway_url: Some("http://gateway".to_owned()),
@@ -222,7 +226,8 @@ impl Model {
             stages: Stages::new(role_of(ROLES, Some(&label(labels::ROLE))).unwrap()),
             requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
         };
-        self.capacity.occupy(observed.uid(), observed.node.clone(), observed.requests);
+        let slot = Slot { namespace: "team".into(), node: observed.node.clone(), size: observed.requests };
+        self.capacity.occupy(observed.uid(), slot);
         assert!(self.pods.insert(name.clone(), observed).is_none(), "pod {name} was made twice");
         self.created_pods.push(name);
     }
