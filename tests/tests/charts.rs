@@ -173,6 +173,7 @@ fn bad_values_are_refused_with_their_place_and_reason() {
         ),
         ("manyworlds", json!({"watchNamespace": "Team A"}), "/watchNamespace", "does not match pattern"),
         ("manyworlds", json!({"watchNamespace": ["a"]}), "/watchNamespace", "want string"),
+        ("manyworlds", json!({"capacity": {"namespaces": [{"limit": 1}]}}), "/capacity/namespaces/0", "'name'"),
         ("manyworlds", json!({"image": {"digest": "sha256:1"}}), "/image/digest", "does not match pattern"),
         ("manyworlds", json!({"image": {"pullPolicy": "never"}}), "/image/pullPolicy", "'IfNotPresent'"),
         ("manyworlds", json!({"extraEnv": [{"value": "x"}]}), "/extraEnv/0", "missing property 'name'"),
@@ -433,6 +434,18 @@ fn pod_templates_may_ask_for_nothing_of_others_unless_a_value_allows_it() {
     let gpu = json!([{"key": "gpu", "operator": "Exists"}]);
     let allowed = rules(&json!({"worlds": {"podTemplate": {"allowedTolerations": gpu}}}));
     assert_eq!(allowed["allowedTolerations"], gpu);
+}
+
+#[test]
+fn shares_of_namespaces_reach_the_operator() {
+    let shares = |values: &Value| -> Value {
+        let text = environment(&deployment(values), "MANYWORLDS_CAPACITY");
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    };
+    let equal = json!({"default": {"weight": 1, "limit": 0, "maxPriority": 1_000_000}, "namespaces": []});
+    assert_eq!(shares(&json!({})), equal);
+    let named = json!({"capacity": {"namespaces": [{"name": "a", "weight": 3, "limit": 8, "maxPriority": 100_000}]}});
+    assert_eq!(shares(&named)["namespaces"], named["capacity"]["namespaces"]);
 }
 
 #[test]

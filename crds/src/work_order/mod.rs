@@ -123,7 +123,7 @@ pub struct WorkOrderSpec {
     #[serde(default)]
     pub delivery: Delivery,
 
-    /// Orders with a higher priority get free slots first, and the oldest among equals. May be changed at any time.
+    /// Within a namespace, orders with a higher priority get free slots first, and the oldest among equals. May be changed at any time.
     #[serde(default)]
     #[schemars(range(min = -1_000_000, max = 1_000_000))]
     pub priority: i32,
