@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, EvictParams, ListParams};
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use kube::api::{Api, DeleteParams, EvictParams, ListParams, PostParams};
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_tests::real::{LIMIT, SHOWN_WITHIN, condition, create, finished, order, restricted, works, world};
@@ -161,4 +161,42 @@ async fn an_order_deleted_while_its_pod_cannot_start_leaves_nothing() -> Result 
         Ok((left == 0).then_some(()))
     })
     .await
+}
+
+/// W7: an order whose pods its namespace's quota refuses says so, and keeps nobody else from the nodes, whatever its
+/// priority is.
+#[tokio::test]
+async fn an_order_whose_pods_are_refused_holds_no_slot() -> Result {
+    let (_cluster, greedy) = restricted("refused").await?;
+    let (_cluster, other) = restricted("unharmed").await?;
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    let quotas: Api<ResourceQuota> = greedy.api();
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    eventually("the quota counts", LIMIT, || async {
+        let status = quotas.get("none").await?.status;
+        Ok(status.and_then(|status| status.hard).map(drop))
+    })
+    .await?;
+    let variants: Vec<Value> = (1..=50).map(|number| json!({"name": format!("w{number}")})).collect();
+    let mut manifest = order("greedy", "true");
+    manifest["spec"]["priority"] = json!(1_000_000);
+    manifest["spec"]["worlds"]["parallelism"] = json!(50);
+    manifest["spec"]["worlds"]["variants"] = json!(variants);
+    manifest["spec"]["worlds"]["sizing"]["perWorld"]["cpu"] = json!("1");
+    create(&greedy, &manifest).await?;
+    eventually("the order says that it is refused", LIMIT, || async {
+        let (_, reason, message) = condition(&greedy, "greedy", "Stalled").await?;
+        let says = reason == "PermissionDenied" && message.contains("exceeded quota: none");
+        Ok((says && message.contains("no slot is held")).then_some(()))
+    })
+    .await?;
+    create(&other, &order("unharmed", "date > now")).await?;
+    let status = finished(&other, "unharmed").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let pods: Api<Pod> = greedy.api();
+    assert!(pods.list(&ListParams::default()).await?.items.is_empty(), "it was refused all the time");
+
+    quotas.delete("none", &DeleteParams::default()).await?;
+    eventually("the order goes on by itself", LIMIT, || async { Ok(pods.get_opt("greedy-w1-1").await?) }).await?;
+    cancelled(&greedy, "greedy").await
 }
