@@ -428,7 +428,12 @@ fn pod_templates_may_ask_for_nothing_of_others_unless_a_value_allows_it() {
         serde_json::from_str(environment(&deployment(values), "MANYWORLDS_POD_TEMPLATE").as_str().unwrap()).unwrap()
     };
     for (name, allowed) in rules(&json!({})).as_object().unwrap() {
-        let expected = if name == "allowedConfigMaps" { json!(["manyworlds-*"]) } else { json!([]) };
+        let expected = match name.as_str() {
+            "allowedConfigMaps" => json!(["manyworlds-*"]),
+            "allowedNodeLabels" => json!(["*"]),
+            "allowedAffinity" => json!(["nodeAffinity"]),
+            _ => json!([]),
+        };
         assert_eq!(*allowed, expected, "{name}");
     }
     let gpu = json!([{"key": "gpu", "operator": "Exists"}]);

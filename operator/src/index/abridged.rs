@@ -8,6 +8,7 @@ use manyworlds_api::work_order::{Variant, VariantWorker, WorkOrderSpec};
 use manyworlds_api::world::{Blueprint, ResolvedVariant};
 use manyworlds_api::{WorkOrder, World, WorldSpec};
 use manyworlds_planner::Texts;
+use serde_json::{Map, Value};
 
 /// The most bytes of texts of one order that are kept: several times what an order with a task of some pages has.
 const MOST_BYTES_KEPT: usize = 16 * 1024;
@@ -38,8 +39,10 @@ pub(super) fn abridge_order(order: &mut WorkOrder) -> Texts {
         }
     }
     if let Some(template) = &mut spec.worker.pod_template {
-        template.annotations.clear();
-        template.affinity = None;
+        // What a pod template may ask for is decided by these names.
+        template.annotations.values_mut().for_each(String::clear);
+        let parts = template.affinity.iter_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+        parts.for_each(|part| *part = Value::Null);
     }
     for voter in spec.council.iter_mut().flat_map(|council| &mut council.voters) {
         voter.stance = String::new();
@@ -95,7 +98,7 @@ mod tests {
 
     use manyworlds_api::object::Stored;
     use manyworlds_planner::{Grant, Plan, Settings, decide};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::{Index, OrderKey, fixtures};
     use super::*;
