@@ -13,15 +13,17 @@ pub const MAXIMUM_BYTES: usize = 64 * 1024 * 1024;
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactName {
-    /// The World's change in the format of `git format-patch`.
+    /// The World's change in the format of `git format-patch`, as it was judged.
     Patch,
+    /// The change as the worker left it, in the same format. It is what is judged.
+    Change,
     /// The report document.
     Report,
     /// Log of the `prepare` stage.
     PrepareLog,
     /// Log of the `work` stage: the output of the worker.
     WorkLog,
-    /// Log of the `evaluate` stage: the output of the gates.
+    /// Log of the pod that judges: the output of the gates.
     EvaluateLog,
     /// The masked conversation of the worker `coder` with its model, as JSON Lines.
     Transcript,
@@ -30,7 +32,7 @@ pub enum ArtifactName {
 /// The error for a name that no artifact has.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "there is no artifact {name:?}; the names are patch, report, prepare-log, work-log, evaluate-log and transcript"
+    "there is no artifact {name:?}; the names are patch, change, report, prepare-log, work-log, evaluate-log and transcript"
 )]
 pub struct UnknownArtifact {
     name: String,
@@ -38,13 +40,21 @@ pub struct UnknownArtifact {
 
 impl ArtifactName {
     /// Every artifact.
-    pub const ALL: [Self; 6] =
-        [Self::Patch, Self::Report, Self::PrepareLog, Self::WorkLog, Self::EvaluateLog, Self::Transcript];
+    pub const ALL: [Self; 7] = [
+        Self::Patch,
+        Self::Change,
+        Self::Report,
+        Self::PrepareLog,
+        Self::WorkLog,
+        Self::EvaluateLog,
+        Self::Transcript,
+    ];
 
     /// Returns the name as written in paths.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Patch => "patch",
+            Self::Change => "change",
             Self::Report => "report",
             Self::PrepareLog => "prepare-log",
             Self::WorkLog => "work-log",
@@ -135,7 +145,7 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Returns the path at which a World stores an artifact.
+/// Returns the path at which a World stores an artifact (`PUT`), and at which the pod that judges fetches its change (`GET`).
 pub fn upload_path(namespace: &str, world: &str, attempt: i32, name: ArtifactName) -> String {
     format!("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}")
 }
@@ -143,6 +153,12 @@ pub fn upload_path(namespace: &str, world: &str, attempt: i32, name: ArtifactNam
 /// Returns the path at which a World asks for the base commit.
 pub fn base_path(namespace: &str, world: &str, attempt: i32) -> String {
     format!("/v1/worlds/{namespace}/{world}/{attempt}/base")
+}
+
+/// Returns the path of the order's base: a bundle of git with the base commit, its history and its tags. The first World that has
+/// it stores it (`PUT`), and the pods that judge fetch it (`GET`; `HEAD` tells whether it is there).
+pub fn bundle_path(namespace: &str, world: &str, attempt: i32) -> String {
+    format!("/v1/worlds/{namespace}/{world}/{attempt}/bundle")
 }
 
 /// Returns the path at which people fetch an artifact, from the last attempt of the World that has it.

@@ -19,8 +19,12 @@ pub const EXTRA_LABEL_PREFIX: &str = "label.manyworlds.dev/";
 pub const PREPARE: &str = "prepare";
 /// Name of the container that runs the worker.
 pub const WORK: &str = "work";
+/// Name of the container that takes what the worker left, once the worker is gone.
+pub const COLLECT: &str = "collect";
+/// Name of the container that makes the checkout that is judged. It is the first of a pod of its own.
+pub const CHECKOUT: &str = "checkout";
 /// Name of the container that runs the gates.
-pub const EVALUATE: &str = "evaluate";
+pub const JUDGE: &str = "judge";
 
 /// Audience of a World's token for the operator.
 pub const TOKEN_AUDIENCE: &str = "manyworlds";
@@ -47,14 +51,14 @@ pub const MIRROR: &str = "mirror.git";
 pub const RUNNER_DIRECTORY: &str = "/manyworlds/bin";
 /// Name of the runner's program, in its image's root and in [`RUNNER_DIRECTORY`].
 pub const RUNNER_FILE: &str = "manyworlds-runner";
-/// Folder of the worktree and the worker's results. Read-only for `evaluate`.
+/// Folder of the worktree and the worker's results. Read-only for `collect`.
 pub const WORK_DIRECTORY: &str = "/manyworlds/work";
-/// Folder of `evaluate`: checkout, scratch and report.
+/// Folder of the pod that judges: checkout, scratch and report.
 pub const EVALUATION_DIRECTORY: &str = "/manyworlds/evaluation";
 /// File in which a container leaves its report for the kubelet.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// Environment variable: the order document as JSON, for `prepare` only.
+/// Environment variable: the order document as JSON, for `prepare` and `checkout` only.
 pub const ENV_ORDER: &str = "MANYWORLDS_ORDER";
 /// Environment variable: namespace of the order.
 pub const ENV_NAMESPACE: &str = "MANYWORLDS_NAMESPACE";
@@ -68,8 +72,12 @@ pub const ENV_ATTEMPT: &str = "MANYWORLDS_ATTEMPT";
 pub const ENV_SERVICE_URL: &str = "MANYWORLDS_SERVICE_URL";
 /// Environment variable: address of the gateway, for `work` only and only when the World has a model.
 pub const ENV_GATEWAY_URL: &str = "MANYWORLDS_GATEWAY_URL";
-/// Environment variable: bytes of disk that the World may fill, for `work` and `evaluate`.
+/// Environment variable: bytes of disk that the World may fill, for `work` and `judge`.
 pub const ENV_DISK_BYTES: &str = "MANYWORLDS_DISK_BYTES";
+/// Environment variable: the commit that the World started from, for `checkout` only.
+pub const ENV_BASE_COMMIT: &str = "MANYWORLDS_BASE_COMMIT";
+/// Environment variable: the report on the worker as JSON, for `judge` only, which repeats it in its own report.
+pub const ENV_WORKER_REPORT: &str = "MANYWORLDS_WORKER_REPORT";
 
 /// Returns the name of a World.
 pub fn world_name(order: &str, variant: &str) -> String {
@@ -81,4 +89,12 @@ pub fn world_name(order: &str, variant: &str) -> String {
 /// - **Guarantees:** at most 63 characters for an order of 40 and a variant of 16, so that it is a valid host name.
 pub fn pod_name(order: &str, variant: &str, attempt: i32) -> String {
     format!("{order}-{variant}-{attempt}")
+}
+
+/// Returns the name of a pod that judges an attempt.
+///
+/// - **Shape:** `number` counts from 1; each evaluation of the same change has a pod of its own.
+/// - **Guarantees:** at most 63 characters, as [`pod_name`], for numbers below ten.
+pub fn evaluation_pod_name(order: &str, variant: &str, attempt: i32, number: i32) -> String {
+    format!("{order}-{variant}-{attempt}-e{number}")
 }

@@ -66,7 +66,10 @@ pub struct StageReport {
     /// End of the worker; from the `work` stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerReport>,
-    /// The World's result; from the `evaluate` stage.
+    /// What the worker left; from the `collect` stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<Collection>,
+    /// The World's result; from the `judge` stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<WorldResult>,
 }
@@ -74,7 +77,7 @@ pub struct StageReport {
 impl StageReport {
     /// Returns the report of a stage that succeeded.
     pub fn done() -> Self {
-        Self { version: VERSION, failure: None, base_commit: None, worker: None, result: None }
+        Self { version: VERSION, failure: None, base_commit: None, worker: None, collection: None, result: None }
     }
 
     /// Returns the report of a stage that failed.
@@ -117,6 +120,12 @@ impl StageReport {
         let mut report = self.clone();
         if let Some(failure) = &mut report.failure {
             failure.message = shortened(&failure.message, longest.max(64) * 4);
+        }
+        if let Some(Collection { reasons, .. }) = &mut report.collection {
+            reasons.truncate(16);
+            for reason in reasons {
+                *reason = shortened(reason, longest.max(32));
+            }
         }
         if let Some(result) = &mut report.result {
             for gate in &mut result.gates {
@@ -174,6 +183,18 @@ pub struct WorkerReport {
     /// The worker's summary of its work, from its result file.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
+}
+
+/// What a worker left, once it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Collection {
+    /// The stored artifacts with their digests; [`ArtifactName::Change`](crate::artifacts::ArtifactName::Change) among them, unless
+    /// nothing has changed.
+    pub artifacts: Vec<ArtifactDigest>,
+    /// Findings against the World.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 /// The results of the gates.
