@@ -6,6 +6,12 @@ pub const WORK_ORDER: &str = "manyworlds.dev/work-order";
 pub const WORLD: &str = "manyworlds.dev/world";
 /// Label of a pod: number of the attempt.
 pub const ATTEMPT: &str = "manyworlds.dev/attempt";
+/// Label of a pod that judges: number of the evaluation of its attempt.
+pub const EVALUATION: &str = "manyworlds.dev/evaluation";
+/// Label of a pod: the network policy that holds it, where that is not the one of Worlds.
+pub const NETWORK: &str = "manyworlds.dev/network";
+/// Value of [`NETWORK`] on a pod that reaches the cluster's DNS and the artifact API alone.
+pub const NETWORK_OF_EVALUATIONS: &str = "evaluations";
 /// Label of a pod: its role, such as `work`.
 pub const ROLE: &str = "manyworlds.dev/role";
 /// Label of every object: the program that manages it.

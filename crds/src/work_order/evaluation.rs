@@ -35,6 +35,10 @@ pub struct Evaluation {
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
+    /// Network of the gates. `Inherit` lets them reach what the worker reaches.
+    #[serde(default)]
+    pub network: EvaluationNetwork,
+
     /// Whether a result counts when the kernel of the node cannot confine the gates (no Landlock).
     #[serde(default)]
     pub sealing: Sealing,
@@ -57,11 +61,22 @@ impl Default for Evaluation {
             accept_score: seventy(),
             gates: size_alone(),
             image: None,
+            network: EvaluationNetwork::default(),
             sealing: Sealing::default(),
             max_changed_lines: most_changed_lines(),
             max_patch_bytes: most_patch_bytes(),
         }
     }
+}
+
+/// The network of the pod in which the gates run.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EvaluationNetwork {
+    /// The gates reach the cluster's DNS and the artifact API, and nothing else.
+    #[default]
+    None,
+    /// The gates reach what the worker reaches, such as the hosts of repositories.
+    Inherit,
 }
 
 /// The rule for results of unconfined gates.
