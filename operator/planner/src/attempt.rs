@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use manyworlds_api::conditions::{Reason, shortened};
-use manyworlds_api::result::{FailureClass, StageFailure, StageReport, WorkerReport, WorldResult};
+use manyworlds_api::result::{Collection, FailureClass, StageFailure, StageReport, WorkerReport, WorldResult};
 use manyworlds_api::world::WorldStage;
 
 use crate::observation::{OUT_OF_MEMORY, OrderPod, PodPhase, Presence, StageState, Stages};
 use crate::policy::deadlines::signed;
-use crate::role::Stage;
+use crate::role::{Leaves, Stage};
 use crate::snapshot::Settings;
 
 /// The state of an attempt.
@@ -50,6 +50,8 @@ pub struct AttemptEnd {
     pub failure: Option<AttemptFailure>,
     /// Its result.
     pub result: Option<WorldResult>,
+    /// What its worker left, once that is stored.
+    pub collection: Option<Collection>,
     /// The report of its worker.
     pub worker: Option<WorkerReport>,
     /// The commit that it started from.
@@ -62,6 +64,19 @@ pub struct AttemptEnd {
     pub finished: Timestamp,
     /// Whether its pod still has to be removed, because it cannot end by itself.
     pub remains: Remains,
+    /// How many evaluations its change took.
+    pub evaluations: i32,
+    /// Whether the World may be worked anew after it.
+    pub anew: Anew,
+}
+
+/// Whether a World may be worked anew after an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// The rules for retries decide.
+    ByRules,
+    /// It may not: its work is done, and cannot be judged.
+    Never,
 }
 
 impl AttemptState {
@@ -119,7 +134,7 @@ impl AttemptFailure {
 pub(crate) fn observe(pod: &OrderPod, on_lost_node: NodeState, settings: &Settings, now: Timestamp) -> AttemptState {
     let end = |failure, exit_code, remains| ended(pod, failure, exit_code, remains, now);
     if let StageState::Ended { exit_code: 0, message, .. } = pod.stages.last() {
-        return AttemptState::Ended(Box::new(evaluated(pod, message, now)));
+        return AttemptState::Ended(Box::new(ended_well(pod, message, now)));
     }
     if let Some(failure) = pod_failure(pod) {
         return end(failure, None, Remains::Nothing);
@@ -160,35 +175,54 @@ fn ended(
     remains: Remains,
     now: Timestamp,
 ) -> AttemptState {
-    AttemptState::Ended(Box::new(AttemptEnd {
-        failure: Some(failure),
-        result: None,
-        worker: reported(&pod.stages, |report| report.worker),
-        base_commit: reported(&pod.stages, |report| report.base_commit),
-        exit_code,
-        started: started(&pod.stages),
-        finished: finished(&pod.stages).unwrap_or(now),
-        remains,
-    }))
+    AttemptState::Ended(Box::new(AttemptEnd { exit_code, remains, ..end_of(pod, Some(failure), now) }))
 }
 
-fn evaluated(pod: &OrderPod, message: &str, now: Timestamp) -> AttemptEnd {
-    let (failure, result, base_commit) = match StageReport::from_message(message) {
-        Ok(StageReport { result: Some(result), base_commit, .. }) => (None, Some(result), base_commit),
-        Ok(StageReport { failure: Some(failure), .. }) => (Some(AttemptFailure::reported(&failure)), None, None),
-        Ok(_) => (Some(unreadable("the report of evaluate holds no result")), None, None),
-        Err(error) => (Some(unreadable(&error.to_string())), None, None),
-    };
+/// Returns the end of an attempt as far as its pod tells it whatever came of it.
+fn end_of(pod: &OrderPod, failure: Option<AttemptFailure>, now: Timestamp) -> AttemptEnd {
     AttemptEnd {
         failure,
-        result,
+        result: None,
+        collection: None,
         worker: reported(&pod.stages, |report| report.worker),
-        base_commit: base_commit.or_else(|| reported(&pod.stages, |report| report.base_commit)),
-        exit_code: Some(0),
+        base_commit: reported(&pod.stages, |report| report.base_commit),
+        exit_code: None,
         started: started(&pod.stages),
         finished: finished(&pod.stages).unwrap_or(now),
         remains: Remains::Nothing,
+        evaluations: 0,
+        anew: Anew::ByRules,
     }
+}
+
+/// Reads the end of a pod whose last stage ended well. A role takes from it what its last stage leaves, and nothing else.
+fn ended_well(pod: &OrderPod, message: &str, now: Timestamp) -> AttemptEnd {
+    let mut end = AttemptEnd { exit_code: Some(0), ..end_of(pod, None, now) };
+    let StageReport { failure, base_commit, collection, result, .. } = match StageReport::from_message(message) {
+        Ok(report) => report,
+        Err(error) => return AttemptEnd { failure: Some(unreadable(&error.to_string())), ..end },
+    };
+    let is_there = match pod.role().leaves {
+        Leaves::Collection => {
+            end.collection = collection;
+            end.collection.is_some()
+        }
+        Leaves::Result => {
+            end.result = result;
+            end.result.is_some()
+        }
+    };
+    if is_there {
+        end.base_commit = base_commit.or(end.base_commit);
+        if end.collection.is_some() && end.base_commit.is_none() {
+            end.collection = None;
+            end.failure = Some(unreadable("no report of the pod names the commit that its World started from"));
+        }
+        return end;
+    }
+    let silent = || unreadable("the report of the last stage holds nothing that can be judged");
+    end.failure = Some(failure.as_ref().map_or_else(silent, AttemptFailure::reported));
+    end
 }
 
 fn unreadable(why: &str) -> AttemptFailure {
@@ -203,7 +237,11 @@ fn pod_failure(pod: &OrderPod) -> Option<AttemptFailure> {
         Some("Evicted") if filled_its_disk(pod, said) => {
             let advice = "raise worlds.sizing.perWorld.ephemeralStorage if the task needs more";
             let message = format!("the World filled its disk and was evicted; {advice} ({said})");
-            Some(AttemptFailure::new(FailureClass::Worker, Reason::Evicted, message))
+            let class = match pod.role().leaves {
+                Leaves::Collection => FailureClass::Worker,
+                Leaves::Result => FailureClass::Evaluation,
+            };
+            Some(AttemptFailure::new(class, Reason::Evicted, message))
         }
         Some("Evicted") => infrastructure(Reason::Evicted, format!("the pod was evicted: {said}")),
         Some("DeadlineExceeded") => {
@@ -225,6 +263,10 @@ fn pod_failure(pod: &OrderPod) -> Option<AttemptFailure> {
         }
         _ if pod.phase == PodPhase::Failed && !pod.stages.in_order().any(|(_, state)| state.has_failed()) => {
             infrastructure(Reason::Unexpected, format!("the pod failed and no container says why: {said}"))
+        }
+        _ if pod.phase == PodPhase::Succeeded && !pod.stages.last().has_ended() => {
+            let message = "the pod has ended without its last stage; another version of the operator has made it";
+            infrastructure(Reason::Unexpected, message.to_owned())
         }
         _ => None,
     }

@@ -7,6 +7,7 @@
 //! settings are fields of the snapshot, so every decision can be tested with a table and replayed from a log.
 
 mod attempt;
+mod attempt_pods;
 mod grant;
 pub mod node_resources;
 pub mod observation;
@@ -20,6 +21,7 @@ mod snapshot;
 mod stages;
 mod support;
 mod world;
+mod world_status;
 
 pub use grant::Grant;
 pub use order::{OrderDecision, decide};

@@ -22,6 +22,8 @@ pub struct OrderPod {
     pub owner: PodOwner,
     /// Number of the attempt, from 1.
     pub attempt: i32,
+    /// Number of the pod among those of its role and attempt, from 1: an attempt may be judged more than once.
+    pub number: i32,
     /// Whether it still exists. A pod that is gone keeps its last state until the attempt is recorded.
     pub presence: Presence,
     /// The node that it was bound to.

@@ -91,6 +91,11 @@ pub enum Effect {
         /// The pod, owner included.
         pod: Box<Pod>,
     },
+    /// Makes a pod that judges an attempt.
+    StartEvaluation {
+        /// The pod, owner included.
+        pod: Box<Pod>,
+    },
     /// Ends a pod.
     DeletePod {
         /// The pod.
@@ -108,7 +113,7 @@ impl Effect {
     /// Returns whether it makes a pod.
     pub const fn makes_pod(&self) -> bool {
         match self {
-            Self::OpenWorld { .. } | Self::StartAttempt { .. } => true,
+            Self::OpenWorld { .. } | Self::StartAttempt { .. } | Self::StartEvaluation { .. } => true,
             Self::PatchWorld(_) | Self::DeletePod { .. } | Self::DeleteWorld(_) | Self::DeleteOrder(_) => false,
         }
     }

@@ -16,8 +16,19 @@ pub struct PodRole {
     pub name: &'static str,
     /// The kind that owns its pods.
     pub owner: OwnerKind,
-    /// Its stages, in the order in which they run. Each is a container; the last one leaves the result.
+    /// What its last stage reports when it ends well.
+    pub leaves: Leaves,
+    /// Its stages, in the order in which they run. Each is a container.
     pub stages: &'static [Stage],
+}
+
+/// What the last stage of a role reports when it ends well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// What the worker left, which is stored by then. A pod of another role judges it.
+    Collection,
+    /// The World's result.
+    Result,
 }
 
 /// A stage of a role: one container of its pod.
@@ -31,8 +42,12 @@ pub struct Stage {
     pub failure_class: FailureClass,
     /// Whether it may call models.
     pub models: ModelCalls,
+    /// What it does with the order's base.
+    pub base: BaseAccess,
     /// The artifacts that it stores.
     pub stores: &'static [ArtifactName],
+    /// The artifacts of its own attempt that it reads.
+    pub reads: &'static [ArtifactName],
     /// The point that the owner has reached once the stage has ended well; absent where that is worth no record.
     pub done: Option<Milestone>,
 }
@@ -55,6 +70,17 @@ pub enum ModelCalls {
     Refused,
 }
 
+/// What a stage does with the commit that its order starts from, and with the bundle of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseAccess {
+    /// Nothing.
+    None,
+    /// It fetches the repository, so it says which commit that is and stores the bundle.
+    Stores,
+    /// It reads the bundle.
+    Reads,
+}
+
 /// The kind of an object that owns pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerKind {
@@ -74,17 +100,20 @@ impl OwnerKind {
     }
 }
 
-/// The role of a World's pods: fetch the repository, run the worker, run the gates.
+/// The role of the pods in which Worlds work: fetch the repository, run the worker, store what it left.
 pub static WORK: PodRole = PodRole {
     name: "work",
     owner: OwnerKind::World,
+    leaves: Leaves::Collection,
     stages: &[
         Stage {
             container: labels::PREPARE,
             shown_as: WorldStage::Preparing,
             failure_class: FailureClass::Infrastructure,
             models: ModelCalls::Refused,
+            base: BaseAccess::Stores,
             stores: &[ArtifactName::PrepareLog],
+            reads: &[],
             done: Some(Milestone { condition: WorldCondition::Prepared, checkpoint: "WorktreeCreated" }),
         },
         Stage {
@@ -93,21 +122,51 @@ pub static WORK: PodRole = PodRole {
             failure_class: FailureClass::Worker,
             models: ModelCalls::Allowed,
             // It has no token for the artifact API; the stage behind it stores what it left.
+            base: BaseAccess::None,
             stores: &[],
-            done: Some(Milestone { condition: WorldCondition::Worked, checkpoint: "WorldCompleted" }),
+            reads: &[],
+            done: None,
         },
         Stage {
-            container: labels::EVALUATE,
+            container: labels::COLLECT,
+            shown_as: WorldStage::Working,
+            // It reads what a worker left, so a failure that it cannot report counts against the World.
+            failure_class: FailureClass::Evaluation,
+            models: ModelCalls::Refused,
+            base: BaseAccess::None,
+            stores: &[ArtifactName::Change, ArtifactName::WorkLog, ArtifactName::Transcript],
+            reads: &[],
+            done: Some(Milestone { condition: WorldCondition::Worked, checkpoint: "WorldCompleted" }),
+        },
+    ],
+};
+
+/// The role of the pods in which Worlds are judged: check out the base, run the gates on the change.
+///
+/// It shares nothing with the pod that worked but what the artifact API has of it.
+pub static EVALUATION: PodRole = PodRole {
+    name: "evaluation",
+    owner: OwnerKind::World,
+    leaves: Leaves::Result,
+    stages: &[
+        Stage {
+            container: labels::CHECKOUT,
+            shown_as: WorldStage::Evaluating,
+            failure_class: FailureClass::Infrastructure,
+            models: ModelCalls::Refused,
+            base: BaseAccess::Reads,
+            stores: &[],
+            reads: &[ArtifactName::Change],
+            done: None,
+        },
+        Stage {
+            container: labels::JUDGE,
             shown_as: WorldStage::Evaluating,
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
-            stores: &[
-                ArtifactName::Patch,
-                ArtifactName::Report,
-                ArtifactName::WorkLog,
-                ArtifactName::EvaluateLog,
-                ArtifactName::Transcript,
-            ],
+            base: BaseAccess::Reads,
+            stores: &[ArtifactName::Patch, ArtifactName::Report, ArtifactName::EvaluateLog],
+            reads: &[ArtifactName::Change],
             done: Some(Milestone { condition: WorldCondition::Evaluated, checkpoint: "EvaluationDone" }),
         },
     ],
@@ -117,7 +176,7 @@ pub static WORK: PodRole = PodRole {
 pub type Roles = &'static [&'static PodRole];
 
 /// Every role of this version.
-pub static ROLES: Roles = &[&WORK];
+pub static ROLES: Roles = &[&WORK, &EVALUATION];
 
 /// Returns the role that a pod's label names; [`WORK`] where it has no label, as pods of version 0.1 have none.
 pub fn role_of(roles: Roles, label: Option<&str>) -> Option<&'static PodRole> {

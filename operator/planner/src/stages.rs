@@ -64,10 +64,12 @@ impl Stages {
         self.states.iter().skip(1).any(|state| *state != StageState::Pending)
     }
 
-    /// Returns whether a stage runs behind which none may call models: the pod spends nothing more.
+    /// Returns whether no stage that runs or is still to come may call models: the pod spends nothing more.
     pub fn spends_no_more(&self) -> bool {
-        let mut behind = self.in_order().skip_while(|(_, state)| !state.is_running()).peekable();
-        behind.peek().is_some() && behind.all(|(stage, _)| stage.models == ModelCalls::Refused)
+        let running = self.states.iter().position(StageState::is_running);
+        let first = running.or_else(|| self.states.iter().position(|state| !state.has_ended()));
+        let first = first.unwrap_or(self.states.len());
+        self.in_order().skip(first).all(|(stage, _)| stage.models == ModelCalls::Refused)
     }
 }
 

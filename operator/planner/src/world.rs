@@ -1,21 +1,21 @@
 //! The state of one World, and its next status.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use manyworlds_api::conditions::{Reason, Truth, WorldCondition, condition, set, shortened, truth};
+use manyworlds_api::conditions::{Reason, Truth, WorldCondition, shortened, truth};
 use manyworlds_api::object::Stored;
-use manyworlds_api::result::{FailureClass, WorldResult};
+use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{Variant, WorkOrderSpec};
 use manyworlds_api::world::{Attempt, WorldFallback, WorldStage};
 use manyworlds_api::{World, WorldStatus};
 
-use crate::attempt::{ActiveAttempt, AttemptEnd, AttemptFailure, AttemptState, Remains};
+use crate::attempt::{ActiveAttempt, Anew, AttemptEnd, AttemptState, Remains};
+use crate::attempt_pods::{CurrentAttempt, NextEvaluation};
 use crate::observation::OrderPod;
 use crate::policy::retry::{Counted, Decision, Failure, History, decide, delay};
-use crate::policy::score::judge;
+use crate::world_status::{fail, note_collection, score, set_stage_conditions, wait};
 
 /// The most attempts that a status lists.
 const REMEMBERED_ATTEMPTS: usize = 10;
@@ -32,8 +32,12 @@ pub(crate) struct WorldState<'a> {
     pub(crate) index: usize,
     /// The resource, once it exists.
     pub(crate) world: Option<&'a Arc<Stored<World>>>,
-    /// The pod of the current attempt.
+    /// The newest pod of the current attempt.
     pub(crate) pod: Option<&'a Arc<OrderPod>>,
+    /// Whether the current attempt is worked and can be judged.
+    pub(crate) work: KeptWork,
+    /// The evaluation of the current attempt that comes next.
+    pub(crate) next_evaluation: Option<NextEvaluation>,
     /// Its status: as it is, or as it is to be written.
     pub(crate) status: WorldStatus,
     /// Whether the status is to be written.
@@ -44,6 +48,15 @@ pub(crate) struct WorldState<'a> {
     pub(crate) remains: Remains,
     /// The next time at which there is something to show.
     pub(crate) look_again: Option<Timestamp>,
+}
+
+/// Whether what the worker of an attempt left is stored, so that the attempt can be judged whatever happens to its pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeptWork {
+    /// It is.
+    Stored,
+    /// It is not, or not yet.
+    None,
 }
 
 /// Whether a World's status is to be written.
@@ -102,6 +115,8 @@ pub(crate) fn unopened(variant: &Variant, index: usize) -> WorldState<'_> {
         index,
         world: None,
         pod: None,
+        work: KeptWork::None,
+        next_evaluation: None,
         status: WorldStatus::default(),
         change: Change::None,
         phase: Phase::Unopened,
@@ -115,27 +130,39 @@ pub(crate) fn advance<'a>(
     spec: &WorkOrderSpec,
     mut state: WorldState<'a>,
     world: &'a Arc<Stored<World>>,
-    attempt: Option<(&'a Arc<OrderPod>, AttemptState)>,
+    attempt: Option<CurrentAttempt<'a>>,
     now: Timestamp,
 ) -> WorldState<'a> {
     state.world = Some(world);
-    state.pod = attempt.as_ref().map(|(pod, _)| *pod);
+    state.pod = attempt.as_ref().map(|attempt| attempt.pod);
     state.status = world.status.clone().unwrap_or_default();
     if truth(&state.status.conditions, WorldCondition::Finished.as_str()) == Truth::True {
         state.phase = Phase::Ended;
         return state;
     }
-    match attempt {
-        None => state.phase = Phase::Idle { not_before: not_before(spec, &state.status) },
-        Some((_, AttemptState::Ending)) => state.phase = Phase::Active,
-        Some((_, AttemptState::Active(active))) => {
-            state.phase = Phase::Active;
-            show_stage(&mut state, &active, now);
+    let Some(attempt) = attempt else {
+        state.phase = Phase::Idle { not_before: not_before(spec, &state.status) };
+        return state;
+    };
+    if attempt.subject.is_some() {
+        state.work = KeptWork::Stored;
+    }
+    state.remains = attempt.remains;
+    match &attempt.state {
+        AttemptState::Ending => state.phase = Phase::Active,
+        AttemptState::Active(active) => {
+            let not_before = attempt.next.as_ref().and_then(|next| next.not_before);
+            let is_resumed = attempt.next.is_some() && state.status.stage == Some(WorldStage::Suspended);
+            state.next_evaluation.clone_from(&attempt.next);
+            if is_resumed {
+                // Its slot was free for others meanwhile, so it asks for one as an attempt does.
+                state.phase = Phase::Idle { not_before };
+            } else {
+                state.phase = Phase::Active;
+                show_stage(&mut state, active, now);
+            }
         }
-        Some((pod, AttemptState::Ended(end))) => {
-            state.remains = end.remains;
-            record(spec, &mut state, (pod, &end), now);
-        }
+        AttemptState::Ended(end) => record(spec, &mut state, (&attempt, end), now),
     }
     state
 }
@@ -180,40 +207,15 @@ fn show_stage(state: &mut WorldState<'_>, active: &ActiveAttempt, now: Timestamp
     state.change = Change::Stage;
 }
 
-fn set_stage_conditions(status: &mut WorldStatus, stage: WorldStage, reason: Reason, message: &str, now: Timestamp) {
-    use WorldCondition::{Evaluated, Finished, PodScheduled, Prepared, Succeeded, Worked};
-    let reached = match stage {
-        WorldStage::Preparing => 1,
-        WorldStage::Working => 2,
-        WorldStage::Evaluating => 3,
-        WorldStage::Scored => 4,
-        _ => 0,
-    };
-    for (place, kind) in [PodScheduled, Prepared, Worked, Evaluated].into_iter().enumerate() {
-        let (truth, why, text) = match place.cmp(&reached) {
-            Ordering::Less => (Truth::True, Reason::Completed, ""),
-            Ordering::Equal => (Truth::False, reason, message),
-            Ordering::Greater => (Truth::False, Reason::NotReached, ""),
-        };
-        set(&mut status.conditions, condition(kind.as_str(), truth, why, text, None, now));
-    }
-    set(&mut status.conditions, condition(Finished.as_str(), Truth::False, Reason::InProgress, "", None, now));
-    set(&mut status.conditions, condition(Succeeded.as_str(), Truth::Unknown, reason, message, None, now));
-}
-
-/// Says of a World that is over without a score that it will come no further; what was last seen of its stages depends on
-/// when somebody looked.
-fn settle_stage_conditions(status: &mut WorldStatus, now: Timestamp) {
-    use WorldCondition::{Evaluated, PodScheduled, Prepared, Worked};
-    for kind in [PodScheduled, Prepared, Worked, Evaluated] {
-        set(&mut status.conditions, condition(kind.as_str(), Truth::False, Reason::NotReached, "", None, now));
-    }
-}
-
 /// Writes the end of an attempt into the World's status, and the end of the World where that was the last one.
-fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&OrderPod, &AttemptEnd), now: Timestamp) {
-    let (pod, end) = ended;
-    let (decision, entry) = judge_end(spec, &state.status, pod, end);
+fn record(
+    spec: &WorkOrderSpec,
+    state: &mut WorldState<'_>,
+    ended: (&CurrentAttempt<'_>, &AttemptEnd),
+    now: Timestamp,
+) {
+    let (attempt, end) = ended;
+    let (decision, entry) = judge_end(spec, &state.status, attempt, end);
     let counted = entry.counted;
     state.status.attempt_count += 1;
     state.status.counted_attempts += i32::from(counted);
@@ -227,6 +229,7 @@ fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&OrderPod, &
         (None, _) => {
             if let Some(result) = &end.result {
                 score(spec, &mut state.status, result, now);
+                note_collection(&mut state.status, end.collection.as_ref());
             }
             state.change = Change::Ended;
             state.phase = Phase::Ended;
@@ -239,8 +242,10 @@ fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&OrderPod, &
         (Some(decision), failure) => {
             let reason = if decision == Decision::FailOrder { Reason::OrderFailed } else { Reason::AttemptsExhausted };
             let message = failure.as_ref().map_or("", |failure| failure.message.as_str());
+            let message = with_evaluations(message, end.evaluations);
             let kind = failure.as_ref().map_or(Reason::Unexpected, |failure| failure.reason);
-            fail(&mut state.status, reason, kind, message, now);
+            fail(&mut state.status, reason, kind, &message, now);
+            note_collection(&mut state.status, end.collection.as_ref());
             state.change = Change::Ended;
             state.phase = Phase::Ended;
         }
@@ -250,7 +255,7 @@ fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&OrderPod, &
 fn judge_end(
     spec: &WorkOrderSpec,
     status: &WorldStatus,
-    pod: &OrderPod,
+    attempt: &CurrentAttempt<'_>,
     end: &AttemptEnd,
 ) -> (Option<Decision>, Attempt) {
     let uncounted = status
@@ -261,17 +266,23 @@ fn judge_end(
         .count();
     let history = History { counted: status.counted_attempts, uncounted: i32::try_from(uncounted).unwrap_or(i32::MAX) };
     let decision = end.failure.as_ref().map(|failure| {
+        if end.anew == Anew::Never {
+            return Decision::FailWorld(Reason::AttemptsExhausted);
+        }
         let exit_code = end.worker.as_ref().and_then(|worker| worker.exit_code);
-        let pod_conditions = pod.conditions.as_slice();
+        let pod_conditions = attempt.pod.conditions.as_slice();
         let failure = Failure { class: failure.class, exit_code, pod_conditions, finished: end.finished };
         decide(&spec.retry, failure, history)
     });
     let counted = !matches!(decision, Some(Decision::Retry { counted: Counted::No, .. }))
         && end.failure.as_ref().is_none_or(|failure| failure.class != FailureClass::Infrastructure);
     let (reason, message) = match &end.failure {
-        Some(failure) => (failure.reason, failure.message.clone()),
-        None => (Reason::Completed, String::new()),
+        Some(failure) => (failure.reason, failure.message.as_str()),
+        None => (Reason::Completed, ""),
     };
+    let message = with_evaluations(message, end.evaluations);
+    // The entry is that of the whole attempt, so it names the pod that began it.
+    let pod = attempt.work.unwrap_or(attempt.pod);
     let entry = Attempt {
         number: status.attempt_count + 1,
         pod: pod.name().to_string(),
@@ -287,46 +298,13 @@ fn judge_end(
     (decision, entry)
 }
 
-fn score(spec: &WorkOrderSpec, status: &mut WorldStatus, result: &WorldResult, now: Timestamp) {
-    let verdict = judge(&spec.evaluation, result);
-    let eligible = verdict.eligible();
-    set_stage_conditions(status, WorldStage::Scored, Reason::Completed, "", now);
-    let truth = if eligible { Truth::True } else { Truth::False };
-    finish(status, Reason::Completed, (truth, verdict.reason), &verdict.message, now);
-    status.stage = Some(WorldStage::Scored);
-    status.message = Some(verdict.message);
-    status.score = Some(verdict.score);
-    status.eligible = Some(eligible);
-    status.sealed = Some(result.sealed);
-    status.commit.clone_from(&result.commit);
-    status.diff = Some(result.diff);
-    status.artifacts.clone_from(&result.artifacts);
-    status.reasons = result.reasons.iter().take(16).map(|reason| shortened(reason, 512)).collect();
-}
-
-fn wait(status: &mut WorldStatus, failure: &AttemptFailure, not_before: Timestamp, now: Timestamp) {
-    let message = format!("attempt {} failed: {}", status.attempt_count, failure.message);
-    set_stage_conditions(status, WorldStage::Waiting, Reason::AwaitingRetry, &message, now);
-    status.stage = Some(WorldStage::Waiting);
-    status.message = Some(shortened(&format!("{message}; the next attempt begins at {not_before:.0}"), 4096));
-}
-
-/// Ends a World that failed.
-fn fail(status: &mut WorldStatus, finished: Reason, kind: Reason, message: &str, now: Timestamp) {
-    settle_stage_conditions(status, now);
-    finish(status, finished, (Truth::False, kind), message, now);
-    status.stage = Some(WorldStage::Failed);
-    status.message = Some(shortened(message, 4096));
-    status.eligible = Some(false);
-}
-
-/// Ends a World before it had a score.
-pub(crate) fn cut(status: &mut WorldStatus, message: &str, now: Timestamp) {
-    settle_stage_conditions(status, now);
-    finish(status, Reason::Cut, (Truth::False, Reason::Cut), message, now);
-    status.stage = Some(WorldStage::Cut);
-    status.message = Some(message.to_owned());
-    status.eligible = Some(false);
+/// Adds to the message of an attempt how many evaluations it took, where that is more than one.
+fn with_evaluations(message: &str, evaluations: i32) -> String {
+    match (message, evaluations) {
+        (message, ..=1) => message.to_owned(),
+        ("", count) => format!("it took {count} evaluations"),
+        (message, count) => shortened(&format!("{message} (it took {count} evaluations)"), 512),
+    }
 }
 
 /// Has a World that has ended run again by a fallback.
@@ -376,9 +354,21 @@ pub(crate) fn suspend(state: &mut WorldState<'_>, reason: Reason, message: &str,
     state.change = Change::AttemptEnded;
 }
 
-fn finish(status: &mut WorldStatus, reason: Reason, success: (Truth, Reason), message: &str, now: Timestamp) {
-    let (truth, why) = success;
-    set(&mut status.conditions, condition(WorldCondition::Succeeded.as_str(), truth, why, message, None, now));
-    set(&mut status.conditions, condition(WorldCondition::Finished.as_str(), Truth::True, reason, message, None, now));
-    status.observed_generation = Some(1);
+/// Shows that a World whose work is stored is judged once its order goes on. Its attempt is not over.
+pub(crate) fn pause(state: &mut WorldState<'_>, reason: Reason, message: &str, now: Timestamp) {
+    let before = state.world.and_then(|world| world.status.clone()).unwrap_or_default();
+    let usage = state.status.usage.take().or_else(|| before.usage.clone());
+    state.status = WorldStatus { usage, ..before };
+    state.phase = Phase::Idle { not_before: None };
+    state.change = Change::None;
+    state.look_again = None;
+    let status = &mut state.status;
+    if status.stage == Some(WorldStage::Suspended) && status.message.as_deref() == Some(message) {
+        return;
+    }
+    set_stage_conditions(status, WorldStage::Suspended, reason, message, now);
+    status.stage = Some(WorldStage::Suspended);
+    status.message = Some(message.to_owned());
+    state.change = Change::Stage;
 }
+

@@ -5,11 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::labels;
 use manyworlds_api::work_order::WorkOrderSpec;
 
-use crate::attempt::{NodeState, observe};
+use crate::attempt_pods::{AttemptPods, Look};
 use crate::node_resources::Resources;
 use crate::policy::deadlines;
 use crate::quantity::QuantityError;
-use crate::role::WORK;
 use crate::snapshot::ValidSnapshot;
 use crate::support::Earliest;
 use crate::world::{self, Phase, WorldState};
@@ -99,16 +98,15 @@ fn state<'a>(snapshot: &'a ValidSnapshot, unopened: WorldState<'a>) -> WorldStat
     let Some(world) = snapshot.worlds.iter().find(|world| world.name() == name) else { return unopened };
     let uid = world.uid().as_str();
     let current = world.status.as_ref().map_or(0, |status| status.attempt_count) + 1;
-    let pod = snapshot.pods.iter().find(|pod| pod.is_attempt(&WORK, uid, current));
-    let attempt = pod.map(|pod| {
-        let lost = pod.node.as_ref().is_some_and(|node| snapshot.lost_nodes.contains(node));
-        let node = if lost { NodeState::Lost } else { NodeState::Answers };
-        let attempt = observe(pod, node, &snapshot.settings, snapshot.now);
-        match &snapshot.models.exhausted {
-            Some(exhausted) => (pod, attempt.without_money(&exhausted.what)),
-            None => (pod, attempt),
-        }
-    });
+    let look = Look {
+        lost_nodes: &snapshot.lost_nodes,
+        settings: &snapshot.settings,
+        retry: &order.spec.retry,
+        shown: world.status.as_ref().and_then(|status| status.stage),
+        exhausted: snapshot.models.exhausted.as_ref().map(|exhausted| exhausted.what.as_str()),
+        now: snapshot.now,
+    };
+    let attempt = AttemptPods::of(&snapshot.pods, uid, current).look(&look);
     let mut state = world::advance(&order.spec, unopened, world, attempt, snapshot.now);
     if let Some(usage) = snapshot.models.usage.get(uid) {
         state.status.usage = Some(usage.clone());

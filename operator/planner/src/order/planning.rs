@@ -20,7 +20,8 @@ use crate::policy::capacity::Request;
 use crate::policy::deadlines::signed;
 use crate::snapshot::ValidSnapshot;
 use crate::support::{Earliest, placement};
-use crate::world::{self, Change, Phase, WorldState};
+use crate::world::{self, Change, KeptWork, Phase, WorldState};
+use crate::world_status;
 
 /// The interval between two looks at an order that waits for a model or a budget. Changes of the order itself are seen at once.
 const MODEL_INTERVAL: Duration = Duration::from_seconds(5);
@@ -127,7 +128,10 @@ impl OrderDecision<'_> {
             // A World that is being judged spends nothing more.
             let judged = state.pod.is_some_and(|pod| pod.stages.spends_no_more());
             if matches!(hold, Hold::BudgetExhausted(_)) && judged {
-                spared.extend(state.pod.map(|pod| pod.id.clone()));
+                let goes_on = state.remains == Remains::Nothing;
+                spared.extend(state.pod.filter(|_| goes_on).map(|pod| pod.id.clone()));
+            } else if state.phase == Phase::Active && state.work == KeptWork::Stored {
+                world::pause(state, reason, &message, self.assessment.snapshot.now);
             } else if state.phase == Phase::Active {
                 world::suspend(state, reason, &message, self.assessment.snapshot.now);
             }
@@ -137,6 +141,7 @@ impl OrderDecision<'_> {
         plan.effects.retain(|effect| !matches!(effect, Effect::DeletePod { pod, .. } if spared.contains(pod)));
         status::held(&self.assessment, (reason, &message), plan);
         if matches!(hold, Hold::BudgetExhausted(_)) {
+            starting::judge(&self.assessment, plan, earliest);
             earliest.note(self.assessment.snapshot.now + signed(MODEL_INTERVAL));
         }
     }
@@ -144,7 +149,7 @@ impl OrderDecision<'_> {
     fn end(mut self, end: &End, plan: &mut Plan) {
         for state in &mut self.assessment.worlds {
             if state.phase != Phase::Ended && state.world.is_some() {
-                world::cut(&mut state.status, &end.cut_message(), self.assessment.snapshot.now);
+                world_status::cut(&mut state.status, &end.cut_message(), self.assessment.snapshot.now);
                 state.change = Change::Ended;
                 state.phase = Phase::Ended;
             }
@@ -164,6 +169,7 @@ impl OrderDecision<'_> {
                 plan.effects.push(Effect::DeletePod { pod: pod.id.clone(), grace });
             }
         }
+        starting::judge(&self.assessment, plan, earliest);
         let startable = starting::startable(&self.assessment);
         for state in self.assessment.worlds.iter().filter(|state| !startable.contains(&state.index)) {
             if let Phase::Idle { not_before: Some(time) } = state.phase

@@ -16,7 +16,8 @@ pub(super) fn progress(assessment: &Assessment<'_>, status: &WorkOrderStatus, gr
     let ended = counts.scored + counts.failed + counts.cut;
     let all = worlds.len();
     let refused = snapshot.refusal.as_ref().and_then(|refusal| refusal.said(snapshot.now));
-    if let Some((reason, message)) = refused.filter(|_| counts.pending > 0) {
+    let wants_pods = counts.pending > 0 || worlds.iter().any(|state| state.next_evaluation.is_some());
+    if let Some((reason, message)) = refused.filter(|_| wants_pods) {
         return (reason, message.to_owned());
     }
     if let Some((state, reason)) = worlds.iter().find_map(|state| Some((state, trouble(state)?))) {

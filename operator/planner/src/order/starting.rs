@@ -1,11 +1,15 @@
-//! Worlds that begin an attempt now.
+//! Worlds that begin an attempt now, or are judged now.
 
 use jiff::Timestamp;
+use manyworlds_api::World;
+use manyworlds_api::object::Stored;
 
 use super::assessment::Assessment;
+use crate::attempt_pods::NextEvaluation;
 use crate::grant::Grant;
 use crate::plan::{Effect, Plan};
-use crate::resources;
+use crate::resources::{self, Evaluation};
+use crate::support::Earliest;
 use crate::world::{Phase, WorldState};
 
 /// Returns the Worlds that could begin an attempt now, in the order in which they should: by weight, then as listed.
@@ -46,13 +50,47 @@ pub(super) fn start(assessment: &Assessment<'_>, startable: &[usize], grant: Gra
                 let pod = resources::pod(order, &world, attempt, &snapshot.settings);
                 Effect::OpenWorld { world: Box::new(world), pod: Box::new(pod) }
             }
-            Some(world) => {
-                let pod = resources::pod(order, world, attempt, &snapshot.settings);
-                Effect::StartAttempt { pod: Box::new(pod.owned_by(world.uid())) }
-            }
+            Some(world) => match &state.next_evaluation {
+                Some(next) => evaluation(assessment, world, state, next),
+                None => {
+                    let pod = resources::pod(order, world, attempt, &snapshot.settings);
+                    Effect::StartAttempt { pod: Box::new(pod.owned_by(world.uid())) }
+                }
+            },
         };
         plan.effects.push(effect);
         starting.push(index);
     }
     starting
+}
+
+/// Plans the evaluations that are due, and notes when the others are.
+///
+/// - **Guarantees:** asks for no slot: each runs in the one that its World's pods before it have held until now.
+pub(super) fn judge(assessment: &Assessment<'_>, plan: &mut Plan, earliest: &mut Earliest) {
+    let snapshot = assessment.snapshot;
+    if let Some(retry) = snapshot.refusal.as_ref().and_then(|refusal| refusal.retry_after(snapshot.now)) {
+        // What was refused is tried again then, whatever it was.
+        earliest.note(retry);
+        return;
+    }
+    for state in assessment.worlds.iter().filter(|state| state.phase == Phase::Active) {
+        let (Some(world), Some(next)) = (state.world, &state.next_evaluation) else { continue };
+        match next.not_before {
+            Some(time) if time > snapshot.now => earliest.note(time),
+            Some(_) | None => plan.effects.push(evaluation(assessment, world, state, next)),
+        }
+    }
+}
+
+fn evaluation(
+    assessment: &Assessment<'_>,
+    world: &Stored<World>,
+    state: &WorldState<'_>,
+    next: &NextEvaluation,
+) -> Effect {
+    let snapshot = assessment.snapshot;
+    let which = Evaluation { attempt: state.status.attempt_count + 1, number: next.number, subject: &next.subject };
+    let pod = resources::evaluation(&snapshot.order, world, &which, &snapshot.settings);
+    Effect::StartEvaluation { pod: Box::new(pod.owned_by(world.uid())) }
 }

@@ -8,6 +8,10 @@ use manyworlds_api::work_order::{Retry, RetryAction, RetryRule};
 /// The most attempts of a World that do not count, so that a broken cluster does not try for ever.
 pub const MOST_UNCOUNTED_ATTEMPTS: i32 = 10;
 
+/// The most evaluations of one attempt. With the usual waits the last one begins 15 seconds after the first has failed, and
+/// each has a node of its own by then where a node was the trouble.
+pub const MOST_EVALUATIONS: i32 = 5;
+
 /// A failed attempt, as far as the rules look at it.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure<'a> {
@@ -55,16 +59,48 @@ pub enum Counted {
     No,
 }
 
+/// What follows an evaluation that failed, of an attempt whose work is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterEvaluation {
+    /// Another evaluation of the same change.
+    Again {
+        /// The wait before it.
+        delay: SignedDuration,
+    },
+    /// Nothing: it was the last one, and the World is not worked anew for what its worker is not to blame for.
+    Exhausted,
+    /// The attempt has failed, and its end is decided by [`decide`].
+    Attempt,
+}
+
+/// Decides what follows the failed evaluation of a number, from 1.
+///
+/// - **Guarantees:** no more than [`MOST_EVALUATIONS`] of an attempt.
+/// - **Source:** W3, W4: a worker's change is kept for as long as it can be judged.
+pub fn after_evaluation(retry: &Retry, failure: Failure<'_>, number: i32) -> AfterEvaluation {
+    let again = match ruled(retry, failure) {
+        Some(RetryAction::Retry | RetryAction::Ignore) => true,
+        Some(RetryAction::FailWorld | RetryAction::FailOrder) => false,
+        None => match failure.class {
+            FailureClass::Infrastructure | FailureClass::Evaluation | FailureClass::Cancelled => true,
+            FailureClass::Worker | FailureClass::Budget | FailureClass::Spec => false,
+        },
+    };
+    if !again {
+        return AfterEvaluation::Attempt;
+    }
+    if number >= MOST_EVALUATIONS {
+        return AfterEvaluation::Exhausted;
+    }
+    AfterEvaluation::Again { delay: delay(retry, number) }
+}
+
 /// Decides what happens after a failed attempt.
 ///
 /// - **Guarantees:** ends: after `maxAttempts` attempts that count, or [`MOST_UNCOUNTED_ATTEMPTS`] that do not.
 /// - **Source:** W4; failure classes of the design.
 pub fn decide(retry: &Retry, failure: Failure<'_>, history: History) -> Decision {
-    let action = retry
-        .rules
-        .iter()
-        .find(|rule| matches(rule, failure))
-        .map_or_else(|| default_action(failure.class), |rule| rule.action);
+    let action = ruled(retry, failure).unwrap_or_else(|| default_action(failure.class));
     let counted = match action {
         RetryAction::FailWorld => return Decision::FailWorld(Reason::AttemptsExhausted),
         RetryAction::FailOrder => return Decision::FailOrder,
@@ -97,6 +133,11 @@ pub fn delay(retry: &Retry, ended: i32) -> SignedDuration {
         }
     }
     SignedDuration::from_millis(i64::try_from(wait).unwrap_or(i64::MAX))
+}
+
+/// Returns what the first rule of the order that matches a failure says.
+fn ruled(retry: &Retry, failure: Failure<'_>) -> Option<RetryAction> {
+    retry.rules.iter().find(|rule| matches(rule, failure)).map(|rule| rule.action)
 }
 
 const fn default_action(class: FailureClass) -> RetryAction {
@@ -159,6 +200,35 @@ mod tests {
     #[test]
     fn a_fault_of_the_order_fails_the_order() {
         assert_eq!(decide(&Retry::default(), failure(FailureClass::Spec), history(0, 0)), Decision::FailOrder);
+    }
+
+    /// W4: what the cluster did to an evaluation costs no other work, and does not go on for ever.
+    #[test]
+    fn a_change_is_judged_again_until_it_cannot_be_judged() {
+        let retry = Retry::default();
+        let after = |class, number| after_evaluation(&retry, failure(class), number);
+        for class in [FailureClass::Infrastructure, FailureClass::Evaluation] {
+            let delays: Vec<_> = (1..=MOST_EVALUATIONS).map(|number| after(class, number)).collect();
+            let again = |seconds| AfterEvaluation::Again { delay: SignedDuration::from_secs(seconds) };
+            assert_eq!(delays, [again(1), again(2), again(4), again(8), AfterEvaluation::Exhausted], "{class:?}");
+        }
+        for class in [FailureClass::Worker, FailureClass::Spec, FailureClass::Budget] {
+            assert_eq!(after(class, 1), AfterEvaluation::Attempt, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_of_the_order_holds_for_evaluations_too() {
+        let rule = RetryRule {
+            on_class: Some(FailureClass::Evaluation),
+            on_exit_codes: None,
+            on_pod_conditions: None,
+            action: RetryAction::FailWorld,
+        };
+        let retry = Retry { rules: vec![rule], ..Retry::default() };
+        assert_eq!(after_evaluation(&retry, failure(FailureClass::Evaluation), 1), AfterEvaluation::Attempt);
+        let other = after_evaluation(&retry, failure(FailureClass::Infrastructure), 1);
+        assert!(matches!(other, AfterEvaluation::Again { .. }));
     }
 
     #[test]
