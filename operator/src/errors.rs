@@ -4,7 +4,6 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::errors::error_chain;
 use manyworlds_api::object::IncompleteMetadata;
 use manyworlds_ledger::LedgerError;
-use manyworlds_planner::resources::NETWORK_POLICY;
 use manyworlds_telemetry::{ErrorClass, ObjectLabel};
 
 /// An error that keeps a reconciliation from its end.
@@ -48,10 +47,11 @@ pub(crate) enum ReconcileError {
     },
     /// The network policy of a namespace was changed or removed while it was being put in place.
     #[error(
-        "the NetworkPolicy {policy} of the namespace {namespace} was changed or removed by somebody else, and no pod starts without it; leave it to the operator, or set worlds.networkPolicy.enabled to false",
-        policy = NETWORK_POLICY
+        "the NetworkPolicy {policy} of the namespace {namespace} was changed or removed by somebody else, and no pod starts without it; leave it to the operator, or set worlds.networkPolicy.enabled to false"
     )]
     PolicyChanged {
+        /// Name of the policy.
+        policy: &'static str,
         /// The namespace.
         namespace: String,
     },

@@ -180,7 +180,7 @@ fn start_watches(
     }
     let mut watches = watching::start(cluster, writes, view.index.clone(), queues.orders);
     if let Some(policies) = policies {
-        policy_watching::watch(&mut watches, policies, queues.namespaces);
+        policy_watching::watch(&mut watches, &policies, &queues.namespaces);
     }
     watches
 }

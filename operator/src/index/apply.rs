@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::{OrderPod, Presence};
-use manyworlds_planner::policy::capacity::Slot;
 
 use super::abridged::{abridge_order, abridge_world};
 use super::key::{OrderKey, Touched};
@@ -62,14 +61,21 @@ impl Index {
     pub(crate) fn world_seen(&self, world: Stored<World>) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.worlds, world.version());
-        seen.apply_world(world)
+        let applied = seen.apply_world(world);
+        let mut touched = std::mem::take(&mut seen.owed);
+        if let Some((key, freed)) = applied {
+            touched.extend(freed);
+            touched.push(key);
+        }
+        touched
     }
 
     /// Takes note of a World as the API server answered to a write of ours.
     pub(crate) fn world_written(&self, world: Stored<World>) {
         let mut seen = self.lock();
         if world.version() > seen.watched.worlds {
-            seen.apply_world(world);
+            let freed = seen.apply_world(world).map(|(_, freed)| freed);
+            seen.owed.extend(freed.into_iter().flatten());
         }
     }
 
@@ -89,8 +95,10 @@ impl Index {
             entry.worlds.remove(&gone.name);
             entry.forget_recorded_pods();
         }
+        let mut touched = seen.settle_slots(&key, gone.uid.as_str());
         seen.forget_if_empty(&key);
-        vec![key]
+        touched.push(key);
+        touched
     }
 
     /// Takes note of a pod that the watch has seen.
@@ -114,15 +122,21 @@ impl Index {
     pub(crate) fn pod_gone(&self, key: &OrderKey, gone: &ObjectId<Pod>, version: ResourceVersion) -> Touched {
         let mut seen = self.lock();
         advance(&mut seen.watched.pods, version);
-        let mut touched = if seen.capacity.release(&gone.uid) { seen.next_in_queue() } else { Vec::new() };
-        let Some(entry) = seen.orders.get_mut(key) else { return touched };
-        entry.try_again();
-        let Some(known) = entry.pods.get(&gone.name).filter(|known| known.id == *gone).cloned() else {
-            return touched;
+        if let Some(entry) = seen.orders.get_mut(key) {
+            entry.try_again();
+        }
+        let known = seen.orders.get(key).and_then(|entry| entry.pods.get(&gone.name)).filter(|known| known.id == *gone);
+        let Some(known) = known.cloned() else {
+            return if seen.capacity.release(&gone.uid) { seen.next_in_queue() } else { Vec::new() };
         };
-        let kept = OrderPod { presence: Presence::Gone, ..(*known).clone() };
-        entry.pods.insert(gone.name.clone(), Arc::new(kept));
-        entry.forget_recorded_pods();
+        if let Some(entry) = seen.orders.get_mut(key) {
+            let kept = OrderPod { presence: Presence::Gone, ..(*known).clone() };
+            entry.pods.insert(gone.name.clone(), Arc::new(kept));
+        }
+        let mut touched = seen.settle_slots(key, &known.owner.uid);
+        if let Some(entry) = seen.orders.get_mut(key) {
+            entry.forget_recorded_pods();
+        }
         seen.forget_if_empty(key);
         touched.push(key.clone());
         touched
@@ -156,18 +170,21 @@ impl State {
         vec![key]
     }
 
-    fn apply_world(&mut self, mut world: Stored<World>) -> Touched {
-        let Some(key) = OrderKey::of_label(&world.metadata) else { return Vec::new() };
+    /// Returns the World's order, and the orders that wait for a slot which has become free; nothing where it tells nothing new.
+    fn apply_world(&mut self, mut world: Stored<World>) -> Option<(OrderKey, Touched)> {
+        let key = OrderKey::of_label(&world.metadata)?;
         let name = world.id().name.clone();
         let entry = self.orders.entry(key.clone()).or_default();
         if entry.worlds.get(&name).is_some_and(|known| world.version() <= known.version()) {
-            return Vec::new();
+            return None;
         }
         abridge_world(world.object_mut());
+        let uid = world.uid().clone();
         entry.worlds.insert(name, Arc::new(world));
         entry.forget_recorded_pods();
         self.changed(&key);
-        vec![key]
+        let freed = self.settle_slots(&key, uid.as_str());
+        Some((key, freed))
     }
 
     fn apply_pod(&mut self, key: &OrderKey, pod: OrderPod) -> Touched {
@@ -189,22 +206,16 @@ impl State {
         if before.map(|before| before.stages.ended()) != Some(pod.stages.ended()) {
             self.changed(key);
         }
-        let mut touched = vec![key.clone()];
         let has_ended = pod.phase.is_terminal() || pod.presence == Presence::Gone;
-        if has_ended {
-            if self.capacity.release(pod.uid()) {
-                touched.extend(self.next_in_queue());
-            }
-        } else {
-            let slot = Slot { namespace: key.namespace.clone(), node: pod.node.clone(), size: pod.requests };
-            self.capacity.occupy(pod.uid(), slot);
-        }
+        let owner = pod.owner.uid.clone();
         if let Some(entry) = self.orders.get_mut(key) {
             entry.pods.insert(pod.name().clone(), Arc::new(pod));
             if has_ended {
                 entry.try_again();
             }
         }
+        let mut touched = self.settle_slots(key, &owner);
+        touched.push(key.clone());
         touched
     }
 }

@@ -6,7 +6,7 @@ use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::node_resources::Resources;
 use manyworlds_planner::observation::{OrderPod, PodOwner, PodPhase, Presence, StageState, Stages};
-use manyworlds_planner::role::{OwnerKind, WORK};
+use manyworlds_planner::role::{EVALUATION, OwnerKind, WORK};
 use manyworlds_test_support::ApiServer;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -74,6 +74,17 @@ pub(crate) fn as_of<K: Resource + Clone>(object: &Stored<K>, uid: &str, version:
     })
 }
 
+/// The first evaluation of the first attempt of the World alpha, at the gates.
+pub(crate) fn judged() -> OrderPod {
+    let mut stages = Stages::new(&EVALUATION);
+    let work = at_work();
+    for (container, of_work) in [("checkout", "prepare"), ("judge", "work")] {
+        stages.set(container, work.stages.get(of_work).cloned().unwrap_or_default());
+    }
+    let name = "fix-alpha-1-e1".parse().unwrap();
+    OrderPod { id: ObjectId { name, uid: "e1".parse().unwrap(), ..work.id.clone() }, stages, ..work }
+}
+
 /// The first attempt of the World alpha, prepared and at work.
 pub(crate) fn at_work() -> OrderPod {
     let since = "2026-01-01T00:00:05Z".parse().ok();
@@ -92,6 +103,7 @@ pub(crate) fn at_work() -> OrderPod {
         version: "1".parse().unwrap(),
         owner: PodOwner { kind: OwnerKind::World, name: "fix-alpha".to_owned(), uid: "w-alpha".to_owned() },
         attempt: 1,
+        number: 1,
         presence: Presence::Present,
         node: None,
         unschedulable: None,

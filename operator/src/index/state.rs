@@ -9,7 +9,8 @@ use manyworlds_api::object::{OrderUid, PodName, ResourceVersion, Stored, WorldNa
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::Texts;
 use manyworlds_planner::observation::{OrderPod, Presence};
-use manyworlds_planner::policy::capacity::Capacity;
+use manyworlds_planner::policy::capacity::{Capacity, Slot};
+use manyworlds_planner::policy::occupation::holds_slot;
 use manyworlds_planner::policy::refusal::Refusal;
 use manyworlds_planner::policy::shares::NamespaceShares;
 use manyworlds_planner::role::OwnerKind;
@@ -46,6 +47,14 @@ impl Entry {
         }
     }
 
+    /// Returns the pods of an owner, with whether each holds its slot.
+    fn slots(&self, owner_uid: &str) -> Vec<(Arc<OrderPod>, bool)> {
+        let pods: Vec<_> = self.pods.values().filter(|pod| pod.owner.uid == owner_uid).collect();
+        let world = self.worlds.values().find(|world| *world.uid() == *owner_uid).map(|world| &***world);
+        let of_attempt = |attempt: i32| pods.iter().filter(move |pod| pod.attempt == attempt).map(|pod| &***pod);
+        pods.iter().map(|pod| ((*pod).clone(), holds_slot(pod, world, of_attempt(pod.attempt)))).collect()
+    }
+
     /// Forgets pods that are gone and whose end nobody has to record any more, whoever has recorded it.
     pub(super) fn forget_recorded_pods(&mut self) {
         let Self { order, worlds, pods, .. } = self;
@@ -73,6 +82,8 @@ pub(super) struct State {
     pub(super) capacity: Capacity,
     pub(super) changes: Option<Changes>,
     pub(super) watched: Watched,
+    /// Orders that wait for a slot which our own writes to Worlds have freed. The watch's next event on Worlds wakes them.
+    pub(super) owed: Touched,
 }
 
 /// The last seen state of the cluster.
@@ -104,6 +115,22 @@ impl State {
         if self.orders.get(key).is_some_and(Entry::is_empty) {
             self.orders.remove(key);
         }
+    }
+
+    /// Has the pods of an owner hold their slots, or free them. One that takes the slot of another frees none.
+    ///
+    /// Returns the orders that wait for a slot that has become free.
+    pub(super) fn settle_slots(&mut self, key: &OrderKey, owner_uid: &str) -> Touched {
+        let before = self.capacity.occupied();
+        for (pod, holds) in self.orders.get(key).map_or_else(Vec::new, |entry| entry.slots(owner_uid)) {
+            if holds {
+                let slot = Slot { namespace: key.namespace.clone(), node: pod.node.clone(), size: pod.requests };
+                self.capacity.occupy(pod.uid(), slot);
+            } else {
+                self.capacity.release(pod.uid());
+            }
+        }
+        if self.capacity.occupied() < before { self.next_in_queue() } else { Vec::new() }
     }
 
     pub(super) fn next_in_queue(&self) -> Touched {

@@ -1,10 +1,10 @@
-//! The Worlds' network policies: one in each namespace in which pods of Worlds start.
+//! The Worlds' network policies: those of each namespace in which pods of Worlds start.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::core::PartialObjectMeta;
-use manyworlds_planner::resources::{NETWORK_POLICY, WorldNetwork, network_policy};
+use manyworlds_planner::resources::{WorldNetwork, WorldPolicy, network_policy};
 
 use super::standing::{SeenPolicy, Standing};
 use crate::errors::ReconcileError;
@@ -18,7 +18,8 @@ pub(crate) struct Policies(Arc<Shared>);
 struct Shared {
     writer: Writer,
     network: WorldNetwork,
-    standing: Mutex<Standing>,
+    worlds: Mutex<Standing>,
+    evaluations: Mutex<Standing>,
 }
 
 impl Policies {
@@ -27,50 +28,63 @@ impl Policies {
     /// - **Shape:** `None` where somebody else keeps the policies.
     pub(crate) fn of(settings: &Settings, writer: Writer) -> Option<Self> {
         let egress = settings.network_policy.clone()?;
-        let gateway = settings.gateway.as_ref().map(|gateway| gateway.address.port());
         let network = WorldNetwork {
             operator_namespace: settings.namespace.clone(),
-            operator_ports: std::iter::once(settings.api_address.port()).chain(gateway).collect(),
+            artifact_port: settings.api_address.port(),
+            gateway_port: settings.gateway.as_ref().map(|gateway| gateway.address.port()),
             dns: egress.dns,
             repositories: egress.repositories,
         };
-        Some(Self(Arc::new(Shared { writer, network, standing: Mutex::default() })))
+        Some(Self(Arc::new(Shared { writer, network, worlds: Mutex::default(), evaluations: Mutex::default() })))
     }
 
-    /// Makes sure that the Worlds of a namespace can reach no more than they need. While the policy stands, that takes no request.
+    /// Makes sure that the pods of a namespace's Worlds can reach no more than they need. While the policies stand, that takes no
+    /// request.
     ///
     /// # Errors
     ///
-    /// [`ReconcileError`] where the policy is not known to be in place. No pod may start then.
+    /// [`ReconcileError`] where a policy is not known to be in place. No pod may start then.
     pub(crate) async fn ensure(&self, namespace: &Arc<str>) -> Result<(), ReconcileError> {
-        if self.standing().is_in_place(namespace) {
+        for policy in WorldPolicy::ALL {
+            self.ensure_one(policy, namespace).await?;
+        }
+        Ok(())
+    }
+
+    async fn ensure_one(&self, policy: WorldPolicy, namespace: &Arc<str>) -> Result<(), ReconcileError> {
+        if self.standing(policy).is_in_place(namespace) {
             return Ok(());
         }
-        let turn = self.standing().turn(namespace);
+        let turn = self.standing(policy).turn(namespace);
         let _turn = turn.lock().await;
         // Whoever had the turn before has written it.
-        if self.standing().is_in_place(namespace) {
+        if self.standing(policy).is_in_place(namespace) {
             return Ok(());
         }
         let Shared { writer, network, .. } = &*self.0;
-        let wanted = network_policy(namespace, network);
-        let written: PartialObjectMeta<NetworkPolicy> = writer.apply(namespace, NETWORK_POLICY, &wanted).await?;
-        tracing::info!(namespace = &**namespace, "the network policy of Worlds was put in place");
-        let mut standing = self.standing();
-        if let Some(policy) = SeenPolicy::of(&written.metadata) {
-            standing.written(policy);
+        let wanted = network_policy(policy, namespace, network);
+        let written: PartialObjectMeta<NetworkPolicy> = writer.apply(namespace, policy.name(), &wanted).await?;
+        tracing::info!(namespace = &**namespace, policy = policy.name(), "a network policy of Worlds was put in place");
+        let mut standing = self.standing(policy);
+        if let Some(seen) = SeenPolicy::of(&written.metadata) {
+            standing.written(seen);
         }
         if standing.is_in_place(namespace) {
             Ok(())
         } else {
-            Err(ReconcileError::PolicyChanged { namespace: namespace.to_string() })
+            Err(ReconcileError::PolicyChanged { policy: policy.name(), namespace: namespace.to_string() })
         }
     }
 
-    /// Returns what is known of the policies.
-    pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
+    /// Returns what is known of a policy in all namespaces. Each has a watch of its own, so what one has delivered says nothing
+    /// about the other.
+    pub(super) fn standing(&self, policy: WorldPolicy) -> MutexGuard<'_, Standing> {
+        let standing = match policy {
+            WorldPolicy::Worlds => &self.0.worlds,
+            WorldPolicy::Evaluations => &self.0.evaluations,
+        };
         // A panic while the lock was held leaves plain data behind, and the next watch event puts it right.
-        self.0.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,16 +103,17 @@ mod tests {
     use crate::index::fixtures::client_of;
     use crate::settings::CommandLine;
 
-    /// The version that the first write leaves; each later one leaves a greater one.
+    /// The version that the first write of a policy leaves; each later one leaves a greater one.
     const FIRST: u64 = 10;
 
     fn api_server() -> ApiServer {
-        let versions = AtomicU64::new(FIRST);
-        let server = ApiServer::start(move |_| {
-            let version = versions.fetch_add(1, Ordering::Relaxed);
+        let versions = WorldPolicy::ALL.map(|_| AtomicU64::new(FIRST));
+        let server = ApiServer::start(move |call| {
+            let place = WorldPolicy::ALL.iter().position(|policy| call.path.ends_with(policy.name())).unwrap();
+            let version = versions[place].fetch_add(1, Ordering::Relaxed);
             async move {
                 let metadata = json!({
-                    "name": NETWORK_POLICY, "namespace": "team", "uid": "u", "generation": version,
+                    "name": WorldPolicy::ALL[place].name(), "namespace": "team", "uid": "u", "generation": version,
                     "resourceVersion": version.to_string(),
                 });
                 let (version, kind) = ("networking.k8s.io/v1", "NetworkPolicy");
@@ -113,8 +128,8 @@ mod tests {
         Policies::of(&settings, Writer::new(client_of(server), Metrics::new("0").unwrap())).unwrap()
     }
 
-    /// Has the watch see the policy at a version.
-    fn seen(policies: &Policies, version: u64) {
+    /// Has the watch see a policy at a version.
+    fn seen(policies: &Policies, policy: WorldPolicy, version: u64) {
         let metadata = ObjectMeta {
             namespace: Some("team".to_owned()),
             uid: Some("u".to_owned()),
@@ -122,21 +137,25 @@ mod tests {
             resource_version: Some(version.to_string()),
             ..ObjectMeta::default()
         };
-        policies.standing().seen(SeenPolicy::of(&metadata).unwrap());
+        policies.standing(policy).seen(SeenPolicy::of(&metadata).unwrap());
     }
 
     #[tokio::test]
-    async fn orders_of_one_moment_wait_for_one_write_and_later_ones_cost_none() {
+    async fn orders_of_one_moment_wait_for_one_write_of_each_policy_and_later_ones_cost_none() {
         let server = api_server();
         let (policies, team) = (policies(&server), Arc::<str>::from("team"));
         let (first, second) = tokio::join!(policies.ensure(&team), policies.ensure(&team));
         assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
-        seen(&policies, FIRST);
+        WorldPolicy::ALL.iter().for_each(|policy| seen(&policies, *policy, FIRST));
         policies.ensure(&team).await.unwrap();
-        let [write] = &server.calls()[..] else { panic!("{:?}", server.calls()) };
-        assert_eq!(write.method, Method::PATCH);
-        assert_eq!(write.path, format!("/apis/networking.k8s.io/v1/namespaces/team/networkpolicies/{NETWORK_POLICY}"));
-        assert_eq!(write.body["spec"]["ingress"], json!([]));
+        let calls = server.calls();
+        assert_eq!(calls.len(), WorldPolicy::ALL.len(), "{calls:?}");
+        for (write, policy) in calls.iter().zip(WorldPolicy::ALL) {
+            assert_eq!(write.method, Method::PATCH);
+            let path = "/apis/networking.k8s.io/v1/namespaces/team/networkpolicies";
+            assert_eq!(write.path, format!("{path}/{}", policy.name()));
+            assert_eq!(write.body["spec"]["ingress"], json!([]));
+        }
     }
 
     #[tokio::test]
@@ -145,10 +164,13 @@ mod tests {
         let (policies, team) = (policies(&server), Arc::<str>::from("team"));
         policies.ensure(&team).await.unwrap();
         // Newer than what the next write leaves, and the same as what the one after that does.
-        seen(&policies, FIRST + 2);
-        let refused = policies.ensure(&team).await.unwrap_err();
-        assert!(matches!(refused, ReconcileError::PolicyChanged { .. }), "somebody was faster: {refused}");
-        policies.ensure(&team).await.unwrap();
-        assert_eq!(server.writes().len(), 3);
+        for (number, policy) in (1..).zip(WorldPolicy::ALL) {
+            seen(&policies, policy, FIRST + 2);
+            let refused = policies.ensure(&team).await.unwrap_err();
+            assert!(matches!(refused, ReconcileError::PolicyChanged { .. }), "somebody was faster: {refused}");
+            assert!(refused.to_string().contains(policy.name()), "{refused}");
+            policies.ensure(&team).await.unwrap();
+            assert_eq!(server.writes().len(), 2 + 2 * number);
+        }
     }
 }

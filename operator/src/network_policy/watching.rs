@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Config;
-use manyworlds_planner::resources::NETWORK_POLICY;
+use manyworlds_planner::resources::WorldPolicy;
 use manyworlds_telemetry::Metrics;
 
 use super::policies::Policies;
@@ -28,10 +28,13 @@ const REST: Duration = Duration::from_millis(100);
 const CONCURRENCY: usize = 4;
 
 /// Starts to watch the policies. The namespaces of those that are not as they were written are put into a work queue.
-pub(crate) fn watch(watches: &mut Watches, policies: Policies, queue: WorkQueue<Arc<str>>) {
-    // By its name and not by its label: who takes the label off takes the policy out of nobody's sight.
-    let config = Config::default().fields(&format!("metadata.name={NETWORK_POLICY}"));
-    watches.start(config, Observed { policies, queue });
+pub(crate) fn watch(watches: &mut Watches, policies: &Policies, queue: &WorkQueue<Arc<str>>) {
+    for policy in WorldPolicy::ALL {
+        // By its name and not by its label: who takes the label off takes the policy out of nobody's sight. A selector of fields
+        // takes one name.
+        let config = Config::default().fields(&format!("metadata.name={}", policy.name()));
+        watches.start(config, Observed { policy, policies: policies.clone(), queue: queue.clone() });
+    }
 }
 
 /// Returns the loop that puts policies back.
@@ -53,8 +56,9 @@ pub(crate) async fn synced(watches: impl Future<Output = ()>, index: Arc<Index>,
     }
 }
 
-/// Observes the policies.
+/// Observes one of the policies, in all namespaces.
 struct Observed {
+    policy: WorldPolicy,
     policies: Policies,
     queue: WorkQueue<Arc<str>>,
 }
@@ -62,7 +66,7 @@ struct Observed {
 impl Observed {
     /// Has a namespace looked at whose policy is not as it was written.
     fn wake(&self, namespace: Arc<str>) {
-        let is_in_place = self.policies.standing().is_in_place(&namespace);
+        let is_in_place = self.policies.standing(self.policy).is_in_place(&namespace);
         if !is_in_place {
             self.queue.add_after(namespace, REST);
         }
@@ -75,13 +79,13 @@ impl Observer for Observed {
     fn on_applied(&self, policy: PartialObjectMeta<NetworkPolicy>) {
         let Some(policy) = SeenPolicy::of(&policy.metadata) else { return };
         let namespace = policy.namespace.clone();
-        self.policies.standing().seen(policy);
+        self.policies.standing(self.policy).seen(policy);
         self.wake(namespace);
     }
 
     fn on_deleted(&self, object: &DeletedObject) {
         let Some(namespace) = object.namespace.clone() else { return };
-        self.policies.standing().gone(&namespace, &object.uid, object.version);
+        self.policies.standing(self.policy).gone(&namespace, &object.uid, object.version);
         self.wake(namespace);
     }
 }

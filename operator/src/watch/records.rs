@@ -133,6 +133,7 @@ impl PodRecord {
             version: metadata.resource_version.as_deref()?.parse().ok()?,
             owner: PodOwner { kind: role.owner, name: owner.name.clone(), uid: owner.uid.clone() },
             attempt: labels.get(labels::ATTEMPT)?.parse().ok()?,
+            number: labels.get(labels::EVALUATION).map_or(Some(1), |number| number.parse().ok())?,
             presence: match metadata.deletion_timestamp {
                 Some(_) => Presence::Terminating,
                 None => Presence::Present,
@@ -243,8 +244,8 @@ mod tests {
             "managedFields":[{{"manager":"kubelet","fieldsV1":{{"f:status":{{}}}}}}],
             "labels":{{"manyworlds.dev/work-order":"fix","manyworlds.dev/world":"alpha","manyworlds.dev/attempt":"2"}},
             "ownerReferences":[{{"apiVersion":"manyworlds.dev/v1alpha1","kind":"World","name":"fix-alpha","uid":"w"}}]}},
-            "spec":{{"nodeName":"n","containers":[{{"name":"evaluate","resources":{{"requests":{{"cpu":"500m","memory":"1Gi"}}}}}}]}},
-            "status":{{"phase":"Running","containerStatuses":[{{"name":"evaluate","state":{state}}}]}}}}"#
+            "spec":{{"nodeName":"n","containers":[{{"name":"collect","resources":{{"requests":{{"cpu":"500m","memory":"1Gi"}}}}}}]}},
+            "status":{{"phase":"Running","containerStatuses":[{{"name":"collect","state":{state}}}]}}}}"#
         );
         serde_json::from_str(&json).unwrap()
     }
@@ -256,6 +257,22 @@ mod tests {
         assert_eq!((key.to_string(), pod.owner.name.as_str(), pod.attempt), ("team/fix".to_owned(), "fix-alpha", 2));
         assert_eq!(pod.requests, Resources { processor: 500, memory: 1 << 30, storage: 0, pods: 1 });
         assert!(matches!(pod.stages.last(), StageState::Ended { exit_code: 0, .. }));
+    }
+
+    #[test]
+    fn a_pod_that_judges_is_told_from_the_one_that_works_and_from_its_like() {
+        let with = |labels: &[(&str, &str)]| {
+            let mut record = pod(r#"{"running":{}}"#);
+            let all = record.metadata.labels.get_or_insert_default();
+            all.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+            record.into_order_pod().map(|(_, pod)| (pod.role().name, pod.attempt, pod.number))
+        };
+        assert_eq!(with(&[]), Some(("work", 2, 1)));
+        assert_eq!(with(&[(labels::ROLE, "work")]), Some(("work", 2, 1)));
+        let third = [(labels::ROLE, "evaluation"), (labels::EVALUATION, "3")];
+        assert_eq!(with(&third), Some(("evaluation", 2, 3)));
+        assert_eq!(with(&[(labels::EVALUATION, "many")]), None);
+        assert_eq!(with(&[(labels::ROLE, "another")]), None);
     }
 
     #[test]

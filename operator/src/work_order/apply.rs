@@ -26,6 +26,15 @@ use crate::requests::Writer;
 use crate::watch::records::PodRecord;
 use crate::watch::trimmed::Trimmed;
 
+/// When a pod that is there now was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// By this request.
+    Now,
+    /// Before it.
+    Before,
+}
+
 /// Carries out plans.
 pub(super) struct Applier {
     index: Arc<Index>,
@@ -53,6 +62,7 @@ impl Applier {
             Effect::PatchWorld(patch) => Some(self.patch_world(snapshot, patch)),
             Effect::OpenWorld { .. }
             | Effect::StartAttempt { .. }
+            | Effect::StartEvaluation { .. }
             | Effect::DeletePod { .. }
             | Effect::DeleteWorld(_)
             | Effect::DeleteOrder(_) => None,
@@ -90,6 +100,12 @@ impl Applier {
             Effect::PatchWorld(_) => Ok(()),
             Effect::OpenWorld { world, pod } => self.open_world(key, world, pod).await,
             Effect::StartAttempt { pod } => self.start_attempt(key, pod).await,
+            Effect::StartEvaluation { pod } => {
+                if self.make_pod(key, pod).await? == Made::Now {
+                    tracing::info!(pod = pod.metadata.name, "an evaluation has started");
+                }
+                Ok(())
+            }
             Effect::DeletePod { pod, grace } => {
                 let seconds = match grace {
                     Grace::Normal => None,
@@ -155,17 +171,25 @@ impl Applier {
     }
 
     async fn start_attempt(&self, key: &OrderKey, pod: &Pod) -> Result<(), ReconcileError> {
+        if self.make_pod(key, pod).await? == Made::Now {
+            self.metrics.attempts.inc();
+            tracing::info!(pod = pod.metadata.name, "an attempt has started");
+        }
+        Ok(())
+    }
+
+    async fn make_pod(&self, key: &OrderKey, pod: &Pod) -> Result<Made, ReconcileError> {
         let owner = pod.metadata.owner_references.iter().flatten().next().map_or("", |owner| owner.uid.as_str());
         match self.writer.create::<_, PodRecord>(&key.namespace, pod).await {
             Ok(made) => {
                 if let Some((key, pod)) = made.into_order_pod() {
                     self.index.pod_written(&key, pod);
                 }
-                self.metrics.attempts.inc();
-                tracing::info!(pod = pod.metadata.name, "an attempt has started");
-                Ok(())
+                Ok(Made::Now)
             }
-            Err(error) if already_exists(&error) => self.existing::<Pod>(key, &pod.metadata, owner).await.map(drop),
+            Err(error) if already_exists(&error) => {
+                self.existing::<Pod>(key, &pod.metadata, owner).await.map(|_| Made::Before)
+            }
             Err(error) => Err(error.of_making(ObjectLabel::Pod)),
         }
     }

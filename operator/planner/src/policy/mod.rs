@@ -4,6 +4,7 @@ pub mod allowance;
 pub mod capacity;
 pub mod deadlines;
 pub mod fallback;
+pub mod occupation;
 pub mod placement;
 pub mod pod_template;
 mod queue;
