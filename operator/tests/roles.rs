@@ -7,7 +7,7 @@ mod support;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use support::cluster::{Cluster, TOKEN};
+use support::cluster::{Cluster, TOKEN, TOKEN_OF_JUDGE};
 use support::operator::{Operator, eventually, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,12 +91,12 @@ async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
     operator.until_ready().await;
     let mut stream = TcpStream::connect(operator.api).await.unwrap();
     let head =
-        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
+        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/change HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
     stream.write_all(format!("{head}\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    assert!(folder.path().join("artifacts/o/alpha/1/patch").is_file());
+    assert!(folder.path().join("artifacts/o/alpha/1/change").is_file());
     assert!(!serves(operator.gateway).await, "models are another role's");
     assert!(!folder.path().join("ledger.db").exists(), "and so is the ledger");
     assert!(!cluster.has_read("/providers"), "and what models cost");
@@ -123,17 +123,17 @@ async fn a_world_stores_no_more_than_its_bound_also_after_a_restart() {
     let arguments = ["--roles", "api", "--artifacts-per-world", "100"];
     let mut operator = Operator::start(&cluster, folder.path(), &arguments);
     operator.until_ready().await;
-    let stored = put(&operator, "patch", 60).await;
+    let stored = put(&operator, "change", 60).await;
     assert!(stored.starts_with("HTTP/1.1 201"), "{stored}");
-    let again = put(&operator, "patch", 70).await;
+    let again = put(&operator, "change", 70).await;
     assert!(again.starts_with("HTTP/1.1 201"), "it takes the place of the one before: {again}");
     operator.terminate();
     operator.ended().await;
     let operator = Operator::start(&cluster, folder.path(), &arguments);
     operator.until_ready().await;
-    let refused = put(&operator, "report", 31).await;
+    let refused = put(&operator, "work-log", 31).await;
     assert!(refused.starts_with("HTTP/1.1 413") && refused.contains("artifacts.quota.perWorld"), "{refused}");
-    let stored = put(&operator, "report", 30).await;
+    let stored = put(&operator, "work-log", 30).await;
     assert!(stored.starts_with("HTTP/1.1 201"), "{stored}");
     let metrics = get(operator.metrics, "/metrics").await.unwrap();
     assert!(metrics.contains("manyworlds_artifacts_held_bytes 100\n"), "{metrics}");
@@ -146,15 +146,21 @@ async fn nobodys_body_is_read() {
     let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
     operator.until_ready().await;
-    let size = 63 * 1024 * 1024;
+    let size: u64 = 63 * 1024 * 1024;
     for (path, token, length, status) in [
-        ("artifacts/patch", "made.up.token", size, 401),
-        ("artifacts/patch", "e30.e30.e30", size, 401),
+        ("artifacts/change", "made.up.token", size, 401),
+        ("artifacts/change", "e30.e30.e30", size, 401),
         ("artifacts/prepare-log", TOKEN, size, 403),
+        ("artifacts/patch", TOKEN, size, 403),
+        ("artifacts/change", TOKEN_OF_JUDGE, size, 403),
         ("artifacts/unknown", TOKEN, size, 400),
-        ("artifacts/patch", TOKEN, 65 * 1024 * 1024, 413),
+        ("artifacts/change", TOKEN, 65 * 1024 * 1024, 413),
         ("base", "made.up.token", size, 401),
         ("base", TOKEN, size, 403),
+        ("bundle", "made.up.token", size, 401),
+        ("bundle", TOKEN, size, 403),
+        ("bundle", TOKEN, 3 << 30, 413),
+        ("bundle", TOKEN_OF_JUDGE, size, 403),
     ] {
         let method = if path == "base" { "POST" } else { "PUT" };
         let head =
@@ -168,6 +174,50 @@ async fn nobodys_body_is_read() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} with {token}: {answer}");
     }
     assert!(!folder.path().join("artifacts/o").exists());
+}
+
+/// Asks for something of the World's attempt, and returns the whole answer.
+async fn ask(operator: &Operator, request: &str, token: &str) -> String {
+    let (method, path) = request.split_once(' ').unwrap();
+    let mut stream = TcpStream::connect(operator.api).await.unwrap();
+    let head = format!("{method} /v1/worlds/team/fix-alpha/1/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}");
+    stream.write_all(format!("{head}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// W14: the pod that judges has the base and the change from the artifact API, and the pod that worked reads neither back.
+#[tokio::test]
+async fn a_pod_that_judges_reads_its_base_and_its_change_and_nobody_else_does() {
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
+    let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
+    operator.until_ready().await;
+    assert!(put(&operator, "change", 3).await.starts_with("HTTP/1.1 201"));
+    let change = ask(&operator, "GET artifacts/change", TOKEN_OF_JUDGE).await;
+    assert!(change.starts_with("HTTP/1.1 200") && change.ends_with("\r\n\r\nxxx"), "{change}");
+    assert!(change.contains("x-manyworlds-sha256: ") && change.contains("content-length: 3"), "{change}");
+
+    let missing = ask(&operator, "HEAD bundle", TOKEN_OF_JUDGE).await;
+    assert!(missing.starts_with("HTTP/1.1 404"), "{missing}");
+    // As the store has it once a World has stored it.
+    std::fs::write(folder.path().join("artifacts/o/base.bundle"), "a bundle").unwrap();
+    assert!(ask(&operator, "HEAD bundle", TOKEN_OF_JUDGE).await.starts_with("HTTP/1.1 200"));
+    let bundle = ask(&operator, "GET bundle", TOKEN_OF_JUDGE).await;
+    assert!(bundle.starts_with("HTTP/1.1 200") && bundle.ends_with("\r\n\r\na bundle"), "{bundle}");
+    assert!(bundle.contains("x-manyworlds-sha256: "), "{bundle}");
+
+    for request in ["GET artifacts/change", "GET bundle", "HEAD bundle"] {
+        let refused = ask(&operator, request, TOKEN).await;
+        assert!(refused.starts_with("HTTP/1.1 403"), "{request} by who works: {refused}");
+        let refused = ask(&operator, request, "made.up.token").await;
+        assert!(refused.starts_with("HTTP/1.1 401"), "{request} by nobody: {refused}");
+    }
+    for artifact in ["patch", "report", "work-log"] {
+        let refused = ask(&operator, &format!("GET artifacts/{artifact}"), TOKEN_OF_JUDGE).await;
+        assert!(refused.starts_with("HTTP/1.1 403"), "{artifact}: {refused}");
+    }
+    assert_eq!(cluster.writes(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -194,7 +244,7 @@ async fn no_client_holds_up_the_end_of_the_process() {
     let answer = streaming(&operator).await;
     let mut upload = TcpStream::connect(operator.api).await.unwrap();
     let head =
-        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/patch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
+        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/change HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
     upload.write_all(format!("{head}\r\ncontent-length: 1000\r\n\r\nx").as_bytes()).await.unwrap();
     let mut scrape = TcpStream::connect(operator.metrics).await.unwrap();
     scrape.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n").await.unwrap();

@@ -9,6 +9,7 @@ use manyworlds_api::errors::error_chain;
 use manyworlds_api::object::OrderUid;
 use manyworlds_telemetry::{Metrics, StatusClassLabel};
 
+use super::bundles::ComingBundles;
 use super::cleaner::Cleaner;
 use super::errors::RequestError;
 use super::quota::Quota;
@@ -42,6 +43,7 @@ pub(crate) struct ArtifactInputs {
 pub(crate) struct ArtifactApi {
     pub(super) store: ArtifactStore,
     pub(super) uploads: Uploads,
+    pub(super) bundles: ComingBundles,
     pub(super) usage: Usage,
     pub(super) quota: Quota,
     pub(super) metrics: Metrics,
@@ -52,7 +54,8 @@ pub(crate) struct ArtifactApi {
 impl ArtifactApi {
     pub(crate) fn new(inputs: ArtifactInputs) -> Self {
         let ArtifactInputs { identities, index, store, quota, metrics } = inputs;
-        Self { store, uploads: Uploads::default(), usage: Usage::default(), quota, metrics, identities, index }
+        let (uploads, bundles, usage) = (Uploads::default(), ComingBundles::default(), Usage::default());
+        Self { store, uploads, bundles, usage, quota, metrics, identities, index }
     }
 
     /// Returns what removes the artifacts that this stores.
@@ -83,7 +86,8 @@ impl ArtifactApi {
     async fn count_order(&self, uid: &str) -> Result<(), StoreError> {
         let owner = self.store.owner_get(uid).await?;
         let artifacts = self.store.artifact_list(uid).await?;
-        self.usage.counted(uid, owner.as_ref().map(|owner| owner.namespace.as_str()), artifacts);
+        let base = self.store.bundle_size(uid).await?;
+        self.usage.counted(uid, owner.as_ref().map(|owner| owner.namespace.as_str()), artifacts, base);
         Ok(())
     }
 

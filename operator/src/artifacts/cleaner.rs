@@ -145,7 +145,7 @@ mod tests {
         }
         let (usage, metrics) = (Usage::default(), Metrics::new("1.2.3").unwrap());
         for uid in store.order_list().await.unwrap() {
-            usage.counted(&uid, None, store.artifact_list(&uid).await.unwrap());
+            usage.counted(&uid, None, store.artifact_list(&uid).await.unwrap(), None);
         }
         let index = Arc::new(Index::default());
         index.order_seen(fixtures::order(Value::Null));

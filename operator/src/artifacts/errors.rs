@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use manyworlds_api::artifacts::{ApiError, ApiErrorBody, MAXIMUM_BYTES};
 use manyworlds_api::errors::error_chain;
 
+use super::bundles::MOST_BUNDLE_BYTES;
 use super::quota::OverQuota;
 use super::store::{PutError, StoreError};
 use crate::identity::IdentityError;
@@ -21,8 +22,12 @@ pub(super) enum RequestError {
     NotThisWorld { world: String, attempt: i32 },
     #[error("attempt {attempt} of World {world} has come too far, or is over, and may not store {what} any more")]
     StageOver { world: String, attempt: i32, what: String },
+    #[error("attempt {attempt} of World {world} may not read {what}, or not any more")]
+    NotReadable { world: String, attempt: i32, what: String },
     #[error("an artifact has at most {} MiB", MAXIMUM_BYTES >> 20)]
     TooLarge,
+    #[error("the base of an order has at most {} MiB; its history cannot be judged", MOST_BUNDLE_BYTES >> 20)]
+    BundleTooLarge,
     #[error(transparent)]
     OverQuota(#[from] OverQuota),
     #[error("the body did not come in time")]
@@ -58,12 +63,18 @@ impl RequestError {
             Self::StageOver { .. } => {
                 (StatusCode::FORBIDDEN, "forbidden", "a stage may only store what is its own, and only while it runs")
             }
+            Self::NotReadable { .. } => {
+                (StatusCode::FORBIDDEN, "forbidden", "a pod reads only what it judges, and only while it runs")
+            }
             Self::NotFound { .. } => {
                 (StatusCode::NOT_FOUND, "not_found", "'kubectl worlds artifacts' lists what there is")
             }
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "correct the request"),
             Self::Broken(_) => (StatusCode::BAD_REQUEST, "broken", "send the whole body"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "store less"),
+            Self::BundleTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "have the order fetch a smaller repository")
+            }
             Self::OverQuota(_) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "over_quota",

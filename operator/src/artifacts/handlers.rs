@@ -9,14 +9,17 @@ use manyworlds_api::artifacts::{ArtifactName, BaseCommit, DIGEST_HEADER, StoredA
 use serde::Deserialize;
 
 use super::api::ArtifactApi;
+use super::bundles::{BundlePut, LONGEST_BUNDLE, MOST_BUNDLE_BYTES};
 use super::errors::RequestError;
 use super::orders::Owner;
-use super::store::StoredBody;
-use super::uploads::{LONGEST, announced_size};
+use super::store::{PutError, StoredBody};
+use super::uploads::{LONGEST, announced, announced_size};
 use super::usage::Place;
 use crate::index::OrderKey;
 use crate::index::lookup::Attempt;
 
+/// The base of an order, in messages.
+const BASE: &str = "base of its order";
 /// The most bytes of a body that pins a base.
 const LARGEST_BASE: usize = 1024;
 
@@ -38,7 +41,7 @@ pub(super) async fn upload(
         let permit = api.uploads.permit(attempt.world.uid())?;
         let spec = &attempt.world.spec;
         let (order, variant) = (spec.order.uid.as_str(), spec.variant.name.as_str());
-        let place = Place { variant: variant.into(), attempt: number, name };
+        let place = Place::Artifact { variant: variant.into(), attempt: number, name };
         let reservation = api.usage.reserve(&api.quota, order, &namespace, place, size)?;
         // Every other upload that is under way may yet take the room that it has been promised.
         api.store.check_room(api.usage.coming())?;
@@ -56,6 +59,108 @@ pub(super) async fn upload(
     api.answered(stored)
 }
 
+/// `GET /v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}`
+pub(super) async fn own(
+    State(api): State<ArtifactApi>,
+    Path((namespace, world, number, name)): Path<(String, String, i32, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let found = async {
+        let name: ArtifactName = name.parse().map_err(|error| RequestError::Invalid(format!("{error}")))?;
+        let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
+        if !attempt.may_read(name) {
+            return Err(RequestError::NotReadable { world, attempt: number, what: format!("its {name}") });
+        }
+        let spec = &attempt.world.spec;
+        let found = api.store.artifact_get(&spec.order.uid, &spec.variant.name, number, name).await?;
+        found.map(sent).ok_or_else(|| RequestError::NotFound { what: format!("{name} of World {world}") })
+    }
+    .await;
+    api.answered(found)
+}
+
+/// `PUT /v1/worlds/{namespace}/{world}/{attempt}/bundle`
+///
+/// Answers with 201 where it has stored the body, and with 200 where there was a bundle before.
+pub(super) async fn bundle_upload(
+    State(api): State<ArtifactApi>,
+    Path((namespace, world, number)): Path<(String, String, i32)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let stored = async {
+        let size = announced(&headers, MOST_BUNDLE_BYTES).ok_or(RequestError::BundleTooLarge)?;
+        let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
+        if !attempt.may_store_base() {
+            return Err(RequestError::StageOver { world, attempt: number, what: "a base".to_owned() });
+        }
+        let order = attempt.world.spec.order.uid.as_str();
+        let permit = api.bundles.permit(order)?;
+        if api.store.bundle_size(order).await?.is_some() {
+            return Ok(StatusCode::OK);
+        }
+        let reservation = api.usage.reserve(&api.quota, order, &namespace, Place::Base, size)?;
+        api.store.check_room(api.usage.coming())?;
+        api.store.owner_note(order, &owner(&attempt)).await?;
+        let put = api.store.bundle_put(order, body.into_data_stream());
+        let put = tokio::time::timeout(LONGEST_BUNDLE, put).await.map_err(|_| RequestError::Slow)?;
+        let status = match put {
+            Ok(BundlePut::Stored(size)) => {
+                reservation.stored(size);
+                StatusCode::CREATED
+            }
+            Ok(BundlePut::Before) => StatusCode::OK,
+            Err(PutError::TooLarge) => return Err(RequestError::BundleTooLarge),
+            Err(error) => return Err(RequestError::from(error)),
+        };
+        drop(permit);
+        api.usage.show(&api.metrics);
+        Ok::<_, RequestError>(status)
+    }
+    .await;
+    api.answered(stored)
+}
+
+/// `GET /v1/worlds/{namespace}/{world}/{attempt}/bundle`
+pub(super) async fn bundle(
+    State(api): State<ArtifactApi>,
+    Path((namespace, world, number)): Path<(String, String, i32)>,
+    headers: HeaderMap,
+) -> Response {
+    let found = async {
+        let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
+        if !attempt.may_read_base() {
+            return Err(RequestError::NotReadable { world, attempt: number, what: format!("the {BASE}") });
+        }
+        let found = api.store.bundle_get(&attempt.world.spec.order.uid).await?;
+        found.map(sent).ok_or_else(no_bundle)
+    }
+    .await;
+    api.answered(found)
+}
+
+/// `HEAD /v1/worlds/{namespace}/{world}/{attempt}/bundle`
+pub(super) async fn bundle_head(
+    State(api): State<ArtifactApi>,
+    Path((namespace, world, number)): Path<(String, String, i32)>,
+    headers: HeaderMap,
+) -> Response {
+    let found = async {
+        let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
+        if !attempt.may_store_base() && !attempt.may_read_base() {
+            return Err(RequestError::NotReadable { world, attempt: number, what: format!("the {BASE}") });
+        }
+        let size = api.store.bundle_size(&attempt.world.spec.order.uid).await?;
+        size.map(|_| StatusCode::OK).ok_or_else(no_bundle)
+    }
+    .await;
+    api.answered(found)
+}
+
+fn no_bundle() -> RequestError {
+    RequestError::NotFound { what: format!("{BASE}: no World of it has stored it yet") }
+}
+
 /// `POST /v1/worlds/{namespace}/{world}/{attempt}/base`
 pub(super) async fn base(
     State(api): State<ArtifactApi>,
@@ -65,7 +170,7 @@ pub(super) async fn base(
 ) -> Response {
     let pinned = async {
         let attempt = api.own_attempt(&namespace, &world, number, &headers).await?;
-        if !attempt.may_pin_base() {
+        if !attempt.may_store_base() {
             return Err(RequestError::StageOver { world, attempt: number, what: "a base".to_owned() });
         }
         let body = tokio::time::timeout(LONGEST, to_bytes(body, LARGEST_BASE)).await.map_err(|_| RequestError::Slow)?;
@@ -119,13 +224,18 @@ pub(super) async fn download(
             Some(attempt) => attempt,
             None => last_attempt(&api.store.artifact_list(uid.as_str()).await?, &world, name).ok_or_else(missing)?,
         };
-        let found = api.store.artifact_get(uid.as_str(), &world, attempt, name).await?.ok_or_else(missing)?;
-        let StoredBody { digest, bytes, body } = found;
-        let headers = [(DIGEST_HEADER, digest), (header::CONTENT_LENGTH.as_str(), bytes.to_string())];
-        Ok::<_, RequestError>((headers, Body::from_stream(body)))
+        let found = api.store.artifact_get(uid.as_str(), &world, attempt, name).await?;
+        found.map(sent).ok_or_else(missing)
     }
     .await;
     api.answered(found)
+}
+
+/// Returns the answer that brings what is stored.
+fn sent(found: StoredBody) -> ([(&'static str, String); 2], Body) {
+    let StoredBody { digest, bytes, body } = found;
+    let headers = [(DIGEST_HEADER, digest), (header::CONTENT_LENGTH.as_str(), bytes.to_string())];
+    (headers, Body::from_stream(body))
 }
 
 fn owner(attempt: &Attempt) -> Owner {

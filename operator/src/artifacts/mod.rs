@@ -1,6 +1,7 @@
 //! Artifacts over HTTP: Worlds store theirs with their pod's token, people fetch them with their own. They go with their order.
 
 mod api;
+mod bundles;
 mod cleaner;
 mod errors;
 mod handlers;

@@ -14,7 +14,8 @@ pub struct Quota {
 /// The bytes that a World, its order and their namespace hold: those that are stored, and those on their way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
-    pub(super) world: u64,
+    /// Absent where what comes belongs to no World alone.
+    pub(super) world: Option<u64>,
     pub(super) order: u64,
     pub(super) namespace: u64,
 }
@@ -41,7 +42,7 @@ impl Quota {
     /// [`OverQuota`] (class: spec) with the narrowest bound that they do not stay within.
     pub(super) fn check(&self, held: Held, size: u64) -> Result<(), OverQuota> {
         let bounds = [
-            ("World", held.world, self.world, "artifacts.quota.perWorld"),
+            ("World", held.world.unwrap_or_default(), held.world.and(self.world), "artifacts.quota.perWorld"),
             ("order", held.order, self.order, "artifacts.quota.perOrder"),
             ("namespace", held.namespace, self.namespace, "artifacts.quota.perNamespace"),
         ];
@@ -61,7 +62,7 @@ mod tests {
     fn what_stays_within_every_bound_is_taken_and_the_narrowest_other_bound_is_named() {
         let quota = Quota { world: Some(10), order: Some(20), namespace: Some(40) };
         let refused = |world, order, namespace, size| {
-            quota.check(Held { world, order, namespace }, size).err().map(|over| over.value)
+            quota.check(Held { world: Some(world), order, namespace }, size).err().map(|over| over.value)
         };
         assert_eq!(refused(4, 14, 34, 6), None, "each bound is met exactly");
         assert_eq!(refused(5, 14, 34, 6), Some("artifacts.quota.perWorld"));
@@ -72,8 +73,15 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_not_set_holds_nobody_back() {
-        let held = Held { world: u64::MAX, order: u64::MAX, namespace: u64::MAX };
+        let held = Held { world: Some(u64::MAX), order: u64::MAX, namespace: u64::MAX };
         assert_eq!(Quota::default().check(held, 1), Ok(()));
+    }
+
+    #[test]
+    fn what_belongs_to_no_world_alone_counts_for_its_order_and_its_namespace() {
+        let quota = Quota { world: Some(10), order: Some(20), namespace: Some(40) };
+        assert_eq!(quota.check(Held { world: None, order: 5, namespace: 5 }, 15), Ok(()));
+        assert!(quota.check(Held { world: None, order: 6, namespace: 6 }, 15).is_err());
     }
 
     #[test]

@@ -54,7 +54,11 @@ pub(crate) async fn serve(
     let _ = counted.send(());
     let metrics = api.metrics.clone();
     let router = Router::new()
-        .route("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}", put(handlers::upload))
+        .route("/v1/worlds/{namespace}/{world}/{attempt}/artifacts/{name}", put(handlers::upload).get(handlers::own))
+        .route(
+            "/v1/worlds/{namespace}/{world}/{attempt}/bundle",
+            put(handlers::bundle_upload).get(handlers::bundle).head(handlers::bundle_head),
+        )
         .route("/v1/worlds/{namespace}/{world}/{attempt}/base", post(handlers::base))
         .route("/v1/workorders/{namespace}/{order}/artifacts", get(handlers::list))
         .route("/v1/workorders/{namespace}/{order}/worlds/{world}/artifacts/{name}", get(handlers::download))

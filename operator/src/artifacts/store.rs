@@ -3,6 +3,7 @@
 //! ```text
 //! <uid of the order>/order.json                 the namespace and the name of the order
 //! <uid of the order>/base                       the commit that all its Worlds start from
+//! <uid of the order>/base.bundle                that commit with its history, and beside it its digest
 //! <uid of the order>/<variant>/<attempt>/<name> one artifact
 //! ```
 
@@ -132,9 +133,21 @@ impl ArtifactStore {
         body: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<u64, PutError> {
         let path = artifact_path(order_uid, variant, attempt, name);
-        let upload = self.store.put_multipart(&path).await.map_err(StoreError::from)?;
+        let most = u64::try_from(MAXIMUM_BYTES).unwrap_or(u64::MAX);
+        self.put(&path, body, most, |_| {}).await
+    }
+
+    /// Writes a body of at most so many bytes to a path, has each part of it seen, and returns its size in bytes.
+    pub(super) async fn put<E: std::fmt::Display>(
+        &self,
+        path: &Path,
+        body: impl Stream<Item = Result<Bytes, E>>,
+        most: u64,
+        on_part: impl FnMut(&Bytes),
+    ) -> Result<u64, PutError> {
+        let upload = self.store.put_multipart(path).await.map_err(StoreError::from)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
-        match write(&mut upload, body).await {
+        match write(&mut upload, body, most, on_part).await {
             Ok(size) => {
                 upload.finish().await.map_err(StoreError::from)?;
                 Ok(size)
@@ -158,14 +171,18 @@ impl ArtifactStore {
         attempt: i32,
         name: ArtifactName,
     ) -> Result<Option<StoredBody>, StoreError> {
-        let path = artifact_path(order_uid, variant, attempt, name);
-        let Some(found) = self.find(&path).await? else { return Ok(None) };
+        self.body(&artifact_path(order_uid, variant, attempt, name)).await
+    }
+
+    /// Reads what is at a path, with its digest; nothing when there is nothing.
+    pub(super) async fn body(&self, path: &Path) -> Result<Option<StoredBody>, StoreError> {
+        let Some(found) = self.find(path).await? else { return Ok(None) };
         // It is read twice, because the digest goes before the bytes, and none of it waits in memory.
         let (mut digest, mut parts) = (Sha256::new(), found.into_stream());
         while let Some(part) = parts.try_next().await? {
             digest.update(&part);
         }
-        let Some(found) = self.find(&path).await? else { return Ok(None) };
+        let Some(found) = self.find(path).await? else { return Ok(None) };
         let bytes = found.meta.size;
         Ok(Some(StoredBody { digest: hexadecimal(&digest.finalize()), bytes, body: found.into_stream() }))
     }
@@ -212,7 +229,7 @@ impl ArtifactStore {
         }
     }
 
-    async fn find(&self, path: &Path) -> Result<Option<GetResult>, StoreError> {
+    pub(super) async fn find(&self, path: &Path) -> Result<Option<GetResult>, StoreError> {
         match self.store.get(path).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -225,19 +242,22 @@ impl ArtifactStore {
 async fn write<E: std::fmt::Display>(
     upload: &mut WriteMultipart,
     body: impl Stream<Item = Result<Bytes, E>>,
+    most: u64,
+    mut on_part: impl FnMut(&Bytes),
 ) -> Result<u64, PutError> {
     let mut body = std::pin::pin!(body);
-    let mut size = 0_usize;
+    let mut size = 0_u64;
     while let Some(part) = body.next().await {
         let part = part.map_err(|error| PutError::Body(error.to_string()))?;
-        size = size.saturating_add(part.len());
-        if size > MAXIMUM_BYTES {
+        size = size.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        if size > most {
             return Err(PutError::TooLarge);
         }
+        on_part(&part);
         upload.wait_for_capacity(PARTS).await.map_err(StoreError::from)?;
         upload.put(part);
     }
-    Ok(u64::try_from(size).unwrap_or(u64::MAX))
+    Ok(size)
 }
 
 fn artifact_path(order_uid: &str, variant: &str, attempt: i32, name: ArtifactName) -> Path {

@@ -61,16 +61,23 @@ impl Drop for UploadPermit {
     }
 }
 
-/// Returns the size that the head of a request gives for its body. A body without one may have as much as an artifact may.
+/// Returns the size that the head of a request gives for the body of an artifact.
 ///
 /// # Errors
 ///
 /// [`RequestError::TooLarge`] when it is more than an artifact may have.
 pub(super) fn announced_size(headers: &HeaderMap) -> Result<u64, RequestError> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let most = u64::try_from(MAXIMUM_BYTES).unwrap_or(u64::MAX);
+    announced(headers, most).ok_or(RequestError::TooLarge)
+}
+
+/// Returns the size that the head of a request gives for its body. A body without one may have all that it may have at most.
+///
+/// - **Shape:** `None` when it is more than that.
+pub(super) fn announced(headers: &HeaderMap, most: u64) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let size = length.and_then(|length| length.parse().ok()).unwrap_or(most);
-    if size <= most { Ok(size) } else { Err(RequestError::TooLarge) }
+    (size <= most).then_some(size)
 }
 
 #[cfg(test)]

@@ -9,12 +9,30 @@ use manyworlds_telemetry::Metrics;
 
 use super::quota::{Held, OverQuota, Quota};
 
-/// The place of an artifact among those of its order.
+/// The place of what is stored among what its order has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) variant: Arc<str>,
-    pub(super) attempt: i32,
-    pub(super) name: ArtifactName,
+pub(super) enum Place {
+    /// An artifact of a World.
+    Artifact {
+        /// The variant of the World.
+        variant: Arc<str>,
+        /// The number of its attempt.
+        attempt: i32,
+        /// The name of the artifact.
+        name: ArtifactName,
+    },
+    /// The base of all Worlds of the order.
+    Base,
+}
+
+impl Place {
+    /// Returns the variant of the World that it belongs to, where it is that of one.
+    fn variant(&self) -> Option<&str> {
+        match self {
+            Self::Artifact { variant, .. } => Some(variant),
+            Self::Base => None,
+        }
+    }
 }
 
 /// What an order holds.
@@ -25,8 +43,8 @@ struct OrderUsage {
     stored: HashMap<Place, u64>,
     /// The sum of what is stored.
     bytes: u64,
-    /// The sizes of uploads that are under way, with the variants of their Worlds.
-    coming: Vec<(Arc<str>, u64)>,
+    /// The sizes of uploads that are under way, with their places.
+    coming: Vec<(Place, u64)>,
 }
 
 /// What all orders hold, by their uids. Clones share it.
@@ -45,13 +63,22 @@ pub(super) struct Reservation {
 }
 
 impl Usage {
-    /// Takes note of an order that the store has.
-    pub(super) fn counted(&self, order: &str, namespace: Option<&str>, artifacts: Vec<StoredArtifact>) {
+    /// Takes note of an order that the store has: its artifacts, and the size of its base where it has one.
+    pub(super) fn counted(
+        &self,
+        order: &str,
+        namespace: Option<&str>,
+        artifacts: Vec<StoredArtifact>,
+        base: Option<u64>,
+    ) {
         let mut all = self.lock();
         let entry = all.entry(order.into()).or_default();
         entry.namespace = namespace.map(Into::into);
         for StoredArtifact { world, attempt, name, bytes } in artifacts {
-            entry.set(Place { variant: world.into(), attempt, name }, bytes);
+            entry.set(Place::Artifact { variant: world.into(), attempt, name }, bytes);
+        }
+        if let Some(bytes) = base {
+            entry.set(Place::Base, bytes);
         }
         forget_if_empty(&mut all, order);
     }
@@ -74,7 +101,7 @@ impl Usage {
         quota.check(held(&all, &order, namespace, &place), size)?;
         let entry = all.entry(order.clone()).or_default();
         entry.namespace = Some(namespace.into());
-        entry.coming.push((place.variant.clone(), size));
+        entry.coming.push((place.clone(), size));
         Ok(Reservation { usage: self.clone(), order, place, size })
     }
 
@@ -133,7 +160,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut all = self.usage.lock();
         if let Some(entry) = all.get_mut(&self.order) {
-            let own = |(variant, size): &(Arc<str>, u64)| *variant == self.place.variant && *size == self.size;
+            let own = |(place, size): &(Place, u64)| *place == self.place && *size == self.size;
             if let Some(position) = entry.coming.iter().position(own) {
                 entry.coming.swap_remove(position);
             }
@@ -153,8 +180,8 @@ impl OrderUsage {
     }
 
     fn bytes_of_world(&self, variant: &str) -> u64 {
-        let stored = self.stored.iter().filter(|(place, _)| *place.variant == *variant).map(|(_, size)| size);
-        let coming = self.coming.iter().filter(|(of, _)| **of == *variant).map(|(_, size)| size);
+        let stored = self.stored.iter().filter(|(place, _)| place.variant() == Some(variant)).map(|(_, size)| size);
+        let coming = self.coming.iter().filter(|(place, _)| place.variant() == Some(variant)).map(|(_, size)| size);
         stored.chain(coming).sum()
     }
 }
@@ -163,10 +190,10 @@ impl OrderUsage {
 fn held(all: &HashMap<Arc<str>, OrderUsage>, order: &str, namespace: &str, place: &Place) -> Held {
     let of_namespace = all.values().filter(|order| order.namespace.as_deref() == Some(namespace));
     let namespace: u64 = of_namespace.map(|order| order.bytes + order.coming_bytes()).sum();
-    let Some(entry) = all.get(order) else { return Held { namespace, ..Held::default() } };
+    let Some(entry) = all.get(order) else { return Held { world: place.variant().map(|_| 0), order: 0, namespace } };
     let replaced = entry.stored.get(place).copied().unwrap_or_default();
     Held {
-        world: entry.bytes_of_world(&place.variant).saturating_sub(replaced),
+        world: place.variant().map(|variant| entry.bytes_of_world(variant).saturating_sub(replaced)),
         order: (entry.bytes + entry.coming_bytes()).saturating_sub(replaced),
         namespace: namespace.saturating_sub(replaced),
     }
@@ -183,7 +210,7 @@ mod tests {
     use super::*;
 
     fn place(variant: &str, attempt: i32, name: ArtifactName) -> Place {
-        Place { variant: variant.into(), attempt, name }
+        Place::Artifact { variant: variant.into(), attempt, name }
     }
 
     fn patch(variant: &str) -> Place {
@@ -210,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn a_base_counts_for_its_order_and_its_namespace_and_for_no_world() {
+        let (usage, quota) = (Usage::default(), Quota { world: Some(10), order: Some(40), namespace: Some(50) });
+        let reserve =
+            |order: &str, namespace: &str, place: Place, size| usage.reserve(&quota, order, namespace, place, size);
+        reserve("a", "team", Place::Base, 30).unwrap().stored(30);
+        reserve("a", "team", patch("alpha"), 10).unwrap().stored(10);
+        assert!(reserve("a", "team", patch("beta"), 1).is_err(), "the order");
+        assert!(reserve("b", "team", Place::Base, 11).is_err(), "the namespace");
+        assert!(reserve("b", "team", Place::Base, 10).is_ok());
+    }
+
+    #[test]
     fn an_artifact_that_is_stored_again_counts_once() {
         let (usage, quota) = (Usage::default(), Quota { world: Some(10), ..Quota::default() });
         for size in [8, 10, 3] {
@@ -222,8 +261,8 @@ mod tests {
     fn what_the_store_has_already_counts_and_what_is_removed_does_not() {
         let (usage, quota) = (Usage::default(), Quota { namespace: Some(10), ..Quota::default() });
         let artifact = |bytes| StoredArtifact { world: "alpha".into(), attempt: 1, name: ArtifactName::Patch, bytes };
-        usage.counted("a", Some("team"), vec![artifact(7)]);
-        usage.counted("b", None, vec![artifact(2)]);
+        usage.counted("a", Some("team"), vec![artifact(4)], Some(3));
+        usage.counted("b", None, vec![artifact(2)], None);
         assert!(usage.reserve(&quota, "c", "team", patch("alpha"), 3).is_ok(), "whose b is, is not known");
         assert_eq!(usage.of_unknown_namespace(), [Arc::<str>::from("b")]);
         usage.namespace_found("b", "team".into());

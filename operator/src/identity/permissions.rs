@@ -6,7 +6,7 @@
 use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::{Truth, WorldCondition, truth};
 use manyworlds_planner::observation::{Presence, StageState};
-use manyworlds_planner::role::ModelCalls;
+use manyworlds_planner::role::{BaseAccess, ModelCalls, Stage};
 
 use crate::index::lookup::Attempt;
 
@@ -45,18 +45,33 @@ impl Attempt {
         Permission::Over
     }
 
-    /// Returns whether the attempt may say which commit its order starts from: until its first stage has ended.
-    pub(crate) fn may_pin_base(&self) -> bool {
-        self.may_store_at_all() && self.pod.stages.in_order().next().is_some_and(|(_, state)| !state.has_ended())
+    /// Returns whether the pod may say which commit its order starts from, and store the bundle of it.
+    pub(crate) fn may_store_base(&self) -> bool {
+        self.has_stage(|stage| stage.base == BaseAccess::Stores)
     }
 
-    /// Returns whether the attempt may store an artifact: until the stage that writes it has ended.
+    /// Returns whether the pod may read the bundle of its order.
+    pub(crate) fn may_read_base(&self) -> bool {
+        self.has_stage(|stage| stage.base == BaseAccess::Reads)
+    }
+
+    /// Returns whether the pod may store an artifact of its attempt.
     pub(crate) fn may_store(&self, artifact: ArtifactName) -> bool {
-        let mut writers = self.pod.stages.in_order().filter(|(stage, _)| stage.stores.contains(&artifact));
-        self.may_store_at_all() && writers.any(|(_, state)| !state.has_ended())
+        self.has_stage(|stage| stage.stores.contains(&artifact))
     }
 
-    fn may_store_at_all(&self) -> bool {
+    /// Returns whether the pod may read an artifact of its attempt.
+    pub(crate) fn may_read(&self, artifact: ArtifactName) -> bool {
+        self.has_stage(|stage| stage.reads.contains(&artifact))
+    }
+
+    /// Returns whether the pod has a stage that may do something and has not ended.
+    fn has_stage(&self, may: impl Fn(&Stage) -> bool) -> bool {
+        let mut able = self.pod.stages.in_order().filter(|(stage, _)| may(stage));
+        self.may_use_artifacts() && able.any(|(_, state)| !state.has_ended())
+    }
+
+    fn may_use_artifacts(&self) -> bool {
         let conditions = self.world.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice());
         let is_finished = truth(conditions, WorldCondition::Finished.as_str()) == Truth::True;
         self.is_running() && !is_finished
@@ -90,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::index::OrderKey;
-    use crate::index::fixtures::{at_work, order, world};
+    use crate::index::fixtures::{at_work, judged, order, world};
 
     fn attempt(change: impl FnOnce(&mut OrderPod)) -> Attempt {
         let (order, mut pod) = (order(json!({})), at_work());
@@ -148,24 +163,48 @@ mod tests {
         assert_eq!(recorded.may_call_models(), Permission::Over, "the attempt is recorded");
     }
 
+    /// Returns the artifacts that a pod may store, and those that it may read.
+    fn artifacts(attempt: &Attempt) -> (Vec<ArtifactName>, Vec<ArtifactName>) {
+        let names = ArtifactName::ALL.into_iter();
+        (names.clone().filter(|name| attempt.may_store(*name)).collect(), names.filter(|name| attempt.may_read(*name)).collect())
+    }
+
     #[test]
     fn a_stage_stores_what_is_its_own_and_only_until_it_has_ended() {
-        let all = |attempt: &Attempt| ArtifactName::ALL.map(|name| attempt.may_store(name));
+        use ArtifactName::{Change, PrepareLog, Transcript, WorkLog};
         let preparing = attempt(|pod| pod.stages.set("prepare", StageState::Running { since: None }));
-        assert!(preparing.may_pin_base() && preparing.may_store(ArtifactName::PrepareLog));
+        assert!(preparing.may_store_base() && preparing.may_store(PrepareLog));
 
         let working = attempt(|_| {});
-        assert!(!working.may_pin_base() && !working.may_store(ArtifactName::PrepareLog), "prepare has ended");
-        // The stage that judges may have begun before it is reported.
-        assert!(working.may_store(ArtifactName::Patch) && working.may_store(ArtifactName::Report));
+        assert!(!working.may_store_base() && !working.may_store(PrepareLog), "prepare has ended");
+        // The stage that takes what the worker left may have begun before it is reported.
+        assert_eq!(artifacts(&working), (vec![Change, WorkLog, Transcript], vec![]));
 
-        let judged = attempt(|pod| ["work", "evaluate"].into_iter().for_each(|stage| pod.stages.set(stage, ended(0))));
-        assert_eq!(all(&judged), [false; 6], "every stage has ended");
-        assert_eq!(all(&attempt(|pod| pod.presence = Presence::Gone)), [false; 6], "the pod is gone");
+        let collected = attempt(|pod| ["work", "collect"].into_iter().for_each(|stage| pod.stages.set(stage, ended(0))));
+        assert_eq!(artifacts(&collected), (vec![], vec![]), "every stage has ended");
+        assert_eq!(artifacts(&attempt(|pod| pod.presence = Presence::Gone)), (vec![], vec![]), "the pod is gone");
         let finished = json!({ "conditions": [{
             "type": "Finished", "status": "True", "reason": "Scored", "message": "", "lastTransitionTime": "2026-01-01T00:00:09Z",
         }] });
         let finished = Attempt { world: Arc::new(world("alpha", 0, finished)), ..attempt(|_| {}) };
-        assert_eq!(all(&finished), [false; 6], "the World has finished");
+        assert_eq!(artifacts(&finished), (vec![], vec![]), "the World has finished");
+    }
+
+    /// W14: what is judged is neither made nor changed by who judges it, and who works reads nothing back.
+    #[test]
+    fn a_pod_that_judges_reads_the_base_and_the_change_and_stores_the_evidence() {
+        use ArtifactName::{Change, EvaluateLog, Patch, Report};
+        let judging = attempt(|pod| *pod = judged());
+        assert_eq!(artifacts(&judging), (vec![Patch, Report, EvaluateLog], vec![Change]));
+        assert!(judging.may_read_base() && !judging.may_store_base());
+        assert_eq!(judging.may_call_models(), Permission::Over);
+
+        let preparing = attempt(|pod| pod.stages.set("prepare", StageState::Running { since: None }));
+        assert!(!preparing.may_read_base() && !preparing.may_read(Change));
+        let over = attempt(|pod| {
+            *pod = judged();
+            pod.stages.set("judge", ended(0));
+        });
+        assert!(!over.may_read_base() && !over.may_read(Change), "every stage has ended");
     }
 }

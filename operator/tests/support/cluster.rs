@@ -1,4 +1,5 @@
-//! An API server with one World at work, which notes every request and takes no write.
+//! An API server with one World, which notes every request and takes no write. Its worker is at work and its gates run, which no
+//! World's do at once, so that a test has both.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,10 @@ const TIME: &str = "2026-01-01T00:00:00Z";
 /// A token of the World's pod, as far as it can be read: `{"kubernetes.io":{"namespace":"team","pod":{"name":"fix-alpha-1","uid":"p"}}}`.
 pub const TOKEN: &str =
     "e30.eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6InRlYW0iLCJwb2QiOnsibmFtZSI6ImZpeC1hbHBoYS0xIiwidWlkIjoicCJ9fX0.s";
+
+/// A token of the pod that judges: the same with the name `fix-alpha-1-e1` and the uid `e`.
+pub const TOKEN_OF_JUDGE: &str =
+    "e30.eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6InRlYW0iLCJwb2QiOnsibmFtZSI6ImZpeC1hbHBoYS0xLWUxIiwidWlkIjoiZSJ9fX0.s";
 
 /// The cluster. It serves until it is dropped.
 #[derive(Clone)]
@@ -50,7 +55,7 @@ fn answer(call: &Call, provider_url: &str) -> Answer {
     match (&call.method, call.path.rsplit('/').next()) {
         (&Method::GET, Some("workorders")) => Answer::list(&[order()]),
         (&Method::GET, Some("worlds")) => Answer::list(&[world()]),
-        (&Method::GET, Some("pods")) => Answer::list(&[pod()]),
+        (&Method::GET, Some("pods")) => Answer::list(&[pod(), judge()]),
         (&Method::GET, Some("providers")) => Answer::list(&[provider(provider_url)]),
         (&Method::GET, _) => Answer::list(&[]),
         (&Method::POST, Some("tokenreviews")) => Answer::object(&reviewed(&call.body)),
@@ -69,16 +74,17 @@ fn provider(url: &str) -> Value {
     })
 }
 
-/// Every token of an audience is that of the World's pod.
+/// Every token of an audience but one is that of the pod that works.
 fn reviewed(review: &Value) -> Value {
     let mut review = review.clone();
+    let (name, uid) = if review["spec"]["token"] == TOKEN_OF_JUDGE { ("fix-alpha-1-e1", "e") } else { ("fix-alpha-1", "p") };
     let key = |name: &str| format!("authentication.kubernetes.io/{name}");
     review["status"] = json!({
         "authenticated": true,
         "audiences": review["spec"]["audiences"],
         "user": {
             "username": "system:serviceaccount:team:default",
-            "extra": { key("pod-name"): ["fix-alpha-1"], key("pod-uid"): ["p"] },
+            "extra": { key("pod-name"): [name], key("pod-uid"): [uid] },
         },
     });
     review
@@ -112,8 +118,11 @@ fn world() -> Value {
     })
 }
 
+fn container(name: &str, state: &Value) -> Value {
+    json!({ "name": name, "state": state })
+}
+
 fn pod() -> Value {
-    let container = |name: &str, state: Value| json!({ "name": name, "state": state });
     let ended = json!({ "terminated": { "exitCode": 0, "startedAt": TIME, "finishedAt": TIME } });
     let (running, waiting) = (json!({ "running": { "startedAt": TIME } }), json!({ "waiting": {} }));
     json!({
@@ -125,11 +134,24 @@ fn pod() -> Value {
                 "apiVersion": "manyworlds.dev/v1alpha1", "kind": "World", "name": "fix-alpha", "uid": "w",
             }],
         },
-        "spec": { "nodeName": "n", "containers": [{ "name": labels::EVALUATE }] },
+        "spec": { "nodeName": "n", "containers": [{ "name": labels::COLLECT }] },
         "status": {
             "phase": "Pending",
-            "initContainerStatuses": [container(labels::PREPARE, ended), container(labels::WORK, running)],
-            "containerStatuses": [container(labels::EVALUATE, waiting)],
+            "initContainerStatuses": [container(labels::PREPARE, &ended), container(labels::WORK, &running)],
+            "containerStatuses": [container(labels::COLLECT, &waiting)],
         },
     })
+}
+
+fn judge() -> Value {
+    let mut judge = pod();
+    let ended = json!({ "terminated": { "exitCode": 0, "startedAt": TIME, "finishedAt": TIME } });
+    judge["metadata"]["name"] = json!("fix-alpha-1-e1");
+    judge["metadata"]["uid"] = json!("e");
+    judge["metadata"]["labels"][labels::ROLE] = json!("evaluation");
+    judge["metadata"]["labels"][labels::EVALUATION] = json!("1");
+    judge["spec"]["containers"] = json!([{ "name": labels::JUDGE }]);
+    judge["status"]["initContainerStatuses"] = json!([container(labels::CHECKOUT, &ended)]);
+    judge["status"]["containerStatuses"] = json!([container(labels::JUDGE, &json!({ "running": { "startedAt": TIME } }))]);
+    judge
 }
