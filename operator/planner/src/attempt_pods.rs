@@ -237,7 +237,3 @@ fn remains(state: &AttemptState) -> Remains {
         AttemptState::Active(_) | AttemptState::Ending => Remains::Nothing,
     }
 }
-
-#[cfg(test)]
-#[path = "attempt_pods_tests.rs"]
-mod tests;

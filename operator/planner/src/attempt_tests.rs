@@ -1,7 +1,7 @@
 use super::*;
 use crate::node_resources::Resources;
 use crate::observation::PodOwner;
-use crate::role::{OwnerKind, WORK};
+use crate::role::{EVALUATION, OwnerKind, WORK};
 use manyworlds_api::Duration;
 use manyworlds_api::object::ObjectId;
 use manyworlds_api::result::GateOutcome;
@@ -22,6 +22,7 @@ fn pod() -> OrderPod {
         version: "1".parse().unwrap(),
         owner: PodOwner { kind: OwnerKind::World, name: "fix-alpha".to_owned(), uid: "world".to_owned() },
         attempt: 1,
+        number: 1,
         presence: Presence::Present,
         node: Some("node".into()),
         unschedulable: None,
@@ -33,6 +34,10 @@ fn pod() -> OrderPod {
         stages: Stages::new(&WORK),
         requests: Resources::default(),
     }
+}
+
+fn judging() -> OrderPod {
+    OrderPod { stages: Stages::new(&EVALUATION), ..pod() }
 }
 
 fn ended_with(exit_code: i32, reason: &str, message: &str) -> StageState {
@@ -60,7 +65,16 @@ fn failure(state: AttemptState) -> (FailureClass, Reason) {
     }
 }
 
+fn collection_message() -> String {
+    let (base_commit, collection) = (Some("b".repeat(40)), Some(Collection::default()));
+    StageReport { base_commit, collection, ..StageReport::done() }.to_message().unwrap()
+}
+
 fn result_message() -> String {
+    report_with_result().to_message().unwrap()
+}
+
+fn report_with_result() -> StageReport {
     let gate = manyworlds_api::result::GateResult {
         name: "test".to_owned(),
         outcome: GateOutcome::Passed,
@@ -78,7 +92,7 @@ fn result_message() -> String {
         artifacts: Vec::new(),
         reasons: Vec::new(),
     };
-    StageReport { result: Some(result), ..StageReport::done() }.to_message().unwrap()
+    StageReport { result: Some(result), ..StageReport::done() }
 }
 
 /// The kubelet neither goes on after such an init container nor ends the pod.
@@ -92,9 +106,35 @@ fn a_killed_process_in_a_stage_that_ended_well_ends_the_attempt_and_its_pod() {
     assert_eq!(end.remains, Remains::Pod);
     // After the last container nothing has to go on.
     pod.stages.set("work", ended_with(0, "Completed", ""));
-    pod.stages.set("evaluate", ended_with(0, "OOMKilled", &result_message()));
+    pod.stages.set("collect", ended_with(0, "OOMKilled", &collection_message()));
     let AttemptState::Ended(end) = look(&pod, 3) else { panic!("the attempt goes on") };
-    assert!(end.failure.is_none() && end.result.is_some());
+    assert!(end.failure.is_none() && end.collection.is_some());
+}
+
+/// W14: a pod in which a worker has run leaves no result, whatever it says.
+#[test]
+fn each_role_is_believed_what_its_last_stage_leaves_and_nothing_else() {
+    let mut worked = pod();
+    worked.stages.set("collect", ended_with(0, "Completed", &result_message()));
+    assert_eq!(failure(look(&worked, 3)), (FailureClass::Evaluation, Reason::ResultUnreadable));
+    let mut judged = judging();
+    judged.stages.set("judge", ended_with(0, "Completed", &collection_message()));
+    assert_eq!(failure(look(&judged, 3)), (FailureClass::Evaluation, Reason::ResultUnreadable));
+    let both = StageReport { collection: Some(Collection::default()), ..report_with_result() };
+    for (mut pod, stage) in [(pod(), "collect"), (judging(), "judge")] {
+        let both = StageReport { base_commit: Some("b".repeat(40)), ..both.clone() };
+        pod.stages.set(stage, ended_with(0, "Completed", &both.to_message().unwrap()));
+        let AttemptState::Ended(end) = look(&pod, 3) else { panic!("the attempt goes on") };
+        assert_eq!((end.collection.is_some(), end.result.is_some()), (stage == "collect", stage == "judge"));
+    }
+}
+
+#[test]
+fn what_is_stored_without_a_base_cannot_be_judged() {
+    let without = StageReport { collection: Some(Collection::default()), ..StageReport::done() };
+    let mut pod = pod();
+    pod.stages.set("collect", ended_with(0, "Completed", &without.to_message().unwrap()));
+    assert_eq!(failure(look(&pod, 3)), (FailureClass::Evaluation, Reason::ResultUnreadable));
 }
 
 #[test]
@@ -103,7 +143,7 @@ fn what_ends_a_container_is_classed_by_whose_it_is() {
     for (stage, state, expected) in [
         ("prepare", ended_with(1, "Error", ""), (FailureClass::Infrastructure, Reason::ResultUnreadable)),
         ("work", ended_with(1, "Error", "no json"), (FailureClass::Worker, Reason::ResultUnreadable)),
-        ("evaluate", ended_with(1, "Error", ""), (FailureClass::Evaluation, Reason::ResultUnreadable)),
+        ("collect", ended_with(1, "Error", ""), (FailureClass::Evaluation, Reason::ResultUnreadable)),
         ("prepare", ended_with(137, "OOMKilled", ""), (FailureClass::Infrastructure, Reason::OutOfMemory)),
         ("work", ended_with(137, "OOMKilled", ""), (FailureClass::Worker, Reason::OutOfMemory)),
         ("work", ended_with(128, "StartError", "no such file"), (FailureClass::Spec, Reason::ContainerCreationFailed)),
@@ -136,8 +176,8 @@ fn a_word_that_is_none_of_ours_does_not_become_a_reason() {
 
 #[test]
 fn a_result_outlives_eviction_loss_and_deletion() {
-    let mut pod = pod();
-    pod.stages.set("evaluate", ended_with(0, "Completed", &result_message()));
+    let mut pod = judging();
+    pod.stages.set("judge", ended_with(0, "Completed", &result_message()));
     pod.reason = Some("Evicted".to_owned());
     pod.presence = Presence::Gone;
     match observe(&pod, NodeState::Lost, &settings(), at(3)) {

@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::Pod;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::{ObjectId, ResourceVersion, Stored};
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_planner::observation::OrderPod;
+use manyworlds_planner::observation::{OrderPod, PodPhase};
 use serde_json::{Value, json};
 
 use super::changed_order::ChangedOrder;
@@ -110,6 +110,37 @@ fn an_answer_about_what_has_gone_leaves_nothing_and_holds_no_slot() {
     index.world_written(world("w1", 11));
     index.pod_written(&key(), pod("p1", 12));
     assert!(index.order_keys().is_empty(), "{:?}", index.order_keys());
+    assert_eq!(index.census().worlds, 0);
+}
+
+/// W7: the pod that judges is made without asking for a slot, so nobody else is given that of the pod that worked.
+#[test]
+fn the_slot_of_a_world_is_kept_until_it_is_judged_and_then_wakes_who_waits() {
+    let index = Index::default();
+    let occupied = || index.census().worlds;
+    let as_of = |pod: OrderPod, version, phase| OrderPod { version: at(version), phase, ..pod };
+    index.order_seen(order("o", 1));
+    index.world_seen(world("w-alpha", 2));
+    let worked = as_of(fixtures::at_work(), 4, PodPhase::Succeeded);
+    index.pod_seen(&key(), as_of(fixtures::at_work(), 3, PodPhase::Running));
+    index.pod_seen(&key(), worked.clone());
+    assert_eq!(occupied(), 1, "its work is stored");
+    index.pod_written(&key(), as_of(fixtures::judged(), 5, PodPhase::Pending));
+    assert_eq!(occupied(), 1, "the pod that judges has taken its place");
+    index.pod_gone(&key(), &fixtures::judged().id, at(6));
+    assert_eq!(occupied(), 1, "it is judged again");
+    let recorded = json!({ "attemptCount": 1 });
+    index.world_written(fixtures::as_of(&fixtures::world("alpha", 0, recorded), "w-alpha", 7));
+    assert_eq!(occupied(), 0, "the attempt is recorded");
+
+    // The same pods, seen anew by a process that has just started, in whatever order the lists come.
+    let index = Index::default();
+    index.order_seen(order("o", 1));
+    index.pod_seen(&key(), worked);
+    assert_eq!(index.census().worlds, 0, "its World is not known yet");
+    index.world_seen(world("w-alpha", 2));
+    assert_eq!(index.census().worlds, 1);
+    index.world_gone(key(), world("w-alpha", 2).id(), at(8));
     assert_eq!(index.census().worlds, 0);
 }
 

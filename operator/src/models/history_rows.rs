@@ -11,7 +11,7 @@ use manyworlds_api::world::{Attempt, WorldStage};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_ledger::history::{Checkpoint, ExecutionRun, HistoryRecord, TaskExecution, Worktree, WorldExecution};
 use manyworlds_planner::observation::{OrderPod, StageState};
-use manyworlds_planner::role::WORK;
+use manyworlds_planner::role::{EVALUATION, PodRole, WORK};
 
 /// The most bytes of a prompt that a row names; a longer one is a text and not a name.
 const LONGEST_PROMPT: usize = 256;
@@ -112,7 +112,10 @@ fn task(order: &Stored<WorkOrder>) -> TaskExecution {
 struct AttemptView<'a> {
     number: i32,
     recorded: Option<&'a Attempt>,
+    /// The pod that works.
     pod: Option<&'a OrderPod>,
+    /// The newest pod that judges.
+    judge: Option<&'a OrderPod>,
     /// The attempt that the conditions of the World's status are about.
     subject: StatusSubject,
 }
@@ -130,7 +133,14 @@ fn attempts<'a>(world: &'a Stored<World>, pods: &'a [Arc<OrderPod>]) -> Vec<Atte
     let status = world.status.as_ref();
     let recorded = status.map_or(0, |status| status.attempt_count);
     let world_uid = world.uid().as_str();
-    let pod = |number: i32| pods.iter().find(|pod| pod.is_attempt(&WORK, world_uid, number)).map(Arc::as_ref);
+    let newest = |role: &'static PodRole, number: i32| {
+        let of_role = pods.iter().filter(|pod| pod.is_attempt(role, world_uid, number));
+        of_role.max_by_key(|pod| pod.number).map(Arc::as_ref)
+    };
+    let view = |number: i32, recorded: Option<&'a Attempt>, subject: StatusSubject| {
+        let (pod, judge) = (newest(&WORK, number), newest(&EVALUATION, number));
+        AttemptView { number, recorded, pod, judge, subject }
+    };
     let stage = status.and_then(|status| status.stage);
     let mut all: Vec<_> = status
         .map_or(&[][..], |status| status.attempts.as_slice())
@@ -138,16 +148,15 @@ fn attempts<'a>(world: &'a Stored<World>, pods: &'a [Arc<OrderPod>]) -> Vec<Atte
         .map(|attempt| {
             let is_shown = attempt.number == recorded && stage == Some(WorldStage::Scored);
             let subject = if is_shown { StatusSubject::This } else { StatusSubject::Another };
-            AttemptView { number: attempt.number, recorded: Some(attempt), pod: pod(attempt.number), subject }
+            view(attempt.number, Some(attempt), subject)
         })
         .collect();
-    let next = recorded + 1;
-    let pod = pod(next);
+    let next = view(recorded + 1, None, StatusSubject::This);
     // A World is made together with its first pod.
-    let has_next = pod.is_some() || recorded == 0;
+    let has_next = next.pod.or(next.judge).is_some() || recorded == 0;
     let is_over = matches!(stage, Some(WorldStage::Scored | WorldStage::Failed));
     if has_next && !is_over {
-        all.push(AttemptView { number: next, recorded: None, pod, subject: StatusSubject::This });
+        all.push(next);
     }
     all
 }
@@ -188,9 +197,10 @@ impl Context<'_> {
         let status = self.world.status.as_ref().filter(|_| attempt.subject == StatusSubject::This);
         let commit = status.and_then(|status| status.commit.as_ref());
         let base = status.and_then(|status| status.base_commit.as_ref());
-        for stage in WORK.stages {
+        let stages = WORK.stages.iter().map(|stage| (stage, attempt.pod));
+        for (stage, pod) in stages.chain(EVALUATION.stages.iter().map(|stage| (stage, attempt.judge))) {
             let Some(done) = &stage.done else { continue };
-            let seen = attempt.pod.and_then(|pod| pod.stages.get(stage.container));
+            let seen = pod.and_then(|pod| pod.stages.get(stage.container));
             let shown = status.and_then(|status| holds(&status.conditions, done.condition.as_str()));
             // What fails later is not shown any more, and what is quick never was: the pod says it too.
             let at = shown.map(|condition| condition.last_transition_time.0).or(seen.and_then(ended_well));

@@ -1,7 +1,8 @@
+use manyworlds_planner::observation::PodPhase;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::index::fixtures::{order, world};
+use crate::index::fixtures::{at_work, judged, order, world};
 
 const MADE: &str = "2026-01-01T00:00:00Z";
 
@@ -122,6 +123,39 @@ fn each_attempt_is_a_row_with_what_it_left() {
     assert_eq!(trees.iter().map(|tree| tree.id.as_str()).collect::<Vec<_>>(), ["w-alpha/1/tree", "w-alpha/2/tree"]);
     assert_eq!(trees[1].path, "/manyworlds/work/worktrees/world-alpha/fix");
     assert_eq!((trees[1].node.as_deref(), trees[1].removed_at), (Some("n1"), Some(at(40))));
+}
+
+/// W11: what an attempt has reached is in the history from the pod that reached it, before any status says so.
+#[test]
+fn an_attempt_has_the_points_of_the_pod_that_works_and_of_the_one_that_judges() {
+    let ended = |second: i64| StageState::Ended {
+        exit_code: 0,
+        reason: String::new(),
+        message: String::new(),
+        started: None,
+        finished: Some(at(second)),
+    };
+    let (mut work, mut first, mut second) = (at_work(), judged(), judged());
+    work.stages.set("work", ended(8));
+    work.stages.set("collect", ended(9));
+    first.phase = PodPhase::Failed;
+    (second.id.name, second.id.uid, second.number) =
+        ("fix-alpha-1-e2".parse().unwrap(), "e2".parse().unwrap(), 2);
+    second.stages.set("judge", ended(20));
+    let (order, worlds) = (order(running()), [Arc::new(world("alpha", 0, Value::Null))]);
+    let pods = [work, first, second].map(Arc::new);
+    let rows = rows(&OrderView { order: &order, worlds: &worlds, pods: &pods });
+    assert_eq!(
+        checkpoints(&rows),
+        [
+            "w-alpha/1/WorldsSpawned",
+            "w-alpha/1/WorktreeCreated",
+            "w-alpha/1/WorldCompleted",
+            "w-alpha/1/EvaluationDone"
+        ]
+    );
+    let [execution] = executions(&rows)[..] else { panic!("{rows:?}") };
+    assert_eq!(execution.pod.as_deref(), Some("fix-alpha-1"), "the attempt is one row, whatever it took");
 }
 
 #[test]

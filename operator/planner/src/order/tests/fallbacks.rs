@@ -95,7 +95,7 @@ fn an_order_that_may_be_skipped_ends_without_a_winner_and_is_no_failure() {
     assert_eq!(model.condition("Succeeded"), truth("True", "Skipped"));
     assert_eq!(model.condition("WinnerSelected"), truth("False", "Skipped"));
     assert_eq!(model.order.status.as_ref().unwrap().winner, None);
-    assert_eq!(model.created_pods.len(), 2);
+    assert_eq!(pods(&model).len(), 2);
 }
 
 #[test]
@@ -144,5 +144,5 @@ fn nothing_runs_again_without_money_or_time() {
     model.settle();
     assert_eq!(model.condition("Finished").0, "True");
     let status = model.worlds["fix-alpha"].status.as_ref().unwrap();
-    assert_eq!((status.stage, model.created_pods.len()), (Some(WorldStage::Scored), 2));
+    assert_eq!((status.stage, pods(&model).len()), (Some(WorldStage::Scored), 2));
 }

@@ -1,3 +1,4 @@
+mod evaluations;
 mod fallbacks;
 mod model;
 mod models;
@@ -17,6 +18,7 @@ use proptest::prelude::*;
 
 use crate::policy::capacity::Slot;
 use crate::policy::refusal::Refusal;
+use crate::policy::retry::MOST_EVALUATIONS;
 
 const FIVE: [&str; 5] = ["alpha", "beta", "gamma", "delta", "epsilon"];
 
@@ -30,8 +32,18 @@ fn five() -> Model {
     started(specification(&FIVE), 5)
 }
 
+/// Returns the pods that were made to work, without those that were made to judge.
 fn pods(model: &Model) -> Vec<&str> {
-    model.created_pods.iter().map(String::as_str).collect()
+    model.created_pods.iter().map(String::as_str).filter(|name| !is_evaluation(name)).collect()
+}
+
+/// Returns the pods that were made to judge.
+fn evaluations(model: &Model) -> Vec<&str> {
+    model.created_pods.iter().map(String::as_str).filter(|name| is_evaluation(name)).collect()
+}
+
+fn is_evaluation(name: &str) -> bool {
+    name.rsplit_once("-e").is_some_and(|(_, number)| number.parse::<i32>().is_ok())
 }
 
 fn truth(status: &str, reason: &str) -> (String, String) {
@@ -39,15 +51,21 @@ fn truth(status: &str, reason: &str) -> (String, String) {
 }
 
 #[test]
-fn five_worlds_take_seventeen_writes_and_two_events() {
+fn five_worlds_take_twenty_two_writes_and_two_events() {
     let mut model = five();
     assert_eq!(pods(&model), ["fix-alpha-1", "fix-beta-1", "fix-gamma-1", "fix-delta-1", "fix-epsilon-1"]);
-    for (pod, points) in model.created_pods.clone().iter().zip([80, 100, 90, 70, 60]) {
-        model.scores(pod, points, 10);
+    for pod in model.created_pods.clone() {
+        model.collects(&pod);
+    }
+    model.settle();
+    let judging = FIVE.map(|variant| format!("fix-{variant}-1-e1"));
+    assert_eq!(evaluations(&model), judging);
+    for (pod, points) in judging.iter().zip([80, 100, 90, 70, 60]) {
+        model.judges(pod, points, 10);
     }
     model.settle();
     assert_eq!(model.condition("Succeeded"), truth("True", "HighestScore"));
-    assert_eq!(model.writes, 17);
+    assert_eq!(model.writes, 22);
     assert_eq!(model.events.len(), 2);
     let status = model.order.status.as_ref().unwrap();
     assert_eq!(status.winner.as_deref(), Some("beta"));
@@ -151,9 +169,10 @@ fn a_result_counts_though_its_pod_is_gone() {
     let mut model = started(specification(&["alpha"]), 1);
     model.scores("fix-alpha-1", 100, 1);
     model.vanishes("fix-alpha-1");
+    model.vanishes("fix-alpha-1-e1");
     model.settle();
     assert_eq!(model.order.status.as_ref().unwrap().winner.as_deref(), Some("alpha"));
-    assert_eq!(model.created_pods.len(), 1);
+    assert_eq!(pods(&model), ["fix-alpha-1"]);
 }
 
 #[test]
@@ -184,7 +203,7 @@ fn worlds_beyond_the_slots_wait_and_say_so() {
     assert!(model.message().contains("place 1 of 1 in the queue"), "{}", model.message());
     model.scores("fix-alpha-1", 100, 1);
     model.settle();
-    assert_eq!(model.created_pods.len(), 3, "a free slot is used at once");
+    assert_eq!(pods(&model).len(), 3, "a free slot is used at once");
 }
 
 #[test]
@@ -260,8 +279,9 @@ fn parallelism_bounds_what_runs_at_once() {
     let mut model = started(spec, 5);
     assert_eq!(model.created_pods.len(), 2);
     model.scores("fix-alpha-1", 100, 1);
+    assert_eq!(pods(&model).len(), 2, "what is judged counts as what runs");
     model.settle();
-    assert_eq!(model.created_pods.len(), 3);
+    assert_eq!(pods(&model).len(), 3);
 }
 
 #[test]
@@ -424,7 +444,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 proptest! {
     /// Whatever happens: a plan that was carried out leaves nothing to plan, terminal stays terminal, no pod is made
-    /// twice, and never more run than there are slots. (The model itself asserts that nothing is made twice.)
+    /// twice, no attempt is judged too often, and never more run than there are slots. (The model itself asserts that nothing
+    /// is made twice.)
     #[test]
     fn an_order_always_comes_to_rest(slots in 1..5_u64, steps in prop::collection::vec((happening(), 0..5_usize), 0..40)) {
         let mut model = started(specification(&FIVE), slots);
@@ -439,7 +460,7 @@ proptest! {
             prop_assert!(running.len() <= usize::try_from(slots)?);
             let pod = running.get(which % running.len().max(1)).cloned();
             match (happening, pod) {
-                (Happening::Scores(points), Some(pod)) => model.scores(&pod, points, 3),
+                (Happening::Scores(points), Some(pod)) => model.ends_well(&pod, points),
                 (Happening::Fails(class), Some(pod)) => model.fails(&pod, class, "it failed"),
                 (Happening::Vanishes, Some(pod)) => model.vanishes(&pod),
                 (Happening::Time(seconds), _) => model.pass(seconds),
@@ -452,6 +473,7 @@ proptest! {
             if let Some(before) = &ended {
                 prop_assert_eq!(Some(before), model.order.status.as_ref());
             }
+            prop_assert!(model.pods.values().all(|pod| pod.number <= MOST_EVALUATIONS));
             if model.is_finished() {
                 ended = model.order.status.clone();
             }

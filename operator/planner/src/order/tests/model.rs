@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::object::{ObjectId, Stored};
-use manyworlds_api::result::{DiffStatistics, FailureClass, GateOutcome, GateResult, StageReport, WorldResult};
+use manyworlds_api::result::{
+    Collection, DiffStatistics, FailureClass, GateOutcome, GateResult, StageReport, WorkerReport, WorldResult,
+};
 use manyworlds_api::work_order::WorkOrderSpec;
 use manyworlds_api::{WorkOrder, World, conditions, labels};
 use serde_json::json;
@@ -14,8 +16,9 @@ use serde_json::json;
 use crate::node_resources::Resources;
 use crate::observation::{ObservedNode, OrderPod, PodOwner, PodPhase, Presence, Readiness, StageState, Stages};
 use crate::policy::capacity::{Capacity, Slot};
+use crate::policy::occupation::holds_slot;
 use crate::policy::refusal::Refusal;
-use crate::role::{OwnerKind, ROLES, role_of};
+use crate::role::{Leaves, OwnerKind, ROLES, role_of};
 use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, Texts, decide};
 
 pub(super) struct Model {
@@ -158,6 +161,7 @@ impl Model {
             self.version += 1;
             self.write(effect);
         }
+        self.settle_pods();
         if let Some(change) = &plan.status {
             self.writes += 1;
             self.order.status = Some(change.status.clone());
@@ -172,10 +176,6 @@ impl Model {
                 assert_eq!(&Stored::parse(world.clone()).unwrap(), &*patch.world, "the World has changed since");
                 world.metadata.resource_version = Some(self.version.to_string());
                 world.status = Some(patch.status.clone());
-                let (uid, recorded) = (patch.world.uid(), patch.status.attempt_count);
-                self.pods.retain(|_, pod| {
-                    pod.presence != Presence::Gone || *uid != *pod.owner.uid || pod.attempt > recorded
-                });
             }
             Effect::OpenWorld { world, pod } => {
                 let name = world.metadata.name.clone().unwrap();
@@ -187,13 +187,12 @@ impl Model {
                 assert!(self.worlds.insert(name, made).is_none(), "a World was made twice");
                 self.make_pod(&owned);
             }
-            Effect::StartAttempt { pod } => {
+            Effect::StartAttempt { pod } | Effect::StartEvaluation { pod } => {
                 self.make_pod(pod);
             }
             Effect::DeletePod { pod, .. } => {
                 self.deleted_pods.push(pod.name.to_string());
-                let pod = self.pods.remove(pod.name.as_str()).unwrap();
-                self.capacity.release(pod.uid());
+                self.pods.get_mut(pod.name.as_str()).unwrap().presence = Presence::Gone;
             }
             Effect::DeleteWorld(world) => {
                 self.worlds.remove(world.name.as_str());
@@ -215,6 +214,7 @@ impl Model {
             version: self.version.to_string().parse().unwrap(),
             owner: PodOwner { kind: OwnerKind::World, name: owner.name, uid: owner.uid },
             attempt: label(labels::ATTEMPT).parse().unwrap(),
+            number: pod.metadata.labels.as_ref().unwrap().get(labels::EVALUATION).map_or(1, |number| number.parse().unwrap()),
             presence: Presence::Present,
             node: Some("node".into()),
             unschedulable: None,
@@ -226,18 +226,77 @@ impl Model {
             stages: Stages::new(role_of(ROLES, Some(&label(labels::ROLE))).unwrap()),
             requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
         };
-        let slot = Slot { namespace: "team".into(), node: observed.node.clone(), size: observed.requests };
-        self.capacity.occupy(observed.uid(), slot);
-        assert!(self.pods.insert(name.clone(), observed).is_none(), "pod {name} was made twice");
+        let before = self.pods.insert(name.clone(), observed);
+        assert!(before.is_none_or(|before| before.presence == Presence::Gone), "pod {name} was made twice");
         self.created_pods.push(name);
+        self.settle_pods();
+    }
+
+    /// Forgets pods as the index does, and has the others hold their slots or free them.
+    fn settle_pods(&mut self) {
+        let world_of = |pod: &OrderPod| {
+            self.worlds.values().find(|world| world.metadata.uid.as_deref() == Some(pod.owner.uid.as_str()))
+        };
+        let awaited = |pod: &OrderPod| {
+            let recorded = world_of(pod).map(|world| world.status.as_ref().map_or(0, |status| status.attempt_count));
+            recorded.is_some_and(|recorded| pod.attempt > recorded)
+        };
+        let forgotten = |pod: &OrderPod| pod.presence == Presence::Gone && !awaited(pod);
+        let names: Vec<String> =
+            self.pods.iter().filter(|(_, pod)| forgotten(pod)).map(|(name, _)| name.clone()).collect();
+        let slots: Vec<(OrderPod, bool)> = self
+            .pods
+            .values()
+            .map(|pod| {
+                let is_like = |other: &&OrderPod| other.owner == pod.owner && other.attempt == pod.attempt;
+                (pod.clone(), holds_slot(pod, world_of(pod), self.pods.values().filter(is_like)))
+            })
+            .collect();
+        for (pod, holds) in slots {
+            if holds {
+                let slot = Slot { namespace: "team".into(), node: pod.node.clone(), size: pod.requests };
+                self.capacity.occupy(pod.uid(), slot);
+            } else {
+                self.capacity.release(pod.uid());
+            }
+        }
+        self.pods.retain(|name, _| !names.contains(name));
     }
 
     pub(super) fn pass(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
     }
 
-    /// The pod's gates have run.
+    /// The pod's worker has ended, and what it left is stored.
+    pub(super) fn collects(&mut self, pod: &str) {
+        let worker = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 1, summary: String::new() };
+        let report = StageReport {
+            base_commit: Some("b".repeat(40)),
+            worker: Some(worker),
+            collection: Some(Collection { artifacts: Vec::new(), reasons: vec!["the worker left a program".to_owned()] }),
+            ..StageReport::done()
+        };
+        let state = self.ended(0, report.to_message().unwrap());
+        self.finish(pod, PodPhase::Succeeded, |stages| stages.set("collect", state));
+    }
+
+    /// The pod's worker has ended and its change is judged, in the first pod of those that judge.
     pub(super) fn scores(&mut self, pod: &str, points: i32, changed_lines: i32) {
+        self.collects(pod);
+        self.settle();
+        self.judges(&format!("{pod}-e1"), points, changed_lines);
+    }
+
+    /// The last stage of the pod ends well, whatever its role.
+    pub(super) fn ends_well(&mut self, pod: &str, points: i32) {
+        match self.pods[pod].role().leaves {
+            Leaves::Collection => self.collects(pod),
+            Leaves::Result => self.judges(pod, points, 3),
+        }
+    }
+
+    /// The pod's gates have run.
+    pub(super) fn judges(&mut self, pod: &str, points: i32, changed_lines: i32) {
         let outcome = if points == 100 { GateOutcome::Passed } else { GateOutcome::Partial };
         let report = StageReport {
             result: Some(WorldResult {
@@ -260,21 +319,24 @@ impl Model {
             ..StageReport::done()
         };
         let state = self.ended(0, report.to_message().unwrap());
-        self.finish(pod, PodPhase::Succeeded, |stages| stages.set("evaluate", state));
+        self.finish(pod, PodPhase::Succeeded, |stages| stages.set("judge", state));
     }
 
-    /// The pod's worker has failed.
+    /// The pod's worker has failed, or the stage that judges.
     pub(super) fn fails(&mut self, pod: &str, class: FailureClass, message: &str) {
         let report = StageReport::failed(class, conditions::Reason::WorkerFailed, message);
         let state = self.ended(12, report.to_message().unwrap());
-        self.finish(pod, PodPhase::Failed, |stages| stages.set("work", state));
+        let stage = match self.pods[pod].role().leaves {
+            Leaves::Collection => "work",
+            Leaves::Result => "judge",
+        };
+        self.finish(pod, PodPhase::Failed, |stages| stages.set(stage, state));
     }
 
     /// The pod vanishes.
     pub(super) fn vanishes(&mut self, pod: &str) {
-        let pod = self.pods.get_mut(pod).unwrap();
-        pod.presence = Presence::Gone;
-        self.capacity.release(pod.uid());
+        self.pods.get_mut(pod).unwrap().presence = Presence::Gone;
+        self.settle_pods();
     }
 
     fn ended(&self, exit_code: i32, message: String) -> StageState {
@@ -291,7 +353,7 @@ impl Model {
         let pod = self.pods.get_mut(pod).unwrap_or_else(|| panic!("there is no pod {pod}"));
         pod.phase = phase;
         change(&mut pod.stages);
-        self.capacity.release(pod.uid());
+        self.settle_pods();
     }
 
     pub(super) fn condition(&self, kind: &str) -> (String, String) {

@@ -11,7 +11,7 @@ use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Duration, WorkOrder, World, labels};
 
 use super::model::{Model, specification};
-use super::{pods, started, truth};
+use super::{evaluations, pods, started, truth};
 use crate::node_resources::Resources;
 use crate::observation::{PodPhase, StageState};
 use crate::policy::support::models;
@@ -54,11 +54,31 @@ fn a_used_up_budget_pauses_the_order_which_goes_on_by_itself() {
 #[test]
 fn a_world_that_is_being_judged_is_not_paused() {
     let mut model = started(with_model(), 2);
-    let pod = model.pods.get_mut("fix-alpha-1").unwrap();
-    pod.stages.set("evaluate", StageState::Running { since: None });
+    model.collects("fix-alpha-1");
+    model.settle();
+    let pod = model.pods.get_mut("fix-alpha-1-e1").unwrap();
+    pod.stages.set("judge", StageState::Running { since: None });
     model.models = exhausted(BudgetExceeded::Pause);
     model.settle();
     assert_eq!(model.deleted_pods, ["fix-beta-1"]);
+}
+
+/// W16: a gate calls no model, so a change that is there is judged whether or not there is money.
+#[test]
+fn a_world_whose_worker_is_done_is_judged_while_a_budget_is_used_up() {
+    let mut model = started(with_model(), 2);
+    let pod = model.pods.get_mut("fix-alpha-1").unwrap();
+    pod.stages.set("collect", StageState::Running { since: None });
+    model.models = exhausted(BudgetExceeded::Pause);
+    model.settle();
+    assert_eq!(model.deleted_pods, ["fix-beta-1"], "what the worker left is being stored");
+    model.collects("fix-alpha-1");
+    model.settle();
+    assert_eq!(evaluations(&model), ["fix-alpha-1-e1"]);
+    model.judges("fix-alpha-1-e1", 90, 1);
+    model.settle();
+    assert_eq!(model.worlds["fix-alpha"].status.as_ref().unwrap().stage, Some(WorldStage::Scored));
+    assert_eq!(model.condition("Admitted"), truth("False", "BudgetExhausted"), "the other World waits");
 }
 
 #[test]

@@ -11,19 +11,22 @@ use crate::attempt::{AttemptState, NodeState, observe};
 use crate::node_resources::Resources;
 use crate::observation::{OrderPod, PodOwner, PodPhase, Presence, StageState, Stages, Urgency};
 use crate::resources::{Attempt, Parts, container, pod_of};
-use crate::role::{ModelCalls, OwnerKind, PodRole, Roles, Stage, WORK, role_of};
+use crate::role::{BaseAccess, Leaves, ModelCalls, OwnerKind, PodRole, Roles, Stage, WORK, role_of};
 use crate::snapshot::Settings;
 
 static PROBE: PodRole = PodRole {
     name: "probe",
     owner: OwnerKind::WorkOrder,
+    leaves: Leaves::Result,
     stages: &[
         Stage {
             container: "ask",
             shown_as: WorldStage::Working,
             failure_class: FailureClass::Worker,
             models: ModelCalls::Allowed,
+            base: BaseAccess::None,
             stores: &[],
+            reads: &[],
             done: None,
         },
         Stage {
@@ -31,7 +34,9 @@ static PROBE: PodRole = PodRole {
             shown_as: WorldStage::Evaluating,
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
+            base: BaseAccess::None,
             stores: &[],
+            reads: &[],
             done: None,
         },
     ],
@@ -75,6 +80,7 @@ fn probe(model: &Model) -> OrderPod {
         version: "1".parse().unwrap(),
         owner: PodOwner { kind: OwnerKind::WorkOrder, name: owner.name.clone(), uid: owner.uid.clone() },
         attempt: 1,
+        number: 1,
         presence: Presence::Present,
         node: Some("node".into()),
         unschedulable: None,
