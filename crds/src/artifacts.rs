@@ -40,15 +40,8 @@ pub struct UnknownArtifact {
 
 impl ArtifactName {
     /// Every artifact.
-    pub const ALL: [Self; 7] = [
-        Self::Patch,
-        Self::Change,
-        Self::Report,
-        Self::PrepareLog,
-        Self::WorkLog,
-        Self::EvaluateLog,
-        Self::Transcript,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Patch, Self::Change, Self::Report, Self::PrepareLog, Self::WorkLog, Self::EvaluateLog, Self::Transcript];
 
     /// Returns the name as written in paths.
     pub const fn as_str(self) -> &'static str {

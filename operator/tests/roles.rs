@@ -90,8 +90,9 @@ async fn the_artifact_api_alone_stores_and_writes_nothing_to_the_cluster() {
     let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
     operator.until_ready().await;
     let mut stream = TcpStream::connect(operator.api).await.unwrap();
-    let head =
-        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/change HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
+    let head = format!(
+        "PUT /v1/worlds/team/fix-alpha/1/artifacts/change HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}"
+    );
     stream.write_all(format!("{head}\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -180,7 +181,8 @@ async fn nobodys_body_is_read() {
 async fn ask(operator: &Operator, request: &str, token: &str) -> String {
     let (method, path) = request.split_once(' ').unwrap();
     let mut stream = TcpStream::connect(operator.api).await.unwrap();
-    let head = format!("{method} /v1/worlds/team/fix-alpha/1/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}");
+    let head =
+        format!("{method} /v1/worlds/team/fix-alpha/1/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}");
     stream.write_all(format!("{head}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -243,8 +245,9 @@ async fn no_client_holds_up_the_end_of_the_process() {
     operator.until_ready().await;
     let answer = streaming(&operator).await;
     let mut upload = TcpStream::connect(operator.api).await.unwrap();
-    let head =
-        format!("PUT /v1/worlds/team/fix-alpha/1/artifacts/change HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}");
+    let head = format!(
+        "PUT /v1/worlds/team/fix-alpha/1/artifacts/change HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}"
+    );
     upload.write_all(format!("{head}\r\ncontent-length: 1000\r\n\r\nx").as_bytes()).await.unwrap();
     let mut scrape = TcpStream::connect(operator.metrics).await.unwrap();
     scrape.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n").await.unwrap();

@@ -208,12 +208,7 @@ fn show_stage(state: &mut WorldState<'_>, active: &ActiveAttempt, now: Timestamp
 }
 
 /// Writes the end of an attempt into the World's status, and the end of the World where that was the last one.
-fn record(
-    spec: &WorkOrderSpec,
-    state: &mut WorldState<'_>,
-    ended: (&CurrentAttempt<'_>, &AttemptEnd),
-    now: Timestamp,
-) {
+fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&CurrentAttempt<'_>, &AttemptEnd), now: Timestamp) {
     let (attempt, end) = ended;
     let (decision, entry) = judge_end(spec, &state.status, attempt, end);
     let counted = entry.counted;
@@ -371,4 +366,3 @@ pub(crate) fn pause(state: &mut WorldState<'_>, reason: Reason, message: &str, n
     status.message = Some(message.to_owned());
     state.change = Change::Stage;
 }
-

@@ -17,7 +17,13 @@ use crate::policy::score::judge;
 const MOST_REASONS: usize = 16;
 
 /// Writes how far a World is, and why it is no further.
-pub(crate) fn set_stage_conditions(status: &mut WorldStatus, stage: WorldStage, reason: Reason, message: &str, now: Timestamp) {
+pub(crate) fn set_stage_conditions(
+    status: &mut WorldStatus,
+    stage: WorldStage,
+    reason: Reason,
+    message: &str,
+    now: Timestamp,
+) {
     use WorldCondition::{Evaluated, Finished, PodScheduled, Prepared, Succeeded, Worked};
     let reached = match stage {
         WorldStage::Preparing => 1,

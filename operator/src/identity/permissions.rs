@@ -166,7 +166,10 @@ mod tests {
     /// Returns the artifacts that a pod may store, and those that it may read.
     fn artifacts(attempt: &Attempt) -> (Vec<ArtifactName>, Vec<ArtifactName>) {
         let names = ArtifactName::ALL.into_iter();
-        (names.clone().filter(|name| attempt.may_store(*name)).collect(), names.filter(|name| attempt.may_read(*name)).collect())
+        (
+            names.clone().filter(|name| attempt.may_store(*name)).collect(),
+            names.filter(|name| attempt.may_read(*name)).collect(),
+        )
     }
 
     #[test]
@@ -180,7 +183,8 @@ mod tests {
         // The stage that takes what the worker left may have begun before it is reported.
         assert_eq!(artifacts(&working), (vec![Change, WorkLog, Transcript], vec![]));
 
-        let collected = attempt(|pod| ["work", "collect"].into_iter().for_each(|stage| pod.stages.set(stage, ended(0))));
+        let collected =
+            attempt(|pod| ["work", "collect"].into_iter().for_each(|stage| pod.stages.set(stage, ended(0))));
         assert_eq!(artifacts(&collected), (vec![], vec![]), "every stage has ended");
         assert_eq!(artifacts(&attempt(|pod| pod.presence = Presence::Gone)), (vec![], vec![]), "the pod is gone");
         let finished = json!({ "conditions": [{

@@ -139,8 +139,7 @@ fn an_attempt_has_the_points_of_the_pod_that_works_and_of_the_one_that_judges() 
     work.stages.set("work", ended(8));
     work.stages.set("collect", ended(9));
     first.phase = PodPhase::Failed;
-    (second.id.name, second.id.uid, second.number) =
-        ("fix-alpha-1-e2".parse().unwrap(), "e2".parse().unwrap(), 2);
+    (second.id.name, second.id.uid, second.number) = ("fix-alpha-1-e2".parse().unwrap(), "e2".parse().unwrap(), 2);
     second.stages.set("judge", ended(20));
     let (order, worlds) = (order(running()), [Arc::new(world("alpha", 0, Value::Null))]);
     let pods = [work, first, second].map(Arc::new);

@@ -77,7 +77,8 @@ fn provider(url: &str) -> Value {
 /// Every token of an audience but one is that of the pod that works.
 fn reviewed(review: &Value) -> Value {
     let mut review = review.clone();
-    let (name, uid) = if review["spec"]["token"] == TOKEN_OF_JUDGE { ("fix-alpha-1-e1", "e") } else { ("fix-alpha-1", "p") };
+    let (name, uid) =
+        if review["spec"]["token"] == TOKEN_OF_JUDGE { ("fix-alpha-1-e1", "e") } else { ("fix-alpha-1", "p") };
     let key = |name: &str| format!("authentication.kubernetes.io/{name}");
     review["status"] = json!({
         "authenticated": true,
@@ -152,6 +153,7 @@ fn judge() -> Value {
     judge["metadata"]["labels"][labels::EVALUATION] = json!("1");
     judge["spec"]["containers"] = json!([{ "name": labels::JUDGE }]);
     judge["status"]["initContainerStatuses"] = json!([container(labels::CHECKOUT, &ended)]);
-    judge["status"]["containerStatuses"] = json!([container(labels::JUDGE, &json!({ "running": { "startedAt": TIME } }))]);
+    judge["status"]["containerStatuses"] =
+        json!([container(labels::JUDGE, &json!({ "running": { "startedAt": TIME } }))]);
     judge
 }

@@ -15,11 +15,7 @@ use crate::role::Leaves;
 /// - **Shape:** `world` is its owner, where that is known and is a World; `pods` are those of the same owner and attempt, the pod
 ///   itself among them or not.
 /// - **Guarantees:** of the pods of an attempt that have ended, at most one holds a slot, and none does beside one that runs.
-pub fn holds_slot<'a>(
-    pod: &OrderPod,
-    world: Option<&World>,
-    pods: impl IntoIterator<Item = &'a OrderPod>,
-) -> bool {
+pub fn holds_slot<'a>(pod: &OrderPod, world: Option<&World>, pods: impl IntoIterator<Item = &'a OrderPod>) -> bool {
     if pod.presence == Presence::Gone {
         return false;
     }

@@ -82,11 +82,8 @@ pub fn network_policy(policy: WorldPolicy, namespace: &str, network: &WorldNetwo
 }
 
 fn pods(policy: WorldPolicy) -> LabelSelector {
-    let of_an_order = LabelSelectorRequirement {
-        key: labels::WORK_ORDER.to_owned(),
-        operator: "Exists".to_owned(),
-        values: None,
-    };
+    let of_an_order =
+        LabelSelectorRequirement { key: labels::WORK_ORDER.to_owned(), operator: "Exists".to_owned(), values: None };
     let of_the_policy = LabelSelectorRequirement {
         key: labels::NETWORK.to_owned(),
         operator: policy.operator().to_owned(),

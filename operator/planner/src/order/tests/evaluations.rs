@@ -268,7 +268,8 @@ fn the_pod_that_judges_shares_nothing_with_the_one_that_works() {
     // The kubelet makes one dollar sign of two.
     assert_eq!(serde_json::from_str::<WorkerReport>(&told.replace("$$", "$")).unwrap(), worker());
     let collect = &work.containers[0];
-    let folders: Vec<_> = collect.volume_mounts.iter().flatten().map(|one| (one.mount_path.as_str(), one.read_only)).collect();
+    let folders: Vec<_> =
+        collect.volume_mounts.iter().flatten().map(|one| (one.mount_path.as_str(), one.read_only)).collect();
     assert!(folders.contains(&(labels::WORK_DIRECTORY, Some(true))), "{folders:?}");
     assert!(folders.iter().all(|(path, _)| *path != labels::GATEWAY_TOKEN_DIRECTORY && *path != "/a"), "{folders:?}");
 }

@@ -214,7 +214,13 @@ impl Model {
             version: self.version.to_string().parse().unwrap(),
             owner: PodOwner { kind: OwnerKind::World, name: owner.name, uid: owner.uid },
             attempt: label(labels::ATTEMPT).parse().unwrap(),
-            number: pod.metadata.labels.as_ref().unwrap().get(labels::EVALUATION).map_or(1, |number| number.parse().unwrap()),
+            number: pod
+                .metadata
+                .labels
+                .as_ref()
+                .unwrap()
+                .get(labels::EVALUATION)
+                .map_or(1, |number| number.parse().unwrap()),
             presence: Presence::Present,
             node: Some("node".into()),
             unschedulable: None,
@@ -273,7 +279,10 @@ impl Model {
         let report = StageReport {
             base_commit: Some("b".repeat(40)),
             worker: Some(worker),
-            collection: Some(Collection { artifacts: Vec::new(), reasons: vec!["the worker left a program".to_owned()] }),
+            collection: Some(Collection {
+                artifacts: Vec::new(),
+                reasons: vec!["the worker left a program".to_owned()],
+            }),
             ..StageReport::done()
         };
         let state = self.ended(0, report.to_message().unwrap());
