@@ -1,5 +1,6 @@
 //! The state of one order at one moment. `render` turns it into text.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use manyworlds_api::conditions::{OrderCondition, Truth, truth};
@@ -7,6 +8,7 @@ use manyworlds_api::work_order::{RankedWorld, Variant};
 use manyworlds_api::{WorkOrder, WorkOrderStatus, World, WorldStatus, labels};
 
 use crate::errors::Failure;
+use crate::stage::{Stage, is_evaluation, pod_start};
 
 /// One order with its Worlds and their pods.
 #[derive(Clone, Debug)]
@@ -60,14 +62,30 @@ impl OrderView {
         self.world(variant)?.status.as_ref()
     }
 
-    /// Returns the pod of a variant's newest attempt.
+    /// Returns the newest pod of a variant: of its newest attempt the one that works, or the last of those that judge.
     pub fn pod(&self, variant: &str) -> Option<&Pod> {
-        self.pods_of(variant).max_by_key(|pod| attempt_of(pod))
+        self.pods_of(variant).max_by_key(|pod| place_of(pod))
     }
 
-    /// Returns the pod of one attempt.
-    pub fn pod_of_attempt(&self, variant: &str, attempt: i32) -> Option<&Pod> {
-        self.pods_of(variant).find(|pod| attempt_of(pod) == attempt)
+    /// Returns when the newest attempt of a variant began.
+    pub fn start(&self, variant: &str) -> Option<Timestamp> {
+        let newest = attempt_of(self.pod(variant)?);
+        self.pods_of(variant).filter(|pod| attempt_of(pod) == newest).filter_map(pod_start).min()
+    }
+
+    /// Returns the newest pod of an attempt that a stage runs in. Before there is one, that is the pod that comes before it.
+    ///
+    /// - **Shape:** `attempt` is the newest one where it is not given.
+    pub fn pod_of_stage(&self, variant: &str, attempt: Option<i32>, stage: Stage) -> Option<&Pod> {
+        let attempt = attempt.or_else(|| self.pod(variant).map(attempt_of))?;
+        let of_attempt = || self.pods_of(variant).filter(move |pod| attempt_of(pod) == attempt);
+        let own = of_attempt().filter(|pod| stage.runs_in(pod)).max_by_key(|pod| place_of(pod));
+        own.or_else(|| of_attempt().find(|pod| stage == Stage::Evaluate && !is_evaluation(pod)))
+    }
+
+    /// Returns whether the status of a variant's World says how an attempt ended.
+    pub fn has_recorded(&self, variant: &str, attempt: i32) -> bool {
+        self.world_status(variant).is_some_and(|status| status.attempt_count >= attempt)
     }
 
     fn pods_of<'a, 'b>(&'a self, variant: &'b str) -> impl Iterator<Item = &'a Pod> + use<'a, 'b> {
@@ -115,6 +133,12 @@ impl OrderView {
 /// Returns the number of a pod's attempt; 0 when the pod has no label for it.
 pub fn attempt_of(pod: &Pod) -> i32 {
     pod.labels().get(labels::ATTEMPT).and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// Returns the place of a pod among those of its World: by attempt, and then by evaluation.
+fn place_of(pod: &Pod) -> (i32, i32) {
+    let evaluation = pod.labels().get(labels::EVALUATION).and_then(|number| number.parse().ok());
+    (attempt_of(pod), evaluation.unwrap_or_default())
 }
 
 fn belongs_to_any(pod: &Pod, worlds: &[World]) -> bool {

@@ -11,9 +11,9 @@ use kube::api::LogParams;
 use crate::arguments::Logs;
 use crate::errors::Failure;
 use crate::operator::Operator;
-use crate::order_view::OrderView;
+use crate::order_view::{OrderView, attempt_of};
 use crate::session::Session;
-use crate::stage::{PodProgress, Stage, StageState, pod_progress, stage_state};
+use crate::stage::{PodProgress, Stage, StageState, is_followed, pod_progress, stage_state};
 
 /// Interval between two reads of a stage that has not started.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
@@ -23,12 +23,14 @@ pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode
     let mut view = session.cluster.order_view(&which.order).await?;
     let world = view.variant(&which.world)?;
     loop {
-        match pod_of(&view, &world, which.attempt) {
+        match view.pod_of_stage(&world, which.attempt, which.stage) {
             Some(pod) if has_begun(pod, which) => match print_pod(session, pod, which).await {
                 // The pod was removed between two reads; its log is an artifact now.
                 Err(Failure::Api(kube::Error::Api(status))) if status.code == 404 => break,
                 printed => return printed.map(|()| ExitCode::SUCCESS),
             },
+            // The pod that judged was removed, and the one before it was not.
+            Some(pod) if is_before(pod, which.stage) && view.has_recorded(&world, attempt_of(pod)) => break,
             Some(pod) if !may_begin(&view, Some(pod), which) => return Err(not_begun(pod, &world, which.stage)),
             None if !may_begin(&view, None, which) => break,
             _ => {}
@@ -43,11 +45,9 @@ pub(super) async fn logs(session: &mut Session, which: &Logs) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn pod_of<'a>(view: &'a OrderView, world: &'a str, attempt: Option<i32>) -> Option<&'a Pod> {
-    match attempt {
-        Some(attempt) => view.pod_of_attempt(world, attempt),
-        None => view.pod(world),
-    }
+/// Returns whether a pod has ended and the one in which the stage runs comes after it.
+fn is_before(pod: &Pod, stage: Stage) -> bool {
+    !stage.runs_in(pod) && is_followed(pod)
 }
 
 fn has_begun(pod: &Pod, which: &Logs) -> bool {
@@ -56,12 +56,13 @@ fn has_begun(pod: &Pod, which: &Logs) -> bool {
 
 /// Returns whether the stage can still start.
 fn may_begin(view: &OrderView, pod: Option<&Pod>, which: &Logs) -> bool {
-    which.follow && !view.is_finished() && pod.is_none_or(|pod| pod_progress(pod) != PodProgress::Ended)
+    let may_come = |pod: &Pod| pod_progress(pod) != PodProgress::Ended || is_before(pod, which.stage);
+    which.follow && !view.is_finished() && pod.is_none_or(may_come)
 }
 
 fn not_begun(pod: &Pod, world: &str, stage: Stage) -> Failure {
-    let name = stage.container();
-    if pod_progress(pod) == PodProgress::Ended {
+    let name = stage.word();
+    if pod_progress(pod) == PodProgress::Ended && !is_before(pod, stage) {
         return Failure::Usage(format!(
             "the stage {name} of World {world} was not reached; 'kubectl worlds explain' says why"
         ));

@@ -52,7 +52,7 @@ fn world(name: &str, status: &Value) -> Value {
 fn pod(name: &str, attempt: i32, start: &str, states: &[Value]) -> Value {
     let container = |index: usize, state: &Value| {
         json!({
-            "name": (["prepare", "work", "evaluate"][index]), "image": "", "imageID": "", "ready": false,
+            "name": (["prepare", "work", "collect"][index]), "image": "", "imageID": "", "ready": false,
             "restartCount": 0, "state": state,
         })
     };
@@ -71,6 +71,23 @@ fn pod(name: &str, attempt: i32, start: &str, states: &[Value]) -> Value {
         },
         "status": { "phase": "Pending", "startTime": start, "initContainerStatuses": statuses },
     })
+}
+
+fn with_phase(mut pod: Value, phase: &str) -> Value {
+    pod["status"]["phase"] = json!(phase);
+    pod
+}
+
+/// The first pod that judges an attempt.
+fn judge(name: &str, attempt: i32, start: &str, state: &Value) -> Value {
+    let mut judge = pod(name, attempt, start, &[]);
+    judge["metadata"]["name"] = json!(format!("fix-270-{name}-{attempt}-e1"));
+    judge["metadata"]["labels"]["manyworlds.dev/evaluation"] = json!("1");
+    let container = |name: &str, state: &Value| json!({ "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state });
+    judge["status"]["initContainerStatuses"] =
+        json!([container("checkout", &json!({ "terminated": { "exitCode": 0 } }))]);
+    judge["status"]["containerStatuses"] = json!([container("judge", state)]);
+    judge
 }
 
 fn attempt(number: i32, class: &Value, reason: &str, message: &str) -> Value {
@@ -135,7 +152,8 @@ pub fn running() -> OrderView {
         world("delta", &Value::Null),
     ];
     let pods = vec![
-        pod("beta", 1, "2026-11-20T12:00:35Z", &[ended.clone(), ended.clone(), running.clone()]),
+        with_phase(pod("beta", 1, "2026-11-20T12:00:35Z", &[ended.clone(), ended.clone(), ended.clone()]), "Succeeded"),
+        judge("beta", 1, "2026-11-20T12:01:40Z", &running),
         pod("gamma", 1, "2026-11-20T12:00:35Z", &[ended.clone(), ended.clone()]),
         pod("gamma", 2, "2026-11-20T12:01:50Z", &[ended, running]),
         pod("delta", 1, "", &[pull]),

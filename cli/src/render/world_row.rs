@@ -7,7 +7,7 @@ use manyworlds_api::world::WorldStage;
 use super::text::Tone;
 use super::time::seconds_between;
 use crate::order_view::{OrderView, attempt_of};
-use crate::stage::{PodProgress, Stage, pod_progress, pod_start};
+use crate::stage::{PodProgress, Stage, pod_progress};
 
 /// The state of a World as it is displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ fn state(view: &OrderView, variant: &str, status: &WorldStatus) -> (RowState, St
 
 fn seconds(view: &OrderView, variant: &str, status: &WorldStatus, state: RowState, now: Timestamp) -> Option<i64> {
     if state.is_active() {
-        return view.pod(variant).and_then(pod_start).map(|start| seconds_between(start, now));
+        return view.start(variant).map(|start| seconds_between(start, now));
     }
     let last = status.attempts.last()?;
     Some(seconds_between(last.start_time.as_ref()?.0, last.finish_time.as_ref()?.0))
