@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use kube::Api;
 use kube::api::PostParams;
 use manyworlds_api::WorkOrder;
-use manyworlds_api::result::{DiffStatistics, GateOutcome, GateResult, StageReport, WorldResult};
+use manyworlds_api::result::{
+    Collection, DiffStatistics, GateOutcome, GateResult, StageReport, WorkerReport, WorldResult,
+};
 use serde_json::{Value, json};
 
 use crate::Result;
 
 /// Annotation with which kwok fills a fake pod's termination message.
 pub const FAKE_MESSAGE: &str = "fake/message";
+/// The same for a fake pod that judges, where it is another one.
+pub const FAKE_EVALUATION_MESSAGE: &str = "fake/evaluation-message";
 /// Fake nodes have no kernel to confine gates with, so fake results cannot be required to be sealed.
 const SEALED: bool = true;
 
@@ -28,7 +32,7 @@ pub fn smallest(name: &str) -> Value {
     })
 }
 
-/// Returns an order of as many Worlds whose fake pods all end at once with a full score.
+/// Returns an order of as many Worlds whose fake pods all end at once: with work to judge, and then with a full score.
 ///
 /// - **Shape:** the Worlds are `w1`, `w2` and so on; each asks for little, so that all fit the fake nodes.
 ///
@@ -48,7 +52,7 @@ pub fn fake(name: &str, worlds: usize) -> Result<WorkOrder> {
     Ok(serde_json::from_value(order)?)
 }
 
-/// Returns the annotations that make a fake pod end with a full score.
+/// Returns the annotations that make the fake pods of a World end with a full score.
 ///
 /// # Errors
 ///
@@ -57,7 +61,8 @@ pub fn annotations() -> Result<BTreeMap<String, String>> {
     Ok(BTreeMap::from([(FAKE_MESSAGE.to_owned(), full_score().to_message()?)]))
 }
 
-/// Returns the report of a World whose gate `size`, the only one of an order that names none, passed.
+/// Returns the report of a World whose gate `size`, the only one of an order that names none, passed. The same text is that of the
+/// pod that works: what each pod is believed is told by its role.
 pub fn full_score() -> StageReport {
     let gate = GateResult {
         name: "size".to_owned(),
@@ -76,7 +81,14 @@ pub fn full_score() -> StageReport {
         artifacts: Vec::new(),
         reasons: Vec::new(),
     };
-    StageReport { base_commit: Some("a".repeat(40)), result: Some(result), ..StageReport::done() }
+    let worker = WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 12, summary: String::new() };
+    StageReport {
+        base_commit: Some("a".repeat(40)),
+        worker: Some(worker),
+        collection: Some(Collection::default()),
+        result: Some(result),
+        ..StageReport::done()
+    }
 }
 
 /// Makes an order.

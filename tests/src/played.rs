@@ -21,7 +21,7 @@ use crate::{
     models, namespace, orders, resources,
 };
 
-/// With this annotation a fake pod does not end by itself.
+/// With this annotation a fake pod in which a World works does not end by itself.
 pub const RUNS: &str = "fake/runs";
 
 /// A namespace on fake nodes, and what an operator for it is started with.

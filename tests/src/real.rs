@@ -96,6 +96,22 @@ pub async fn works(namespace: &Namespace, pod: &str) -> Result {
         .await
 }
 
+/// Waits until the gates of a pod that judges run.
+///
+/// # Errors
+///
+/// When that takes longer than [`LIMIT`].
+pub async fn judges(namespace: &Namespace, pod: &str) -> Result {
+    let pods: Api<Pod> = namespace.api();
+    namespace
+        .eventually(&format!("the gates of {pod} run"), LIMIT, || async {
+            let statuses = pods.get_opt(pod).await?.and_then(|pod| pod.status?.container_statuses);
+            let runs = |status: &ContainerStatus| status.name == "judge" && status.started == Some(true);
+            Ok(statuses.is_some_and(|statuses| statuses.iter().any(runs)).then_some(()))
+        })
+        .await
+}
+
 /// Returns the status of a World.
 ///
 /// # Errors

@@ -6,7 +6,9 @@ use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::api::{Api, DeleteParams, EvictParams, ListParams, PostParams};
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::{WorkOrder, World};
-use manyworlds_tests::real::{LIMIT, SHOWN_WITHIN, condition, create, finished, order, restricted, works, world};
+use manyworlds_tests::real::{
+    LIMIT, SHOWN_WITHIN, condition, create, finished, judges, order, restricted, works, world,
+};
 use manyworlds_tests::{Namespace, Result, eventually};
 use serde_json::{Value, json};
 
@@ -145,6 +147,27 @@ async fn an_evicted_pod_is_replaced_and_costs_the_world_nothing() -> Result {
     let world = world(&namespace, "evicted-alpha").await?;
     assert_eq!((world.attempt_count, world.counted_attempts), (2, 1), "{:?}", world.attempts);
     assert_eq!(world.attempts[0].class, Some(FailureClass::Infrastructure), "{:?}", world.attempts);
+    Ok(())
+}
+
+/// W4: what a worker has done is judged, whatever becomes of the pod that judges it. The worker does not run again.
+#[tokio::test]
+async fn a_world_whose_evaluation_is_evicted_is_judged_again_and_not_worked_anew() -> Result {
+    let (_cluster, namespace) = restricted("judged").await?;
+    let mut manifest = order("judged", "date > now");
+    manifest["spec"]["evaluation"] = json!({"gates": [
+        {"name": "slow", "kind": "Custom", "points": 100, "timeout": "50s", "command": ["sh", "-c", "sleep 4; test -f now"]},
+    ]});
+    create(&namespace, &manifest).await?;
+    judges(&namespace, "judged-alpha-1-e1").await?;
+    let pods: Api<Pod> = namespace.api();
+    pods.evict("judged-alpha-1-e1", &EvictParams::default()).await?;
+    let status = finished(&namespace, "judged").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let world = world(&namespace, "judged-alpha").await?;
+    assert_eq!((world.attempt_count, world.counted_attempts), (1, 1), "{:?}", world.attempts);
+    assert_eq!(world.attempts[0].message, "it took 2 evaluations");
+    assert!(pods.get_opt("judged-alpha-2").await?.is_none(), "the worker ran once");
     Ok(())
 }
 

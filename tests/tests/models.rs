@@ -123,7 +123,7 @@ async fn no_secret(cluster: &Cluster, namespace: &Namespace) -> Result {
     ];
     for pod in pods.list(&all).await?.items {
         seen.push(serde_json::to_string(&pod)?);
-        for container in ["prepare", "work", "evaluate"] {
+        for container in ["prepare", "work", "collect", "checkout", "judge"] {
             let logs = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
             // A container that never ran has no log.
             seen.extend(pods.logs(&pod.name_any(), &logs).await);

@@ -139,9 +139,13 @@ async fn search_the_cluster(cluster: &Cluster, namespace: &Namespace, model: &st
     let pods: Api<Pod> = namespace.api();
     // A stage in which nothing goes wrong prints nothing of its own.
     let mut logs = String::new();
-    for container in ["prepare", "work", "evaluate"] {
-        let parameters = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
-        logs += &pods.logs("looks-alpha-1", &parameters).await?;
+    for (pod, containers) in
+        [("looks-alpha-1", &["prepare", "work", "collect"][..]), ("looks-alpha-1-e1", &["checkout", "judge"])]
+    {
+        for container in containers {
+            let parameters = LogParams { container: Some((*container).to_owned()), ..LogParams::default() };
+            logs += &pods.logs(pod, &parameters).await?;
+        }
     }
     search("the World's logs", &logs, &format!("said {model}"));
     let operators: Api<Pod> = Api::namespaced(cluster.client.clone(), SYSTEM);

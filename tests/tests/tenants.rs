@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 /// Name of the Worlds' network policy.
 const POLICY: &str = "manyworlds-worlds";
+/// Name of that of the pods that judge them.
+const EVALUATIONS: &str = "manyworlds-evaluations";
 /// Name of the quota that lets nobody make a network policy.
 const QUOTA: &str = "no-policies";
 
@@ -26,35 +28,44 @@ fn has_reason(status: &WorkOrderStatus, reason: &str) -> bool {
     status.conditions.iter().any(|condition| condition.reason == reason)
 }
 
-/// Waits until the policy says such a thing, which it must soon.
-async fn policy_is(namespace: &Namespace, what: &str, wanted: impl Fn(&NetworkPolicy) -> bool) -> Result {
+/// Waits until a policy says such a thing, which it must soon.
+async fn policy_is(namespace: &Namespace, policy: &str, what: &str, wanted: impl Fn(&NetworkPolicy) -> bool) -> Result {
     let policies: Api<NetworkPolicy> = namespace.api();
-    eventually(what, SHOWN_WITHIN, || async { Ok(policies.get_opt(POLICY).await?.filter(&wanted)) }).await.map(drop)
+    let what = format!("{policy}: {what}");
+    eventually(&what, SHOWN_WITHIN, || async { Ok(policies.get_opt(policy).await?.filter(&wanted)) }).await.map(drop)
 }
 
-/// W14: somebody removes the policy, or adds a rule to it, while a World runs. It is put back without any new order.
-#[tokio::test]
-async fn a_removed_or_changed_network_policy_is_put_back_while_worlds_run() -> Result {
-    let (_cluster, namespace) = restricted("policy").await?;
-    create(&namespace, &order("runs", "exec sleep 50")).await?;
-    works(&namespace, "runs-alpha-1").await?;
+/// Removes a policy and opens it in several ways, and waits each time until it is as it was.
+async fn is_put_back(namespace: &Namespace, policy: &str) -> Result {
     let policies: Api<NetworkPolicy> = namespace.api();
-    let before = policies.get(POLICY).await?;
+    let before = policies.get(policy).await?;
     let same = |policy: &NetworkPolicy| policy.spec == before.spec;
-    policies.delete(POLICY, &DeleteParams::default()).await?;
-    policy_is(&namespace, "the removed policy is back", |policy| {
+    policies.delete(policy, &DeleteParams::default()).await?;
+    policy_is(namespace, policy, "the removed policy is back", |policy| {
         policy.metadata.uid != before.metadata.uid && same(policy)
     })
     .await?;
     for opened in
         [json!({"egress": [{}]}), json!({"ingress": [{}]}), json!({"podSelector": {"matchLabels": {"a": "b"}}})]
     {
-        let generation = policies.get(POLICY).await?.metadata.generation;
-        policies.patch(POLICY, &PatchParams::default(), &Patch::Merge(&json!({"spec": opened}))).await?;
-        policy_is(&namespace, &format!("the policy is as it was before {opened}"), |policy| {
+        let generation = policies.get(policy).await?.metadata.generation;
+        policies.patch(policy, &PatchParams::default(), &Patch::Merge(&json!({"spec": opened}))).await?;
+        policy_is(namespace, policy, &format!("the policy is as it was before {opened}"), |policy| {
             policy.metadata.generation > generation && same(policy)
         })
         .await?;
+    }
+    Ok(())
+}
+
+/// W14: somebody removes a policy, or adds a rule to it, while a World runs. It is put back without any new order.
+#[tokio::test]
+async fn a_removed_or_changed_network_policy_is_put_back_while_worlds_run() -> Result {
+    let (_cluster, namespace) = restricted("policy").await?;
+    create(&namespace, &order("runs", "exec sleep 50")).await?;
+    works(&namespace, "runs-alpha-1").await?;
+    for policy in [POLICY, EVALUATIONS] {
+        is_put_back(&namespace, policy).await?;
     }
     cancel(&namespace, "runs").await
 }

@@ -75,12 +75,37 @@ async fn a_world_holds_no_secret_and_may_reach_little() -> Result {
             assert_eq!(source.service_account_token.unwrap().audience.as_deref(), Some("manyworlds"));
         }
     }
+    let judge = pods.get("locked-alpha-1-e1").await?;
+    assert_eq!(judge.labels()["manyworlds.dev/network"], "evaluations");
+    let volumes = judge.spec.unwrap().volumes.unwrap_or_default();
+    assert!(volumes.iter().all(|volume| volume.name != "work" && volume.secret.is_none()), "{volumes:?}");
     let work = LogParams { container: Some("work".to_owned()), ..LogParams::default() };
     let log = pods.logs("locked-alpha-1", &work).await?;
     assert!(log.contains("uid=10001"), "{log}");
     assert!(!log.contains("token"), "the worker sees no token: {log}");
-    let policy: NetworkPolicy = namespace.api().get("manyworlds-worlds").await?;
-    assert_eq!(policy.spec.unwrap().policy_types.unwrap(), ["Ingress", "Egress"]);
+    for policy in ["manyworlds-worlds", "manyworlds-evaluations"] {
+        let policy: NetworkPolicy = namespace.api().get(policy).await?;
+        assert_eq!(policy.spec.unwrap().policy_types.unwrap(), ["Ingress", "Egress"]);
+    }
+    Ok(())
+}
+
+/// W14: a worker leaves what it can on each folder that it shares with anybody, and the gates see none of it.
+#[tokio::test]
+async fn nothing_of_a_worker_but_its_change_reaches_its_judge() -> Result {
+    let (_cluster, namespace) = restricted("apart").await?;
+    let plants =
+        "for folder in /tmp /dev/shm /manyworlds/work /cache; do date > $folder/planted || true; done; date > now";
+    let mut manifest = order("apart", plants);
+    manifest["spec"]["worker"]["podTemplate"] =
+        json!({"volumes": [{"name": "cache", "mountPath": "/cache", "emptyDir": {}}]});
+    let sees = "test -f now && ! find /tmp /dev/shm /manyworlds /cache -name planted 2>/dev/null | grep .";
+    manifest["spec"]["evaluation"] = json!({"gates": [
+        {"name": "apart", "kind": "Custom", "points": 100, "command": ["sh", "-c", sees]},
+    ]});
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "apart").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
     Ok(())
 }
 
@@ -192,7 +217,7 @@ async fn the_log_of_a_failed_worker_outlives_its_pod() -> Result {
     let world = world(&namespace, "logs-alpha").await?;
     assert_eq!(world.attempts[0].reason.as_str(), "WorkerTimedOut");
     let pods: Api<Pod> = namespace.api();
-    let log = LogParams { container: Some("evaluate".to_owned()), ..LogParams::default() };
+    let log = LogParams { container: Some("collect".to_owned()), ..LogParams::default() };
     let log = pods.logs("logs-alpha-1", &log).await?;
     assert!(log.contains("WorkerTimedOut") && !log.contains("did not take") && !log.contains("is lost"), "{log}");
     Ok(())

@@ -1,4 +1,4 @@
-//! A client that does what an order cannot do without, and nothing else: 3N + 2 writes, no decisions, no safety.
+//! A client that does what an order cannot do without, and nothing else: 4N + 2 writes, no decisions, no safety.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use crate::pods::Template;
 use crate::single::WORLDS;
 use crate::watch;
 
+/// The end of the name of a pod that judges.
+const JUDGE: &str = "-e1";
 /// Requests under way at once.
 const REQUESTS: usize = 16;
 
@@ -62,19 +64,24 @@ async fn start(floor: &Arc<Floor>, mut events: Events) -> Result {
     Ok(())
 }
 
-/// Writes every World's end, and the order's with the last.
+/// Has every World judged in a second pod, and writes its end, and the order's with the last.
 async fn end(floor: &Arc<Floor>, mut events: Events) -> Result {
     let mut ended: BTreeMap<String, usize> = BTreeMap::new();
     let (mut known, mut tasks) = (BTreeSet::new(), JoinSet::new());
     while let Some(pod) = next(&mut events, &mut tasks).await? {
-        if pod.has_ended() && known.insert(pod.metadata.name.clone()) {
-            let order = pod.metadata.labels.get(labels::WORK_ORDER).cloned().unwrap_or_default();
-            let count = ended.entry(order.clone()).or_default();
-            *count += 1;
-            let last_of = (*count == WORLDS).then_some(order);
-            let floor = Arc::clone(floor);
-            tasks.spawn(async move { floor.finish(&pod.metadata.name, last_of).await });
+        if !pod.has_ended() || !known.insert(pod.metadata.name.clone()) {
+            continue;
         }
+        let order = pod.metadata.labels.get(labels::WORK_ORDER).cloned().unwrap_or_default();
+        let floor = Arc::clone(floor);
+        let Some(world) = pod.metadata.name.strip_suffix(JUDGE).map(str::to_owned) else {
+            tasks.spawn(async move { floor.judge(&pod.metadata.name, &order).await });
+            continue;
+        };
+        let count = ended.entry(order.clone()).or_default();
+        *count += 1;
+        let last_of = (*count == WORLDS).then_some(order);
+        tasks.spawn(async move { floor.finish(&world, last_of).await });
     }
     Ok(())
 }
@@ -108,11 +115,21 @@ impl Floor {
         self.order_status(order, &json!({"summary": "Running"})).await
     }
 
-    async fn finish(&self, pod: &str, last_of: Option<String>) -> Result {
+    /// Makes the pod that judges a World.
+    async fn judge(&self, world: &str, order: &str) -> Result {
+        let mut pod = self.pattern.pod.clone();
+        pod["metadata"]["name"] = json!(format!("{world}{JUDGE}"));
+        pod["metadata"]["labels"][labels::WORK_ORDER] = json!(order);
+        pod["metadata"]["labels"][labels::EVALUATION] = json!("1");
+        let pod: Pod = serde_json::from_value(pod)?;
+        self.write(async { Ok(self.pods.create(&PostParams::default(), &pod).await.map(drop)?) }).await
+    }
+
+    async fn finish(&self, world: &str, last_of: Option<String>) -> Result {
         let status = json!({"status": self.pattern.world_status});
         let parameters = PatchParams::default();
         let patch = Patch::Merge(&status);
-        self.write(async { Ok(self.worlds.patch_status(pod, &parameters, &patch).await.map(drop)?) }).await?;
+        self.write(async { Ok(self.worlds.patch_status(world, &parameters, &patch).await.map(drop)?) }).await?;
         match last_of {
             Some(order) => self.order_status(&order, &self.pattern.order_status).await,
             None => Ok(()),

@@ -39,6 +39,8 @@ struct Times {
 }
 
 struct PodTimes {
+    /// Whether a World works in it. It is judged in another one.
+    works: bool,
     seen: Instant,
     ended: Option<Instant>,
 }
@@ -145,7 +147,8 @@ async fn collect(
                 let Some(order) = pod.metadata.labels.get(labels::WORK_ORDER) else { continue };
                 let ended = pod.has_ended();
                 let entry = times.entry(order.clone()).or_default();
-                let pod = entry.pods.entry(pod.metadata.name).or_insert(PodTimes { seen: time, ended: None });
+                let works = !pod.metadata.labels.contains_key(labels::EVALUATION);
+                let pod = entry.pods.entry(pod.metadata.name).or_insert(PodTimes { works, seen: time, ended: None });
                 if ended && pod.ended.is_none() {
                     pod.ended = Some(time);
                 }
@@ -168,15 +171,16 @@ async fn collect(
     Err("a watch ended early".into())
 }
 
-/// Returns, for every order, the milliseconds to its pods and those from its last pod's end to its own.
+/// Returns, for every order, the milliseconds until all its Worlds have a pod, and those from its last pod's end to its own.
 fn durations(times: &BTreeMap<String, Times>) -> (Vec<f64>, Vec<f64>) {
     let milliseconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1000.0;
     let (mut created, mut finished) = (Vec::new(), Vec::new());
     for times in times.values() {
         let (Some(sent), Some(end)) = (times.sent, times.finished) else { continue };
-        if let (Some(seen), Some(ended)) =
-            (times.pods.values().map(|pod| pod.seen).max(), times.pods.values().filter_map(|pod| pod.ended).max())
-        {
+        if let (Some(seen), Some(ended)) = (
+            times.pods.values().filter(|pod| pod.works).map(|pod| pod.seen).max(),
+            times.pods.values().filter_map(|pod| pod.ended).max(),
+        ) {
             created.push(milliseconds(sent, seen));
             finished.push(milliseconds(ended, end));
         }
