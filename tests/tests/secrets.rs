@@ -140,7 +140,7 @@ async fn search_the_cluster(cluster: &Cluster, namespace: &Namespace, model: &st
     // A stage in which nothing goes wrong prints nothing of its own.
     let mut logs = String::new();
     for (pod, containers) in
-        [("looks-alpha-1", &["prepare", "work", "collect"][..]), ("looks-alpha-1-e1", &["checkout", "judge"])]
+        [("looks-alpha-1", &["prepare", "work", "collect"][..]), ("looks-alpha-1-e1", &["checkout", "judge"][..])]
     {
         for container in containers {
             let parameters = LogParams { container: Some((*container).to_owned()), ..LogParams::default() };
