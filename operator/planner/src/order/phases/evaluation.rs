@@ -1,4 +1,5 @@
-//! The phase in which each change is judged. Today a World's own pod does that, so the phase is over with the Worlds.
+//! The phase in which each change is judged. Each is judged as a part of its World's attempt, so the phase is over with the
+//! Worlds.
 
 use super::step::Step;
 use crate::order::assessment::Assessment;
