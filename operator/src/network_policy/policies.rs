@@ -146,7 +146,9 @@ mod tests {
         let (policies, team) = (policies(&server), Arc::<str>::from("team"));
         let (first, second) = tokio::join!(policies.ensure(&team), policies.ensure(&team));
         assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
-        WorldPolicy::ALL.iter().for_each(|policy| seen(&policies, *policy, FIRST));
+        for policy in WorldPolicy::ALL {
+            seen(&policies, policy, FIRST);
+        }
         policies.ensure(&team).await.unwrap();
         let calls = server.calls();
         assert_eq!(calls.len(), WorldPolicy::ALL.len(), "{calls:?}");
