@@ -32,7 +32,8 @@ use fetch::Repository;
 /// # Errors
 ///
 /// [`StageError`] with class `Spec` when the order, the revision or the credential is at fault, with class
-/// `Infrastructure` when the repository or the operator cannot be reached.
+/// `Infrastructure` when the repository or the operator cannot be reached, and with class `Evaluation` when the base is larger
+/// than what is stored of an order.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     // Nothing is lost when it ends at once.
     Signals::take_over(layout, Duration::ZERO).map_err(|error| StageError::file(Path::new("/proc/self"), &error))?;
