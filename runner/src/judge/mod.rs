@@ -26,7 +26,7 @@ use manyworlds_api::work_order::Sealing;
 use crate::git;
 use crate::layout::Layout;
 use crate::operator::OperatorClient;
-use crate::order::{Identity, load, variable};
+use crate::order::{Identity, load};
 use crate::process::Supervisor;
 use crate::stage::StageError;
 use crate::text::{one_line, print_line};
@@ -46,7 +46,7 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let supervisor =
         Supervisor::start(layout).map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;
     let identity = Identity::from_environment()?;
-    let worker = report::worker(&variable(labels::ENV_WORKER_REPORT)?)?;
+    let worker = report::worker(std::env::var(labels::ENV_WORKER_REPORT).ok().as_deref())?;
     let (order, base) = load(layout)?;
     let operator = OperatorClient::new(layout, &identity)?;
     let mut log = String::new();

@@ -72,11 +72,12 @@ impl Storage<'_> {
     }
 }
 
-/// Reads how the worker ended, as the operator tells it. Nothing is decided by it.
-pub(super) fn worker(text: &str) -> Result<WorkerSummary, StageError> {
+/// Reads how the worker ended, where the operator tells it. Nothing is decided by it.
+pub(super) fn worker(text: Option<&str>) -> Result<WorkerSummary, StageError> {
+    let Some(text) = text else { return Ok(WorkerSummary::default()) };
     let WorkerReport { exit_code, timed_out, milliseconds, summary } = serde_json::from_str(text).map_err(|error| {
-        let message =
-            format!("the environment variable {} is no report on a worker: {error}", labels::ENV_WORKER_REPORT);
+        let variable = labels::ENV_WORKER_REPORT;
+        let message = format!("the environment variable {variable} is no report on a worker: {error}");
         StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
     })?;
     Ok(WorkerSummary { exit_code, timed_out, milliseconds, summary: clean(&summary) })

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use manyworlds_api::artifacts::{DIGEST_HEADER, hexadecimal};
 use manyworlds_api::labels;
 use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
-use manyworlds_api::result::{Collection, StageReport, WorkerReport, WorldResult};
+use manyworlds_api::result::{Collection, StageReport, WorldResult};
 use manyworlds_api::work_order::WorkOrderSpec;
 use manyworlds_test_support::LIMIT;
 use serde_json::{Value, json};
@@ -326,11 +326,9 @@ impl Pod {
                 vec![order(), (labels::ENV_BASE_COMMIT, base)]
             }
             labels::JUDGE => {
-                let ended =
-                    WorkerReport { exit_code: Some(0), timed_out: false, milliseconds: 0, summary: String::new() };
-                let worker = collected.and_then(|report| report.worker.clone()).unwrap_or(ended);
-                let worker = (labels::ENV_WORKER_REPORT, serde_json::to_string(&worker).unwrap());
-                std::iter::once(worker).chain(disk).collect()
+                let worker = collected.and_then(|report| report.worker.as_ref());
+                let worker = worker.map(|worker| (labels::ENV_WORKER_REPORT, serde_json::to_string(worker).unwrap()));
+                worker.into_iter().chain(disk).collect()
             }
             _ => Vec::new(),
         }
