@@ -51,7 +51,7 @@ pub const MIRROR: &str = "mirror.git";
 pub const RUNNER_DIRECTORY: &str = "/manyworlds/bin";
 /// Name of the runner's program, in its image's root and in [`RUNNER_DIRECTORY`].
 pub const RUNNER_FILE: &str = "manyworlds-runner";
-/// Folder of the worktree and the worker's results. `collect` writes to it, too: it gives back rights that the worker took away.
+/// Folder of the worktree and the worker's results. Read-only for `collect`.
 pub const WORK_DIRECTORY: &str = "/manyworlds/work";
 /// Folder of the pod that judges: checkout, scratch and report.
 pub const EVALUATION_DIRECTORY: &str = "/manyworlds/evaluation";

@@ -72,12 +72,14 @@ pub(crate) fn unbundle(mirror: &Path, file: &Path, base: &str) -> Result<(), Sta
     let beginning = Git::new(mirror, ["bundle", "list-heads", &file, BEGINNING]).run().map_err(unreadable)?;
     if !beginning.is_empty() {
         // It has to be known before the rest: git asks what it fetches for its whole history.
-        fetch(&[&format!("+{BEGINNING}:{BEGINNING}")])?;
+        let reference = format!("+{BEGINNING}:{BEGINNING}");
+        fetch(&[reference.as_str()])?;
         let beginning = Git::new(mirror, ["cat-file", "blob", BEGINNING]).run()?;
         let path = mirror.join(SHALLOW_FILE);
         std::fs::write(&path, beginning).map_err(|error| StageError::file(&path, &error))?;
     }
-    fetch(&[&format!("+{BASE}:{BASE}"), "+refs/tags/*:refs/tags/*"])?;
+    let reference = format!("+{BASE}:{BASE}");
+    fetch(&[reference.as_str(), "+refs/tags/*:refs/tags/*"])?;
     let commit = format!("{BASE}^{{commit}}");
     let found = Git::new(mirror, ["rev-parse", "--verify", "--end-of-options", &commit]).line().map_err(unreadable)?;
     if found == base { Ok(()) } else { Err(faulty(&format!("it holds {found}, and the Worlds started from {base}"))) }

@@ -279,6 +279,7 @@ fn a_repository_inside_the_worktree_costs_its_own_folder_alone() {
         assert_eq!(result.score(), 100, "{inner}: {result:?}");
         let reasons = pod.collection().reasons;
         assert!(reasons[0].contains("left out of the change: a;"), "{inner}: {reasons:?}");
+        assert!(pod.worktree().join("a/lost").exists(), "the worker's volume is only read");
     }
     // A folder of the base stays what it is.
     let pod = judged("echo y > file; git init -q sub; echo new > sub/new");

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use serde_json::Value;
-use support::{BUNDLE, Pod, Repository, gated};
+use support::operator::BUNDLE;
+use support::{Pod, Repository, gated};
 
 fn repository() -> Repository {
     Repository::new(&[("file", "x")])

@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::{Collection, FailureClass, GateOutcome, StageReport};
 use serde_json::{Value, json};
-use support::{Pod, Received, Repository, gated, script};
+use support::operator::Received;
+use support::{Pod, Repository, gated, script};
 
 const FIX: &str = "printf 'a + b' > sum.txt";
 

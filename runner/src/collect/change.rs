@@ -4,7 +4,7 @@
 //! repository that takes it is made anew, in a folder that the worker has never seen.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,7 @@ use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::FailureClass;
 
-use crate::files;
-use crate::git::{Git, GitError, make_repository, paths};
+use crate::git::{Git, GitError, input, make_repository, paths};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
@@ -26,6 +25,8 @@ const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 const SAID_BYTES: usize = 512;
 /// The most folders that a reason names.
 const NAMED: usize = 3;
+/// The most repositories inside a worktree that are left out. git holds each file against each of them.
+const MOST_REPOSITORIES: usize = 1000;
 
 /// A worker's change.
 pub(super) struct Change {
@@ -43,7 +44,7 @@ pub(super) struct Taken {
     pub(super) reasons: Vec<String>,
 }
 
-/// Takes the change.
+/// Takes the change. Nothing is written to the worker's volume.
 ///
 /// - **Guarantees:** a repository inside the worktree costs its own folder and nothing else. No file is read but those of the
 ///   worktree.
@@ -67,12 +68,20 @@ pub(super) fn take(
     make_repository(&git, &layout.mirror(), &git, ["--bare", "."])?;
     let call = |arguments: &[&str]| Git::new(worktree, arguments).with_git_directory(&git, worktree);
     call(&["read-tree", base]).run()?;
-    files::make_readable(worktree);
     let listed = call(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).run();
     let listed = paths(&listed.map_err(|error| refused(error.said()))?);
-    let reasons: Vec<String> = leave_out_repositories(worktree, &listed)?.into_iter().collect();
+    let own = repositories(&listed);
+    if own.len() > MOST_REPOSITORIES {
+        return Err(refused(&format!("more than {MOST_REPOSITORIES} git repositories are inside the worktree")));
+    }
+    let reasons: Vec<String> = left_out(&own).into_iter().collect();
+    for reason in &reasons {
+        print_line(reason);
+    }
     refuse_large_files(&call, worktree, &listed)?;
-    let change = commit_files(&call, base, &message(order, identity)).map_err(|error| refused(error.said()))?;
+    let selected = input(&git, &selection(&own))?;
+    let change =
+        commit_files(&call, selected, base, &message(order, identity)).map_err(|error| refused(error.said()))?;
     if let Some(Change { patch, .. }) = change.as_ref().filter(|change| change.patch.len() > MAXIMUM_BYTES) {
         let most = MAXIMUM_BYTES >> 20;
         return Err(refused(&format!(
@@ -95,23 +104,25 @@ fn refuse_links(work: &Path, worktree: &Path) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Removes the folders that are repositories of their own, and says which: git takes none of their files, and refuses to
-/// take any file at all where one of them has no commit.
+/// Returns the folders that are repositories of their own: git takes none of their files, and refuses to take any file at all
+/// where one of them has no commit.
 ///
 /// - **Shape:** `listed` is what git lists. It lists such a folder by its name with a slash behind it, and no other folder.
-fn leave_out_repositories(worktree: &Path, listed: &[PathBuf]) -> Result<Option<String>, StageError> {
+fn repositories(listed: &[PathBuf]) -> Vec<PathBuf> {
     let is_folder = |path: &&PathBuf| path.as_os_str().as_bytes().ends_with(b"/");
     // Without the slash at their ends.
-    let folders: Vec<PathBuf> = listed.iter().filter(is_folder).map(|path| path.components().collect()).collect();
-    for folder in &folders {
-        // Nothing reads the worktree after this stage.
-        files::remove(&worktree.join(folder)).map_err(|error| refused(&format!("{}: {error}", folder.display())))?;
+    listed.iter().filter(is_folder).map(|path| path.components().collect()).collect()
+}
+
+/// Returns what git is to take, as `git add` reads it: everything but these folders.
+fn selection(left_out: &[PathBuf]) -> Vec<u8> {
+    let mut selection = b".\0".to_vec();
+    for folder in left_out {
+        selection.extend_from_slice(b":(exclude,literal)");
+        selection.extend_from_slice(folder.as_os_str().as_bytes());
+        selection.push(0);
     }
-    let reason = left_out(&folders);
-    if let Some(reason) = &reason {
-        print_line(reason);
-    }
-    Ok(reason)
+    selection
 }
 
 /// Says which folders were left out of the change.
@@ -129,8 +140,13 @@ fn left_out(folders: &[PathBuf]) -> Option<String> {
     Some(shortened(&reason, SAID_BYTES))
 }
 
-fn commit_files(call: &impl Fn(&[&str]) -> Git, base: &str, message: &str) -> Result<Option<Change>, GitError> {
-    call(&["add", "--all", "--", "."]).run()?;
+fn commit_files(
+    call: &impl Fn(&[&str]) -> Git,
+    selected: File,
+    base: &str,
+    message: &str,
+) -> Result<Option<Change>, GitError> {
+    call(&["add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul"]).with_input(selected).run()?;
     let tree = call(&["write-tree"]).line()?;
     if tree == call(&["rev-parse", &format!("{base}^{{tree}}")]).line()? {
         return Ok(None);
@@ -220,15 +236,10 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_that_git_lists_as_such_are_removed() {
-        let worktree = tempfile::tempdir().unwrap();
-        for file in ["own/file", "kept/file"] {
-            let file = worktree.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "x").unwrap();
-        }
-        let reason = leave_out_repositories(worktree.path(), &[PathBuf::from("own/"), PathBuf::from("kept/file")]);
-        assert!(reason.is_ok_and(|reason| reason.is_some_and(|reason| reason.contains("own"))));
-        assert!(!worktree.path().join("own").exists() && worktree.path().join("kept/file").exists());
+    fn only_folders_that_git_lists_as_such_are_left_out() {
+        let folders = repositories(&["own/", "kept/file", "a/[b]/"].map(PathBuf::from));
+        assert_eq!(folders, ["own", "a/[b]"].map(PathBuf::from));
+        assert_eq!(selection(&folders), b".\0:(exclude,literal)own\0:(exclude,literal)a/[b]\0");
+        assert_eq!(selection(&[]), b".\0");
     }
 }

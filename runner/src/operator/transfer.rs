@@ -142,7 +142,7 @@ mod tests {
                 let mut stream = stream.unwrap();
                 let head = BufReader::new(stream.try_clone().unwrap());
                 let lines = head.lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-                assert!(lines.count() > 0);
+                lines.for_each(drop);
                 // A client that has gone away does not mind.
                 let _ = stream.write_all(answer.as_bytes());
             }

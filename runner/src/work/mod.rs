@@ -1,7 +1,7 @@
-//! `work`: runs the worker, and nothing else.
+//! `work`: runs the worker, and runs nothing else.
 //!
 //! It holds no token of the artifact API. What it leaves for `collect`, which takes the change once this container is gone, is
-//! the worker's output and a note on how it ended.
+//! a worktree that can be read, the worker's output and a note on how it ended.
 
 mod plugin;
 
@@ -75,6 +75,8 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         }),
     };
     let worked = work(&supervisor, &order, &context, bounds, &secrets)?;
+    // Here, where the volume can be written to.
+    files::make_readable(&context.worktree);
     let said = files::read_ordinary(&layout.worker_transcript(), TRANSCRIPT_BYTES).unwrap_or_default();
     let said = secrets.masked(&String::from_utf8_lossy(&said));
     store(layout, &worked, &said).map_err(|error| refused(&error.to_string()))?;
