@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{OperatorClient, RETRY_TIME_OF_ARTIFACT, RETRY_TIME_OF_BASE, Setback, accepted, unreachable};
 use crate::stage::StageError;
 
-/// The time-out of a request that carries a file: for a gigabyte at four megabytes a second.
+/// The time-out of a request that carries a file: for two gigabytes at seven megabytes a second.
 const TRANSFER_TIMEOUT: Duration = Duration::from_mins(5);
 /// The longest time that storing the base is retried: that of one transfer, for it may have to wait for those of other orders.
 const RETRY_TIME_OF_BUNDLE: Duration = TRANSFER_TIMEOUT;
