@@ -21,10 +21,14 @@ pub struct Arguments {
 pub enum Command {
     /// Fetches the repository and makes the worktree
     Prepare,
-    /// Runs the worker and takes its change
+    /// Runs the worker
     Work,
+    /// Takes what the worker left
+    Collect,
+    /// Makes the checkout that is judged
+    Checkout,
     /// Judges the change
-    Evaluate,
+    Judge,
     /// Changes the code by a model's advice: the worker of that name
     #[command(hide = true)]
     Coder,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,6 +52,9 @@ const TIMEOUT: Duration = Duration::from_mins(8);
 /// The most bytes that one call may print; the patch of the largest change that is accepted has fewer.
 const OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Name of the file in which git notes where a history begins that is not complete.
+pub(crate) const SHALLOW_FILE: &str = "shallow";
+
 /// A call of git.
 #[derive(Debug)]
 pub(crate) struct Git {
@@ -82,7 +86,22 @@ pub(crate) fn make_repository<S: AsRef<OsStr>>(
     let options = options.into_iter().map(|option| option.as_ref().to_owned());
     Git::new(folder, words.into_iter().chain(options)).run()?;
     put(&git_directory.join("objects/info/alternates"), &format!("{}\n", mirror.join("objects").display()))?;
-    put(&git_directory.join("info/attributes"), ATTRIBUTES)
+    put(&git_directory.join("info/attributes"), ATTRIBUTES)?;
+    let (beginning, copy) = (mirror.join(SHALLOW_FILE), git_directory.join(SHALLOW_FILE));
+    if beginning != copy && beginning.exists() {
+        fs::copy(&beginning, &copy).map_err(|error| StageError::file(&copy, &error))?;
+    }
+    Ok(())
+}
+
+/// Makes a file without a name for git to read from.
+pub(crate) fn input(folder: &Path, bytes: &[u8]) -> Result<File, StageError> {
+    let made = tempfile::tempfile_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.rewind()?;
+        Ok(file)
+    });
+    made.map_err(|error| StageError::file(folder, &error))
 }
 
 impl Git {

@@ -1,10 +1,10 @@
-//! The paths of a World's pod.
+//! The paths of a World's pods.
 
 use std::path::{Path, PathBuf};
 
 use manyworlds_api::labels;
 
-/// The paths of a World's pod.
+/// The paths of a World's pods: of the one that works and of the one that judges.
 #[derive(Clone, Debug)]
 pub struct Layout {
     root: PathBuf,
@@ -20,7 +20,7 @@ impl Layout {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// The folder that `prepare` writes and nobody can change afterwards.
+    /// The folder that the pod's first stage writes and nobody can change afterwards.
     pub fn order_directory(&self) -> PathBuf {
         self.below(labels::ORDER_DIRECTORY)
     }
@@ -55,14 +55,19 @@ impl Layout {
         self.work_directory().join("worktrees").join(format!("world-{world}")).join(order)
     }
 
-    /// The folder that `work` leaves for `evaluate`.
-    pub fn result_directory(&self) -> PathBuf {
-        self.work_directory().join("result")
+    /// The base with its history in one file, on its way to or from the operator.
+    pub fn bundle(&self) -> PathBuf {
+        self.order_directory().join("base.bundle")
     }
 
-    /// The World's change.
-    pub fn patch(&self) -> PathBuf {
-        self.result_directory().join("patch")
+    /// The World's change, as `checkout` leaves it for `judge`.
+    pub fn change(&self) -> PathBuf {
+        self.order_directory().join("change")
+    }
+
+    /// The folder that `work` leaves for `collect`.
+    pub fn result_directory(&self) -> PathBuf {
+        self.work_directory().join("result")
     }
 
     /// The worker's output.
@@ -70,19 +75,9 @@ impl Layout {
         self.result_directory().join("work.log")
     }
 
-    /// The report on the worker.
-    pub fn worker_report(&self) -> PathBuf {
+    /// The note on the worker.
+    pub fn worker_note(&self) -> PathBuf {
         self.result_directory().join("worker.json")
-    }
-
-    /// Findings against the worker.
-    pub fn worker_reasons(&self) -> PathBuf {
-        self.result_directory().join("reasons.json")
-    }
-
-    /// The failure that left nothing to judge.
-    pub fn failure(&self) -> PathBuf {
-        self.result_directory().join("failure.json")
     }
 
     /// The worker's own result file.
@@ -100,7 +95,7 @@ impl Layout {
         self.result_directory().join("transcript.jsonl")
     }
 
-    /// The folder of `evaluate`.
+    /// The folder of `judge`.
     pub fn evaluation_directory(&self) -> PathBuf {
         self.below(labels::EVALUATION_DIRECTORY)
     }

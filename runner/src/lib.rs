@@ -1,20 +1,27 @@
-//! The stages that run inside the pods of a World: `prepare`, `work` and `evaluate`.
+//! The stages that run inside the two pods of a World's attempt, the one that works and the one that judges.
 //!
 //! ```text
-//! prepare   repository -> mirror, worktree, order file      sees the repository's credential
-//! work      worktree -> patch                               runs the worker, which may do what it likes in there
-//! evaluate  base + patch -> gates -> report, score          trusts nothing that the worker left but the patch
+//! prepare   repository -> mirror, worktree, order file      sees the repository's credential; stores the base
+//! work      worktree -> changed files                       runs the worker, which may do what it likes in there
+//! collect   changed files -> change                         runs nothing of the worker's; stores the change
+//!
+//! checkout  stored base and change -> mirror, order file    begins a pod that has nothing of the worker's but the change
+//! judge     base + change -> gates -> report, score         trusts nothing that the worker left
 //! ```
 //!
-//! **Architecture invariant:** what `evaluate` judges by comes from the order file and the pinned commit, which `prepare`
-//! wrote and nobody can change afterwards; never from the worktree.
+//! **Architecture invariant:** what `judge` judges by comes from the order and the pinned commit, which the operator gives and
+//! nobody can change afterwards; never from the worktree.
 
 pub mod arguments;
+pub mod checkout;
 mod coder;
-pub mod evaluate;
+pub mod collect;
 mod files;
 mod git;
+mod history;
+pub mod judge;
 pub mod layout;
+mod note;
 mod operator;
 mod order;
 pub mod prepare;
@@ -38,7 +45,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     tls::install_provider();
     let layout = Layout::new(&arguments.root);
     let outcome = match arguments.command {
-        Command::Confine(confine) => return evaluate::confine::run(&confine),
+        Command::Confine(confine) => return judge::confine::run(&confine),
         Command::Coder => return coder::run(),
         Command::Prepare => {
             report_panics(&layout, FailureClass::Infrastructure);
@@ -48,9 +55,18 @@ pub fn run(arguments: Arguments) -> ExitCode {
             report_panics(&layout, FailureClass::Worker);
             work::run(&layout)
         }
-        Command::Evaluate => {
+        Command::Collect => {
+            // What it reads is the worker's.
+            report_panics(&layout, FailureClass::Worker);
+            collect::run(&layout)
+        }
+        Command::Checkout => {
+            report_panics(&layout, FailureClass::Infrastructure);
+            checkout::run(&layout)
+        }
+        Command::Judge => {
             report_panics(&layout, FailureClass::Evaluation);
-            evaluate::run(&layout)
+            judge::run(&layout)
         }
     };
     finish(&layout, outcome)

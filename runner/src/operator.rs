@@ -1,4 +1,6 @@
-//! The client of the operator's API: pins the base, stores artifacts.
+//! The client of the operator's API: pins the base, stores artifacts. Files go to and fro by [`transfer`].
+
+mod transfer;
 
 use std::fs;
 use std::path::PathBuf;
@@ -56,11 +58,16 @@ impl OperatorClient {
     pub(crate) fn base_pin(&self, commit: &str) -> Result<String, StageError> {
         let path = base_path(&self.identity.namespace, &self.world, self.identity.attempt);
         let body = BaseCommit { commit: commit.to_owned() };
-        let response = self.send_with_retries(RETRY_TIME_OF_BASE, Reason::OperatorUnreachable, |token| {
-            self.client.post(format!("{}{path}", self.identity.service_url)).bearer_auth(token).json(&body).send()
+        let response = self.retry(RETRY_TIME_OF_BASE, |token| {
+            let sent = self.client.post(self.url(&path)).bearer_auth(token).json(&body).send();
+            accepted(sent, Reason::OperatorUnreachable)
         })?;
         let pinned: BaseCommit = response.json().map_err(|error| unreachable(&error.to_string()))?;
         Ok(pinned.commit)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.identity.service_url)
     }
 
     /// Stores an artifact.
@@ -70,12 +77,9 @@ impl OperatorClient {
 
     fn put(&self, name: ArtifactName, bytes: &[u8], retry_time: Duration) -> Result<ArtifactDigest, StageError> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
-        self.send_with_retries(retry_time, Reason::ArtifactsNotStored, |token| {
-            self.client
-                .put(format!("{}{path}", self.identity.service_url))
-                .bearer_auth(token)
-                .body(bytes.to_vec())
-                .send()
+        self.retry(retry_time, |token| {
+            let sent = self.client.put(self.url(&path)).bearer_auth(token).body(bytes.to_vec()).send();
+            accepted(sent, Reason::ArtifactsNotStored)
         })?;
         Ok(digest(name, bytes))
     }
@@ -86,13 +90,8 @@ impl OperatorClient {
     pub(crate) fn artifact_try_put(&self, name: ArtifactName, bytes: &[u8]) -> Option<ArtifactDigest> {
         let path = upload_path(&self.identity.namespace, &self.world, self.identity.attempt, name);
         let token = fs::read_to_string(&self.token).ok()?;
-        let sent = self
-            .client
-            .put(format!("{}{path}", self.identity.service_url))
-            .timeout(TRY_TIMEOUT)
-            .bearer_auth(token.trim())
-            .body(bytes.to_vec())
-            .send();
+        let sent =
+            self.client.put(self.url(&path)).timeout(TRY_TIMEOUT).bearer_auth(token.trim()).body(bytes.to_vec()).send();
         if let Err(error) = sent.and_then(Response::error_for_status) {
             print_line(&format!("the operator did not take the artifact {name}: {}", error_chain(&error)));
             return None;
@@ -108,46 +107,60 @@ impl OperatorClient {
         }
     }
 
-    /// Sends a request until it succeeds, the operator refuses it, or the time is up.
-    fn send_with_retries(
-        &self,
-        retry_time: Duration,
-        refusal: Reason,
-        send: impl Fn(&str) -> reqwest::Result<Response>,
-    ) -> Result<Response, StageError> {
+    /// Tries until it succeeds, no other try would help, or the time is up.
+    fn retry<T>(&self, retry_time: Duration, attempt: impl Fn(&str) -> Result<T, Setback>) -> Result<T, StageError> {
         let deadline = Instant::now() + retry_time;
         let (mut wait, longest) = RETRY_INTERVALS;
         loop {
             // Read anew each time: the kubelet renews the token.
             let token = fs::read_to_string(&self.token).map_err(|error| StageError::file(&self.token, &error))?;
-            let why = match send(token.trim()) {
-                Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) => {
-                    let status = response.status();
-                    let said =
-                        response.json::<ApiError>().map_or_else(|_| status.to_string(), |body| body.error.message);
-                    // The operator may not have seen this pod yet, so even a refusal is worth another try for a while.
-                    if status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 429) {
-                        let message = format!("the operator refused what the World sent: {said}");
-                        // What is too large is the World's own, and every attempt adds to it: such an attempt counts.
-                        let class = match status {
-                            StatusCode::PAYLOAD_TOO_LARGE => FailureClass::Evaluation,
-                            _ => FailureClass::Infrastructure,
-                        };
-                        return Err(StageError::new(class, refusal, message));
-                    }
-                    said
-                }
-                Err(error) => error_chain(&error),
+            let error = match attempt(token.trim()) {
+                Ok(done) => return Ok(done),
+                Err(Setback::Final(error)) => return Err(error),
+                Err(Setback::Passing(error)) => error,
             };
             if Instant::now() + wait > deadline {
-                return Err(unreachable(&why));
+                return Err(error);
             }
-            print_line(&format!("the operator did not take the request ({why}); trying again"));
+            print_line(&format!("{}; trying again", error.message));
             std::thread::sleep(wait);
             wait = (wait * 2).min(longest);
         }
     }
+}
+
+/// The failure of one try.
+#[derive(Debug)]
+enum Setback {
+    /// Another try may succeed.
+    Passing(StageError),
+    /// No other try would help.
+    Final(StageError),
+}
+
+/// Returns the operator's answer, where it did what it was asked for.
+fn accepted(sent: reqwest::Result<Response>, refusal: Reason) -> Result<Response, Setback> {
+    let response = sent.map_err(|error| Setback::Passing(unreachable(&error_chain(&error))))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let said = response.json::<ApiError>().map_or_else(|_| status.to_string(), |body| body.error.message);
+    if status == StatusCode::INSUFFICIENT_STORAGE {
+        let message = format!("the operator has no room for what the World sent: {said}");
+        return Err(Setback::Passing(StageError::new(FailureClass::Infrastructure, refusal, message)));
+    }
+    // The operator may not have seen this pod yet, so even a refusal is worth another try for a while.
+    if !status.is_client_error() || matches!(status.as_u16(), 401 | 403 | 408 | 429) {
+        return Err(Setback::Passing(unreachable(&said)));
+    }
+    let message = format!("the operator refused what the World asked for: {said}");
+    // What is too large, or is not there, is so in every attempt: such an attempt counts.
+    let class = match status {
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_FOUND => FailureClass::Evaluation,
+        _ => FailureClass::Infrastructure,
+    };
+    Err(Setback::Final(StageError::new(class, refusal, message)))
 }
 
 fn digest(name: ArtifactName, bytes: &[u8]) -> ArtifactDigest {

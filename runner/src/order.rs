@@ -60,7 +60,29 @@ pub(crate) fn parse(text: &str) -> Result<OrderDocument, StageError> {
     serde_json::from_value(value).map_err(|error| unusable(format!("the order is not a workorder@1: {error}")))
 }
 
-/// Reads the order and the commit that `prepare` left.
+/// Reads the order that the operator gives, and returns it with its text.
+///
+/// # Errors
+///
+/// [`StageError`] with class `Spec` when it is none, or not that of this World.
+pub(crate) fn given(identity: &Identity) -> Result<(OrderDocument, String), StageError> {
+    let text = variable(labels::ENV_ORDER)?;
+    let order = parse(&text)?;
+    if order.agents.len() != 1 || order.agents.iter().any(|agent| agent.name != identity.world) {
+        return Err(unusable("the order must name this World as its only agent".to_owned()));
+    }
+    Ok((order, text))
+}
+
+/// Leaves the order and the commit for the stages that follow, which [`load`] them.
+pub(crate) fn store(layout: &Layout, text: &str, base: &str) -> Result<(), StageError> {
+    for (path, content) in [(layout.order_file(), text), (layout.base_file(), base)] {
+        fs::write(&path, content).map_err(|error| StageError::file(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// Reads the order and the commit that the pod's first stage left.
 pub(crate) fn load(layout: &Layout) -> Result<(OrderDocument, String), StageError> {
     let read = |path: std::path::PathBuf| fs::read_to_string(&path).map_err(|error| StageError::file(&path, &error));
     let order = parse(&read(layout.order_file())?)?;

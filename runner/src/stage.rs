@@ -1,11 +1,12 @@
-//! The end of a stage: a report in the termination message, and an exit code.
+//! The end of a stage: a report in the termination message, and an exit code; and the program for the stages that follow.
 
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::result::{FailureClass, StageFailure, StageReport};
+use manyworlds_api::labels;
+use manyworlds_api::result::{FailureClass, StageReport};
 
 use crate::layout::Layout;
 use crate::text::{one_line, print_line};
@@ -28,12 +29,6 @@ impl StageError {
         Self { class, reason, message: one_line(&message.into()) }
     }
 
-    /// Turns the failure that an earlier stage left into an error.
-    pub(crate) fn from_report(failure: StageFailure) -> Self {
-        let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == failure.reason);
-        Self::new(failure.class, reason.unwrap_or(Reason::Unexpected), failure.message)
-    }
-
     /// A file could not be read or written.
     pub(crate) fn file(path: &Path, error: &std::io::Error) -> Self {
         let full = error.kind() == std::io::ErrorKind::StorageFull;
@@ -51,6 +46,13 @@ pub(crate) const fn exit_code(class: FailureClass) -> u8 {
         FailureClass::Evaluation => 13,
         FailureClass::Cancelled => 14,
     }
+}
+
+/// Puts this program where the other stages of the pod find it, whatever their image is.
+pub(crate) fn install(layout: &Layout) -> Result<(), StageError> {
+    let target = layout.runner_directory().join(labels::RUNNER_FILE);
+    let own = std::env::current_exe().map_err(|error| StageError::file(Path::new("/proc/self/exe"), &error))?;
+    fs::copy(&own, &target).map(drop).map_err(|error| StageError::file(&target, &error))
 }
 
 /// Leaves the report of a stage and returns its exit code.

@@ -244,8 +244,8 @@ fn a_world_on_the_way_to_more_than_three_shares_of_the_money_is_ended() {
 fn end_of(reply: &Value) -> (String, usize) {
     let model = Model::start(&json!({"models": {"scripted": [{"reply": reply}]}}));
     let pod = pod(&model, "careful");
-    pod.stage("prepare");
-    let (_, report) = pod.stage("work");
+    pod.succeed(&["prepare", "work"]);
+    let (_, report) = pod.stage("collect");
     (report.failure.unwrap().message, model.bodies().len())
 }
 

@@ -36,9 +36,8 @@ fn unsealed(sealing: &str, gate: &str) -> Pod {
     let mut changes = gated("echo said; echo y > file", &[("check", gate)]);
     changes["evaluation"]["sealing"] = json!(sealing);
     let mut pod = Pod::new(&Repository::new(&[("file", "x")]), &changes);
-    for stage in ["prepare", "work"] {
-        assert_eq!(pod.stage(stage).0, 0);
-    }
+    pod.works();
+    pod.succeed(&["checkout"]);
     pod.wrapper = Some(WITHOUT_LANDLOCK);
     pod
 }
@@ -46,7 +45,7 @@ fn unsealed(sealing: &str, gate: &str) -> Pod {
 #[test]
 fn an_order_can_refuse_a_kernel_that_cannot_confine() {
     let pod = unsealed("Required", "true");
-    let (code, report) = pod.stage("evaluate");
+    let (code, report) = pod.stage("judge");
     let failure = report.failure.unwrap_or_else(|| panic!("it ended with {code}"));
     let told = (code, failure.class, failure.reason.as_str());
     assert_eq!(told, (13, FailureClass::Evaluation, Reason::NotSealed.as_str()));
@@ -57,19 +56,19 @@ fn an_order_can_refuse_a_kernel_that_cannot_confine() {
 
 #[test]
 fn a_result_without_confinement_says_so_and_what_a_gate_does_then_is_named() {
-    let harmless = unsealed("Preferred", "true").stage("evaluate").1.result.unwrap();
+    let harmless = unsealed("Preferred", "true").stage("judge").1.result.unwrap();
     assert_eq!((harmless.sealed, harmless.score(), harmless.reasons.len()), (false, 100, 0), "{harmless:?}");
     let log = labels::TERMINATION_LOG;
     for attack in [
         format!("{ROOT}; echo '{{\"version\":1}}' > $root{log}"),
         format!("{ROOT}; touch $root/manyworlds/evaluation/evidence/forged"),
-        format!("{ROOT}; echo forged > $root/manyworlds/work/result/work.log"),
+        format!("{ROOT}; echo forged > $root/manyworlds/order/change"),
     ] {
         let pod = unsealed("Preferred", &attack);
         // In a pod the kubelet makes it.
-        fs::write(pod.path(log), "").unwrap();
-        support::hand_over(pod.root.path());
-        let result = pod.stage("evaluate").1.result.unwrap_or_else(|| panic!("{attack}: the report was forged"));
+        fs::write(pod.judging_path(log), "").unwrap();
+        support::hand_over(pod.judging.path());
+        let result = pod.stage("judge").1.result.unwrap_or_else(|| panic!("{attack}: the report was forged"));
         let named = result.reasons.iter().any(|reason| reason.contains("changed what belongs to its judge"));
         assert!(!result.sealed && named, "{attack}: {:?}", result.reasons);
     }
@@ -78,7 +77,7 @@ fn a_result_without_confinement_says_so_and_what_a_gate_does_then_is_named() {
 #[test]
 fn without_confinement_the_judge_can_still_not_be_read() {
     for attack in ["cat /proc/$PPID/environ", "head -c 1 /proc/$PPID/mem", "ls /proc/$PPID/fd/"] {
-        let result = unsealed("Preferred", attack).stage("evaluate").1.result.unwrap();
+        let result = unsealed("Preferred", attack).stage("judge").1.result.unwrap();
         assert_eq!(result.score(), 0, "{attack}");
     }
 }
@@ -88,7 +87,9 @@ fn a_fault_of_the_runner_leaves_a_classed_report_that_people_can_read() {
     for (stage, code, class) in [
         ("prepare", 11, FailureClass::Infrastructure),
         ("work", 12, FailureClass::Worker),
-        ("evaluate", 13, FailureClass::Evaluation),
+        ("collect", 12, FailureClass::Worker),
+        ("checkout", 11, FailureClass::Infrastructure),
+        ("judge", 13, FailureClass::Evaluation),
     ] {
         let mut pod = Pod::new(&Repository::new(&[("file", "x")]), &json!({}));
         pod.wrapper = Some(WITHOUT_THREADS);
@@ -103,16 +104,17 @@ fn a_fault_of_the_runner_leaves_a_classed_report_that_people_can_read() {
 /// W4: another attempt would store as much again, so this one counts.
 #[test]
 fn an_attempt_whose_artifacts_go_over_a_bound_counts() {
-    let pod = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &[("only", "true")]));
-    *pod.received.over_quota.lock().unwrap() = Some("/patch");
-    for stage in ["prepare", "work"] {
-        assert_eq!(pod.stage(stage).0, 0);
+    let stages = ["prepare", "work", "collect", "checkout", "judge"];
+    for (stored, before) in [("bundle", 0), ("/change", 2), ("/patch", 4)] {
+        let pod = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &[("only", "true")]));
+        *pod.received.over_quota.lock().unwrap() = Some(stored);
+        pod.succeed(&stages[..before]);
+        let (code, report) = pod.stage(stages[before]);
+        let failure = report.failure.unwrap();
+        let expected = (13, FailureClass::Evaluation, Reason::ArtifactsNotStored.as_str());
+        assert_eq!((code, failure.class, failure.reason.as_str()), expected, "{}", failure.message);
+        assert!(failure.message.contains("over its bound"), "{}", failure.message);
     }
-    let (code, report) = pod.stage("evaluate");
-    let failure = report.failure.unwrap();
-    let expected = (13, FailureClass::Evaluation, Reason::ArtifactsNotStored.as_str());
-    assert_eq!((code, failure.class, failure.reason.as_str()), expected, "{}", failure.message);
-    assert!(failure.message.contains("over its bound"), "{}", failure.message);
 }
 
 #[test]
@@ -120,13 +122,12 @@ fn what_gates_printed_is_kept_when_the_pod_is_told_to_end() {
     let changes =
         gated("echo said; echo y > file", &[("first", "echo one"), ("second", "echo two; touch on; exec sleep 100")]);
     let pod = Pod::new(&Repository::new(&[("file", "x")]), &changes);
-    for stage in ["prepare", "work"] {
-        assert_eq!(pod.stage(stage).0, 0);
-    }
-    let mut runner = pod.start("evaluate");
-    eventually(|| pod.path("/manyworlds/evaluation/checkout/on").exists().then_some(()));
+    pod.works();
+    pod.succeed(&["checkout"]);
+    let mut runner = pod.start("judge");
+    eventually(|| pod.judging_path("/manyworlds/evaluation/checkout/on").exists().then_some(()));
     tell_to_end(&runner);
-    let (code, report) = pod.ended(&mut runner);
+    let (code, report) = pod.ended("judge", &mut runner);
     assert_eq!((code, report.failure.unwrap().class), (14, FailureClass::Cancelled));
     let log = pod.artifact("evaluate-log");
     assert!(log.contains("one") && log.contains("two") && log.contains("told to end"), "{log}");

@@ -16,13 +16,8 @@ fn named(result: &WorldResult, words: &str) -> bool {
 fn attack(command: &str) -> (Pod, WorldResult) {
     let repository = Repository::new(&[("file", "x")]);
     let pod = Pod::new(&repository, &gated("echo y > file", &[("attack", command)]));
-    for stage in ["prepare", "work"] {
-        assert_eq!(pod.stage(stage).0, 0);
-    }
     // The command learns where the pod is from its own checkout.
-    let (code, report) = pod.stage("evaluate");
-    assert_eq!(code, 0, "{report:?}");
-    let result = report.result.unwrap();
+    let result = pod.result();
     (pod, result)
 }
 
@@ -40,7 +35,7 @@ fn the_ground_is_real_a_harmless_gate_passes() {
 
 #[test]
 fn evidence_cannot_be_written() {
-    for path in [labels::TERMINATION_LOG, "/manyworlds/evaluation/evidence/forged", "/manyworlds/work/result/patch"] {
+    for path in [labels::TERMINATION_LOG, "/manyworlds/evaluation/evidence/forged", "/manyworlds/order/change"] {
         assert_eq!(succeeds_in(&format!("echo forged > $root{path}")), 0, "{path}");
     }
     assert_eq!(succeeds_in("rm -rf $root/manyworlds/evaluation/evidence/repository.git"), 0);
@@ -66,7 +61,7 @@ fn a_process_left_behind_is_ended_and_named() {
     let left = "setsid sh -c 'touch on; sleep 600; echo late > late' >/dev/null 2>&1 &";
     let (pod, result) = attack(&format!("{left} while [ ! -e on ]; do :; done"));
     assert!(result.reasons.iter().any(|reason| reason.contains("left")), "{:?}", result.reasons);
-    assert!(!pod.path("/manyworlds/evaluation/checkout/late").exists());
+    assert!(!pod.judging_path("/manyworlds/evaluation/checkout/late").exists());
 }
 
 #[test]
@@ -180,7 +175,7 @@ fn what_a_gate_puts_into_a_submodule_is_not_run_by_the_judge() {
     let gates = [("lay", lay.as_str()), ("look", "test -e library/file")];
     let pod = Pod::new(&repository, &gated("echo y > file", &gates));
     assert_eq!(pod.result().score(), 100);
-    assert!(!pod.path("/tmp/ran").exists());
+    assert!(!pod.judging_path("/tmp/ran").exists());
 }
 
 #[test]
@@ -228,6 +223,6 @@ fn what_is_restored_does_not_go_where_a_link_leads() {
     let gates = [("lay", lay.as_str()), ("next", "test -f sub/other && test ! -h sub && grep -q y file")];
     let pod = Pod::new(&Repository::new(&[("file", "x"), ("sub/other", "o")]), &gated("echo y > file", &gates));
     assert_eq!(pod.result().score(), 100);
-    assert_eq!(std::fs::read_dir(pod.path("/tmp/else")).unwrap().count(), 0);
-    assert!(!pod.path("/tmp/new").exists());
+    assert_eq!(std::fs::read_dir(pod.judging_path("/tmp/else")).unwrap().count(), 0);
+    assert!(!pod.judging_path("/tmp/new").exists());
 }

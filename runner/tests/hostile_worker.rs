@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::labels;
 use manyworlds_api::result::{FailureClass, GateOutcome, StageReport};
 use serde_json::json;
 use support::{Pod, Repository, gated, script};
@@ -31,7 +32,7 @@ fn works(worker: &str) -> (Pod, i32, StageReport) {
 fn refused(worker: &str) -> String {
     let (pod, code, report) = works(worker);
     assert!(code == 0 && report.worker.is_some(), "{worker}: {report:?}");
-    let (code, report) = pod.stage("evaluate");
+    let (code, report) = pod.stage("collect");
     assert!(pod.artifact("work-log").contains("the worker ended"));
     let failure = report.failure.unwrap_or_else(|| panic!("{worker}: it ended with {code}"));
     let told = (code, failure.class, failure.reason.as_str());
@@ -42,7 +43,8 @@ fn refused(worker: &str) -> String {
 fn judged(worker: &str) -> Pod {
     let (pod, code, report) = works(worker);
     assert_eq!(code, 0, "{worker}: {report:?}");
-    assert_eq!(pod.stage("evaluate").1.result.unwrap().score(), 100, "{worker}");
+    pod.succeed(&["collect"]);
+    assert_eq!(pod.judge().1.result.unwrap().score(), 100, "{worker}");
     pod
 }
 
@@ -82,9 +84,9 @@ fn what_the_runner_leaves_does_not_go_where_a_link_leads() {
     );
     assert_eq!(fs::read_dir(pod.path("/tmp/else")).unwrap().count(), 0);
     let pod = judged(
-        "echo y > file; r=$root/manyworlds/work/result; ln -s $root/tmp/patch $r/patch; mkdir -p $r/work.log/a; chmod 0 $r/work.log",
+        "echo y > file; r=$root/manyworlds/work/result; ln -s $root/tmp/note $r/worker.json; mkdir -p $r/work.log/a; chmod 0 $r/work.log",
     );
-    assert!(!pod.path("/tmp/patch").exists());
+    assert!(!pod.path("/tmp/note").exists());
 }
 
 #[test]
@@ -100,11 +102,34 @@ fn a_file_that_no_patch_could_hold_is_the_workers_fault() {
 }
 
 #[test]
+fn a_change_that_is_larger_than_an_artifact_is_the_workers_fault() {
+    let message = refused("head -c 56000000 /dev/urandom > big");
+    assert!(message.contains("no more than 64 MiB are stored"), "{message}");
+}
+
+/// W14: `collect` has a token, and takes nothing but what lies in the worktree.
+#[test]
+fn a_worktree_that_has_become_a_link_gives_nothing_away() {
+    for (place, target) in [("$tree", labels::TOKEN_DIRECTORY), ("$(dirname $tree)", "/var/run/secrets/manyworlds")] {
+        let worker = format!("tree=$(pwd); cd $root; place={place}; rm -rf $place; ln -s $root{target} $place");
+        let (pod, code, report) = works(&worker);
+        assert_eq!(code, 0, "{report:?}");
+        let (code, report) = pod.stage("collect");
+        let failure = report.failure.unwrap();
+        assert_eq!((code, failure.reason.as_str()), (12, Reason::ChangeRefused.as_str()), "{}", failure.message);
+        assert!(failure.message.contains("is a folder no more"), "{}", failure.message);
+        let artifacts = pod.received.artifacts.lock().unwrap();
+        assert!(artifacts.values().all(|bytes| !String::from_utf8_lossy(bytes).contains("secret-token")));
+    }
+}
+
+#[test]
 fn a_worker_cannot_end_its_runner_and_is_told_of() {
     let (pod, code, report) = works("echo y > file; kill -TERM $PPID; kill -INT $PPID; echo z > file");
     assert_eq!((code, report.worker.unwrap().exit_code), (0, Some(0)));
     assert_eq!(fs::read_to_string(pod.worktree().join("file")).unwrap(), "z\n");
-    let reasons = pod.stage("evaluate").1.result.unwrap().reasons;
+    pod.succeed(&["collect"]);
+    let reasons = pod.collection().reasons;
     assert!(reasons.iter().any(|reason| reason.contains("told the runner to end")), "{reasons:?}");
     assert!(pod.artifact("work-log").contains("told the runner to end"));
 }
@@ -123,31 +148,27 @@ fn a_patch_that_is_no_patch_of_a_tree_is_refused_and_not_applied() {
         ["../outside", ".git/hooks/post-checkout", ".GIT/config", "a/.git/config", "/etc/passwd", "git~1/config"]
     {
         let pod = Pod::new(&repository(), &gated("echo y > file", &[("check", "true")]));
-        for stage in ["prepare", "work"] {
-            assert_eq!(pod.stage(stage).0, 0);
-        }
-        // As a runner would leave it that somebody had got hold of.
+        pod.works();
+        // As a runner would store it that somebody had got hold of.
         let patch = format!("{header}+++ b/{path}\\n@@ -0,0 +1 @@\\n+x\\n")
             .replace("\\n", "\n")
             .replace("b/x", &format!("b/{path}"));
-        fs::write(pod.path("/manyworlds/work/result/patch"), patch).unwrap();
-        let result = pod.stage("evaluate").1.result.unwrap();
+        pod.replace_artifact("change", patch.as_bytes());
+        let result = pod.judge().1.result.unwrap();
         assert_eq!((result.score(), result.gates[0].outcome), (0, GateOutcome::NotRun), "{path}");
         assert!(result.reasons[0].contains("refused"), "{path}: {:?}", result.reasons);
-        assert!(!pod.path("/manyworlds/evaluation/outside").exists());
+        assert!(!pod.judging_path("/manyworlds/evaluation/outside").exists());
     }
 }
 
 #[test]
 fn a_patch_with_a_submodule_is_refused() {
     let pod = Pod::new(&repository(), &gated("echo y > file", &[("check", "true")]));
-    for stage in ["prepare", "work"] {
-        assert_eq!(pod.stage(stage).0, 0);
-    }
+    pod.works();
     let head = "diff --git a/inner b/inner\nnew file mode 160000\n--- /dev/null\n+++ b/inner\n@@ -0,0 +1 @@\n";
     let patch = format!("{head}+Subproject commit {}\n", "1".repeat(40));
-    fs::write(pod.path("/manyworlds/work/result/patch"), patch).unwrap();
-    let result = pod.stage("evaluate").1.result.unwrap();
+    pod.replace_artifact("change", patch.as_bytes());
+    let result = pod.judge().1.result.unwrap();
     assert_eq!((result.score(), result.commit.is_none()), (0, true));
     assert!(result.reasons[0].contains("inner is a submodule"), "{:?}", result.reasons);
 }
@@ -173,7 +194,8 @@ fn a_worker_that_fills_the_disk_is_ended_before_its_pod_is_evicted() {
     assert_eq!((code, report.worker.unwrap().exit_code), (0, None));
     let log = fs::read_to_string(pod.path("/manyworlds/work/result/work.log")).unwrap();
     assert!(log.contains("filled the World's disk"), "{log}");
-    let reasons = pod.stage("evaluate").1.result.unwrap().reasons;
+    pod.succeed(&["collect"]);
+    let reasons = pod.collection().reasons;
     assert!(reasons.iter().any(|reason| reason.contains("filled the World's disk")), "{reasons:?}");
 }
 
@@ -255,7 +277,9 @@ fn a_repository_inside_the_worktree_costs_its_own_folder_alone() {
         let pod = Pod::new(&repository(), &gated(&worker, &[("look", "grep -q y file && test ! -e a")]));
         let result = pod.result();
         assert_eq!(result.score(), 100, "{inner}: {result:?}");
-        assert!(result.reasons[0].contains("left out of the change: a;"), "{inner}: {:?}", result.reasons);
+        let reasons = pod.collection().reasons;
+        assert!(reasons[0].contains("left out of the change: a;"), "{inner}: {reasons:?}");
+        assert!(pod.worktree().join("a/lost").exists(), "the worker's volume is only read");
     }
     // A folder of the base stays what it is.
     let pod = judged("echo y > file; git init -q sub; echo new > sub/new");

@@ -1,4 +1,4 @@
-//! The three stages, run as the pod runs them, on real repositories.
+//! The stages of both pods, run as the pods run them, on real repositories.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::result::{FailureClass, GateOutcome, StageReport};
+use manyworlds_api::result::{Collection, FailureClass, GateOutcome, StageReport};
 use serde_json::{Value, json};
-use support::{Pod, Received, Repository, gated, script};
+use support::operator::Received;
+use support::{Pod, Repository, gated, script};
 
 const FIX: &str = "printf 'a + b' > sum.txt";
 
@@ -38,7 +39,10 @@ fn a_good_change_becomes_a_patch_with_a_full_score() {
     let report: Value = serde_json::from_str(&pod.artifact("report")).unwrap();
     assert_eq!((report["status"].as_str(), report["schema"].as_str()), (Some("success"), Some("report@1")));
     let names: Vec<String> = result.artifacts.iter().map(|digest| digest.name.to_string()).collect();
-    assert_eq!(names, ["patch", "work-log", "evaluate-log", "report"]);
+    assert_eq!(names, ["patch", "evaluate-log", "report"]);
+    let Collection { artifacts, reasons } = pod.collection();
+    let names: Vec<String> = artifacts.iter().map(|digest| digest.name.to_string()).collect();
+    assert_eq!((names, reasons), (vec!["change".to_owned(), "work-log".to_owned()], Vec::new()));
     assert!(pod.artifact("prepare-log").contains("the worktree is ready"));
 }
 
@@ -64,7 +68,10 @@ fn a_worker_that_fails_or_hangs_still_has_its_change_judged() {
     support::hand_over(&hung.worktree());
     let (code, report) = hung.stage("work");
     assert!(code == 0 && report.worker.unwrap().timed_out);
-    assert_eq!(hung.stage("evaluate").1.result.unwrap().score(), 100);
+    hung.succeed(&["collect"]);
+    assert_eq!(hung.judge().1.result.unwrap().score(), 100);
+    let report: Value = serde_json::from_str(&hung.artifact("report")).unwrap();
+    assert_eq!(report["worker"]["timed_out"], true);
 }
 
 #[test]
@@ -80,9 +87,9 @@ fn a_worker_that_changes_nothing_fails_with_the_reason() {
         pod.stage("prepare");
         // It ends well, so that the stage follows that can store the log.
         let (code, report) = pod.stage("work");
-        assert_eq!((code, failure(&report)), (0, (FailureClass::Worker, reason.as_str())));
+        assert_eq!((code, report.failure), (0, None));
         assert!(report.worker.is_some(), "onExitCodes is held against the worker's exit code");
-        let (code, report) = pod.stage("evaluate");
+        let (code, report) = pod.stage("collect");
         assert_eq!((code, failure(&report)), (12, (FailureClass::Worker, reason.as_str())));
         assert!(pod.artifact("work-log").starts_with("said\n"));
     }
@@ -183,11 +190,13 @@ fn five_worlds_start_from_one_commit_and_commit_at_once() {
                 assert!(!support::exists(&pod.worktree().join("later.txt")));
                 let (code, report) = pod.stage("work");
                 assert_eq!(code, 0, "{report:?}");
+                pod.succeed(&["collect"]);
             });
         }
     });
+    assert_eq!(received.bundles.load(Ordering::Relaxed), 1, "the base is stored once");
     for (pod, world) in pods.iter().zip(["alpha", "beta", "gamma", "delta", "epsilon"]) {
-        let patch = fs::read_to_string(pod.path("/manyworlds/work/result/patch")).unwrap();
+        let patch = pod.artifact("change");
         assert!(patch.contains(&format!("\n+{world}\n")) && patch.contains("@@ -0,0 +1,20 @@"), "{world}: {patch}");
     }
 }
@@ -276,15 +285,18 @@ fn an_operator_that_is_away_for_a_while_is_waited_for_and_the_token_is_read_anew
     // The kubelet renews it.
     fs::write(pod.path("/var/run/secrets/manyworlds/token/token"), "renewed").unwrap();
     pod.received.absences.store(3, Ordering::Relaxed);
-    assert_eq!(pod.stage("evaluate").1.result.unwrap().score(), 100);
+    pod.succeed(&["collect"]);
+    pod.received.absences.store(3, Ordering::Relaxed);
+    assert_eq!(pod.judge().1.result.unwrap().score(), 100);
     let tokens: Vec<String> = pod.received.tokens.lock().unwrap().iter().cloned().collect();
-    assert_eq!(tokens, ["Bearer renewed", "Bearer secret-token"]);
+    assert_eq!(tokens, ["Bearer judging-token", "Bearer renewed", "Bearer secret-token"]);
 }
 
 #[test]
 fn the_digests_of_the_result_are_those_of_what_was_stored() {
     let pod = Pod::new(&repository(), &gated(FIX, &[("check", "true")]));
-    for digest in pod.result().artifacts {
+    let judged = pod.result().artifacts;
+    for digest in judged.into_iter().chain(pod.collection().artifacts) {
         let stored = pod.artifact(digest.name.as_str());
         let mut sum = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         sum.stdin.take().unwrap().write_all(stored.as_bytes()).unwrap();
@@ -297,15 +309,18 @@ fn the_digests_of_the_result_are_those_of_what_was_stored() {
 #[test]
 fn an_image_without_git_is_the_orders_fault_and_known_at_once() {
     let pod = Pod::new(&repository(), &script("echo y > new"));
-    pod.stage("prepare");
+    pod.succeed(&["prepare"]);
     let empty = tempfile::tempdir().unwrap();
-    for stage in ["work", "evaluate"] {
+    let fails = |stage: &str| {
         let output = pod.command(stage).env("PATH", empty.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(10));
-        let failure = pod.report().failure.unwrap();
+        let failure = pod.report(stage).failure.unwrap();
         assert!(failure.message.contains("the image has no git"), "{}", failure.message);
-        assert!(!pod.worktree().join("new").exists());
-    }
+    };
+    fails("work");
+    assert!(!pod.worktree().join("new").exists());
+    pod.succeed(&["work", "collect", "checkout"]);
+    fails("judge");
 }
 
 #[test]
@@ -337,7 +352,7 @@ fn a_stage_that_is_told_to_end_ends_its_worker_and_says_so() {
     let file = pod.worktree().join("pid");
     let worker = support::eventually(|| fs::read_to_string(&file).ok().filter(|pid| pid.ends_with('\n')));
     support::tell_to_end(&runner);
-    let (code, report) = pod.ended(&mut runner);
+    let (code, report) = pod.ended("work", &mut runner);
     assert_eq!((code, failure(&report)), (14, (FailureClass::Cancelled, Reason::Terminated.as_str())));
     assert!(!std::path::Path::new("/proc").join(worker.trim()).exists());
 }
@@ -351,7 +366,7 @@ fn prepare_ends_at_once_when_it_is_told_to() {
     // The first connection only tries whether the host answers; the second is git's.
     let connections: Vec<_> = (0..2).map(|_| silent.accept().unwrap()).collect();
     support::tell_to_end(&runner);
-    let (code, report) = pod.ended(&mut runner);
+    let (code, report) = pod.ended("prepare", &mut runner);
     assert_eq!((code, failure(&report).0), (14, FailureClass::Cancelled));
     drop(connections);
 }
@@ -363,9 +378,9 @@ fn the_signals_to_end_stay_blocked_while_programs_start() {
     let gates: Vec<_> = (0..20).map(|number| (format!("gate-{number}"), "true")).collect();
     let gates: Vec<_> = gates.iter().map(|(name, command)| (name.as_str(), *command)).collect();
     let pod = Pod::new(&repository(), &gated("date > file", &gates));
-    pod.stage("prepare");
-    pod.stage("work");
-    let mut runner = pod.start("evaluate");
+    pod.works();
+    pod.succeed(&["checkout"]);
+    let mut runner = pod.start("judge");
     let status = format!("/proc/{}/status", runner.id());
     let is_blocked = || {
         let status = fs::read_to_string(&status).ok()?;
@@ -374,7 +389,7 @@ fn the_signals_to_end_stay_blocked_while_programs_start() {
         runs.then(|| u64::from_str_radix(field("SigBlk:").unwrap(), 16).unwrap() & TERM != 0)
     };
     let looks: Vec<bool> = std::iter::from_fn(is_blocked).skip_while(|blocked| !blocked).collect();
-    assert_eq!(pod.ended(&mut runner).0, 0);
+    assert_eq!(pod.ended("judge", &mut runner).0, 0);
     assert!(looks.len() > 1_000, "it was looked at {} times", looks.len());
     assert!(
         looks.iter().all(|blocked| *blocked),

@@ -117,7 +117,7 @@ async fn hostile_candidates_fail_and_cost_the_others_nothing() -> Result {
     let attacks = [
         ("honest", "true"),
         ("forges", "echo '{\"version\":1}' > /dev/termination-log"),
-        ("rewrites", "echo x > /manyworlds/evaluation/evidence/report || touch /manyworlds/work/result/patch"),
+        ("rewrites", "echo x > /manyworlds/evaluation/evidence/report || touch /manyworlds/order/change"),
         ("steals", &format!("cat {token}")),
         ("reads", "cat /proc/1/environ || cat /proc/1/mem || ls /proc/1/fd/"),
         ("kills", "kill -9 1"),
@@ -157,6 +157,26 @@ async fn hostile_candidates_fail_and_cost_the_others_nothing() -> Result {
         let reasons = world(&namespace, &format!("hostile-{name}")).await?.reasons;
         assert!(reasons.iter().any(|reason| reason.contains(word)), "{name}: {reasons:?}");
     }
+    Ok(())
+}
+
+/// W14: what a worker leaves outside of its worktree is not there for its judge, who is in a pod of its own.
+#[tokio::test]
+async fn nothing_of_a_workers_pod_but_its_change_reaches_the_judge() -> Result {
+    let (_cluster, namespace) = restricted("apart").await?;
+    let places = "/dev/shm /cache /tmp";
+    let plant = format!("for place in {places}; do echo x > $place/planted || exit 1; done; date > now");
+    let look =
+        format!("test -s now && test -d /cache && for place in {places}; do test ! -e $place/planted || exit 1; done");
+    let mut manifest = order("apart", &plant);
+    manifest["spec"]["worker"]["podTemplate"] =
+        json!({"volumes": [{"name": "cache", "mountPath": "/cache", "emptyDir": {}}]});
+    manifest["spec"]["evaluation"] = json!({"gates": [
+        {"name": "look", "kind": "Custom", "points": 100, "timeout": "30s", "command": ["sh", "-c", look]},
+    ]});
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "apart").await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
     Ok(())
 }
 

@@ -11,7 +11,7 @@
 //! - `progress`: when to stop a session early: pure.
 //!
 //! **Architecture invariant:** it is a worker like any other: it runs under the supervisor, without a credential but the
-//! gateway's token, and what it leaves is judged by `evaluate`.
+//! gateway's token, and what it leaves is judged by `judge`.
 
 mod checkpoint;
 mod complexity;

@@ -8,11 +8,9 @@ use manyworlds_api::work_order::GitSource;
 
 use super::credential::{Credential, is_ssh};
 use crate::git::{Git, GitError, make_repository};
+use crate::history::BASE;
 use crate::layout::Layout;
 use crate::stage::StageError;
-
-/// Name under which the fetched commit is kept.
-const FETCHED: &str = "refs/manyworlds/base";
 
 /// A repository that is being fetched.
 pub(super) struct Repository<'a> {
@@ -33,11 +31,11 @@ impl<'a> Repository<'a> {
     ///
     /// Its history comes along: many tools ask for it, and a server may refuse to give a part of it.
     pub(super) fn fetch(&self, revision: &str) -> Result<String, StageError> {
-        let fetched = self.fetch_refspec(&format!("+{revision}:{FETCHED}"));
+        let fetched = self.fetch_refspec(&format!("+{revision}:{BASE}"));
         if let Err(error) = fetched {
             return Err(self.explain(&error, revision));
         }
-        let name = format!("{FETCHED}^{{commit}}");
+        let name = format!("{BASE}^{{commit}}");
         Git::new(&self.mirror, ["rev-parse", "--verify", "--end-of-options", &name])
             .line()
             .map_err(|_| self.not_found(revision))
@@ -47,22 +45,24 @@ impl<'a> Repository<'a> {
     pub(super) fn fetch_commit(&self, commit: &str) -> Result<(), StageError> {
         let object = format!("{commit}^{{commit}}");
         if Git::new(&self.mirror, ["cat-file", "-e", &object]).run().is_ok() {
-            return Git::new(&self.mirror, ["update-ref", FETCHED, commit]).run().map(drop).map_err(Into::into);
+            return Git::new(&self.mirror, ["update-ref", BASE, commit]).run().map(drop).map_err(Into::into);
         }
         // A server that gives out named revisions only has it among its branches.
-        self.fetch_refspec(&format!("+{commit}:{FETCHED}"))
+        self.fetch_refspec(&format!("+{commit}:{BASE}"))
             .or_else(|_| {
                 self.fetch_refspec("+refs/heads/*:refs/heads/*")
-                    .and_then(|_| Git::new(&self.mirror, ["update-ref", FETCHED, commit]).run())
+                    .and_then(|_| Git::new(&self.mirror, ["update-ref", BASE, commit]).run())
             })
             .map(drop)
             .map_err(|error| self.explain(&error, commit))
     }
 
+    /// Fetches a revision, and the tags that point into its history: git asks for no others by itself. A server that has a
+    /// part of the history gives that part.
     fn fetch_refspec(&self, refspec: &str) -> Result<Vec<u8>, GitError> {
         let git = Git::new(
             &self.mirror,
-            ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--end-of-options", self.url, refspec],
+            ["fetch", "--quiet", "--update-shallow", "--no-recurse-submodules", "--end-of-options", self.url, refspec],
         );
         self.credential.apply(git).run()
     }

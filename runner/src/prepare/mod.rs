@@ -1,4 +1,5 @@
-//! `prepare`: fetches the repository at the one commit that all Worlds start from, and makes the World's worktree.
+//! `prepare`: fetches the repository at the one commit that all Worlds start from, stores that base for the pods that judge,
+//! and makes the World's worktree.
 //!
 //! It alone sees the repository's credential.
 
@@ -12,16 +13,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use manyworlds_api::artifacts::ArtifactName;
-use manyworlds_api::conditions::Reason;
-use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
-use manyworlds_api::result::{FailureClass, StageReport};
+use manyworlds_api::result::StageReport;
 
+use crate::files;
+use crate::history;
 use crate::layout::Layout;
 use crate::operator::OperatorClient;
-use crate::order::{Identity, parse, variable};
+use crate::order::{self, Identity};
 use crate::process::Signals;
-use crate::stage::StageError;
+use crate::stage::{self, StageError};
 use crate::text::StageLog;
 use credential::Credential;
 use fetch::Repository;
@@ -31,17 +32,13 @@ use fetch::Repository;
 /// # Errors
 ///
 /// [`StageError`] with class `Spec` when the order, the revision or the credential is at fault, with class
-/// `Infrastructure` when the repository or the operator cannot be reached.
+/// `Infrastructure` when the repository or the operator cannot be reached, and with class `Evaluation` when the base is larger
+/// than what is stored of an order.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     // Nothing is lost when it ends at once.
     Signals::take_over(layout, Duration::ZERO).map_err(|error| StageError::file(Path::new("/proc/self"), &error))?;
     let identity = Identity::from_environment()?;
-    let text = variable(labels::ENV_ORDER)?;
-    let order = parse(&text)?;
-    if order.agents.len() != 1 || order.agents.iter().any(|agent| agent.name != identity.world) {
-        let message = "the order must name this World as its only agent";
-        return Err(StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message));
-    }
+    let (order, text) = order::given(&identity)?;
     let operator = OperatorClient::new(layout, &identity)?;
     let mut log = StageLog::default();
     let prepared = prepare(layout, &identity, &order, &operator, &mut log);
@@ -50,9 +47,8 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     }
     operator.artifact_try_put(ArtifactName::PrepareLog, log.as_str().as_bytes());
     let base = prepared?;
-    write(&layout.order_file(), text.as_bytes())?;
-    write(&layout.base_file(), base.as_bytes())?;
-    install(layout)?;
+    order::store(layout, &text, &base)?;
+    stage::install(layout)?;
     Ok(StageReport { base_commit: Some(base), ..StageReport::done() })
 }
 
@@ -78,18 +74,22 @@ fn prepare(
         log.print_line(&format!("another World has pinned {base}"));
         repository.fetch_commit(&base)?;
     }
+    history::keep_tags(&layout.mirror(), &base)?;
+    store_base(layout, &base, operator, log)?;
     worktree::make(layout, identity, &base)?;
     log.print_line(&format!("the worktree is ready at {base}"));
     Ok(base)
 }
 
-/// Puts this program where the other stages find it, whatever their image is.
-fn install(layout: &Layout) -> Result<(), StageError> {
-    let target = layout.runner_directory().join(labels::RUNNER_FILE);
-    let own = std::env::current_exe().map_err(|error| StageError::file(Path::new("/proc/self/exe"), &error))?;
-    fs::copy(&own, &target).map(drop).map_err(|error| StageError::file(&target, &error))
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<(), StageError> {
-    fs::write(path, content).map_err(|error| StageError::file(path, &error))
+/// Stores the base where no World of the order has done so yet.
+fn store_base(layout: &Layout, base: &str, operator: &OperatorClient, log: &mut StageLog) -> Result<(), StageError> {
+    if operator.bundle_is_stored()? {
+        return Ok(());
+    }
+    let file = layout.bundle();
+    history::bundle(&layout.mirror(), base, &file)?;
+    operator.bundle_put(&file)?;
+    log.print_line("the base is stored for the pods that judge");
+    // The disk is the World's.
+    files::remove(&file).map_err(|error| StageError::file(&file, &error))
 }

@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::git::{Git, make_repository};
+use crate::history;
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
@@ -22,5 +23,5 @@ pub(super) fn make(layout: &Layout, identity: &Identity, base: &str) -> Result<(
         Git::new(&worktree, ["config", name, value]).run()?;
     }
     Git::new(&worktree, ["reset", "--quiet", "--hard", base]).run()?;
-    Ok(())
+    history::copy_tags(&layout.mirror(), &worktree)
 }

@@ -1,31 +1,29 @@
-//! `work`: runs the worker and takes what it changed.
+//! `work`: runs the worker, and runs nothing else.
 //!
-//! A worker that fails or runs out of time still has its change judged, if there is one. Where there is nothing to judge
-//! this stage ends well all the same and leaves the reason: it holds no token, so `evaluate` has to store the worker's log
-//! before it fails for that reason.
+//! It holds no token of the artifact API. What it leaves for `collect`, which takes the change once this container is gone, is
+//! a worktree that can be read, the worker's output and a note on how it ended.
 
-mod change;
 mod plugin;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport, WorkerReport};
 use manyworlds_masking::{Filter, SHORTEST_VALUE};
 
+use crate::collect::refused;
 use crate::files;
 use crate::git;
 use crate::layout::Layout;
+use crate::note::WorkerNote;
 use crate::order::{Identity, disk_bytes, load};
 use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Stop, Supervisor};
 use crate::stage::StageError;
-use crate::text::{StageLog, print_line};
+use crate::text::StageLog;
 
-pub(crate) use change::{commit, message, patch};
 pub(crate) use plugin::ENV_GATEWAY_TOKEN_FILE;
 pub use plugin::{Handled, ModelAccess, Plugin, WorkContext, WorkerError};
 
@@ -34,7 +32,7 @@ const LOG_BYTES: usize = 8 * 1024 * 1024;
 /// A worker that prints more than this has flooded its log.
 const FLOOD_BYTES: u64 = 64 * 1024 * 1024;
 /// How much of the World's disk a worker may fill, in tenths: a pod that fills all of it is evicted, and the rest is for
-/// taking the change.
+/// `collect`.
 const DISK_TENTHS: u64 = 8;
 /// The most bytes of a transcript that are kept.
 const TRANSCRIPT_BYTES: u64 = 8 * 1024 * 1024;
@@ -45,16 +43,16 @@ const SUMMARY_BYTES: usize = 512;
 ///
 /// # Errors
 ///
-/// [`StageError`] with class `Spec` when the worker could not be started, and with class `Cancelled` when the pod was told
-/// to end.
+/// [`StageError`] with class `Spec` when the worker could not be started, `Worker` when there is no room for what is known
+/// of it, and `Cancelled` when the pod was told to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let supervisor = Supervisor::start(layout).map_err(|error| StageError::file(&layout.work_directory(), &error))?;
+    // Workers need it. The gates do, too, and as a rule their image is this one.
     git::require()?;
     let identity = Identity::from_environment()?;
     let (order, base) = load(layout)?;
-    let worktree = layout.worktree(&identity.world, &identity.work_order);
     let context = WorkContext {
-        worktree: worktree.clone(),
+        worktree: layout.worktree(&identity.world, &identity.work_order),
         order_file: layout.order_file(),
         result_file: layout.worker_result(),
         transcript_file: layout.worker_transcript(),
@@ -76,23 +74,13 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
             file_bytes: None,
         }),
     };
-    let mut worked = work(&supervisor, &order, &context, bounds, &secrets)?;
+    let worked = work(&supervisor, &order, &context, bounds, &secrets)?;
+    // Here, where the volume can be written to.
+    files::make_readable(&context.worktree);
     let said = files::read_ordinary(&layout.worker_transcript(), TRANSCRIPT_BYTES).unwrap_or_default();
     let said = secrets.masked(&String::from_utf8_lossy(&said));
-    store_for_evaluation(layout, &worked, &said).map_err(|error| change::refused(&error.to_string()))?;
-    let taken = change::take(layout, &worktree, &base, &order, &identity).and_then(|taken| {
-        worked.reasons.extend(taken.reasons);
-        store_reasons(layout, &worked.reasons).map_err(|error| change::refused(&error.to_string()))?;
-        taken.commit.ok_or_else(|| without_change(&worked, &order))
-    });
-    let ended = match taken {
-        Ok(commit) => {
-            print_line(&format!("took the change as {commit}"));
-            StageReport::done()
-        }
-        Err(error) => store_failure(layout, error)?,
-    };
-    Ok(StageReport { base_commit: Some(base), worker: Some(worked.report), ..ended })
+    store(layout, &worked, &said).map_err(|error| refused(&error.to_string()))?;
+    Ok(StageReport { base_commit: Some(base), worker: Some(worked.note.report), ..StageReport::done() })
 }
 
 /// Returns the worker's access to models, if the operator gives any.
@@ -103,23 +91,10 @@ fn model_access(layout: &Layout) -> Result<Option<ModelAccess>, StageError> {
     Ok(Some(ModelAccess { url, token_file, token: token.trim().to_owned() }))
 }
 
-/// Leaves the failure for `evaluate`, which stores the worker's log first.
-fn store_failure(layout: &Layout, error: StageError) -> Result<StageReport, StageError> {
-    print_line(&format!("failed ({}): {}", error.reason, error.message));
-    let report = StageReport::failed(error.class, error.reason, error.message.clone());
-    let written = serde_json::to_vec(&report).map_err(std::io::Error::other);
-    // Where not even that can be written, as on a full disk, the stage fails by itself.
-    written.and_then(|bytes| fs::write(layout.failure(), bytes)).map(|()| report).map_err(|_| error)
-}
-
 /// The run of a worker: all that came of it besides the change.
 struct WorkerRun {
-    report: WorkerReport,
-    /// Its exit code or signal, in words.
-    ending: String,
+    note: WorkerNote,
     output: String,
-    /// Findings against it.
-    reasons: Vec<String>,
 }
 
 fn work(
@@ -136,7 +111,8 @@ fn work(
             let mut log = StageLog::default();
             log.print_line(&format!("the worker {}: {}", order.worker.plugin, report.summary));
             let output = log.as_str().to_owned();
-            return Ok(WorkerRun { report, ending: "exit code 0".to_owned(), output, reasons: Vec::new() });
+            let note = WorkerNote { report, ending: "exit code 0".to_owned(), reasons: Vec::new() };
+            return Ok(WorkerRun { note, output });
         }
         Handled::Run(command) => supervisor
             .run(Program::new(*command, bounds), Log::new(LOG_BYTES, secrets.clone()))
@@ -154,7 +130,7 @@ fn work(
     };
     let reasons = violations(&completed);
     let output = format!("{}{}", completed.output, describe_ending(&completed, &reasons));
-    Ok(WorkerRun { report, ending: completed.ending(), output, reasons })
+    Ok(WorkerRun { note: WorkerNote { report, ending: completed.ending(), reasons }, output })
 }
 
 /// Returns the findings against a worker.
@@ -172,22 +148,14 @@ fn violations(completed: &Completed<String>) -> Vec<String> {
     .collect()
 }
 
-/// Leaves the worker's report and output for `evaluate`, in a folder that holds nothing of the worker's own.
-fn store_for_evaluation(layout: &Layout, worked: &WorkerRun, transcript: &str) -> std::io::Result<()> {
-    let WorkerRun { report, ending: _, output, reasons } = worked;
+/// Leaves the worker's output and the note on it for `collect`, in a folder that holds nothing of the worker's own.
+fn store(layout: &Layout, WorkerRun { note, output }: &WorkerRun, transcript: &str) -> std::io::Result<()> {
     files::make_empty(&layout.result_directory())?;
-    let put = |path: &Path, bytes: &[u8]| fs::write(path, bytes);
-    put(&layout.work_log(), output.as_bytes())?;
+    fs::write(layout.work_log(), output)?;
     if !transcript.is_empty() {
-        put(&layout.transcript(), transcript.as_bytes())?;
+        fs::write(layout.transcript(), transcript)?;
     }
-    store_reasons(layout, reasons)?;
-    put(&layout.worker_report(), &serde_json::to_vec(report)?)
-}
-
-/// Leaves the findings against the worker for `evaluate`.
-fn store_reasons(layout: &Layout, reasons: &[String]) -> std::io::Result<()> {
-    fs::write(layout.worker_reasons(), serde_json::to_vec(reasons)?)
+    note.store(layout)
 }
 
 /// Prints how the worker ended and the findings against it, and returns these lines.
@@ -215,19 +183,4 @@ fn not_started(order: &OrderDocument, error: &std::io::Error) -> StageError {
     let message =
         format!("the worker {program:?} could not be started: {error}; check worker.command and worker.image");
     StageError::new(FailureClass::Spec, Reason::WorkerFailed, message)
-}
-
-fn without_change(worked: &WorkerRun, order: &OrderDocument) -> StageError {
-    let WorkerRun { report, ending, output: _, reasons } = worked;
-    let said = if report.summary.is_empty() { String::new() } else { format!(": {}", report.summary) };
-    let (reason, message) = match (report.timed_out, report.exit_code) {
-        (true, _) => {
-            let message = format!("the worker ran out of its {} and had changed nothing", order.phase_timeout.coding);
-            (Reason::WorkerTimedOut, message)
-        }
-        (false, Some(0)) => (Reason::NoChange, format!("the worker ended well and changed nothing{said}")),
-        (false, _) => (Reason::WorkerFailed, format!("the worker ended with {ending}, and changed nothing{said}")),
-    };
-    let message = std::iter::once(message).chain(reasons.iter().cloned()).collect::<Vec<_>>().join("; ");
-    StageError::new(FailureClass::Worker, reason, shortened(&message, 1024))
 }

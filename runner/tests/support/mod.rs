@@ -1,22 +1,24 @@
-//! A World's pod as a folder: a real repository, a small server in the operator's place, and the real program.
+//! The two pods of a World as folders: a real repository, a small server in the operator's place, and the real program.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod operator;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::ready;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use manyworlds_api::labels;
 use manyworlds_api::order_document::{OrderDocument, OrderIdentity};
-use manyworlds_api::result::{StageReport, WorldResult};
+use manyworlds_api::result::{Collection, StageReport, WorldResult};
 use manyworlds_api::work_order::WorkOrderSpec;
 use manyworlds_test_support::LIMIT;
+use operator::Received;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -72,62 +74,25 @@ impl Repository {
     }
 }
 
-/// The requests to the operator.
-#[derive(Clone, Default)]
-pub struct Received {
-    pub artifacts: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
-    pub pinned: Arc<Mutex<Option<String>>>,
-    /// How many more requests are answered as by an operator that is just being started again.
-    pub absences: Arc<AtomicU32>,
-    /// The end of the path of an artifact that is refused, because it would go over a bound.
-    pub over_quota: Arc<Mutex<Option<&'static str>>>,
-    /// The tokens that came with the requests.
-    pub tokens: Arc<Mutex<BTreeSet<String>>>,
-}
+/// The stages of the pod that works.
+const WORKING: [&str; 3] = [labels::PREPARE, labels::WORK, labels::COLLECT];
 
-/// Starts a server in the operator's place.
-pub fn operator(received: &Received) -> String {
-    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", server.server_addr());
-    let received = received.clone();
-    std::thread::spawn(move || {
-        for mut request in server.incoming_requests() {
-            let mut body = Vec::new();
-            request.as_reader().read_to_end(&mut body).unwrap();
-            let path = request.url().to_owned();
-            let token = request.headers().iter().find(|header| header.field.equiv("Authorization"));
-            received.tokens.lock().unwrap().extend(token.map(|header| header.value.to_string()));
-            let absent =
-                received.absences.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            let response = if absent.is_ok() {
-                tiny_http::Response::from_string("no backend").with_status_code(503)
-            } else if path.ends_with("/base") {
-                let found: Value = serde_json::from_slice(&body).unwrap();
-                let mut pinned = received.pinned.lock().unwrap();
-                let commit = pinned.get_or_insert_with(|| found["commit"].as_str().unwrap().to_owned());
-                tiny_http::Response::from_string(json!({ "commit": commit }).to_string())
-            } else if received.over_quota.lock().unwrap().is_some_and(|end| path.ends_with(end)) {
-                let error = json!({ "code": "over_quota", "message": "over its bound", "hint": "store less" });
-                tiny_http::Response::from_string(json!({ "error": error }).to_string()).with_status_code(413)
-            } else {
-                received.artifacts.lock().unwrap().insert(path, body);
-                tiny_http::Response::from_string("{}").with_status_code(201)
-            };
-            request.respond(response).unwrap();
-        }
-    });
-    url
-}
-
-/// One World's pod.
+/// The two pods of one World: the one that works, and the one that judges.
 pub struct Pod {
+    /// The root of the pod that works.
     pub root: TempDir,
+    /// The root of the pod that judges.
+    pub judging: TempDir,
     pub received: Received,
     url: String,
     world: String,
     order: OrderDocument,
     path: Option<PathBuf>,
-    /// The World's disk, as the operator tells `evaluate`.
+    /// What the stages have left for the kubelet.
+    reports: Mutex<BTreeMap<String, StageReport>>,
+    /// A folder of the pod, empty at first, that the image of worker and gates has first in its `PATH`.
+    pub image_path: Option<&'static str>,
+    /// The World's disk, as the operator tells `work` and `judge`.
     pub disk_bytes: Option<u64>,
     /// Whether the stages run as the user of the test: ssh does not run under a user without an entry.
     pub is_ours: bool,
@@ -154,35 +119,37 @@ impl Pod {
         merge(&mut spec, changes);
         let spec: WorkOrderSpec = serde_json::from_value(spec).unwrap();
         let identity = OrderIdentity { namespace: "team".to_owned(), name: "fix".to_owned(), uid: "uid".to_owned() };
-        let root = tempfile::tempdir().unwrap();
-        for folder in ["dev", "tmp", &labels::TOKEN_DIRECTORY[1..]] {
-            fs::create_dir_all(root.path().join(folder)).unwrap();
-        }
-        let token = root.path().join(&labels::TOKEN_DIRECTORY[1..]).join(labels::TOKEN_FILE);
-        fs::write(token, "secret-token").unwrap();
-        // As in a pod, where the runner's own folder is not writable by others and its user is not root.
-        fs::hard_link(env!("CARGO_BIN_EXE_manyworlds-runner"), root.path().join("runner"))
-            .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_manyworlds-runner"), root.path().join("runner")).map(drop))
-            .unwrap();
         hand_over(repository.folder.path());
-        hand_over(root.path());
         Self {
-            url: operator(received),
+            url: operator::start(received),
             received: received.clone(),
             world: world.to_owned(),
             order: OrderDocument::new(identity, spec),
             path: None,
+            reports: Mutex::default(),
+            image_path: None,
             disk_bytes: None,
             is_ours: false,
             gateway: None,
             wrapper: None,
             _repository: repository.clone(),
-            root,
+            root: pod_root("secret-token"),
+            judging: pod_root("judging-token"),
         }
     }
 
+    /// Returns a path of the pod that works.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
+    }
+
+    /// Returns a path of the pod that judges.
+    pub fn judging_path(&self, path: &str) -> PathBuf {
+        self.judging.path().join(path.trim_start_matches('/'))
+    }
+
+    fn root_of(&self, stage: &str) -> &Path {
+        if WORKING.contains(&stage) { self.root.path() } else { self.judging.path() }
     }
 
     pub fn worktree(&self) -> PathBuf {
@@ -217,7 +184,8 @@ impl Pod {
     }
 
     pub fn command(&self, stage: &str) -> Command {
-        let runner = self.root.path().join("runner");
+        let root = self.root_of(stage);
+        let runner = root.join("runner");
         let mut command = Command::new(if self.wrapper.is_some() { Path::new("python3") } else { &runner });
         if let Some(wrapper) = self.wrapper {
             command
@@ -228,26 +196,51 @@ impl Pod {
         if is_root() && !self.is_ours {
             command.uid(USER).gid(USER);
         }
-        if let Some(path) = &self.path {
-            command.env("PATH", format!("{}:{}", path.display(), std::env::var("PATH").unwrap()));
-        }
-        if let (Some(url), "work") = (&self.gateway, stage) {
-            command.env(labels::ENV_GATEWAY_URL, url);
-        }
-        if let Some(bytes) = self.disk_bytes {
-            command.env(labels::ENV_DISK_BYTES, bytes.to_string());
-        }
+        let inherited = std::env::var_os("PATH").unwrap();
+        let own = self.path.clone().into_iter().chain(self.image_folder(stage));
+        command.env("PATH", std::env::join_paths(own.chain(std::env::split_paths(&inherited))).unwrap());
         command
             .arg("--root")
-            .arg(self.root.path())
+            .arg(root)
             .arg(stage)
-            .env(labels::ENV_ORDER, serde_json::to_string(&self.order).unwrap())
+            .envs(self.variables(stage))
             .env(labels::ENV_NAMESPACE, "team")
             .env(labels::ENV_WORK_ORDER, "fix")
             .env(labels::ENV_WORLD, &self.world)
             .env(labels::ENV_ATTEMPT, "1")
             .env(labels::ENV_SERVICE_URL, &self.url);
         command
+    }
+
+    /// Returns the folder that the image of a stage has first in its `PATH`. The runner's own image has none.
+    fn image_folder(&self, stage: &str) -> Option<PathBuf> {
+        let is_foreign = matches!(stage, labels::WORK | labels::JUDGE);
+        self.image_path.filter(|_| is_foreign).map(|folder| self.root_of(stage).join(folder))
+    }
+
+    /// Returns the variables that the operator gives this stage, and not every one.
+    fn variables(&self, stage: &str) -> Vec<(&'static str, String)> {
+        let order = || (labels::ENV_ORDER, serde_json::to_string(&self.order).unwrap());
+        let disk = self.disk_bytes.map(|bytes| (labels::ENV_DISK_BYTES, bytes.to_string()));
+        let reports = self.reports.lock().unwrap();
+        let collected = reports.get(labels::COLLECT);
+        match stage {
+            labels::PREPARE => vec![order()],
+            labels::WORK => {
+                let gateway = self.gateway.clone().map(|url| (labels::ENV_GATEWAY_URL, url));
+                gateway.into_iter().chain(disk).collect()
+            }
+            labels::CHECKOUT => {
+                let base = collected.and_then(|report| report.base_commit.clone()).unwrap_or_default();
+                vec![order(), (labels::ENV_BASE_COMMIT, base)]
+            }
+            labels::JUDGE => {
+                let worker = collected.and_then(|report| report.worker.as_ref());
+                let worker = worker.map(|worker| (labels::ENV_WORKER_REPORT, serde_json::to_string(worker).unwrap()));
+                worker.into_iter().chain(disk).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     pub fn run(&self, stage: &str) -> Output {
@@ -260,41 +253,91 @@ impl Pod {
     }
 
     /// Waits for a stage that was started.
-    pub fn ended(&self, runner: &mut Child) -> (i32, StageReport) {
+    pub fn ended(&self, stage: &str, runner: &mut Child) -> (i32, StageReport) {
         let status = eventually(|| runner.try_wait().unwrap());
-        (status.code().unwrap(), self.report())
+        (status.code().unwrap(), self.report(stage))
     }
 
-    /// Returns what the last stage left for the kubelet.
-    pub fn report(&self) -> StageReport {
-        StageReport::from_message(&fs::read_to_string(self.path(labels::TERMINATION_LOG)).unwrap()).unwrap()
+    /// Returns what a stage left for the kubelet, if it was the last of its pod.
+    pub fn report(&self, stage: &str) -> StageReport {
+        let file = self.root_of(stage).join(&labels::TERMINATION_LOG[1..]);
+        StageReport::from_message(&fs::read_to_string(file).unwrap()).unwrap()
     }
 
     /// Runs a stage and returns its exit code and what it left for the kubelet.
     pub fn stage(&self, stage: &str) -> (i32, StageReport) {
         let output = self.run(stage);
-        let text = fs::read_to_string(self.path(labels::TERMINATION_LOG)).unwrap_or_else(|_| {
+        let file = self.root_of(stage).join(&labels::TERMINATION_LOG[1..]);
+        let text = fs::read_to_string(file).unwrap_or_else(|_| {
             panic!("no report: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
         });
-        (output.status.code().unwrap(), StageReport::from_message(&text).unwrap())
+        let report = StageReport::from_message(&text).unwrap();
+        self.reports.lock().unwrap().insert(stage.to_owned(), report.clone());
+        (output.status.code().unwrap(), report)
     }
 
-    /// Runs the whole pod and returns the result.
-    pub fn result(&self) -> WorldResult {
-        for stage in ["prepare", "work"] {
+    /// Runs stages that end well.
+    pub fn succeed(&self, stages: &[&str]) {
+        for stage in stages {
             let (code, report) = self.stage(stage);
             assert_eq!(code, 0, "{stage}: {report:?}");
         }
-        let (code, report) = self.stage("evaluate");
+    }
+
+    /// Runs the whole pod that works.
+    pub fn works(&self) {
+        self.succeed(&WORKING);
+    }
+
+    /// Runs the pod that judges, and returns the exit code of its last stage and what that left for the kubelet.
+    pub fn judge(&self) -> (i32, StageReport) {
+        self.succeed(&[labels::CHECKOUT]);
+        self.stage(labels::JUDGE)
+    }
+
+    /// Runs both pods and returns the result.
+    pub fn result(&self) -> WorldResult {
+        self.works();
+        let (code, report) = self.judge();
         assert_eq!(code, 0, "{report:?}");
         report.result.unwrap()
     }
 
+    /// Returns what was collected of the worker's.
+    pub fn collection(&self) -> Collection {
+        let reports = self.reports.lock().unwrap();
+        reports.get(labels::COLLECT).and_then(|report| report.collection.clone()).unwrap()
+    }
+
     pub fn artifact(&self, name: &str) -> String {
-        let path = format!("/v1/worlds/team/fix-{}/1/artifacts/{name}", self.world);
+        let path = self.artifact_path(name);
         let artifacts = self.received.artifacts.lock().unwrap();
         String::from_utf8(artifacts.get(&path).unwrap_or_else(|| panic!("no {path}")).clone()).unwrap()
     }
+
+    /// Puts another artifact into the place of a stored one, as nobody could do.
+    pub fn replace_artifact(&self, name: &str, bytes: &[u8]) {
+        self.received.artifacts.lock().unwrap().insert(self.artifact_path(name), bytes.to_vec()).unwrap();
+    }
+
+    fn artifact_path(&self, name: &str) -> String {
+        format!("/v1/worlds/team/fix-{}/1/artifacts/{name}", self.world)
+    }
+}
+
+/// Makes the folder of a pod, as the kubelet does.
+fn pod_root(token: &str) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["dev", "tmp", &labels::TOKEN_DIRECTORY[1..]] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    fs::write(root.path().join(&labels::TOKEN_DIRECTORY[1..]).join(labels::TOKEN_FILE), token).unwrap();
+    // As in a pod, where the runner's own folder is not writable by others and its user is not root.
+    fs::hard_link(env!("CARGO_BIN_EXE_manyworlds-runner"), root.path().join("runner"))
+        .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_manyworlds-runner"), root.path().join("runner")).map(drop))
+        .unwrap();
+    hand_over(root.path());
+    root
 }
 
 /// Waits until there is something, or fails the test.

@@ -1,19 +1,19 @@
 //! Takes what a worker changed as one commit on top of the base.
 //!
 //! The worktree's own `.git` belongs to the worker and counts for nothing: the change is what its files are. The
-//! repository that takes it is made anew, under a name that the worker could not know.
+//! repository that takes it is made anew, in a folder that the worker has never seen.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use manyworlds_api::artifacts::MAXIMUM_BYTES;
 use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::FailureClass;
 
-use crate::files;
-use crate::git::{Git, GitError, make_repository, paths};
+use crate::git::{Git, GitError, input, make_repository, paths};
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
@@ -25,66 +25,104 @@ const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 const SAID_BYTES: usize = 512;
 /// The most folders that a reason names.
 const NAMED: usize = 3;
+/// The most repositories inside a worktree that are left out. git holds each file against each of them.
+const MOST_REPOSITORIES: usize = 1000;
+
+/// A worker's change.
+pub(super) struct Change {
+    /// Its commit.
+    pub(super) commit: String,
+    /// The commit as a patch.
+    pub(super) patch: Vec<u8>,
+}
 
 /// What was taken of a worker's files.
 pub(super) struct Taken {
-    /// The commit of the change. Absent when no file has changed.
-    pub(super) commit: Option<String>,
+    /// The change. Absent when no file has changed.
+    pub(super) change: Option<Change>,
     /// Findings against the worker.
     pub(super) reasons: Vec<String>,
 }
 
-/// Takes the change and leaves it as a patch.
+/// Takes the change. Nothing is written to the worker's volume.
 ///
-/// - **Guarantees:** a repository inside the worktree costs its own folder and nothing else.
+/// - **Guarantees:** a repository inside the worktree costs its own folder and nothing else. No file is read but those of the
+///   worktree.
 ///
 /// # Errors
 ///
 /// [`StageError`] with class `Worker` when what the worker left cannot be taken: it alone had its hands on it.
 pub(super) fn take(
     layout: &Layout,
-    worktree: &Path,
     base: &str,
     order: &OrderDocument,
     identity: &Identity,
 ) -> Result<Taken, StageError> {
+    let worktree = &layout.worktree(&identity.world, &identity.work_order);
+    refuse_links(&layout.work_directory(), worktree)?;
     let folder = tempfile::Builder::new()
         .prefix("change-")
         .tempdir_in(layout.temporary())
-        .map_err(|error| refused(&format!("{}: {error}", layout.temporary().display())))?;
+        .map_err(|error| StageError::file(&layout.temporary(), &error))?;
     let git = folder.path().join("change.git");
-    make_repository(&git, &layout.mirror(), &git, ["--bare", "."]).map_err(|error| refused(&error.message))?;
+    make_repository(&git, &layout.mirror(), &git, ["--bare", "."])?;
     let call = |arguments: &[&str]| Git::new(worktree, arguments).with_git_directory(&git, worktree);
     call(&["read-tree", base]).run()?;
-    files::make_readable(worktree);
     let listed = call(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).run();
     let listed = paths(&listed.map_err(|error| refused(error.said()))?);
-    let reasons: Vec<String> = leave_out_repositories(worktree, &listed)?.into_iter().collect();
-    refuse_large_files(&call, worktree, &listed)?;
-    let taken = commit_files(&call, base, &message(order, identity)).map_err(|error| refused(error.said()))?;
-    let Some((commit, patch)) = taken else { return Ok(Taken { commit: None, reasons }) };
-    let file = layout.patch();
-    fs::write(&file, patch).map_err(|error| refused(&format!("{}: {error}", file.display())))?;
-    Ok(Taken { commit: Some(commit), reasons })
-}
-
-/// Removes the folders that are repositories of their own, and says which: git takes none of their files, and refuses to
-/// take any file at all where one of them has no commit.
-///
-/// - **Shape:** `listed` is what git lists. It lists such a folder by its name with a slash behind it, and no other folder.
-fn leave_out_repositories(worktree: &Path, listed: &[PathBuf]) -> Result<Option<String>, StageError> {
-    let is_folder = |path: &&PathBuf| path.as_os_str().as_bytes().ends_with(b"/");
-    // Without the slash at their ends.
-    let folders: Vec<PathBuf> = listed.iter().filter(is_folder).map(|path| path.components().collect()).collect();
-    for folder in &folders {
-        // Nothing reads the worktree after this stage.
-        files::remove(&worktree.join(folder)).map_err(|error| refused(&format!("{}: {error}", folder.display())))?;
+    let own = repositories(&listed);
+    if own.len() > MOST_REPOSITORIES {
+        return Err(refused(&format!("more than {MOST_REPOSITORIES} git repositories are inside the worktree")));
     }
-    let reason = left_out(&folders);
-    if let Some(reason) = &reason {
+    let reasons: Vec<String> = left_out(&own).into_iter().collect();
+    for reason in &reasons {
         print_line(reason);
     }
-    Ok(reason)
+    refuse_large_files(&call, worktree, &listed)?;
+    let selected = input(&git, &selection(&own))?;
+    let change =
+        commit_files(&call, selected, base, &message(order, identity)).map_err(|error| refused(error.said()))?;
+    if let Some(Change { patch, .. }) = change.as_ref().filter(|change| change.patch.len() > MAXIMUM_BYTES) {
+        let most = MAXIMUM_BYTES >> 20;
+        return Err(refused(&format!(
+            "as a patch it has {} bytes, and no more than {most} MiB are stored",
+            patch.len()
+        )));
+    }
+    Ok(Taken { change, reasons })
+}
+
+/// Refuses a worktree that has become a link, or lies behind one. This stage has a token, and what a link leads to is not the
+/// worker's to give away.
+fn refuse_links(work: &Path, worktree: &Path) -> Result<(), StageError> {
+    let own = worktree.ancestors().take_while(|folder| *folder != work);
+    for folder in own {
+        if !fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(refused(&format!("{} is a folder no more", folder.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the folders that are repositories of their own: git takes none of their files, and refuses to take any file at all
+/// where one of them has no commit.
+///
+/// - **Shape:** `listed` is what git lists. It lists such a folder by its name with a slash behind it, and no other folder.
+fn repositories(listed: &[PathBuf]) -> Vec<PathBuf> {
+    let is_folder = |path: &&PathBuf| path.as_os_str().as_bytes().ends_with(b"/");
+    // Without the slash at their ends.
+    listed.iter().filter(is_folder).map(|path| path.components().collect()).collect()
+}
+
+/// Returns what git is to take, as `git add` reads it: everything but these folders.
+fn selection(left_out: &[PathBuf]) -> Vec<u8> {
+    let mut selection = b".\0".to_vec();
+    for folder in left_out {
+        selection.extend_from_slice(b":(exclude,literal)");
+        selection.extend_from_slice(folder.as_os_str().as_bytes());
+        selection.push(0);
+    }
+    selection
 }
 
 /// Says which folders were left out of the change.
@@ -104,17 +142,18 @@ fn left_out(folders: &[PathBuf]) -> Option<String> {
 
 fn commit_files(
     call: &impl Fn(&[&str]) -> Git,
+    selected: File,
     base: &str,
     message: &str,
-) -> Result<Option<(String, Vec<u8>)>, GitError> {
-    call(&["add", "--all", "--", "."]).run()?;
+) -> Result<Option<Change>, GitError> {
+    call(&["add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul"]).with_input(selected).run()?;
     let tree = call(&["write-tree"]).line()?;
     if tree == call(&["rev-parse", &format!("{base}^{{tree}}")]).line()? {
         return Ok(None);
     }
     let commit = commit(call, &tree, base, message)?;
     let patch = patch(call, base, &commit)?;
-    Ok(Some((commit, patch)))
+    Ok(Some(Change { commit, patch }))
 }
 
 /// Refuses files that no patch could hold before time and disk are spent on reading them.
@@ -164,7 +203,7 @@ pub(crate) fn message(order: &OrderDocument, identity: &Identity) -> String {
 }
 
 /// The failure of a change that cannot be taken.
-pub(super) fn refused(why: &str) -> StageError {
+pub(crate) fn refused(why: &str) -> StageError {
     let message = format!("what the worker left cannot be taken: {}", shortened(why, SAID_BYTES));
     StageError::new(FailureClass::Worker, Reason::ChangeRefused, message)
 }
@@ -182,15 +221,25 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_that_git_lists_as_such_are_removed() {
-        let worktree = tempfile::tempdir().unwrap();
-        for file in ["own/file", "kept/file"] {
-            let file = worktree.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "x").unwrap();
+    fn a_worktree_is_behind_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (work, elsewhere) = (folder.path().join("work"), folder.path().join("elsewhere/tree"));
+        fs::create_dir_all(work.join("kept/tree")).unwrap();
+        fs::create_dir_all(&elsewhere).unwrap();
+        assert!(refuse_links(&work, &work.join("kept/tree")).is_ok());
+        std::os::unix::fs::symlink(&elsewhere, work.join("kept/link")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), work.join("parent")).unwrap();
+        fs::write(work.join("kept/file"), "x").unwrap();
+        for worktree in ["kept/link", "parent/tree", "kept/file", "gone/tree"] {
+            assert!(refuse_links(&work, &work.join(worktree)).is_err(), "{worktree}");
         }
-        let reason = leave_out_repositories(worktree.path(), &[PathBuf::from("own/"), PathBuf::from("kept/file")]);
-        assert!(reason.is_ok_and(|reason| reason.is_some_and(|reason| reason.contains("own"))));
-        assert!(!worktree.path().join("own").exists() && worktree.path().join("kept/file").exists());
+    }
+
+    #[test]
+    fn only_folders_that_git_lists_as_such_are_left_out() {
+        let folders = repositories(&["own/", "kept/file", "a/[b]/"].map(PathBuf::from));
+        assert_eq!(folders, ["own", "a/[b]"].map(PathBuf::from));
+        assert_eq!(selection(&folders), b".\0:(exclude,literal)own\0:(exclude,literal)a/[b]\0");
+        assert_eq!(selection(&[]), b".\0");
     }
 }

@@ -1,6 +1,6 @@
-//! `evaluate`: a fresh checkout of the base plus the World's patch, the gates, the report.
+//! `judge`: a fresh checkout of the base plus the World's change, the gates, the report.
 //!
-//! Everything that `work` left is data. The order and the pinned commit alone say how it is judged.
+//! The change is data, and all that there is of the worker. The order and the pinned commit alone say how it is judged.
 
 mod candidate;
 pub mod confine;
@@ -18,6 +18,7 @@ use std::fs;
 
 use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::Reason;
+use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::{FailureClass, StageReport, WorldResult};
 use manyworlds_api::work_order::Sealing;
@@ -31,40 +32,33 @@ use crate::stage::StageError;
 use crate::text::{one_line, print_line};
 use candidate::Candidate;
 use gates::Gates;
-use report::{Evaluation, WorkerLog};
+use report::{Evaluation, Storage};
 
 /// Runs the stage.
 ///
-/// - **Guarantees:** what the worker printed is stored before anything is judged, so that it can be read however this
-///   stage ends; where it fails, so is what the gates have printed until then.
+/// - **Guarantees:** where it fails, what the gates have printed until then is stored.
 ///
 /// # Errors
 ///
-/// [`StageError`] with class `Worker` when `work` left nothing to judge, `Evaluation` when the gates could not be run,
-/// or when an artifact is larger than it may be, `Infrastructure` when the artifacts could not be stored for another reason, and
-/// `Cancelled` when the pod was told to end.
+/// [`StageError`] with class `Evaluation` when the gates could not be run, or when an artifact is larger than it may be,
+/// `Infrastructure` when the artifacts could not be stored for another reason, and `Cancelled` when the pod was told to end.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     let supervisor =
         Supervisor::start(layout).map_err(|error| StageError::file(&layout.evaluation_directory(), &error))?;
     let identity = Identity::from_environment()?;
+    let worker = report::worker(std::env::var(labels::ENV_WORKER_REPORT).ok().as_deref())?;
     let (order, base) = load(layout)?;
     let operator = OperatorClient::new(layout, &identity)?;
-    let worker = WorkerLog::try_store(layout, &operator);
-    if let Some(failure) = report::failure(layout) {
-        worker.store_or_lose(&operator);
-        return Err(failure);
-    }
     let mut log = String::new();
     let evaluated = evaluate(layout, &supervisor, &order, &base, &identity, &mut log);
     let stored = evaluated.and_then(|evaluation| {
         print_line(&format!("scored {} of 100", evaluation.result.score()));
-        report::Storage { layout, operator: &operator, order: &order, identity: &identity, base: &base }
-            .store(evaluation, &worker, &log)
+        Storage { operator: &operator, order: &order, identity: &identity, base: &base, worker: &worker }
+            .store(evaluation, &log)
     });
     match stored {
         Ok(result) => Ok(StageReport { base_commit: Some(base), result: Some(result), ..StageReport::done() }),
         Err(error) => {
-            worker.store_or_lose(&operator);
             log.extend([error.reason.as_str(), ": ", &error.message, "\n"]);
             operator.artifact_try_put(ArtifactName::EvaluateLog, log.as_bytes());
             Err(error)
@@ -94,9 +88,7 @@ fn evaluate(
     let mut gates = Gates::new(layout, order, supervisor, sealed);
     let results = gates.run(&candidate);
     log.push_str(&gates.log);
-    let mut reasons = report::worker_reasons(layout);
-    reasons.extend(candidate.reasons);
-    reasons.extend(gates.reasons);
+    let reasons = candidate.reasons.iter().chain(&gates.reasons);
     let result = WorldResult {
         commit: candidate.commit,
         sealed,
@@ -104,7 +96,7 @@ fn evaluate(
         diff: candidate.diff,
         artifacts: Vec::new(),
         // They name files of the worker's, whose names may be anything.
-        reasons: reasons.iter().map(|reason| one_line(reason)).collect(),
+        reasons: reasons.map(|reason| one_line(reason)).collect(),
     };
     Ok(Evaluation { result, patch: candidate.patch, outputs: gates.outputs })
 }

@@ -2,11 +2,11 @@
 
 /// Tests that were counted. Skipped ones count neither way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::evaluate) struct TestCounts {
+pub(in crate::judge) struct TestCounts {
     /// Tests that passed.
-    pub(in crate::evaluate) passed: u32,
+    pub(in crate::judge) passed: u32,
     /// Tests that passed or failed.
-    pub(in crate::evaluate) total: u32,
+    pub(in crate::judge) total: u32,
 }
 
 impl TestCounts {

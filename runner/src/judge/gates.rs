@@ -57,13 +57,7 @@ impl<'a> Gates<'a> {
             checkout: layout.checkout(),
             scratch: layout.scratch(),
             temporary: layout.temporary(),
-            hidden: vec![
-                layout.evidence(),
-                layout.token_directory(),
-                layout.credential_directory(),
-                layout.termination_log(),
-                layout.work_directory(),
-            ],
+            hidden: vec![layout.evidence(), layout.token_directory(), layout.termination_log()],
             environment: &order.worker.env,
             sealed,
         };
@@ -73,7 +67,7 @@ impl<'a> Gates<'a> {
             order,
             supervisor,
             sandbox,
-            watched: [layout.termination_log(), layout.evidence(), layout.result_directory()],
+            watched: [layout.termination_log(), layout.evidence(), layout.change()],
             deadline,
             reasons: Vec::new(),
             reports: HashSet::new(),

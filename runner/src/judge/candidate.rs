@@ -1,8 +1,7 @@
-//! The candidate: the base plus the World's patch, in a checkout that the worker has never seen.
+//! The candidate: the base plus the World's change, in a checkout that the worker has never seen.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{Seek, Write};
+use std::fs;
 use std::path::PathBuf;
 
 use manyworlds_api::conditions::shortened;
@@ -15,12 +14,13 @@ use super::inspection::{
 };
 use super::protection::Protection;
 use super::restoration::{RestoreError, restore};
-use crate::git::{Git, make_repository};
+use crate::collect::{commit, message, patch};
+use crate::git::{Git, input, make_repository};
+use crate::history;
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
 use crate::text::print_line;
-use crate::work::{commit, message, patch};
 
 /// The largest binary file that a change may add or alter, in bytes.
 const LARGEST_BINARY: u64 = 512 * 1024;
@@ -93,7 +93,7 @@ impl Candidate {
         order: &OrderDocument,
         base: &str,
     ) -> Result<Result<(), Refusal>, StageError> {
-        let path = layout.patch();
+        let path = layout.change();
         let size = match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_file() => metadata.len(),
             _ => return Ok(Err(Refusal("there is no patch".to_owned()))),
@@ -166,7 +166,7 @@ impl Candidate {
             return Ok(());
         }
         // One call for all of them: a worker may have changed thousands.
-        let entries = self.input(&entries_before(touched.iter().copied()))?;
+        let entries = input(&self.repository, &entries_before(touched.iter().copied()))?;
         self.git(&["update-index", "-z", "--index-info"]).with_input(entries).run()?;
         let first: Vec<String> = touched.iter().take(NAMED).map(|change| change.path.display().to_string()).collect();
         let more = touched.len().saturating_sub(NAMED);
@@ -175,16 +175,6 @@ impl Candidate {
         print_line(&reason);
         self.reasons.push(shortened(&reason, REASON_BYTES));
         Ok(())
-    }
-
-    /// Makes a file without a name for git to read from.
-    fn input(&self, bytes: &[u8]) -> Result<File, StageError> {
-        let made = tempfile::tempfile_in(&self.repository).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.rewind()?;
-            Ok(file)
-        });
-        made.map_err(|error| StageError::file(&self.repository, &error))
     }
 
     /// Makes the commit, its patch and the files.
@@ -223,8 +213,8 @@ impl Candidate {
         own(&["fetch", "--quiet", "--no-tags", "--update-shallow", &judge, made]).run()?;
         own(&["update-ref", "HEAD", made]).run()?;
         own(&["reset", "--quiet", "--mixed", made]).run()?;
-        own(&["update-ref", "refs/manyworlds/base", base]).run()?;
-        Ok(())
+        own(&["update-ref", history::BASE, base]).run()?;
+        history::copy_tags(&self.mirror, &self.checkout)
     }
 
     /// Restores the files that a gate has changed.
