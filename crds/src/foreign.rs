@@ -54,10 +54,10 @@ fn bound_all(schema: &mut Value) {
     let (items, length) = MOST_OF_AFFINITY;
     match schema {
         Value::Object(fields) => {
-            if let Some(Value::String(text)) = fields.get_mut("description")
-                && let Some(end) = text.find(". ")
-            {
-                text.truncate(end + 1);
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                let mut ends = text.match_indices(". ").map(|(end, _)| end + 1);
+                let end = ends.find(|end| text[end + 1..].starts_with(char::is_uppercase));
+                text.truncate(end.unwrap_or(text.len()));
             }
             let keyword = match fields.get("type").and_then(Value::as_str) {
                 Some("array") => Some(("maxItems", items)),

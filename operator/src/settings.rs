@@ -425,7 +425,7 @@ mod tests {
         for unknown in ["{", r#"{"allowedLabel": ["team"]}"#] {
             assert!(resolve(&["--pod-template", unknown]).unwrap_err().contains("MANYWORLDS_POD_TEMPLATE"));
         }
-        assert!(resolve(&["--capacity", "[]"]).unwrap_err().contains("MANYWORLDS_CAPACITY"));
+        assert!(resolve(&["--capacity", "{"]).unwrap_err().contains("MANYWORLDS_CAPACITY"));
         assert!(resolve(&["--start-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_START_TIMEOUT"));
         assert!(resolve(&["--shutdown-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_SHUTDOWN_TIMEOUT"));
         assert!(resolve(&["--api-address", "here"]).unwrap_err().contains("--api-address"));

@@ -39,7 +39,7 @@ struct Given {
     namespaces: Vec<GivenNamespace>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct GivenShare {
     weight: Option<NonZero<u16>>,

@@ -8,7 +8,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::OrderUid;
 use manyworlds_planner::policy::allowance::Allowance;
 use manyworlds_planner::policy::refusal::Refusal;
-use manyworlds_planner::{Effect, Grant, Plan, Settings as PlannerSettings, Snapshot, Texts, ValidSnapshot, decide};
+use manyworlds_planner::{Grant, Plan, Settings as PlannerSettings, Snapshot, Texts, ValidSnapshot, decide};
 use manyworlds_telemetry::Metrics;
 
 use super::apply::Applier;

@@ -45,20 +45,20 @@ fn disguises(character: char) -> bool {
 
 /// Shows each added line of a patch: what the patch calls its file, its number in the file, and its bytes.
 fn show_added<'a>(patch: &'a [u8], mut show: impl FnMut(&'a [u8], u64, &'a [u8])) {
-    let mut path: &[u8] = b"";
+    let mut file: &[u8] = b"";
     let mut hunk = Hunk::default();
     for line in patch.split(|byte| *byte == b'\n') {
         if hunk.is_over() {
             if let Some(name) = line.strip_prefix(b"+++ ") {
-                path = name;
-            } else if !path.is_empty() {
+                file = name;
+            } else if !file.is_empty() {
                 hunk = Hunk::read(line).unwrap_or_default();
             }
             continue;
         }
         match line.split_first() {
             Some((b'+', text)) => {
-                show(path, hunk.number, text);
+                show(file, hunk.number, text);
                 hunk.pass_new();
             }
             Some((b'-', _)) => hunk.pass_old(),
@@ -122,8 +122,8 @@ fn name(path: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn added(path: &str, lines: &[&[u8]]) -> Vec<u8> {
-        let head = format!("diff --git a/x b/x\n--- /dev/null\n+++ {path}\n@@ -0,0 +1,{} @@\n", lines.len());
+    fn added(file: &str, lines: &[&[u8]]) -> Vec<u8> {
+        let head = format!("diff --git a/x b/x\n--- /dev/null\n+++ {file}\n@@ -0,0 +1,{} @@\n", lines.len());
         let mut patch = head.into_bytes();
         for line in lines {
             patch.extend([&b"+"[..], *line, b"\n"].concat());
