@@ -7,10 +7,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{
     AcceptPartialSuccess, Approval, Budget, BudgetExceeded, ConfigMapVolume, Council, CouncilFailure, Deadlines,
-    Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable, Evaluation, ExtraVolume, Fallback,
-    Gate, GateKind, GitSource, IssueReference, LocalReference, PersistentVolumeClaimVolume, PhaseTimeouts, PodTemplate,
-    ResourceAmounts, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Sealing, Sizing, SizingMode, Skip,
-    Source, SwitchModel, Task, TaskMode, TimeToLive, Variant, VariantWorker, Voter, WaitForHuman, Worker, Worlds,
+    Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable, Evaluation, EvaluationNetwork,
+    ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference, PersistentVolumeClaimVolume,
+    PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Sealing,
+    Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive, Variant, VariantWorker, Voter,
+    WaitForHuman, Worker, Worlds,
 };
 use manyworlds_api::{Duration, Money, WorkOrderSpec};
 use proptest::collection::{btree_map, vec};
@@ -208,15 +209,20 @@ fn volume() -> impl Strategy<Value = ExtraVolume> {
 
 fn evaluation() -> impl Strategy<Value = Evaluation> {
     let sealing = select(vec![Sealing::Required, Sealing::Preferred]);
-    (vec(text(), 0..4), 0..=100, vec(gate(), 1..4), of(word()), sealing, 1..=1_000_000, 1024..=16_777_216).prop_map(
-        |(protected_paths, accept_score, gates, image, sealing, max_changed_lines, max_patch_bytes)| Evaluation {
-            protected_paths,
-            accept_score,
-            gates,
-            image,
-            sealing,
-            max_changed_lines,
-            max_patch_bytes,
+    let network = select(vec![EvaluationNetwork::None, EvaluationNetwork::Inherit]);
+    let bounds = (1..=1_000_000, 1024..=16_777_216);
+    (vec(text(), 0..4), 0..=100, vec(gate(), 1..4), of(word()), sealing, network, bounds).prop_map(
+        |(protected_paths, accept_score, gates, image, sealing, network, (max_changed_lines, max_patch_bytes))| {
+            Evaluation {
+                protected_paths,
+                accept_score,
+                gates,
+                image,
+                sealing,
+                network,
+                max_changed_lines,
+                max_patch_bytes,
+            }
         },
     )
 }
