@@ -148,9 +148,8 @@ impl Look<'_> {
             }
             (AttemptState::Ended(end), subject) => self.after(pod, *end, worked.as_deref(), subject.as_ref()),
             (AttemptState::Active(active), _) => {
-                let stage = WorldStage::Evaluating;
                 let since = active.since.or(Some(pod.created));
-                (AttemptState::Active(ActiveAttempt { stage, since, ..active }), None)
+                (AttemptState::Active(ActiveAttempt { stage: WorldStage::Evaluating, since, ..active }), None)
             }
             (AttemptState::Ending, _) => (AttemptState::Ending, None),
         };

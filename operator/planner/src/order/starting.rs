@@ -50,13 +50,14 @@ pub(super) fn start(assessment: &Assessment<'_>, startable: &[usize], grant: Gra
                 let pod = resources::pod(order, &world, attempt, &snapshot.settings);
                 Effect::OpenWorld { world: Box::new(world), pod: Box::new(pod) }
             }
-            Some(world) => match &state.next_evaluation {
-                Some(next) => evaluation(assessment, world, state, next),
-                None => {
+            Some(world) => {
+                if let Some(next) = &state.next_evaluation {
+                    evaluation(assessment, world, state, next)
+                } else {
                     let pod = resources::pod(order, world, attempt, &snapshot.settings);
                     Effect::StartAttempt { pod: Box::new(pod.owned_by(world.uid())) }
                 }
-            },
+            }
         };
         plan.effects.push(effect);
         starting.push(index);

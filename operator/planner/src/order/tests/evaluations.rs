@@ -248,11 +248,11 @@ fn the_pod_that_judges_shares_nothing_with_the_one_that_works() {
         let all = spec.init_containers.iter().flatten().chain(&spec.containers);
         all.map(|one| (one.name.clone(), one.image.clone().unwrap_or_default())).collect()
     };
-    let named = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+    let expected = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, image)| ((*name).to_owned(), (*image).to_owned())).collect()
     };
-    assert_eq!(names(&work), named(&[("prepare", "runner"), ("work", "worker"), ("collect", "runner")]));
-    assert_eq!(names(&judge), named(&[("checkout", "runner"), ("judge", "gates")]));
+    assert_eq!(names(&work), expected(&[("prepare", "runner"), ("work", "worker"), ("collect", "runner")]));
+    assert_eq!(names(&judge), expected(&[("checkout", "runner"), ("judge", "gates")]));
 
     let volumes: Vec<_> = judge.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
     let expected = ["order", "runner", "evaluation", "checkout-tmp", "judge-tmp", "token", "extra-a", "extra-b"];

@@ -334,12 +334,12 @@ impl Model {
     /// The pod's worker has failed, or the stage that judges.
     pub(super) fn fails(&mut self, pod: &str, class: FailureClass, message: &str) {
         let report = StageReport::failed(class, conditions::Reason::WorkerFailed, message);
-        let state = self.ended(12, report.to_message().unwrap());
-        let stage = match self.pods[pod].role().leaves {
+        let ended = self.ended(12, report.to_message().unwrap());
+        let container = match self.pods[pod].role().leaves {
             Leaves::Collection => "work",
             Leaves::Result => "judge",
         };
-        self.finish(pod, PodPhase::Failed, |stages| stages.set(stage, state));
+        self.finish(pod, PodPhase::Failed, |stages| stages.set(container, ended));
     }
 
     /// The pod vanishes.
