@@ -198,6 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_ignores_failures_does_not_go_on_for_ever() {
+        let rule = RetryRule {
+            on_class: None,
+            on_exit_codes: Some(vec![75]),
+            on_pod_conditions: None,
+            action: RetryAction::Ignore,
+        };
+        let retry = Retry { rules: vec![rule], ..Retry::default() };
+        let failed = Failure { exit_code: Some(75), ..failure(FailureClass::Worker) };
+        let after = |uncounted| decide(&retry, failed, history(0, uncounted));
+        assert!(matches!(after(0), Decision::Retry { counted: Counted::No, .. }));
+        assert_eq!(after(MOST_UNCOUNTED_ATTEMPTS - 1), Decision::FailWorld(Reason::AttemptsExhausted));
+    }
+
+    #[test]
     fn a_fault_of_the_order_fails_the_order() {
         assert_eq!(decide(&Retry::default(), failure(FailureClass::Spec), history(0, 0)), Decision::FailOrder);
     }
