@@ -67,9 +67,9 @@ impl Stages {
     /// Returns whether no stage that runs or is still to come may call models: the pod spends nothing more.
     pub fn spends_no_more(&self) -> bool {
         let running = self.states.iter().position(StageState::is_running);
-        let first = running.or_else(|| self.states.iter().position(|state| !state.has_ended()));
-        let first = first.unwrap_or(self.states.len());
-        self.in_order().skip(first).all(|(stage, _)| stage.models == ModelCalls::Refused)
+        // What the kubelet has not reported of an earlier stage is over once a later one has ended.
+        let behind = self.states.iter().rposition(StageState::has_ended).map_or(0, |last| last + 1);
+        self.in_order().skip(running.unwrap_or(behind)).all(|(stage, _)| stage.models == ModelCalls::Refused)
     }
 }
 
