@@ -12,10 +12,9 @@ use object_store::{ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
 use super::errors::RequestError;
+use super::quota::MOST_BUNDLE_BYTES;
 use super::store::{ArtifactStore, PutError, StoreError, StoredBody};
 
-/// The most bytes of a bundle. The pod that judges has it on the World's own disk, beside the checkout.
-pub(super) const MOST_BUNDLE_BYTES: u64 = 2 << 30;
 /// The longest upload of a bundle: that many bytes at seven mebibytes a second.
 pub(super) const LONGEST_BUNDLE: Duration = Duration::from_mins(5);
 /// The most bundles that come at once: a node's network is full with fewer.

@@ -6,8 +6,7 @@ use axum::response::{IntoResponse, Response};
 use manyworlds_api::artifacts::{ApiError, ApiErrorBody, MAXIMUM_BYTES};
 use manyworlds_api::errors::error_chain;
 
-use super::bundles::MOST_BUNDLE_BYTES;
-use super::quota::OverQuota;
+use super::quota::{MOST_BUNDLE_BYTES, OverQuota};
 use super::store::{PutError, StoreError};
 use crate::identity::IdentityError;
 

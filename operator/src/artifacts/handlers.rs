@@ -9,9 +9,10 @@ use manyworlds_api::artifacts::{ArtifactName, BaseCommit, DIGEST_HEADER, StoredA
 use serde::Deserialize;
 
 use super::api::ArtifactApi;
-use super::bundles::{BundlePut, LONGEST_BUNDLE, MOST_BUNDLE_BYTES};
+use super::bundles::{BundlePut, LONGEST_BUNDLE};
 use super::errors::RequestError;
 use super::orders::Owner;
+use super::quota::MOST_BUNDLE_BYTES;
 use super::store::{PutError, StoredBody};
 use super::uploads::{LONGEST, announced, announced_size};
 use super::usage::Place;

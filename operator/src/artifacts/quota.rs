@@ -1,5 +1,8 @@
 //! The bounds of what is stored: of a World, of its order and of their namespace. Pure.
 
+/// The most bytes of a bundle. The pod that judges has it on the World's own disk, beside the checkout.
+pub(super) const MOST_BUNDLE_BYTES: u64 = 2 << 30;
+
 /// The most bytes of artifacts; `None` where there is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {

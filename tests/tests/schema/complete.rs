@@ -136,6 +136,7 @@ fn evaluation() -> Value {
         ],
         "image": "docker.io/library/python:3",
         "sealing": "Required",
+        "network": "None",
         "maxChangedLines": 100,
         "maxPatchBytes": 10000,
     })
