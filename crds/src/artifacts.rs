@@ -154,6 +154,23 @@ pub fn bundle_path(namespace: &str, world: &str, attempt: i32) -> String {
     format!("/v1/worlds/{namespace}/{world}/{attempt}/bundle")
 }
 
+/// Returns the path at which the pod that judges a World fetches what the gates give at the base (`GET`): a
+/// [`BaselineDocument`](crate::baseline_document::BaselineDocument).
+pub fn baseline_path(namespace: &str, world: &str, attempt: i32) -> String {
+    format!("/v1/worlds/{namespace}/{world}/{attempt}/baseline")
+}
+
+/// Returns the path at which the pod that judges the base of an order stores what the gates give there (`PUT`), and at which
+/// people fetch it (`GET`).
+pub fn order_baseline_path(namespace: &str, order: &str) -> String {
+    format!("/v1/workorders/{namespace}/{order}/baseline")
+}
+
+/// Returns the path at which the pod that judges the base of an order fetches that base (`GET`), as [`bundle_path`] has it.
+pub fn order_bundle_path(namespace: &str, order: &str) -> String {
+    format!("/v1/workorders/{namespace}/{order}/bundle")
+}
+
 /// Returns the path at which people fetch an artifact, from the last attempt of the World that has it.
 pub fn download_path(namespace: &str, order: &str, variant: &str, name: ArtifactName) -> String {
     format!("/v1/workorders/{namespace}/{order}/worlds/{variant}/artifacts/{name}")

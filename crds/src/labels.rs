@@ -84,6 +84,10 @@ pub const ENV_DISK_BYTES: &str = "MANYWORLDS_DISK_BYTES";
 pub const ENV_BASE_COMMIT: &str = "MANYWORLDS_BASE_COMMIT";
 /// Environment variable: the report on the worker as JSON, for `judge` only, which repeats it in its own report.
 pub const ENV_WORKER_REPORT: &str = "MANYWORLDS_WORKER_REPORT";
+/// Environment variable that says what a pod judges: [`SUBJECT_BASE`], or a World's change where it is absent.
+pub const ENV_SUBJECT: &str = "MANYWORLDS_SUBJECT";
+/// The base itself, without any change.
+pub const SUBJECT_BASE: &str = "base";
 
 /// Returns the name of a World.
 pub fn world_name(order: &str, variant: &str) -> String {

@@ -13,6 +13,7 @@
 )]
 
 pub mod artifacts;
+pub mod baseline_document;
 pub mod budget;
 pub mod conditions;
 pub mod duration;

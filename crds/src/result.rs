@@ -242,11 +242,32 @@ pub struct GateResult {
     /// Number of all tests, when the gate counts tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u32>,
+    /// What became of the base's test cases, when they are known by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestChanges>,
     /// Run time of the gate in milliseconds.
     pub milliseconds: u64,
     /// Reason when it did not pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+/// Numbers of test cases, by what became of them between the base and the change.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TestChanges {
+    /// Failed at the base, pass now.
+    pub fixed: u32,
+    /// Passed at the base, pass now.
+    pub kept: u32,
+    /// Passed at the base, fail now.
+    pub broken: u32,
+    /// Failed at the base, fail now.
+    pub failing: u32,
+    /// Were run at the base, and were not run now: removed, renamed or skipped.
+    pub missing: u32,
+    /// Were not at the base. They earn nothing.
+    pub added: u32,
 }
 
 /// The outcome of a gate.
@@ -260,6 +281,8 @@ pub enum GateOutcome {
     Failed,
     /// The gate ran out of time.
     TimedOut,
+    /// The gate could not do its work: its program is missing, or it found no test.
+    CannotRun,
     /// The gate did not run and earns no points.
     NotRun,
 }
@@ -294,6 +317,14 @@ mod tests {
             points: 5,
             passed: Some(123_456),
             total: Some(234_567),
+            tests: Some(TestChanges {
+                fixed: 1234,
+                kept: 123_456,
+                broken: 12,
+                failing: 1234,
+                missing: 123,
+                added: 1234,
+            }),
             milliseconds: 2_700_000,
             reason: "x".repeat(reason_length),
         }

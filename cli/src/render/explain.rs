@@ -93,7 +93,7 @@ fn part(view: &OrderView, part: &ScorePart) -> Line {
     let (mark, tone) = match part.outcome {
         GateOutcome::Passed => ("✔", Tone::Good),
         GateOutcome::Partial => ("◐", Tone::Waiting),
-        GateOutcome::Failed | GateOutcome::TimedOut => ("✘", Tone::Bad),
+        GateOutcome::Failed | GateOutcome::TimedOut | GateOutcome::CannotRun => ("✘", Tone::Bad),
         GateOutcome::NotRun => ("⊘", Tone::Muted),
     };
     let points = format!("{:>3} of {:<3} ", part.points, part.out_of);

@@ -81,6 +81,7 @@ fn report_with_result() -> StageReport {
         points: 100,
         passed: None,
         total: None,
+        tests: None,
         milliseconds: 1,
         reason: String::new(),
     };

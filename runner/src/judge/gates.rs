@@ -211,6 +211,7 @@ fn unscored(gate: &Gate) -> GateResult {
         points: 0,
         passed: None,
         total: None,
+        tests: None,
         milliseconds: 0,
         reason: String::new(),
     }

@@ -50,7 +50,7 @@ fn earned(gate: &Gate, result: &GateResult) -> i32 {
     match result.outcome {
         GateOutcome::Passed => gate.points,
         GateOutcome::Partial => result.points.clamp(0, (gate.points - 1).max(0)),
-        GateOutcome::Failed | GateOutcome::TimedOut | GateOutcome::NotRun => 0,
+        GateOutcome::Failed | GateOutcome::TimedOut | GateOutcome::CannotRun | GateOutcome::NotRun => 0,
     }
 }
 
@@ -110,6 +110,7 @@ mod tests {
                 points,
                 passed: None,
                 total: None,
+                tests: None,
                 milliseconds: 1,
                 reason: String::new(),
             })
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_gate_that_did_not_run_earns_nothing_whatever_its_result_says() {
-        for outcome in [GateOutcome::NotRun, GateOutcome::Failed, GateOutcome::TimedOut] {
+        for outcome in [GateOutcome::NotRun, GateOutcome::Failed, GateOutcome::TimedOut, GateOutcome::CannotRun] {
             let verdict = judge(&evaluation(), &result(&[("build", GateOutcome::Passed, 30), ("test", outcome, 70)]));
             assert_eq!(verdict.score.total, 30, "{outcome:?}");
         }

@@ -317,6 +317,7 @@ impl Model {
                     points,
                     passed: None,
                     total: None,
+                    tests: None,
                     milliseconds: 1,
                     reason: String::new(),
                 }],
