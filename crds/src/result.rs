@@ -90,7 +90,8 @@ impl StageReport {
 
     /// Returns the report as JSON that fits the termination message.
     ///
-    /// - **Guarantees:** at most [`MAXIMUM_BYTES`]; texts are shortened, numbers never change.
+    /// - **Guarantees:** at most [`MAXIMUM_BYTES`]; texts are shortened, and what became of the base's test cases is left
+    ///   out where there is no room for it. No other number changes.
     ///
     /// # Errors
     ///
@@ -99,8 +100,11 @@ impl StageReport {
         let mut longest = LONGEST_TEXT;
         loop {
             let text = serde_json::to_string(&self.cut(longest))?;
-            if text.len() <= MAXIMUM_BYTES || longest == 0 {
+            if text.len() <= MAXIMUM_BYTES {
                 return Ok(text);
+            }
+            if longest == 0 {
+                return serde_json::to_string(&self.cut(longest).without_test_changes());
             }
             longest /= 2;
         }
@@ -114,6 +118,13 @@ impl StageReport {
     pub fn from_message(text: &str) -> Result<Self, UnreadableReport> {
         let report: Self = serde_json::from_str(text).map_err(UnreadableReport::NotAReport)?;
         if report.version == VERSION { Ok(report) } else { Err(UnreadableReport::Version(report.version)) }
+    }
+
+    fn without_test_changes(mut self) -> Self {
+        for gate in self.result.iter_mut().flat_map(|result| &mut result.gates) {
+            gate.tests = None;
+        }
+        self
     }
 
     fn cut(&self, longest: usize) -> Self {
@@ -257,17 +268,35 @@ pub struct GateResult {
 #[serde(rename_all = "camelCase", default)]
 pub struct TestChanges {
     /// Failed at the base, pass now.
+    #[schemars(with = "i32", range(min = 0))]
+    #[serde(skip_serializing_if = "none")]
     pub fixed: u32,
     /// Passed at the base, pass now.
+    #[schemars(with = "i32", range(min = 0))]
+    #[serde(skip_serializing_if = "none")]
     pub kept: u32,
     /// Passed at the base, fail now.
+    #[schemars(with = "i32", range(min = 0))]
+    #[serde(skip_serializing_if = "none")]
     pub broken: u32,
     /// Failed at the base, fail now.
+    #[schemars(with = "i32", range(min = 0))]
+    #[serde(skip_serializing_if = "none")]
     pub failing: u32,
     /// Were run at the base, and were not run now: removed, renamed or skipped.
+    #[schemars(with = "i32", range(min = 0))]
+    #[serde(skip_serializing_if = "none")]
     pub missing: u32,
     /// Were not at the base. They earn nothing.
+    #[schemars(with = "i32", range(min = 0))]
+    #[serde(skip_serializing_if = "none")]
     pub added: u32,
+}
+
+/// Returns whether a number of test cases need not be written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The outcome of a gate.
@@ -352,6 +381,14 @@ mod tests {
         assert!(message.len() <= MAXIMUM_BYTES, "{} bytes", message.len());
         let read = StageReport::from_message(&message).unwrap();
         assert_eq!(read.result.unwrap().score(), 100);
+    }
+
+    #[test]
+    fn what_became_of_test_cases_is_kept_where_it_fits() {
+        let mut report = largest_report();
+        report.result.iter_mut().for_each(|result| result.gates.truncate(10));
+        let read = StageReport::from_message(&report.to_message().unwrap()).unwrap();
+        assert!(read.result.unwrap().gates.iter().all(|read| read.tests == gate(0).tests));
     }
 
     #[test]
