@@ -166,6 +166,8 @@ words! {
         OutOfMemory,
         /// The secret that the repository needs is missing or incomplete.
         SecretMissing,
+        /// The secret does not say that it may be used for the host of the repository.
+        SecretNotForHost,
         /// The repository cannot be reached.
         RepositoryUnreachable,
         /// The repository refused the credential.

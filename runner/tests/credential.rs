@@ -26,6 +26,11 @@ fn repository() -> Repository {
     Repository::new(&[("file", "x")])
 }
 
+/// The host of an address with its port, as a Secret lists it.
+fn host(url: &str) -> &str {
+    url.split('/').nth(2).unwrap().rsplit('@').next().unwrap()
+}
+
 fn order(url: &str) -> Value {
     json!({ "source": { "git": { "url": url, "secretRef": { "name": "login" } } } })
 }
@@ -61,7 +66,8 @@ fn leaks(pod: &Pod, secret: &str) -> Vec<String> {
 fn a_private_repository_is_fetched_with_user_and_password_and_they_stay_nowhere() {
     let repository = repository();
     let server = GitServer::start(&repository, Door::Login(AUTHORIZATION));
-    let pod = Pod::new(&repository, &order(&server.url)).with_secret(&[("username", "reader"), ("password", PASSWORD)]);
+    let keys = [("host", host(&server.url)), ("username", "reader"), ("password", PASSWORD)];
+    let pod = Pod::new(&repository, &order(&server.url)).with_secret(&keys);
     let output = pod.run("prepare");
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{printed}");
@@ -74,8 +80,8 @@ fn a_private_repository_is_fetched_with_user_and_password_and_they_stay_nowhere(
 fn a_repository_that_does_not_let_us_in_is_the_orders_fault() {
     let repository = repository();
     let server = GitServer::start(&repository, Door::Login(AUTHORIZATION));
-    let wrong =
-        Pod::new(&repository, &order(&server.url)).with_secret(&[("username", "reader"), ("password", "wrong-one")]);
+    let keys = [("host", host(&server.url)), ("username", "reader"), ("password", "wrong-one")];
+    let wrong = Pod::new(&repository, &order(&server.url)).with_secret(&keys);
     let nobody = Pod::new(&repository, &json!({ "source": { "git": { "url": server.url } } }));
     let closed = GitServer::start(&repository, Door::Refuses(403));
     let closed = Pod::new(&repository, &json!({ "source": { "git": { "url": closed.url } } }));
@@ -110,7 +116,8 @@ fn another_host_never_learns_the_password() {
     let thief = GitServer::start(&repository, Door::Login("nobody knows these words"));
     // Another name of the same machine is another host.
     let server = GitServer::start(&repository, Door::LeadsTo(thief.url.replace("127.0.0.1", "localhost")));
-    let pod = Pod::new(&repository, &order(&server.url)).with_secret(&[("username", "reader"), ("password", PASSWORD)]);
+    let keys = [("host", host(&server.url)), ("username", "reader"), ("password", PASSWORD)];
+    let pod = Pod::new(&repository, &order(&server.url)).with_secret(&keys);
     assert_eq!(fails(&pod).1, Reason::RepositoryUnauthorized.as_str());
     assert_eq!(*thief.authorizations.lock().unwrap(), Vec::<String>::new());
 }
@@ -118,13 +125,33 @@ fn another_host_never_learns_the_password() {
 #[test]
 fn a_secret_that_lacks_what_the_address_needs_is_named() {
     for (url, keys, missing) in [
-        ("https://127.0.0.1/r.git", [("username", "reader")], "password"),
-        ("ssh://git@127.0.0.1/r.git", [("password", PASSWORD)], "ssh-privatekey"),
+        ("https://127.0.0.1/r.git", vec![("host", "127.0.0.1"), ("username", "reader")], "password"),
+        ("ssh://git@127.0.0.1/r.git", vec![("host", "127.0.0.1"), ("password", PASSWORD)], "ssh-privatekey"),
+        ("https://127.0.0.1/r.git", vec![("username", "reader"), ("password", PASSWORD)], "host"),
+        ("git@127.0.0.1:r.git", vec![("ssh-privatekey", "private words")], "host"),
     ] {
         let (class, reason, message) = fails(&Pod::new(&repository(), &order(url)).with_secret(&keys));
         assert_eq!((class, reason.as_str()), (FailureClass::Spec, Reason::SecretMissing.as_str()));
         assert!(message.contains("Secret login") && message.contains(missing), "{message}");
     }
+}
+
+/// Who writes an order names any Secret of the namespace and any address: the Secret itself has to say that the two belong
+/// together.
+#[test]
+fn a_secret_goes_to_no_host_that_it_does_not_list() {
+    let repository = repository();
+    let thief = GitServer::start(&repository, Door::Login(AUTHORIZATION));
+    let port = host(&thief.url).rsplit(':').next().unwrap();
+    let other_name = format!("localhost:{port}");
+    for hosts in ["127.0.0.1", "git.example.com, github.com", other_name.as_str()] {
+        let keys = [("host", hosts), ("username", "reader"), ("password", PASSWORD)];
+        let (class, reason, message) = fails(&Pod::new(&repository, &order(&thief.url)).with_secret(&keys));
+        assert_eq!((class, reason.as_str()), (FailureClass::Spec, Reason::SecretNotForHost.as_str()), "{message}");
+        assert!(message.contains("Secret login") && message.contains(host(&thief.url)), "{message}");
+        assert!(!message.contains("git.example.com"), "what a Secret holds is told to nobody: {message}");
+    }
+    assert_eq!(*thief.authorizations.lock().unwrap(), Vec::<String>::new());
 }
 
 /// A program in the place of ssh shows what it is given, and then serves the repository.
@@ -140,9 +167,10 @@ fn ssh_gets_the_key_in_a_file_and_believes_known_hosts_alone() {
                   cp \"$2\" \"$(dirname \"$0\")/key\"; for last; do :; done; eval \"exec $last\"\n";
     fs::write(&ssh, script).unwrap();
     fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    let key = [("host", host(&url)), ("ssh-privatekey", "private words")];
     for (keys, checking) in [
-        (vec![("ssh-privatekey", "private words"), ("known_hosts", "host key")], "StrictHostKeyChecking=yes"),
-        (vec![("ssh-privatekey", "private words")], "StrictHostKeyChecking=accept-new"),
+        ([&key[..], &[("known_hosts", "host key")]].concat(), "StrictHostKeyChecking=yes"),
+        (key.to_vec(), "StrictHostKeyChecking=accept-new"),
     ] {
         let pod = Pod::new(&repository, &order(&url)).with_secret(&keys).with_programs(programs.path());
         let (code, report) = pod.stage("prepare");
@@ -192,7 +220,8 @@ fn a_certificate_of_an_unknown_authority_is_told_and_a_secret_with_the_authority
     let url = format!("https://127.0.0.1:{}/r.git", port.trim());
     let unknown = fails(&Pod::new(&repository(), &json!({ "source": { "git": { "url": url } } })));
     let authority = fs::read_to_string(&certificate).unwrap();
-    let known = fails(&Pod::new(&repository(), &order(&url)).with_secret(&[("ca.crt", &authority)]));
+    let known =
+        fails(&Pod::new(&repository(), &order(&url)).with_secret(&[("host", host(&url)), ("ca.crt", &authority)]));
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!((unknown.0, unknown.1.as_str()), (FailureClass::Spec, Reason::RepositoryUnreachable.as_str()));

@@ -16,9 +16,16 @@ fn repository() -> Repository {
     Repository::new(&[("file", "x")])
 }
 
+/// The host of an address with its port, as a Secret lists it.
+fn host(url: &str) -> &str {
+    url.split('/').nth(2).unwrap().rsplit('@').next().unwrap()
+}
+
 fn pod(repository: &Repository, server: &SshServer, keys: &[(&str, &str)]) -> Pod {
     let order = json!({ "source": { "git": { "url": server.url(), "secretRef": { "name": "login" } } } });
-    let mut pod = Pod::new(repository, &order).with_secret(keys);
+    let url = server.url();
+    let keys = [&[("host", host(&url))][..], keys].concat();
+    let mut pod = Pod::new(repository, &order).with_secret(&keys);
     pod.is_ours = true;
     pod
 }
@@ -71,8 +78,9 @@ fn a_repository_that_the_server_does_not_have_is_named() {
     let server = SshServer::start(&repository);
     let url = server.url().replace("repository.git", "nowhere.git");
     let order = json!({ "source": { "git": { "url": url, "secretRef": { "name": "login" } } } });
-    let mut pod = Pod::new(&repository, &order)
-        .with_secret(&[("ssh-privatekey", &server.key()), ("known_hosts", &server.known_hosts())]);
+    let (key, known_hosts) = (server.key(), server.known_hosts());
+    let keys = [("host", host(&url)), ("ssh-privatekey", key.as_str()), ("known_hosts", known_hosts.as_str())];
+    let mut pod = Pod::new(&repository, &order).with_secret(&keys);
     pod.is_ours = true;
     let (code, report) = pod.stage("prepare");
     let failure = report.failure.unwrap();

@@ -101,7 +101,7 @@ fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
 async fn plant(namespace: &Namespace) -> Result {
     let secrets: Api<Secret> = namespace.api();
     for secret in [
-        json!({"metadata": {"name": "repository"}, "type": "kubernetes.io/basic-auth", "stringData": {"username": "user", "password": PASSWORD}}),
+        json!({"metadata": {"name": "repository"}, "type": "kubernetes.io/basic-auth", "stringData": {"host": "git.manyworlds-demo.svc", "username": "user", "password": PASSWORD}}),
         json!({"metadata": {"name": "unnamed"}, "stringData": {"value": UNNAMED}}),
     ] {
         secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;

@@ -31,7 +31,7 @@ pub struct GitSource {
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_][A-Za-z0-9_./@+-]*$') && !self.contains('..')").message("revision must be a branch, a tag or a commit id: letters, digits and _ . / @ + - only, not starting with - or . and without '..'"))]
     pub revision: String,
 
-    /// A Secret in the order's namespace with `username` and `password`, or `ssh-privatekey` and `known_hosts`, and optionally `ca.crt`. Only the `prepare` container sees it.
+    /// A Secret in the order's namespace with `username` and `password`, or `ssh-privatekey` and `known_hosts`, and optionally `ca.crt`. Its key `host` lists the hosts that it may be used for, such as `git.example.com` or `git.example.com:8443`, apart by commas; it is used for no other. Only the `prepare` container sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
 }

@@ -11,10 +11,14 @@ use manyworlds_api::work_order::GitSource;
 use manyworlds_masking::{Filter, SHORTEST_VALUE};
 use url::{Origin, Url};
 
+use super::host::RepositoryHost;
 use crate::git::Git;
 use crate::layout::Layout;
 use crate::stage::StageError;
 use crate::text::StageLog;
+
+/// The key of a Secret that lists the hosts that it may be used for.
+const HOST_KEY: &str = "host";
 
 /// The credential of a repository.
 #[derive(Debug, Default)]
@@ -39,6 +43,9 @@ const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword
 
 impl Credential {
     /// Reads the credential that the order names.
+    ///
+    /// - **Guarantees:** a Secret is used for no host but those that it lists itself: who writes an order names Secrets and
+    ///   addresses freely, and must not have one sent to the other.
     pub(super) fn read(layout: &Layout, source: &GitSource, log: &mut StageLog) -> Result<Self, StageError> {
         let is_ssh = is_ssh(&source.url);
         let Some(reference) = &source.secret_ref else {
@@ -51,6 +58,12 @@ impl Credential {
         };
         let folder = layout.credential_directory();
         let field = |name: &str| fs::read_to_string(folder.join(name)).ok().filter(|value| !value.trim().is_empty());
+        if let Some(host) = RepositoryHost::of(&source.url)? {
+            let hosts = field(HOST_KEY).ok_or_else(|| missing_host(&reference.name, &host))?;
+            if !host.is_in(&hosts) {
+                return Err(not_for_host(&reference.name, &host));
+            }
+        }
         let mut credential = Self::default();
         if let Some(authorities) = field("ca.crt") {
             let path = layout.temporary().join("ca.crt");
@@ -143,6 +156,20 @@ fn missing_key(secret: &str, key: &str) -> StageError {
     missing(&format!(
         "Secret {secret} does not exist in the order's namespace or has no key {key}; create it, then run the order again"
     ))
+}
+
+fn missing_host(secret: &str, host: &RepositoryHost) -> StageError {
+    missing(&format!(
+        "Secret {secret} does not exist in the order's namespace or has no key {HOST_KEY}, which lists the hosts that it may be used for; if it is for {host}, add that as {HOST_KEY}, then run the order again"
+    ))
+}
+
+/// What the Secret lists is not told: who writes an order may not be allowed to read it.
+fn not_for_host(secret: &str, host: &RepositoryHost) -> StageError {
+    let message = format!(
+        "Secret {secret} is not for {host}; name one whose key {HOST_KEY} lists {host} in source.git.secretRef, or add {host} to that key"
+    );
+    StageError::new(FailureClass::Spec, Reason::SecretNotForHost, message)
 }
 
 fn missing(message: &str) -> StageError {

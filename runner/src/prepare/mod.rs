@@ -6,6 +6,7 @@
 mod connectivity;
 mod credential;
 mod fetch;
+mod host;
 mod worktree;
 
 use std::fs;
