@@ -3,9 +3,9 @@
 //! They are the keys of Providers and the password of the ledger. Credentials of repositories are not among them: only a
 //! World's `prepare` sees one, and masks it by itself.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use manyworlds_masking::Filter;
 use manyworlds_telemetry::{Mask, Metrics};
@@ -14,6 +14,9 @@ use url::{Position, Url};
 
 /// The most values that are known. Those that were read longest ago go first: the present ones are read again and again.
 const MOST: usize = 4096;
+/// The most values that are known of one namespace: present keys of its Providers, and replaced ones. More would take the places of
+/// other namespaces.
+const MOST_OF_NAMESPACE: usize = 64;
 /// Values of fewer bytes stay in logs: they would blacken ordinary words.
 const SHORTEST_IN_LOGS: usize = 8;
 /// Values of fewer bytes stay in prompts: who sends a list of words must not learn from what is masked which of them is a secret.
@@ -24,64 +27,115 @@ const SHORTEST_IN_PROMPTS: usize = 16;
 pub struct KnownSecrets(Arc<Inner>);
 
 struct Inner {
-    /// The latest last.
-    values: Mutex<VecDeque<String>>,
-    filters: RwLock<Filters>,
+    known: Mutex<Known>,
+    logs: RwLock<Filter>,
 }
 
-struct Filters {
-    logs: Filter,
-    prompts: Filter,
+/// The values, and the filters of prompts that were made of them since the last one came.
+#[derive(Default)]
+struct Known {
+    /// The latest last.
+    values: VecDeque<OwnedValue>,
+    /// By namespace.
+    prompts: HashMap<String, Filter>,
+}
+
+/// A value, and whose it is.
+#[derive(Clone, PartialEq, Eq)]
+struct OwnedValue {
+    owner: Owner,
+    value: String,
+}
+
+/// Whose a value is. It is masked in the prompts of its owner alone: elsewhere, that it is masked would tell strangers that their
+/// guess is right.
+#[derive(Clone, PartialEq, Eq)]
+enum Owner {
+    /// The operator's own. No prompt has it, so it is masked in logs alone.
+    Operator,
+    Namespace(String),
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        let filters = Filters { logs: Filter::by_pattern(), prompts: Filter::by_pattern() };
-        Self { values: Mutex::default(), filters: RwLock::new(filters) }
+        Self { known: Mutex::default(), logs: RwLock::new(Filter::by_pattern()) }
+    }
+}
+
+impl Known {
+    /// Takes a value as the latest, and returns whether it was not known.
+    fn add(&mut self, added: OwnedValue) -> bool {
+        let place = self.values.iter().position(|known| *known == added);
+        let is_new = place.and_then(|place| self.values.remove(place)).is_none();
+        let is_full = self.values.iter().filter(|known| known.owner == added.owner).count() >= MOST_OF_NAMESPACE;
+        let oldest = self.values.iter().position(|known| known.owner == added.owner);
+        if let Some(oldest) = oldest.filter(|_| is_full) {
+            self.values.remove(oldest);
+        }
+        self.values.push_back(added);
+        let surplus = self.values.len().saturating_sub(MOST);
+        self.values.drain(..surplus);
+        if is_new {
+            self.prompts.clear();
+        }
+        is_new
+    }
+
+    /// Returns the filter of the prompts of a namespace.
+    fn prompts_of(&mut self, namespace: &str) -> Filter {
+        if let Some(made) = self.prompts.get(namespace) {
+            return made.clone();
+        }
+        let owner = Owner::Namespace(namespace.to_owned());
+        let own = self.values.iter().filter(|known| known.owner == owner).map(|known| known.value.as_str());
+        let made = Filter::by_pattern().with_values(own, SHORTEST_IN_PROMPTS);
+        self.prompts.insert(namespace.to_owned(), made.clone());
+        made
     }
 }
 
 impl KnownSecrets {
-    /// Notes a value that was read.
+    /// Notes a value that was read from a Secret of a namespace.
     ///
     /// - **Guarantees:** one that was replaced stays known: it may be valid for a while, and on its way.
-    pub fn note(&self, value: &str) {
-        let mut values = self.0.values.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = values.iter().position(|known| known == value);
-        let known = place.and_then(|place| values.remove(place));
-        let is_new = known.is_none();
-        values.push_back(known.unwrap_or_else(|| value.to_owned()));
-        if !is_new {
+    pub fn note(&self, namespace: &str, value: &str) {
+        self.note_of(Owner::Namespace(namespace.to_owned()), value);
+    }
+
+    fn note_of(&self, owner: Owner, value: &str) {
+        let mut known = self.known();
+        if !known.add(OwnedValue { owner, value: value.to_owned() }) {
             return;
         }
-        let surplus = values.len().saturating_sub(MOST);
-        values.drain(..surplus);
-        let all = || values.iter().map(String::as_str);
-        let logs = Filter::by_pattern().with_values(all(), SHORTEST_IN_LOGS);
-        let prompts = Filter::by_pattern().with_values(all(), SHORTEST_IN_PROMPTS);
-        *self.0.filters.write().unwrap_or_else(PoisonError::into_inner) = Filters { logs, prompts };
+        let all = known.values.iter().map(|known| known.value.as_str());
+        let logs = Filter::by_pattern().with_values(all, SHORTEST_IN_LOGS);
+        *self.0.logs.write().unwrap_or_else(PoisonError::into_inner) = logs;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the password of an address such as `postgres://user:password@host/database`, as it is written and as it is meant.
     pub fn note_address(&self, address: &str) {
         let Ok(url) = Url::parse(address) else { return };
         let Some(password) = url.password() else { return };
-        self.note(&percent_decode_str(password).decode_utf8_lossy());
-        self.note(password);
+        self.note_of(Owner::Operator, &percent_decode_str(password).decode_utf8_lossy());
+        self.note_of(Owner::Operator, password);
         // It may be written with characters that a URL has as escapes.
         let behind = address.strip_prefix(&url[..Position::BeforePassword]);
         if let Some(written) = behind.and_then(|behind| behind.strip_suffix(&url[Position::AfterPassword..])) {
-            self.note(written);
+            self.note_of(Owner::Operator, written);
         }
     }
 
-    /// Returns the filter of what goes to models and comes from them.
-    pub fn for_prompts(&self) -> Filter {
-        self.0.filters.read().unwrap_or_else(PoisonError::into_inner).prompts.clone()
+    /// Returns the filter of what Worlds of a namespace send to models and get from them.
+    pub fn for_prompts(&self, namespace: &str) -> Filter {
+        self.known().prompts_of(namespace)
     }
 
     fn for_logs(&self) -> Filter {
-        self.0.filters.read().unwrap_or_else(PoisonError::into_inner).logs.clone()
+        self.0.logs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns what masks the lines of a log, and counts what it masks.
@@ -111,12 +165,12 @@ mod tests {
         let secrets = KnownSecrets::default();
         let mask = secrets.mask(&metrics);
         assert_eq!(mask("canary-of-the-provider"), None);
-        secrets.note("canary-of-the-provider");
-        secrets.note("another-key-of-it-now");
-        secrets.note("another-key-of-it-now");
+        secrets.note("team", "canary-of-the-provider");
+        secrets.note("team", "another-key-of-it-now");
+        secrets.note("team", "another-key-of-it-now");
         let line = r#"{"message":"canary-of-the-provider, another-key-of-it-now, AKIAABCDEFGHIJKLMNOP"}"#;
         assert_eq!(mask(line).as_deref(), Some(r#"{"message":"***, ***, ***"}"#));
-        assert_eq!(secrets.for_prompts().masked(line), r#"{"message":"***, ***, ***"}"#);
+        assert_eq!(secrets.for_prompts("team").masked(line), r#"{"message":"***, ***, ***"}"#);
         assert_eq!(metrics.secrets_masked.with_label_values(&["secret-value"]).get(), 2);
         assert_eq!(metrics.secrets_masked.with_label_values(&["amazon-key"]).get(), 1);
     }
@@ -137,23 +191,58 @@ mod tests {
     #[test]
     fn a_short_value_blackens_no_prompt() {
         let secrets = KnownSecrets::default();
-        secrets.note("postgres");
-        assert_eq!(secrets.for_prompts().masked("use postgres"), "use postgres");
+        secrets.note("team", "postgres");
+        assert_eq!(secrets.for_prompts("team").masked("use postgres"), "use postgres");
         assert_eq!(secrets.for_logs().masked("use postgres"), "use ***");
     }
 
     #[test]
-    fn what_is_read_again_is_not_forgotten() {
+    fn a_value_of_one_namespace_is_masked_in_no_prompt_of_another() {
         let secrets = KnownSecrets::default();
-        secrets.note("the-present-key-of-it");
-        // Filters are made anew for each; what they are made of is enough here.
-        let mut values: VecDeque<_> = (0..MOST).map(|number| format!("a-replaced-key-{number:06}")).collect();
-        values.push_back("the-present-key-of-it".to_owned());
-        values.pop_front();
-        *secrets.0.values.lock().unwrap() = values;
-        secrets.note("a-new-key-of-something");
-        assert_eq!(secrets.for_prompts().masked("the-present-key-of-it"), "***");
-        assert_eq!(secrets.for_prompts().masked("a-replaced-key-000001"), "a-replaced-key-000001");
-        assert_eq!(secrets.for_prompts().masked("a-replaced-key-000002"), "***");
+        secrets.note("team", "the-key-of-the-team");
+        secrets.note("others", "the-key-of-others-1");
+        secrets.note_address("postgres://manyworlds:the-ledgers-password@host/manyworlds");
+        let said = "the-key-of-the-team, the-key-of-others-1, the-ledgers-password";
+        for (namespace, expected) in [
+            ("team", "***, the-key-of-others-1, the-ledgers-password"),
+            ("others", "the-key-of-the-team, ***, the-ledgers-password"),
+            ("third", said),
+        ] {
+            assert_eq!(secrets.for_prompts(namespace).masked(said), expected, "{namespace}");
+        }
+        assert_eq!(secrets.for_logs().masked(said), "***, ***, ***");
+        secrets.note("third", "the-key-of-the-team");
+        assert_eq!(secrets.for_prompts("third").masked("the-key-of-the-team"), "***", "a key may be of two");
+    }
+
+    #[test]
+    fn what_is_read_again_is_not_forgotten() {
+        let mut known = Known::default();
+        let value = |namespace: usize, value: &str| OwnedValue {
+            owner: Owner::Namespace(format!("team-{namespace}")),
+            value: value.to_owned(),
+        };
+        assert!(known.add(value(0, "the-present-key")));
+        for number in 1..MOST {
+            known.add(value(number, "a-replaced-key"));
+        }
+        assert!(!known.add(value(0, "the-present-key")), "it is known");
+        assert!(known.add(value(MOST, "a-new-key")));
+        assert!(known.values.len() == MOST && known.values.contains(&value(0, "the-present-key")));
+        assert!(!known.values.contains(&value(1, "a-replaced-key")), "the oldest goes");
+    }
+
+    #[test]
+    fn a_namespace_with_many_keys_takes_no_places_of_others() {
+        let mut known = Known::default();
+        let value =
+            |namespace: &str, value: String| OwnedValue { owner: Owner::Namespace(namespace.to_owned()), value };
+        known.add(value("others", "their-key".to_owned()));
+        for number in 0..3 * MOST_OF_NAMESPACE {
+            known.add(value("team", format!("key-{number}")));
+        }
+        assert_eq!(known.values.len(), MOST_OF_NAMESPACE + 1);
+        assert!(known.values.contains(&value("others", "their-key".to_owned())));
+        assert!(known.values.contains(&value("team", format!("key-{}", 3 * MOST_OF_NAMESPACE - 1))));
     }
 }

@@ -8,6 +8,9 @@ use manyworlds_api::Provider;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::object::Stored;
 
+/// The most bytes of a key: vendors give out some hundreds, and signed tokens have a few thousand. Each is searched for in every line of the log and every prompt.
+const MOST_KEY_BYTES: usize = 4096;
+
 /// An API key. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
@@ -67,6 +70,11 @@ fn key_in(secret: &Secret, name: &str, key: &str) -> Result<ApiKey, String> {
         .ok_or_else(|| format!("The Secret {name} has no key {key}; add it, or name another in secretRef.key."))?;
     // A line feed at the end is what `kubectl create secret --from-file` takes over from an editor.
     let text = std::str::from_utf8(&bytes.0).map(str::trim).unwrap_or_default();
+    if text.len() > MOST_KEY_BYTES {
+        return Err(format!(
+            "The key {key} of the Secret {name} has more than {MOST_KEY_BYTES} bytes; put the API key there and nothing else."
+        ));
+    }
     if text.is_empty() || text.chars().any(|character| !character.is_ascii_graphic()) {
         return Err(format!(
             "The key {key} of the Secret {name} is empty or is not one word; put the API key there and nothing else."
@@ -118,6 +126,9 @@ mod tests {
         assert_eq!(key_in(&secret("sk-1\n"), "keys", "apiKey").unwrap().reveal(), "sk-1");
         assert!(key_in(&secret(""), "keys", "apiKey").unwrap_err().contains("is empty"));
         assert!(key_in(&secret("sk-1\r\nx-other: 1"), "keys", "apiKey").is_err(), "it would be a header of its own");
+        assert!(key_in(&secret(&"k".repeat(MOST_KEY_BYTES)), "keys", "apiKey").is_ok());
+        let long = key_in(&secret(&"k".repeat(MOST_KEY_BYTES + 1)), "keys", "apiKey").unwrap_err();
+        assert!(long.contains("more than 4096 bytes") && !long.contains("kkk"), "{long}");
         assert!(key_in(&secret("sk-1"), "keys", "other").unwrap_err().contains("no key other"));
     }
 

@@ -127,7 +127,7 @@ impl Reconcile for ProviderReconciler {
         };
         let (state, secret) = key::read(&self.cluster.client, &self.account, &provider).await;
         if let Some(secret) = &secret {
-            self.catalogue.note_secret(secret.reveal());
+            self.catalogue.note_secret(provider.namespace(), secret.reveal());
         }
         let mut records = self.catalogue.records();
         // A Provider that changed while its key was read is in the queue again.

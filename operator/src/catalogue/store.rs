@@ -145,9 +145,9 @@ impl Catalogue {
         found.into_iter().filter_map(|name| budgets.get(name).map(|budget| applicable(name, budget, now))).collect()
     }
 
-    /// Returns what must not pass in the calls of our own worker.
-    pub(crate) fn filter(&self) -> Filter {
-        self.0.secrets.for_prompts()
+    /// Returns what must not pass in the calls of our own worker in a namespace.
+    pub(crate) fn filter(&self, namespace: &str) -> Filter {
+        self.0.secrets.for_prompts(namespace)
     }
 
     /// Returns namespace and name of every Provider.
@@ -188,9 +188,9 @@ impl Catalogue {
         &self.0.table
     }
 
-    /// Notes the value of a key, so that it is masked wherever it is printed.
-    pub(super) fn note_secret(&self, value: &str) {
-        self.0.secrets.note(value);
+    /// Notes the value of a key of a namespace, so that it is masked wherever it is printed.
+    pub(super) fn note_secret(&self, namespace: &str, value: &str) {
+        self.0.secrets.note(namespace, value);
     }
 
     pub(super) fn records(&self) -> MutexGuard<'_, Records> {

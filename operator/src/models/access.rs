@@ -165,7 +165,7 @@ impl WorldAccess {
                 CacheScope::Order => caller.order_uid.clone(),
                 CacheScope::Namespace => format!("namespace/{}", caller.namespace),
             }),
-            filter: is_ours(&order.spec.worker).then(|| self.models.catalogue.filter()),
+            filter: is_ours(&order.spec.worker).then(|| self.models.catalogue.filter(&caller.namespace)),
             priority: order.spec.priority,
             model: found.model,
         })
