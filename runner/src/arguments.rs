@@ -40,7 +40,7 @@ pub enum Command {
 /// A command and what it may do.
 #[derive(Debug, Args)]
 pub struct Confine {
-    /// Folder that it may write to
+    /// Folder that it may write to, but for what is hidden in it
     #[arg(long = "write")]
     pub write: Vec<PathBuf>,
     /// Folder that it may not even read

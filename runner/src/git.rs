@@ -162,6 +162,21 @@ impl Git {
         self
     }
 
+    /// Has another program start it, which takes what it is to start as its further arguments.
+    pub(crate) fn started_by(mut self, mut starter: Command) -> Self {
+        starter.arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                starter.env(name, value);
+            }
+        }
+        if let Some(directory) = self.command.get_current_dir() {
+            starter.current_dir(directory);
+        }
+        self.command = starter;
+        self
+    }
+
     /// Runs it and returns what it printed.
     ///
     /// # Errors

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "support/landlock.rs"]
+mod landlock;
 mod support;
 
 use std::process::Command;
 
+use landlock::WITHOUT_LANDLOCK;
+use manyworlds_api::labels;
 use manyworlds_upstream::{Script, Upstream};
 use serde_json::{Value, json};
 use support::{Pod, Repository};
@@ -343,6 +347,72 @@ fn commands_of_the_model_see_no_token_and_what_looks_like_a_key_is_masked() {
     assert!(seen.contains("***") && !seen.contains(key), "{seen}");
     let transcript = pod.artifact("transcript");
     assert!(!transcript.contains(TOKEN) && !transcript.contains(key));
+}
+
+/// Returns the shell's words for the file with the gateway's token, as a command in the worktree finds it.
+fn token_file() -> String {
+    format!("$PWD/../../../../..{}/{}", labels::GATEWAY_TOKEN_DIRECTORY, labels::TOKEN_FILE)
+}
+
+/// S5: the token is in a file and in the coder's own environment.
+#[test]
+fn no_command_of_the_model_can_read_the_gateways_token() {
+    let look = format!(
+        "token=\"{}\"; test -e \"$token\" && echo it is there; cat \"$token\"; cat /proc/$PPID/environ; \
+         ls -l /proc/$PPID/fd; echo written > note.txt; cat note.txt",
+        token_file()
+    );
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let done = call("finish", &json!({"summary": "done"}));
+    let model = Model::start(&json!({"models": {"scripted": [
+        {"turn": 0, "reply": call("run", &json!({"command": look}))}, {"turn": 1, "reply": edit},
+        {"turn": 2, "reply": done}]}}));
+    assert_eq!(pod(&model, "careful").result().score(), 100);
+    let bodies = model.bodies();
+    let seen = bodies[1]["messages"].as_array().unwrap().last().unwrap()["content"].to_string();
+    assert!(seen.contains("it is there") && seen.contains("written"), "{seen}");
+    assert_eq!(seen.matches("Permission denied").count(), 3, "{seen}");
+    assert!(bodies.iter().all(|body| !body.to_string().contains(TOKEN)));
+}
+
+/// S5: a repository's settings name programs that git starts, also where it is the coder that calls git.
+#[test]
+fn no_program_that_git_starts_for_the_coder_can_read_the_gateways_token() {
+    let plant = format!(
+        "git config filter.thief.clean \"cat '{}' > '$PWD/stolen' 2>&1; cat\"; \
+         echo '* filter=thief' > \"$(git rev-parse --git-path info/attributes)\"",
+        token_file()
+    );
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let show = call("run", &json!({"command": "cat stolen"}));
+    let done = call("finish", &json!({"summary": "done"}));
+    let model = Model::start(&json!({"models": {"scripted": [
+        {"turn": 0, "reply": call("run", &json!({"command": plant}))}, {"turn": 1, "reply": edit},
+        {"turn": 2, "reply": show}, {"turn": 3, "reply": done}]}}));
+    pod(&model, "careful").works();
+    let bodies = model.bodies();
+    let seen = bodies[3]["messages"].as_array().unwrap().last().unwrap()["content"].to_string();
+    assert!(seen.contains("Permission denied"), "git has not started the program: {seen}");
+    assert!(bodies.iter().all(|body| !body.to_string().contains(TOKEN)));
+}
+
+#[test]
+fn a_kernel_that_cannot_keep_the_token_from_commands_is_told_of_and_the_coders_memory_stays_closed() {
+    let look = call("run", &json!({"command": "cat /proc/$PPID/environ"}));
+    let edit = call("edit_file", &json!({"path": "sum.txt", "old": "a - b", "new": "a + b"}));
+    let done = call("finish", &json!({"summary": "done"}));
+    let model = Model::start(&json!({"models": {"scripted": [
+        {"turn": 0, "reply": look}, {"turn": 1, "reply": edit}, {"turn": 2, "reply": done}]}}));
+    let mut pod = pod(&model, "careful");
+    pod.succeed(&["prepare"]);
+    pod.wrapper = Some(WITHOUT_LANDLOCK);
+    pod.succeed(&["work"]);
+    pod.wrapper = None;
+    pod.succeed(&["collect"]);
+    let log = pod.artifact("work-log");
+    assert!(log.contains("can read the file of the gateway's token: the kernel of the node has no Landlock"), "{log}");
+    let seen = model.bodies()[1]["messages"].as_array().unwrap().last().unwrap()["content"].to_string();
+    assert!(seen.contains("Permission denied") && !seen.contains(TOKEN), "{seen}");
 }
 
 #[test]

@@ -2,27 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "support/landlock.rs"]
+mod landlock;
 mod support;
 
 use std::fs;
 
+use landlock::WITHOUT_LANDLOCK;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
 use manyworlds_api::result::FailureClass;
 use serde_json::json;
 use support::{Pod, Repository, eventually, gated, tell_to_end};
-
-/// Puts a filter on itself under which the kernel knows no Landlock: its three calls, which have the same numbers on every
-/// architecture, fail as on a kernel without them.
-const WITHOUT_LANDLOCK: &str = "
-import ctypes, struct
-rules = [(0x20, 0, 0, 0), (0x35, 0, 2, 444), (0x25, 1, 0, 446), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7fff0000)]
-code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *rule) for rule in rules))
-class Program(ctypes.Structure):
-    _fields_ = [('count', ctypes.c_ushort), ('rules', ctypes.c_void_p)]
-program = Program(len(rules), ctypes.cast(code, ctypes.c_void_p))
-prctl = ctypes.CDLL(None, use_errno=True).prctl
-assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, ctypes.byref(program), 0, 0) == 0, ctypes.get_errno()";
 
 /// Allows itself no further process or thread.
 const WITHOUT_THREADS: &str = "

@@ -1,19 +1,17 @@
 //! Keeps states of the worktree as the work goes on.
 
-use std::path::Path;
-
-use crate::git::Git;
+use super::workplace::Workplace;
 
 /// Keeps the state of a worktree as a commit under `refs/manyworlds/checkpoints/<number>`. Neither its index nor a branch changes.
 ///
 /// # Errors
 ///
 /// The words of git.
-pub(super) fn checkpoint(worktree: &Path, number: u32) -> Result<(), String> {
+pub(super) fn checkpoint(workplace: &Workplace, number: u32) -> Result<(), String> {
     let index = tempfile::Builder::new().prefix("index-").tempdir().map_err(|error| error.to_string())?;
     let file = index.path().join("index");
     let git = |arguments: &[&str]| {
-        let called = Git::new(worktree, arguments).env("GIT_INDEX_FILE", &file).line();
+        let called = workplace.git(arguments).env("GIT_INDEX_FILE", &file).line();
         called.map_err(|error| error.said().to_owned())
     };
     git(&["add", "--all", "--", "."])?;

@@ -4,6 +4,7 @@
 //! - `protocol`: the messages of OpenAI and of Anthropic behind one conversation.
 //! - `gateway`: the client of the gateway, which waits where it is told to.
 //! - `tools`: the tools of the model. No path leads out of the worktree.
+//! - `workplace`: the worktree, whose programs cannot read the gateway's token.
 //! - `context`: compacts a conversation that has grown too large (S4): pure.
 //! - `complexity`: estimates how hard a task is, and chooses a model for it (W16): pure.
 //! - `model_limits`: the limits of a model: pure.
@@ -26,8 +27,11 @@ mod session;
 mod settings;
 mod tools;
 mod transcript;
+mod workplace;
 
 use std::process::ExitCode;
+
+use nix::sys::prctl;
 
 use crate::text::print_line;
 
@@ -37,7 +41,13 @@ const UNFINISHED: u8 = 3;
 const FAILED: u8 = 4;
 
 /// Runs a session.
+///
+/// - **Guarantees:** no command of the model can read the memory or the environment of this process, where the token is.
 pub fn run() -> ExitCode {
+    if let Err(error) = prctl::set_dumpable(false) {
+        print_line(&format!("coder: its memory cannot be closed to the model's commands: {error}"));
+        return ExitCode::from(FAILED);
+    }
     let settings = match settings::Settings::from_environment() {
         Ok(settings) => settings,
         Err(message) => {

@@ -15,6 +15,7 @@ use super::protocol::{Completeness, ModelAnswer, Request, Tool, ToolCall, ToolRe
 use super::settings::{Check, Settings};
 use super::tools::{self, FINISH, ToolEffect, Tools, run_program};
 use super::transcript::Transcript;
+use super::workplace::Workplace;
 use crate::text::print_line;
 
 /// The last bytes of the checks' output that the model gets.
@@ -35,7 +36,8 @@ struct Session<'a> {
     settings: &'a Settings,
     model: Model,
     gateway: Gateway,
-    tools: Tools,
+    workplace: &'a Workplace,
+    tools: Tools<'a>,
     progress: Progress,
     transcript: Transcript,
     turns: Vec<Turn>,
@@ -48,12 +50,15 @@ struct Session<'a> {
 ///
 /// One sentence, when the model cannot be called.
 pub(super) fn run(settings: &Settings) -> Result<SessionEnd, String> {
-    let (gateway, model) = connect(settings).map_err(|error| leave_summary(settings, &error.to_string()))?;
+    let workplace = Workplace::new(settings.worktree.clone(), &settings.token_file);
+    let (gateway, model) =
+        connect(settings, &workplace).map_err(|error| leave_summary(settings, &error.to_string()))?;
     let mut session = Session {
         settings,
         model,
         gateway,
-        tools: Tools::new(settings.worktree.clone()),
+        workplace: &workplace,
+        tools: Tools::new(&workplace),
         progress: Progress::default(),
         transcript: Transcript::create(&settings.transcript_file),
         turns: vec![Turn::User(settings.task.clone())],
@@ -72,12 +77,12 @@ pub(super) fn run(settings: &Settings) -> Result<SessionEnd, String> {
 }
 
 /// Returns the gateway's client and the model: the World's, or one that fits the task.
-fn connect(settings: &Settings) -> Result<(Gateway, Model), CallError> {
+fn connect(settings: &Settings, workplace: &Workplace) -> Result<(Gateway, Model), CallError> {
     let (url, token_file) = (&settings.gateway, settings.token_file.clone());
     if settings.model != labels::AUTOMATIC_MODEL {
         return Gateway::connect(url, token_file, &settings.model);
     }
-    let files = tools::files(&settings.worktree, None).unwrap_or_default();
+    let files = tools::files(workplace, None).unwrap_or_default();
     let size = TaskSize {
         task_bytes: settings.task.len(),
         files: files.len(),
@@ -222,7 +227,7 @@ impl Session<'_> {
     /// Keeps the state of the worktree as a commit that no branch shows.
     fn keep_checkpoint(&mut self) {
         self.checkpoints += 1;
-        if let Err(error) = checkpoint(&self.settings.worktree, self.checkpoints) {
+        if let Err(error) = checkpoint(self.workplace, self.checkpoints) {
             self.transcript.note("checkpoint", &error);
         }
     }
@@ -231,7 +236,7 @@ impl Session<'_> {
     fn check(&self) -> Result<(), String> {
         for Check { name, command, timeout } in &self.settings.checks {
             print_line(&format!("coder: check {name}"));
-            let ran = run_program(&self.settings.worktree, command, *timeout);
+            let ran = run_program(self.workplace, command, *timeout);
             if !ran.succeeded() {
                 let said = ran.text();
                 let surplus = said.len().saturating_sub(CHECK_OUTPUT);

@@ -4,12 +4,12 @@ mod command;
 mod files;
 mod paths;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::protocol::Tool;
+use super::workplace::Workplace;
 pub(super) use command::run_program;
 use command::run_shell;
 pub(super) use files::files;
@@ -40,30 +40,32 @@ impl ToolEffect {
 }
 
 /// The tools, in one worktree.
-pub(super) struct Tools {
-    worktree: PathBuf,
+pub(super) struct Tools<'a> {
+    workplace: &'a Workplace,
 }
 
-impl Tools {
-    pub(super) fn new(worktree: PathBuf) -> Self {
-        Self { worktree }
+impl<'a> Tools<'a> {
+    pub(super) fn new(workplace: &'a Workplace) -> Self {
+        Self { workplace }
     }
 
     /// Uses a tool.
     pub(super) fn call(&self, name: &str, arguments: &Value) -> ToolEffect {
         let done = match name {
-            "list_files" => files::list(&self.worktree, optional(arguments, "path")).map(ToolEffect::Unchanged),
+            "list_files" => files::list(self.workplace, optional(arguments, "path")).map(ToolEffect::Unchanged),
             "search" => text(arguments, "pattern")
-                .and_then(|pattern| files::search(&self.worktree, pattern, optional(arguments, "path")))
+                .and_then(|pattern| files::search(self.workplace, pattern, optional(arguments, "path")))
                 .map(ToolEffect::Unchanged),
             "read_file" => text(arguments, "path")
-                .and_then(|path| files::read(&self.worktree, path, line(arguments, "start"), line(arguments, "end")))
+                .and_then(|path| {
+                    files::read(self.workplace.worktree(), path, line(arguments, "start"), line(arguments, "end"))
+                })
                 .map(ToolEffect::Unchanged),
             "edit_file" => self.edit(arguments).map(ToolEffect::Changed),
             "write_file" => self.write(arguments).map(ToolEffect::Changed),
             "run" => text(arguments, "command").map(|command| {
                 // A command may have changed anything.
-                ToolEffect::Changed(run_shell(&self.worktree, command, COMMAND_TIME).text())
+                ToolEffect::Changed(run_shell(self.workplace, command, COMMAND_TIME).text())
             }),
             _ => Err(format!("there is no tool {name:?}")),
         };
@@ -72,11 +74,11 @@ impl Tools {
 
     fn edit(&self, arguments: &Value) -> Result<String, String> {
         let (path, old, new) = (text(arguments, "path")?, text(arguments, "old")?, text(arguments, "new")?);
-        files::edit(&self.worktree, path, old, new)
+        files::edit(self.workplace.worktree(), path, old, new)
     }
 
     fn write(&self, arguments: &Value) -> Result<String, String> {
-        files::write(&self.worktree, text(arguments, "path")?, text(arguments, "content")?)
+        files::write(self.workplace.worktree(), text(arguments, "path")?, text(arguments, "content")?)
     }
 }
 

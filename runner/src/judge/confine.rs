@@ -73,13 +73,17 @@ fn rules(arguments: &Confine) -> Result<bool, RulesetError> {
         .scope(Scope::from_all(RULES))?
         .create()?;
     let hidden: Vec<PathBuf> = arguments.hide.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let mut readable = Vec::new();
-    collect_readable(Path::new("/"), &hidden, &mut readable);
-    for path in readable {
+    for path in open_folders(Path::new("/"), &hidden) {
         ruleset = allow(ruleset, &path, AccessFs::from_read(RULES))?;
     }
-    for path in DEVICES.iter().map(Path::new).chain(arguments.write.iter().map(PathBuf::as_path)) {
-        ruleset = allow(ruleset, path, AccessFs::from_all(RULES))?;
+    for path in DEVICES {
+        ruleset = allow(ruleset, Path::new(path), AccessFs::from_all(RULES))?;
+    }
+    for folder in &arguments.write {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        for path in open_folders(&folder, &hidden) {
+            ruleset = allow(ruleset, &path, AccessFs::from_all(RULES))?;
+        }
     }
     let status = ruleset.restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
@@ -96,19 +100,25 @@ fn allow(
     ruleset.add_rule(PathBeneath::new(file, access))
 }
 
-/// Collects the largest folders that hold nothing hidden.
-fn collect_readable(folder: &Path, hidden: &[PathBuf], readable: &mut Vec<PathBuf>) {
+/// Returns the largest folders within one that hold nothing hidden.
+fn open_folders(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let mut open = Vec::new();
+    collect_open(folder, hidden, &mut open);
+    open
+}
+
+fn collect_open(folder: &Path, hidden: &[PathBuf], open: &mut Vec<PathBuf>) {
     if hidden.iter().any(|path| path == folder) {
         return;
     }
     if !hidden.iter().any(|path| path.starts_with(folder)) {
-        readable.push(folder.to_owned());
+        open.push(folder.to_owned());
         return;
     }
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         // A link leads to a place that has its own rule.
         if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) {
-            collect_readable(&entry.path(), hidden, readable);
+            collect_open(&entry.path(), hidden, open);
         }
     }
 }
@@ -124,9 +134,9 @@ mod tests {
         for path in ["a/secret/deep", "a/open", "b"] {
             std::fs::create_dir_all(root.join(path)).unwrap();
         }
-        let mut readable = Vec::new();
-        collect_readable(&root, &[root.join("a/secret")], &mut readable);
-        readable.sort();
-        assert_eq!(readable, [root.join("a/open"), root.join("b")]);
+        let mut open = open_folders(&root, &[root.join("a/secret")]);
+        open.sort();
+        assert_eq!(open, [root.join("a/open"), root.join("b")]);
+        assert_eq!(open_folders(&root.join("a/secret"), &[root.join("a/secret")]), Vec::<PathBuf>::new());
     }
 }

@@ -1,11 +1,10 @@
 //! Runs the commands of the model and the checks in the worktree.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use manyworlds_masking::Filter;
 
+use crate::coder::workplace::Workplace;
 use crate::process::{Bounds, Capture, Completed, Program, Stop, Stream};
 use crate::text::clean;
 
@@ -35,13 +34,13 @@ impl CommandResult {
 }
 
 /// Runs a line of a shell.
-pub(in crate::coder) fn run_shell(worktree: &Path, command: &str, time: Duration) -> CommandResult {
-    run_program(worktree, &["sh".to_owned(), "-c".to_owned(), command.to_owned()], time)
+pub(in crate::coder) fn run_shell(workplace: &Workplace, command: &str, time: Duration) -> CommandResult {
+    run_program(workplace, &["sh".to_owned(), "-c".to_owned(), command.to_owned()], time)
 }
 
 /// Runs a program with its arguments.
-pub(in crate::coder) fn run_program(worktree: &Path, command: &[String], time: Duration) -> CommandResult {
-    match run(worktree, command, time) {
+pub(in crate::coder) fn run_program(workplace: &Workplace, command: &[String], time: Duration) -> CommandResult {
+    match run(workplace, command, time) {
         Ok(completed) => {
             CommandResult { ending: ending(&completed), succeeded: completed.succeeded(), output: completed.output }
         }
@@ -52,12 +51,12 @@ pub(in crate::coder) fn run_program(worktree: &Path, command: &[String], time: D
     }
 }
 
-fn run(worktree: &Path, command: &[String], time: Duration) -> std::io::Result<Completed<String>> {
+fn run(workplace: &Workplace, command: &[String], time: Duration) -> std::io::Result<Completed<String>> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(std::io::Error::other("the command is empty"));
     };
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(worktree).env_clear().envs(kept_environment());
+    let mut command = workplace.command(program);
+    command.args(arguments).envs(kept_environment());
     let bounds = Bounds { time, output_bytes: Some(MOST_MEBIBYTES << 20), disk: None };
     Program::new(command, bounds).with_streams_merged().run(Ends::default())
 }
@@ -120,9 +119,11 @@ mod tests {
     #[test]
     fn a_command_says_how_it_ended_and_what_it_printed() {
         let folder = tempfile::tempdir().unwrap();
-        let ran = run_shell(folder.path(), "echo one; echo two >&2; exit 3", Duration::from_secs(10));
+        let ran =
+            run_shell(&Workplace::unconfined(folder.path()), "echo one; echo two >&2; exit 3", Duration::from_secs(10));
         assert_eq!((ran.text().as_str(), ran.succeeded()), ("[exit code 3]\none\ntwo\n", false));
-        let missing = run_program(folder.path(), &["no-such-program".to_owned()], Duration::from_secs(1));
+        let missing =
+            run_program(&Workplace::unconfined(folder.path()), &["no-such-program".to_owned()], Duration::from_secs(1));
         assert!(!missing.succeeded() && missing.text().contains("could not be run"));
     }
 
@@ -130,7 +131,7 @@ mod tests {
     fn what_takes_too_long_is_ended_with_all_that_it_started() {
         let folder = tempfile::tempdir().unwrap();
         let begun = Instant::now();
-        let ran = run_shell(folder.path(), "sleep 60 & sleep 60", Duration::from_millis(300));
+        let ran = run_shell(&Workplace::unconfined(folder.path()), "sleep 60 & sleep 60", Duration::from_millis(300));
         assert!(ran.text().contains("took too long"), "{}", ran.text());
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
@@ -138,7 +139,11 @@ mod tests {
     #[test]
     fn a_flood_is_cut_in_the_middle() {
         let folder = tempfile::tempdir().unwrap();
-        let ran = run_shell(folder.path(), "echo first; seq 100000; echo last", Duration::from_secs(20));
+        let ran = run_shell(
+            &Workplace::unconfined(folder.path()),
+            "echo first; seq 100000; echo last",
+            Duration::from_secs(20),
+        );
         assert!(
             ran.output.starts_with("first")
                 && ran.output.ends_with("last\n")
@@ -150,7 +155,7 @@ mod tests {
     fn what_prints_too_much_is_ended_with_all_that_it_started() {
         let folder = tempfile::tempdir().unwrap();
         let begun = Instant::now();
-        let ran = run_shell(folder.path(), "yes & yes", Duration::from_mins(1));
+        let ran = run_shell(&Workplace::unconfined(folder.path()), "yes & yes", Duration::from_mins(1));
         assert!(ran.text().starts_with("[it printed more than 64 MiB and was ended]\ny\ny\n"), "{}", ran.text());
         assert!(!ran.succeeded() && ran.output.len() < 2 * SHOWN_OF_EACH + 100);
         assert!(begun.elapsed() < Duration::from_secs(50));
@@ -159,7 +164,11 @@ mod tests {
     #[test]
     fn what_closes_its_output_goes_on() {
         let folder = tempfile::tempdir().unwrap();
-        let ran = run_shell(folder.path(), "echo said; exec >&- 2>&-; sleep 0.1; exit 3", Duration::from_secs(10));
+        let ran = run_shell(
+            &Workplace::unconfined(folder.path()),
+            "echo said; exec >&- 2>&-; sleep 0.1; exit 3",
+            Duration::from_secs(10),
+        );
         assert_eq!(ran.text(), "[exit code 3]\nsaid\n");
     }
 }

@@ -1,13 +1,15 @@
 //! Looking at files and changing them.
 
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use regex::Regex;
 
 use super::paths::inside;
-use crate::git::Git;
+use crate::coder::workplace::Workplace;
 
 /// The most files of a list.
 const LISTED: usize = 500;
@@ -20,8 +22,8 @@ const LARGEST: u64 = 2 * 1024 * 1024;
 /// The longest line that is shown, in characters.
 const LONGEST_LINE: usize = 400;
 
-pub(super) fn list(worktree: &Path, folder: Option<&str>) -> Result<String, String> {
-    let files = files(worktree, folder)?;
+pub(super) fn list(workplace: &Workplace, folder: Option<&str>) -> Result<String, String> {
+    let files = files(workplace, folder)?;
     let mut text = files.iter().take(LISTED).cloned().collect::<Vec<_>>().join("\n");
     if files.len() > LISTED {
         let _ = write!(text, "\n... and {} more; name a folder", files.len() - LISTED);
@@ -29,11 +31,11 @@ pub(super) fn list(worktree: &Path, folder: Option<&str>) -> Result<String, Stri
     Ok(if text.is_empty() { "there are no files".to_owned() } else { text })
 }
 
-pub(super) fn search(worktree: &Path, pattern: &str, folder: Option<&str>) -> Result<String, String> {
+pub(super) fn search(workplace: &Workplace, pattern: &str, folder: Option<&str>) -> Result<String, String> {
     let pattern = Regex::new(pattern).map_err(|error| format!("the pattern is no regular expression: {error}"))?;
     let mut found = Vec::new();
-    for path in files(worktree, folder)? {
-        let Ok(text) = content(worktree, &path) else { continue };
+    for path in files(workplace, folder)? {
+        let Ok(text) = content(workplace.worktree(), &path) else { continue };
         for (number, line) in text.lines().enumerate().filter(|(_, line)| pattern.is_match(line)) {
             if found.len() >= FOUND {
                 found.push(format!("... more than {FOUND} lines; narrow the search"));
@@ -92,7 +94,16 @@ fn content(worktree: &Path, path: &str) -> Result<String, String> {
     if metadata.len() > LARGEST {
         return Err(format!("{path} has {} bytes, which is too large to be read", metadata.len()));
     }
-    fs::read_to_string(&place).map_err(|_| format!("{path} is no text"))
+    let mut file = File::open(&place).map_err(|error| format!("{path}: {error}"))?;
+    // A process that a command has left behind may have put a link there meanwhile.
+    let opened = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|error| error.to_string())?;
+    let root = worktree.canonicalize().map_err(|error| error.to_string())?;
+    if !opened.starts_with(&root) {
+        return Err(format!("{path:?} leads out of the repository by a link"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|_| format!("{path} is no text"))?;
+    Ok(text)
 }
 
 /// Returns the files of a worktree, or of a folder in it, that git knows or would add.
@@ -100,13 +111,13 @@ fn content(worktree: &Path, path: &str) -> Result<String, String> {
 /// # Errors
 ///
 /// The words of git.
-pub(in crate::coder) fn files(worktree: &Path, folder: Option<&str>) -> Result<Vec<String>, String> {
+pub(in crate::coder) fn files(workplace: &Workplace, folder: Option<&str>) -> Result<Vec<String>, String> {
     let below = folder.unwrap_or(".");
     if below != "." {
-        inside(worktree, below)?;
+        inside(workplace.worktree(), below)?;
     }
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", below];
-    let listed = Git::new(worktree, arguments).run().map_err(|error| error.said().to_owned())?;
+    let listed = workplace.git(arguments).run().map_err(|error| error.said().to_owned())?;
     let mut files: Vec<_> =
         String::from_utf8_lossy(&listed).split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
     files.sort();
@@ -138,13 +149,14 @@ mod tests {
     #[test]
     fn files_are_listed_searched_and_read_with_their_lines() {
         let folder = tree();
-        assert_eq!(list(folder.path(), None).unwrap(), "src/a.py");
-        assert_eq!(search(folder.path(), r"def \w", None).unwrap(), "src/a.py:1: def f():\nsrc/a.py:4: def g():");
+        let workplace = Workplace::unconfined(folder.path());
+        assert_eq!(list(&workplace, None).unwrap(), "src/a.py");
+        assert_eq!(search(&workplace, r"def \w", None).unwrap(), "src/a.py:1: def f():\nsrc/a.py:4: def g():");
         assert_eq!(
             read(folder.path(), "src/a.py", Some(4), Some(4)).unwrap(),
             "    4  def g():\n... the file has 5 lines"
         );
-        assert!(search(folder.path(), "(", None).unwrap_err().contains("regular expression"));
+        assert!(search(&workplace, "(", None).unwrap_err().contains("regular expression"));
         assert!(read(folder.path(), "src", None, None).unwrap_err().contains("no file"));
     }
 
@@ -156,6 +168,6 @@ mod tests {
         edit(folder.path(), "src/a.py", "def g():\n    return 1", "def g():\n    return 2").unwrap();
         assert!(fs::read_to_string(folder.path().join("src/a.py")).unwrap().ends_with("return 2\n"));
         write(folder.path(), "new/b.py", "x\n").unwrap();
-        assert_eq!(list(folder.path(), Some("new")).unwrap(), "new/b.py");
+        assert_eq!(list(&Workplace::unconfined(folder.path()), Some("new")).unwrap(), "new/b.py");
     }
 }
