@@ -4,8 +4,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails as the test does")]
 
+#[path = "charts/admission.rs"]
+mod admission;
 #[path = "charts/operation.rs"]
 mod operation;
+#[path = "charts/tenants.rs"]
 mod tenants;
 
 use std::collections::BTreeMap;
