@@ -5,6 +5,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use manyworlds_tests::real::{create, order, works};
 use manyworlds_tests::{Cluster, Namespace, Result};
 use serde_json::{Value, json};
@@ -75,6 +77,28 @@ async fn the_operators_account_makes_no_pod_but_one_like_those_of_worlds() -> Re
     assert!(elsewhere.contains("no pods in this namespace"), "{elsewhere}");
     let mut host = own.clone();
     host["spec"]["hostNetwork"] = json!(true);
-    assert_eq!(refusal(&cluster, &[], &namespace.name, &host)?, None, "the policy is about nobody else");
-    Ok(())
+    host["metadata"]["labels"] = json!({"app": "payments"});
+    assert_eq!(refusal(&cluster, &[], &namespace.name, &host)?, None, "this policy is about nobody else");
+    // The operator would believe what a pod with its labels says.
+    let forged = refusal(&cluster, &[], &namespace.name, &own)?.unwrap_or_default();
+    assert!(forged.contains("only the operator makes pods"), "{forged}");
+    others_change_nothing_that_counts(&namespace).await
+}
+
+/// A pod of a World is as the operator made it, whoever may write pods.
+async fn others_change_nothing_that_counts(namespace: &Namespace) -> Result {
+    let pods: Api<Pod> = namespace.api();
+    let patch =
+        async |change: Patch<Value>| pods.patch("held-alpha-1", &PatchParams::default(), &change).await.map(drop);
+    let changed = [
+        patch(Patch::Strategic(json!({"spec": {"containers": [{"name": "collect", "image": "example.com/other"}]}})))
+            .await,
+        patch(Patch::Merge(json!({"metadata": {"labels": {"manyworlds.dev/attempt": "2"}}}))).await,
+        patch(Patch::Merge(json!({"metadata": {"labels": {"manyworlds.dev/work-order": null}}}))).await,
+    ];
+    for answer in changed {
+        let refused = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("only the operator makes pods"), "{refused}");
+    }
+    Ok(patch(Patch::Merge(json!({"metadata": {"annotations": {"example.com/seen": "true"}}}))).await?)
 }

@@ -205,19 +205,75 @@ impl Applier {
     ) -> Result<ObjectId<K>, ReconcileError> {
         let name: Name<K> = wanted.name.as_deref().unwrap_or("").parse()?;
         let metadata = self.writer.metadata::<K>(&key.namespace, name.as_str()).await?;
-        let ours = metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner);
-        let label = OrderKey::of_label(&metadata);
         let (kind, name) = (K::kind(&()).into_owned(), name.to_string());
-        match (ours, metadata.deletion_timestamp.is_some()) {
-            (true, false) => Ok(ObjectId::parse(&metadata)?),
-            (_, true) => Err(ReconcileError::StillGoing { kind, name }),
-            // An earlier order of the same name left it behind, and the garbage collector is on its way.
-            (false, false) if label.as_ref() == Some(key) => Err(ReconcileError::StillGoing { kind, name }),
-            (false, false) => Err(ReconcileError::Foreign { kind, name }),
+        match whose(&metadata, key, owner) {
+            Whose::Ours => Ok(ObjectId::parse(&metadata)?),
+            Whose::Leaving => Err(ReconcileError::StillGoing { kind, name }),
+            Whose::Others => Err(ReconcileError::Foreign { kind, name }),
         }
+    }
+}
+
+/// Whose an object is that was there before it was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    /// An order's, and on its way out.
+    Leaving,
+    Others,
+}
+
+/// Returns whose an object is.
+///
+/// - **Shape:** `key` is that of the order, `owner` the uid of the owner that the object should have.
+/// - **Guarantees:** one that the watch does not take for the order's is not taken for it here: the World would wait for it for ever.
+fn whose(found: &ObjectMeta, key: &OrderKey, owner: &str) -> Whose {
+    let is_owned = found.owner_references.iter().flatten().any(|reference| reference.uid == owner);
+    let is_labelled = OrderKey::of_label(found).as_ref() == Some(key);
+    match (is_owned, is_labelled) {
+        _ if found.deletion_timestamp.is_some() => Whose::Leaving,
+        (true, true) => Whose::Ours,
+        // An earlier order of the same name left it behind, and the garbage collector is on its way.
+        (false, true) => Whose::Leaving,
+        (_, false) => Whose::Others,
     }
 }
 
 fn already_exists(error: &ReconcileError) -> bool {
     matches!(error, ReconcileError::Api { source: kube::Error::Api(status), .. } if status.code == 409)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_was_there_is_ours_only_with_the_orders_label_and_its_owner() {
+        let metadata = |order: Option<&str>, owner: &str, going: bool| -> ObjectMeta {
+            let mut metadata = json!({
+                "name": "fix-alpha-1", "namespace": "team",
+                "ownerReferences": [{"apiVersion": "manyworlds.dev/v1alpha1", "kind": "World", "name": "fix-alpha", "uid": owner}],
+            });
+            if let Some(order) = order {
+                metadata["labels"] = json!({"manyworlds.dev/work-order": order});
+            }
+            if going {
+                metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            }
+            serde_json::from_value(metadata).unwrap()
+        };
+        let key = OrderKey::of_label(&metadata(Some("fix"), "w", false)).unwrap();
+        for (order, owner, going, expected) in [
+            (Some("fix"), "w", false, Whose::Ours),
+            (Some("fix"), "w", true, Whose::Leaving),
+            (Some("fix"), "earlier", false, Whose::Leaving),
+            (Some("other"), "w", false, Whose::Others),
+            (None, "w", false, Whose::Others),
+            (None, "other", false, Whose::Others),
+        ] {
+            assert_eq!(whose(&metadata(order, owner, going), &key, "w"), expected, "{order:?} {owner} {going}");
+        }
+    }
 }

@@ -39,6 +39,24 @@ fn the_operator_alone_is_held_and_what_breaks_a_rule_is_denied() {
     assert!(disabled.keys().all(|(kind, _)| !kind.starts_with(KIND)));
 }
 
+/// The operator takes a pod with its labels for its own.
+#[test]
+fn nobody_else_makes_a_pod_with_the_label_of_an_order() {
+    let rendered = objects("manyworlds", &json!({"watchNamespace": "team-a"}));
+    let others = &only(&rendered, KIND, "manyworlds-others")["spec"];
+    assert_eq!(others["matchConstraints"]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "team-a");
+    let conditions = others["matchConditions"].as_array().unwrap();
+    let account = "request.userInfo.username != \"system:serviceaccount:manyworlds-system:manyworlds\"";
+    assert_eq!(conditions[0]["expression"], account);
+    let labelled = conditions[1]["expression"].as_str().unwrap();
+    assert_eq!(labelled.matches(&format!("\"{}\" in ", labels::WORK_ORDER)).count(), 2, "{labelled}");
+    let binding = &only(&rendered, "ValidatingAdmissionPolicyBinding", "manyworlds-others")["spec"];
+    assert_eq!(*binding, json!({"policyName": "manyworlds-others", "validationActions": ["Deny"]}));
+    let everywhere = objects("manyworlds", &json!({}));
+    let constraints = &only(&everywhere, KIND, "manyworlds-others")["spec"]["matchConstraints"];
+    assert!(constraints["namespaceSelector"].is_null(), "{constraints}");
+}
+
 #[test]
 fn the_operator_makes_pods_where_the_values_say_and_never_in_the_clusters_own_namespaces() {
     let namespaces = |values: &Value| expression(values, "in this namespace");
