@@ -164,7 +164,8 @@ fn missing_host(secret: &str, host: &RepositoryHost) -> StageError {
     ))
 }
 
-/// What the Secret lists is not told: who writes an order may not be allowed to read it.
+/// Returns the refusal of a Secret for another host. It does not repeat what the Secret lists: who writes an order may not be
+/// allowed to read that.
 fn not_for_host(secret: &str, host: &RepositoryHost) -> StageError {
     let message = format!(
         "Secret {secret} is not for {host}; name one whose key {HOST_KEY} lists {host} in source.git.secretRef, or add {host} to that key"
