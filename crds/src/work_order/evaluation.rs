@@ -16,6 +16,10 @@ pub struct Evaluation {
     #[x_kube(validation = Rule::new("self.map(p, size(bytes(p))).sum() <= 8192").message("protectedPaths may together have 8 KiB; use fewer, wider patterns"))]
     pub protected_paths: Vec<String>,
 
+    /// Whether a worker may change the files that steer the tools of the gates, such as `conftest.py`, a `Makefile` or the scripts in `package.json`.
+    #[serde(default)]
+    pub tool_files: ToolFiles,
+
     /// Lowest score of an eligible World.
     #[serde(default = "seventy")]
     #[schemars(range(min = 0, max = 100))]
@@ -58,6 +62,7 @@ impl Default for Evaluation {
     fn default() -> Self {
         Self {
             protected_paths: Vec::new(),
+            tool_files: ToolFiles::default(),
             accept_score: seventy(),
             gates: size_alone(),
             image: None,
@@ -77,6 +82,16 @@ pub enum EvaluationNetwork {
     None,
     /// The gates reach what the worker reaches, such as the hosts of repositories.
     Inherit,
+}
+
+/// The rule for files that steer the tools of the gates.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolFiles {
+    /// They are restored from the base commit before the gates run, like protected paths. Of a file that holds other things too, only the parts that steer tests are restored. The World's reasons name them.
+    #[default]
+    Protected,
+    /// They are judged and delivered as the worker left them. For tasks that are about them.
+    Allowed,
 }
 
 /// The rule for results of unconfined gates.

@@ -10,8 +10,8 @@ use manyworlds_api::work_order::{
     Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable, Evaluation, EvaluationNetwork,
     ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference, PersistentVolumeClaimVolume,
     PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Sealing,
-    Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive, Variant, VariantWorker, Voter,
-    WaitForHuman, Worker, Worlds,
+    Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive, ToolFiles, Variant, VariantWorker,
+    Voter, WaitForHuman, Worker, Worlds,
 };
 use manyworlds_api::{Duration, Money, WorkOrderSpec};
 use proptest::collection::{btree_map, vec};
@@ -211,10 +211,21 @@ fn evaluation() -> impl Strategy<Value = Evaluation> {
     let sealing = select(vec![Sealing::Required, Sealing::Preferred]);
     let network = select(vec![EvaluationNetwork::None, EvaluationNetwork::Inherit]);
     let bounds = (1..=1_000_000, 1024..=16_777_216);
-    (vec(text(), 0..4), 0..=100, vec(gate(), 1..4), of(word()), sealing, network, bounds).prop_map(
-        |(protected_paths, accept_score, gates, image, sealing, network, (max_changed_lines, max_patch_bytes))| {
+    let tool_files = select(vec![ToolFiles::Protected, ToolFiles::Allowed]);
+    let protection = (vec(text(), 0..4), tool_files);
+    (protection, 0..=100, vec(gate(), 1..4), of(word()), sealing, network, bounds).prop_map(
+        |(
+            (protected_paths, tool_files),
+            accept_score,
+            gates,
+            image,
+            sealing,
+            network,
+            (max_changed_lines, max_patch_bytes),
+        )| {
             Evaluation {
                 protected_paths,
+                tool_files,
                 accept_score,
                 gates,
                 image,

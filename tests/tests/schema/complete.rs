@@ -126,6 +126,7 @@ fn affinity() -> Value {
 fn evaluation() -> Value {
     json!({
         "protectedPaths": ["tests/**"],
+        "toolFiles": "Protected",
         "acceptScore": 70,
         "gates": [
             {
