@@ -5,6 +5,9 @@ use std::io::Write;
 /// The longest line of output that is kept, in bytes.
 pub(crate) const LONGEST_LINE: usize = 4096;
 
+/// The most items that a list names for people, who look for more in the change itself.
+const NAMED: usize = 5;
+
 /// Prints a line for people who read the container's log.
 pub(crate) fn print_line(line: &str) {
     // Nobody is left to tell about a standard output that is closed.
@@ -48,6 +51,14 @@ pub(crate) fn clean(text: &str) -> String {
 /// Returns the text as one line without control characters: names of files may hold any.
 pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ")
+}
+
+/// Returns the first items of a list, and how many more there are.
+pub(crate) fn few(items: &[String]) -> String {
+    let first: Vec<&str> = items.iter().take(NAMED).map(String::as_str).collect();
+    let more = items.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
 }
 
 /// Skips the rest of a terminal's escape sequence.
@@ -104,6 +115,13 @@ mod tests {
         assert_eq!(clean("a\u{202e}b"), "ab");
         assert_eq!(clean("\u{1b}"), "");
         assert_eq!(one_line("a\n\u{1b}[1mb"), "a b");
+    }
+
+    #[test]
+    fn a_list_names_few() {
+        let items = |count: usize| (1..=count).map(|number| number.to_string()).collect::<Vec<_>>();
+        assert_eq!(few(&items(5)), "1, 2, 3, 4, 5");
+        assert_eq!(few(&items(7)), "1, 2, 3, 4, 5 and 2 more");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use manyworlds_api::conditions::shortened;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::DiffStatistics;
+use manyworlds_api::work_order::ToolFiles;
 
 use super::disguise::disguises_in_patch;
 use super::inspection::{
@@ -14,18 +15,18 @@ use super::inspection::{
 };
 use super::protection::Protection;
 use super::restoration::{RestoreError, restore};
+use super::tool_files::{ToolFileSet, hold};
+use super::tripwire::Guard;
 use crate::collect::{commit, message, patch};
-use crate::git::{Git, input, make_repository};
+use crate::git::{Git, input, make_repository, paths};
 use crate::history;
 use crate::layout::Layout;
 use crate::order::Identity;
 use crate::stage::StageError;
-use crate::text::print_line;
+use crate::text::{few, print_line};
 
 /// The largest binary file that a change may add or alter, in bytes.
 const LARGEST_BINARY: u64 = 512 * 1024;
-/// The most names that a reason lists.
-const NAMED: usize = 5;
 /// The longest reason, in bytes.
 const REASON_BYTES: usize = 512;
 
@@ -44,6 +45,8 @@ pub(super) struct Candidate {
     checkout: PathBuf,
     mirror: PathBuf,
     protection: Protection,
+    /// Its files that no gate may touch.
+    guarded: Vec<PathBuf>,
 }
 
 /// The reason why a change is not judged at all.
@@ -61,15 +64,19 @@ impl Candidate {
     ) -> Result<Self, StageError> {
         let repository = layout.evidence().join("repository.git");
         make_repository(&repository, &layout.mirror(), &repository, ["--bare", "."])?;
+        let checkout = layout.checkout();
+        let git = |arguments: &[&str]| Git::new(&checkout, arguments).with_git_directory(&repository, &checkout);
+        let protection = Protection::new(&order.evaluation.protected_paths, tool_files(&git, order, base)?)?;
         let mut candidate = Self {
             commit: None,
             patch: Vec::new(),
             diff: DiffStatistics::default(),
             reasons: Vec::new(),
             repository,
-            checkout: layout.checkout(),
+            checkout,
             mirror: layout.mirror(),
-            protection: Protection::new(&order.evaluation.protected_paths)?,
+            protection,
+            guarded: Vec::new(),
         };
         candidate.git(&["read-tree", base]).run()?;
         match candidate.apply_patch(layout, order, base)? {
@@ -159,22 +166,29 @@ impl Candidate {
         Ok(size.parse().unwrap_or(u64::MAX))
     }
 
-    /// Restores protected files from the base.
+    /// Restores protected files and tool files from the base.
     fn restore_protected(&mut self, changes: &[RawChange]) -> Result<(), StageError> {
-        let touched: Vec<&RawChange> = changes.iter().filter(|change| self.protection.covers(&change.path)).collect();
-        if touched.is_empty() {
-            return Ok(());
+        let (touched, rest): (Vec<&RawChange>, Vec<&RawChange>) =
+            changes.iter().partition(|change| self.protection.covers(&change.path));
+        if !touched.is_empty() {
+            // One call for all of them: a worker may have changed thousands.
+            let entries = input(&self.repository, &entries_before(touched.iter().copied()))?;
+            self.git(&["update-index", "-z", "--index-info"]).with_input(entries).run()?;
+            let names: Vec<String> = touched.iter().map(|change| change.path.display().to_string()).collect();
+            self.find(&format!("it changed protected files, which were restored: {}", few(&names)));
         }
-        // One call for all of them: a worker may have changed thousands.
-        let entries = input(&self.repository, &entries_before(touched.iter().copied()))?;
-        self.git(&["update-index", "-z", "--index-info"]).with_input(entries).run()?;
-        let first: Vec<String> = touched.iter().take(NAMED).map(|change| change.path.display().to_string()).collect();
-        let more = touched.len().saturating_sub(NAMED);
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let reason = format!("it changed protected files, which were restored: {}{rest}", first.join(", "));
-        print_line(&reason);
-        self.reasons.push(shortened(&reason, REASON_BYTES));
+        let Some(tools) = self.protection.tools() else { return Ok(()) };
+        let found = hold(&|arguments: &[&str]| self.git(arguments), &self.repository, tools, &rest)?;
+        for reason in found {
+            self.find(&reason);
+        }
         Ok(())
+    }
+
+    /// Records a finding.
+    fn find(&mut self, reason: &str) {
+        print_line(reason);
+        self.reasons.push(shortened(reason, REASON_BYTES));
     }
 
     /// Makes the commit, its patch and the files.
@@ -195,9 +209,10 @@ impl Candidate {
             self.reasons.push(format!("its change names {name}, which belongs to its judge"));
         }
         if let Some(reason) = disguises_in_patch(&patch) {
-            print_line(&reason);
-            self.reasons.push(shortened(&reason, REASON_BYTES));
+            self.find(&reason);
         }
+        let files = paths(&self.git(&["ls-files", "-z"]).run()?);
+        self.guarded = files.into_iter().filter(|path| self.protection.guards(path)).collect();
         self.diff = statistics(&String::from_utf8_lossy(&numbers));
         self.patch = patch;
         self.commit = Some(made);
@@ -223,4 +238,22 @@ impl Candidate {
     pub(super) fn restore(&self) -> Result<Vec<PathBuf>, RestoreError> {
         restore(&|arguments: &[&str]| self.git(arguments), &self.checkout, &self.protection)
     }
+
+    /// Notes how the files are that a gate may not touch.
+    pub(super) fn guard(&self) -> Guard<'_> {
+        Guard::new(&self.checkout, &self.guarded, &self.protection)
+    }
+}
+
+/// Returns the tool files of an order, where it protects them.
+fn tool_files(
+    git: &impl Fn(&[&str]) -> Git,
+    order: &OrderDocument,
+    base: &str,
+) -> Result<Option<ToolFileSet>, StageError> {
+    if order.evaluation.tool_files == ToolFiles::Allowed {
+        return Ok(None);
+    }
+    let files = paths(&git(&["ls-tree", "-r", "-z", "--name-only", base]).run()?);
+    ToolFileSet::new(&order.evaluation.gates, files.into_iter().collect()).map(Some)
 }

@@ -15,12 +15,12 @@ use super::counts::{self, TestCounts};
 use super::gate::{FILE_BYTES, Sandbox};
 use super::inspection::refused_in_output;
 use super::restoration::RestoreError;
-use super::tripwire::Tripwire;
+use super::tripwire::{Touched, Tripwire};
 use crate::files;
 use crate::layout::Layout;
 use crate::process::{Completed, Stop, Supervisor};
 use crate::stage::StageError;
-use crate::text::{one_line, print_line, tail};
+use crate::text::{few, one_line, print_line, tail};
 
 /// The longest reason of a gate, in bytes.
 const REASON_BYTES: usize = 400;
@@ -140,8 +140,11 @@ impl<'a> Gates<'a> {
         print_line(&format!("gate {}: {}", gate.name, gate.command.join(" ")));
         let left = self.deadline.saturating_duration_since(Instant::now());
         let tripwire = Tripwire::snapshot(&self.watched);
+        let guard = candidate.guard();
         let completed = self.sandbox.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
-        if let Some(path) = tripwire.first_change(&self.watched) {
+        let touched = guard.look(report.as_deref());
+        self.record_touched(gate, &touched);
+        if let Some(path) = tripwire.changes(&self.watched).first() {
             self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
         }
         if completed.stopped == Some(Stop::Terminated) {
@@ -153,7 +156,7 @@ impl<'a> Gates<'a> {
         let counts = (gate.kind == GateKind::Test)
             .then(|| counts::count(report.as_deref(), &self.sandbox.checkout, &completed.output))
             .flatten();
-        Ok(gate_result(gate, &completed, counts))
+        Ok(untouched(gate, gate_result(gate, &completed, counts), &touched))
     }
 
     /// Restores the checkout, and removes the old report of the gate.
@@ -193,6 +196,18 @@ impl<'a> Gates<'a> {
         if let Some(line) = refused_in_output(&completed.output) {
             let line = shortened(line, REFUSED_BYTES);
             self.reasons.push(format!("gate {} reached for what belongs to its judge: {line}", gate.name));
+        }
+    }
+
+    /// Records what a gate did to protected files and places.
+    fn record_touched(&mut self, gate: &Gate, Touched { tampered, added }: &Touched) {
+        for (files, did) in
+            [(tampered, "touched protected files while it ran"), (added, "added files in protected places")]
+        {
+            if !files.is_empty() {
+                let reason = format!("gate {} {did}: {}", gate.name, few(files));
+                self.reasons.push(shortened(&reason, REASON_BYTES));
+            }
         }
     }
 
@@ -262,6 +277,17 @@ fn gate_result(gate: &Gate, completed: &Completed<String>, counts: Option<TestCo
     let points = partial(gate.points, passed, total);
     let kind = if points > 0 { GateOutcome::Partial } else { GateOutcome::Failed };
     GateResult { outcome: kind, points, reason, ..base }
+}
+
+/// Returns the result of a gate that left protected files alone: one that did not has judged something else than them.
+fn untouched(gate: &Gate, result: GateResult, touched: &Touched) -> GateResult {
+    if touched.tampered.is_empty() {
+        return result;
+    }
+    let reason = format!("it touched protected files while it ran: {}", few(&touched.tampered));
+    let reason = shortened(&one_line(&reason), REASON_BYTES);
+    // Its counts are of no tests that anybody knows.
+    GateResult { outcome: GateOutcome::Failed, reason, milliseconds: result.milliseconds, ..unscored(gate) }
 }
 
 fn file_too_large() -> String {
@@ -357,6 +383,19 @@ mod tests {
             let result = gate_result(&gate(GateKind::Test), &limited, Some(TestCounts { passed: 4, total: 4 }));
             assert_eq!((result.points, result.outcome, result.reason.as_str()), (0, GateOutcome::Failed, reason));
         }
+    }
+
+    /// W14: what runs in a gate judges itself once it may change what it is judged by.
+    #[test]
+    fn a_gate_that_touched_protected_files_earns_nothing() {
+        let test = gate(GateKind::Test);
+        let passed = || gate_result(&test, &ended(0), Some(TestCounts { passed: 4, total: 4 }));
+        let added = Touched { added: vec!["tests/b.py".to_owned()], ..Touched::default() };
+        assert_eq!(untouched(&test, passed(), &added), passed());
+        let tampered = Touched { tampered: vec!["tests/a.py".to_owned()], ..Touched::default() };
+        let result = untouched(&test, passed(), &tampered);
+        assert_eq!((result.points, result.outcome, result.total), (0, GateOutcome::Failed, None));
+        assert_eq!(result.reason, "it touched protected files while it ran: tests/a.py");
     }
 
     #[test]

@@ -37,6 +37,16 @@ impl Entry {
     pub(super) fn is_there(&self) -> bool {
         self.mode != "000000"
     }
+
+    /// Returns whether it is a link.
+    pub(super) fn is_link(&self) -> bool {
+        self.mode == "120000"
+    }
+
+    /// Returns whether it is a file with content of its own: no link and no submodule.
+    pub(super) fn is_ordinary(&self) -> bool {
+        self.mode.starts_with("100")
+    }
 }
 
 /// Reads `git diff --raw -z`.
@@ -61,11 +71,14 @@ pub(super) fn raw_changes(raw: &[u8]) -> Vec<RawChange> {
 pub(super) fn entries_before<'a>(changes: impl IntoIterator<Item = &'a RawChange>) -> Vec<u8> {
     let mut entries = Vec::new();
     for RawChange { before: Entry { mode, object }, after: _, path } in changes {
-        entries.extend_from_slice(format!("{mode} {object}\t").as_bytes());
-        entries.extend_from_slice(path.as_os_str().as_bytes());
-        entries.push(0);
+        entries.extend(entry(mode, object, path));
     }
     entries
+}
+
+/// Returns a file as `git update-index -z --index-info` reads it.
+pub(super) fn entry(mode: &str, object: &str, path: &Path) -> Vec<u8> {
+    [format!("{mode} {object}\t").as_bytes(), path.as_os_str().as_bytes(), b"\0"].concat()
 }
 
 /// Returns whether a link leads out of the tree, or to git's own folder in it.

@@ -12,6 +12,7 @@ mod inspection;
 mod protection;
 mod report;
 mod restoration;
+mod tool_files;
 mod tripwire;
 
 use std::fs;

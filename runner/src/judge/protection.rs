@@ -6,15 +6,19 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 
+use super::tool_files::ToolFileSet;
 use crate::stage::StageError;
 
-/// The patterns of protected files.
+/// The files that a worker may not change.
 #[derive(Clone, Debug)]
-pub(super) struct Protection(GlobSet);
+pub(super) struct Protection {
+    patterns: GlobSet,
+    tools: Option<ToolFileSet>,
+}
 
 impl Protection {
     /// Reads patterns such as `tests/**`. A folder without a pattern stands for everything in it.
-    pub(super) fn new(patterns: &[String]) -> Result<Self, StageError> {
+    pub(super) fn new(patterns: &[String], tools: Option<ToolFileSet>) -> Result<Self, StageError> {
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
             let plain = pattern.trim_start_matches('/').trim_end_matches('/');
@@ -22,12 +26,28 @@ impl Protection {
                 set.add(glob(&form, pattern)?);
             }
         }
-        set.build().map(Self).map_err(|error| refused(&error.to_string()))
+        let patterns = set.build().map_err(|error| refused(&error.to_string()))?;
+        Ok(Self { patterns, tools })
     }
 
-    /// Returns whether a file is protected.
+    /// Returns whether the order protects a file.
     pub(super) fn covers(&self, path: &Path) -> bool {
-        self.0.is_match(path)
+        self.patterns.is_match(path)
+    }
+
+    /// Returns whether a file of the commit is to be left alone while gates run.
+    pub(super) fn guards(&self, path: &Path) -> bool {
+        self.covers(path) || self.tools.as_ref().is_some_and(|tools| tools.holds_whole(path))
+    }
+
+    /// Returns whether a file that a gate adds is removed before the next one.
+    pub(super) fn keeps_out(&self, path: &Path) -> bool {
+        self.covers(path) || self.tools.as_ref().is_some_and(|tools| tools.steers_once_added(path))
+    }
+
+    /// Returns the tool files, where the order protects them.
+    pub(super) fn tools(&self) -> Option<&ToolFileSet> {
+        self.tools.as_ref()
     }
 }
 
@@ -51,7 +71,7 @@ mod tests {
 
     #[test]
     fn patterns_cover_what_people_expect() {
-        let protection = Protection::new(&["tests/**".to_owned(), "ci".to_owned(), "*.toml".to_owned()]).unwrap();
+        let protection = Protection::new(&["tests/**".to_owned(), "ci".to_owned(), "*.toml".to_owned()], None).unwrap();
         for (path, covered) in [
             ("tests/a.py", true),
             ("tests/deep/b.py", true),
@@ -64,6 +84,6 @@ mod tests {
         ] {
             assert_eq!(protection.covers(Path::new(path)), covered, "{path}");
         }
-        assert!(Protection::new(&["a[".to_owned()]).is_err());
+        assert!(Protection::new(&["a[".to_owned()], None).is_err());
     }
 }

@@ -53,7 +53,7 @@ fn added_in_protected_places(checkout: &Path, tracked: &HashSet<PathBuf>, protec
     files::walk(checkout, &mut |path: &Path, metadata: &fs::Metadata| {
         let Ok(relative) = path.strip_prefix(checkout) else { return };
         let is_ours = relative.starts_with(".git") || tracked.contains(relative);
-        if !metadata.is_dir() && !is_ours && protection.covers(relative) {
+        if !metadata.is_dir() && !is_ours && protection.keeps_out(relative) {
             found.push(relative.to_owned());
         }
     });

@@ -1,14 +1,36 @@
-//! Notices that a gate has changed files of the judge.
+//! Notices that a gate has changed files of the judge, or those that it is judged by.
 //!
 //! Landlock refuses a gate to open these files, and leaves nobody word of it. It does not govern rights and times, and
 //! without it in the kernel the gate may do it all: that is what is noticed here, by how the files are before and after.
+//! A gate may write to its checkout, so the protected files there are watched alike: one that is put back was touched too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::protection::Protection;
 use crate::files;
+
+/// Folders and files that honest tools leave beside tests.
+const CACHES: &[&str] = &[
+    "__pycache__",
+    "__snapshots__",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    ".benchmarks",
+    ".cache",
+    ".coverage",
+    ".gradle",
+    ".nyc_output",
+    ".vitest",
+    "node_modules",
+];
+/// Endings of such files.
+const CACHE_ENDINGS: &[&str] = &["pyc", "snap", "new"];
 
 /// The state of the judge's files.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,12 +61,65 @@ impl Tripwire {
         Self(found)
     }
 
-    /// Returns the first file that has changed.
-    pub(super) fn first_change(&self, paths: &[PathBuf]) -> Option<PathBuf> {
+    /// Returns the files that have changed.
+    pub(super) fn changes(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
         let Self(now) = Self::snapshot(paths);
-        let differs = |path: &&PathBuf| self.0.get(*path) != now.get(*path);
-        self.0.keys().chain(now.keys()).find(differs).cloned()
+        let all: BTreeSet<&PathBuf> = self.0.keys().chain(now.keys()).collect();
+        all.into_iter().filter(|path| self.0.get(*path) != now.get(*path)).cloned().collect()
     }
+}
+
+/// The protected files of a checkout, as they are before a gate runs.
+#[derive(Debug)]
+pub(super) struct Guard<'a> {
+    checkout: &'a Path,
+    protection: &'a Protection,
+    files: Vec<PathBuf>,
+    before: Tripwire,
+}
+
+/// What a gate has done to protected files and places, by their names in the checkout.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    /// Files that are not what they were, or were not for a while.
+    pub(super) tampered: Vec<String>,
+    /// Files that were not there before, other than caches.
+    pub(super) added: Vec<String>,
+}
+
+impl<'a> Guard<'a> {
+    /// Notes how the files are that are protected.
+    pub(super) fn new(checkout: &'a Path, files: &[PathBuf], protection: &'a Protection) -> Self {
+        let files = files.iter().map(|file| checkout.join(file));
+        // A folder among them is that of a submodule, and what is in it is not the candidate's.
+        let is_file = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir());
+        let files: Vec<PathBuf> = files.filter(is_file).collect();
+        let before = Tripwire::snapshot(&files);
+        Self { checkout, protection, files, before }
+    }
+
+    /// Looks at what a gate has done, once it has ended. Its report may lie anywhere.
+    pub(super) fn look(&self, report: Option<&Path>) -> Touched {
+        let name = |path: &Path| path.strip_prefix(self.checkout).unwrap_or(path).display().to_string();
+        let tampered = self.before.changes(&self.files).iter().map(|path| name(path)).collect();
+        let known: BTreeSet<&Path> = self.files.iter().map(PathBuf::as_path).chain(report).collect();
+        let mut added = Vec::new();
+        files::walk(self.checkout, &mut |path: &Path, metadata: &fs::Metadata| {
+            let Ok(relative) = path.strip_prefix(self.checkout) else { return };
+            let is_known = metadata.is_dir() || relative.starts_with(".git") || known.contains(path);
+            if !is_known && !is_cache(relative) && self.protection.keeps_out(relative) {
+                added.push(name(path));
+            }
+        });
+        added.sort_unstable();
+        Touched { tampered, added }
+    }
+}
+
+/// Returns whether honest tools leave such a file beside tests.
+fn is_cache(path: &Path) -> bool {
+    let is = |words: &[&str], name: &OsStr| words.iter().any(|word| name == OsStr::new(word));
+    path.iter().any(|name| is(CACHES, name)) || path.extension().is_some_and(|ending| is(CACHE_ENDINGS, ending))
 }
 
 #[cfg(test)]
@@ -68,9 +143,46 @@ mod tests {
         ];
         for (name, act) in acts {
             let before = Tripwire::snapshot(&paths);
-            assert_eq!(before.first_change(&paths), None, "{name}");
+            assert_eq!(before.changes(&paths), [] as [PathBuf; 0], "{name}");
             act();
-            assert!(before.first_change(&paths).is_some(), "{name}");
+            assert!(!before.changes(&paths).is_empty(), "{name}");
+        }
+    }
+
+    /// W14: a protected file that was changed and put back was touched, and a cache beside it is nobody's harm.
+    #[test]
+    fn protected_files_are_guarded_and_caches_beside_them_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkout = folder.path();
+        let write = |path: &str, text: &str| {
+            fs::create_dir_all(checkout.join(path).parent().unwrap()).unwrap();
+            fs::write(checkout.join(path), text).unwrap();
+        };
+        write("tests/a.py", "x");
+        write("src/f.py", "x");
+        let protection = Protection::new(&["tests/**".to_owned()], None).unwrap();
+        let acts: [(&str, &dyn Fn(), &[&str], &[&str]); 5] = [
+            ("a cache", &|| write("tests/__pycache__/a.pyc", "x"), &[], &[]),
+            ("no protected file", &|| write("src/f.py", "y"), &[], &[]),
+            ("a report", &|| write("tests/report.xml", "y"), &[], &[]),
+            ("an added file", &|| write("tests/b.py", "x"), &[], &["tests/b.py"]),
+            (
+                "a file that is put back",
+                &|| {
+                    fs::rename(checkout.join("tests/a.py"), checkout.join("kept")).unwrap();
+                    write("tests/a.py", "x");
+                    fs::remove_file(checkout.join("tests/b.py")).unwrap();
+                },
+                &["tests/a.py"],
+                &[],
+            ),
+        ];
+        for (name, act, tampered, added) in acts {
+            let guard = Guard::new(checkout, &[PathBuf::from("tests/a.py")], &protection);
+            act();
+            let touched = guard.look(Some(&checkout.join("tests/report.xml")));
+            let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            assert_eq!(touched, Touched { tampered: all(tampered), added: all(added) }, "{name}");
         }
     }
 }
