@@ -20,9 +20,9 @@ const TOOLS: &[&str] =
 /// Options behind which such a tool has the name of its settings.
 const SETTINGS: &[&str] = &["-c", "-f", "--config", "--file", "--makefile", "--justfile", "--config-file"];
 /// Options of interpreters behind which no file is run.
-const NO_FILE: &[&str] = &["-m", "-c", "-e", "-E", "-p", "--eval", "--print"];
+const NO_FILE: &[&str] = &["-m", "-c", "-e", "-p", "--eval", "--print"];
 /// Options of interpreters that take a word of their own.
-const WITH_WORD: &[&str] = &["-X", "-W", "-r", "--require", "--import", "--loader", "-I"];
+const WITH_WORD: &[&str] = &["-X", "-W", "-r", "--require", "--import", "--loader"];
 
 /// What a command names.
 #[derive(Debug, Default, PartialEq, Eq)]
