@@ -188,6 +188,8 @@ words! {
         EvaluationFailed,
         /// The gates could not be confined, and the order requires it.
         NotSealed,
+        /// A gate attacked its judge, so the World scores 0.
+        JudgeAttacked,
         /// A required gate failed.
         RequiredGateFailed,
         /// The score is below `acceptScore`.

@@ -142,6 +142,7 @@ impl StageReport {
             for gate in &mut result.gates {
                 gate.reason = shortened(&gate.reason, longest);
             }
+            result.attack = result.attack.take().map(|attack| shortened(&attack, longest.max(32)));
             result.reasons.truncate(16);
             for reason in &mut result.reasons {
                 *reason = shortened(reason, longest.max(32));
@@ -217,6 +218,12 @@ pub struct WorldResult {
     pub commit: Option<String>,
     /// Whether the gates were confined.
     pub sealed: bool,
+    /// Version of Landlock's interface that held for every gate; absent where the kernel has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<i32>,
+    /// The attack on the judge itself, if a gate made one. The World scores 0 then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack: Option<String>,
     /// One result for each gate, in the sequence of the gates.
     pub gates: Vec<GateResult>,
     /// Size of the change.
@@ -231,8 +238,11 @@ pub struct WorldResult {
 }
 
 impl WorldResult {
-    /// Returns the sum of the points, out of 100.
+    /// Returns the sum of the points, out of 100; nothing where a gate attacked its judge.
     pub fn score(&self) -> i32 {
+        if self.attack.is_some() {
+            return 0;
+        }
         self.gates.iter().map(|gate| gate.points).sum()
     }
 }
@@ -366,6 +376,8 @@ mod tests {
             result: Some(WorldResult {
                 commit: Some("b".repeat(40)),
                 sealed: true,
+                landlock: Some(6),
+                attack: None,
                 gates: vec![gate(10_000); 20],
                 diff: DiffStatistics { files: 1000, insertions: 100_000, deletions: 100_000 },
                 artifacts: crate::artifacts::ArtifactName::ALL.into_iter().map(digest).collect(),
@@ -381,6 +393,15 @@ mod tests {
         assert!(message.len() <= MAXIMUM_BYTES, "{} bytes", message.len());
         let read = StageReport::from_message(&message).unwrap();
         assert_eq!(read.result.unwrap().score(), 100);
+    }
+
+    /// W3: whatever its gates have earned.
+    #[test]
+    fn a_world_that_attacked_its_judge_scores_nothing() {
+        let mut result = largest_report().result.unwrap();
+        assert_eq!(result.score(), 100);
+        result.attack = Some("gate test told its judge to end".to_owned());
+        assert_eq!(result.score(), 0);
     }
 
     #[test]

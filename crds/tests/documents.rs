@@ -59,6 +59,8 @@ fn report() -> ReportDocument {
         result: WorldResult {
             commit: Some("b".repeat(40)),
             sealed: true,
+            landlock: Some(6),
+            attack: None,
             gates: vec![gate],
             diff: DiffStatistics { files: 1, insertions: 2, deletions: 3 },
             artifacts: vec![ArtifactDigest { name: ArtifactName::Patch, sha256: "f".repeat(64), bytes: 12 }],

@@ -77,6 +77,8 @@ pub fn full_score() -> StageReport {
     let result = WorldResult {
         commit: Some("b".repeat(40)),
         sealed: SEALED,
+        landlock: None,
+        attack: None,
         gates: vec![gate],
         diff: DiffStatistics { files: 1, insertions: 3, deletions: 1 },
         artifacts: Vec::new(),

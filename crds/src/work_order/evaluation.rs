@@ -20,6 +20,12 @@ pub struct Evaluation {
     #[serde(default)]
     pub tool_files: ToolFiles,
 
+    /// Patterns of files that a gate may leave for later gates, such as `target/`. Every other file that a gate makes is removed before the next one begins. Files of the commit and protected files are never kept as a gate left them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.map(p, size(bytes(p))).sum() <= 8192").message("keep may have 8 KiB in all; use fewer, wider patterns"))]
+    pub keep: Vec<String>,
+
     /// Lowest score of an eligible World.
     #[serde(default = "seventy")]
     #[schemars(range(min = 0, max = 100))]
@@ -43,7 +49,7 @@ pub struct Evaluation {
     #[serde(default)]
     pub network: EvaluationNetwork,
 
-    /// Whether a result counts when the kernel of the node cannot confine the gates (no Landlock).
+    /// Whether a result counts when the kernel of the node cannot confine the gates (no Landlock or an old one, or no seccomp).
     #[serde(default)]
     pub sealing: Sealing,
 
@@ -63,6 +69,7 @@ impl Default for Evaluation {
         Self {
             protected_paths: Vec::new(),
             tool_files: ToolFiles::default(),
+            keep: Vec::new(),
             accept_score: seventy(),
             gates: size_alone(),
             image: None,

@@ -47,6 +47,10 @@ pub struct WorldStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<bool>,
 
+    /// Version of Landlock's interface that held for the gates; absent where the node's kernel has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi: Option<i32>,
+
     /// The commit that the World started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

@@ -212,10 +212,10 @@ fn evaluation() -> impl Strategy<Value = Evaluation> {
     let network = select(vec![EvaluationNetwork::None, EvaluationNetwork::Inherit]);
     let bounds = (1..=1_000_000, 1024..=16_777_216);
     let tool_files = select(vec![ToolFiles::Protected, ToolFiles::Allowed]);
-    let protection = (vec(text(), 0..4), tool_files);
-    (protection, 0..=100, vec(gate(), 1..4), of(word()), sealing, network, bounds).prop_map(
+    let patterns = (vec(text(), 0..4), vec(text(), 0..4), tool_files);
+    (patterns, 0..=100, vec(gate(), 1..4), of(word()), sealing, network, bounds).prop_map(
         |(
-            (protected_paths, tool_files),
+            (protected_paths, keep, tool_files),
             accept_score,
             gates,
             image,
@@ -226,6 +226,7 @@ fn evaluation() -> impl Strategy<Value = Evaluation> {
             Evaluation {
                 protected_paths,
                 tool_files,
+                keep,
                 accept_score,
                 gates,
                 image,

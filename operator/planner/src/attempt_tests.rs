@@ -88,6 +88,8 @@ fn report_with_result() -> StageReport {
     let result = WorldResult {
         commit: None,
         sealed: true,
+        landlock: Some(6),
+        attack: None,
         gates: vec![gate],
         diff: manyworlds_api::result::DiffStatistics::default(),
         artifacts: Vec::new(),

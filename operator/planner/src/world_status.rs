@@ -77,6 +77,7 @@ pub(crate) fn score(spec: &WorkOrderSpec, status: &mut WorldStatus, result: &Wor
     status.score = Some(verdict.score);
     status.eligible = Some(eligible);
     status.sealed = Some(result.sealed);
+    status.landlock_abi = result.landlock;
     status.commit.clone_from(&result.commit);
     status.diff = Some(result.diff);
     status.artifacts.clone_from(&result.artifacts);

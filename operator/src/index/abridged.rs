@@ -31,6 +31,7 @@ pub(super) fn abridge_order(order: &mut WorkOrder) -> Texts {
         empty_command(&mut gate.command);
     }
     spec.evaluation.protected_paths = Vec::new();
+    spec.evaluation.keep = Vec::new();
     for Variant { prompt, worker, .. } in &mut spec.worlds.variants {
         *prompt = prompt.take().map(|_| String::new());
         if let Some(VariantWorker { command, env }) = worker {
@@ -81,7 +82,8 @@ fn text_bytes(spec: &WorkOrderSpec) -> usize {
     let annotations =
         template.into_iter().flat_map(|template| &template.annotations).map(|(key, it)| key.len() + it.len());
     let affinity = template.and_then(|template| template.affinity.as_ref()).map_or(0, |it| it.to_string().len());
-    let rest = prompts.chain(stances).chain(&evaluation.protected_paths).map(String::len);
+    let patterns = evaluation.protected_paths.iter().chain(&evaluation.keep);
+    let rest = prompts.chain(stances).chain(patterns).map(String::len);
     task.body.len() + affinity + commands.chain(variables).chain(annotations).chain(rest).sum::<usize>()
 }
 
@@ -123,6 +125,7 @@ mod tests {
             },
             "evaluation": {
                 "protectedPaths": [text],
+                "keep": [text],
                 "gates": [{ "name": "test", "kind": "Custom", "points": 100, "command": [text] }],
             },
             "council": { "voters": [{ "name": "a", "model": "m", "stance": text }] },

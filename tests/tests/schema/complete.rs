@@ -127,6 +127,7 @@ fn evaluation() -> Value {
     json!({
         "protectedPaths": ["tests/**"],
         "toolFiles": "Protected",
+        "keep": ["target/"],
         "acceptScore": 70,
         "gates": [
             {

@@ -292,6 +292,11 @@ fn sizes() -> Vec<Case> {
             [("/spec/evaluation/protectedPaths", json!(vec![text(256); 32]))],
         ),
         case(
+            "keep may have 8 KiB in all",
+            [("/spec/evaluation/keep", json!(vec![text(256); 33]))],
+            [("/spec/evaluation/keep", json!(vec![text(256); 32]))],
+        ),
+        case(
             "annotations may together have 16 KiB",
             [(annotations, json!({"note": text(8192), "b": text(8188)}))],
             [(annotations, json!({"note": text(8192), "b": text(8187)}))],

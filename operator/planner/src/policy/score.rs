@@ -31,15 +31,17 @@ impl Verdict {
 /// - **Guarantees:** the total is the sum of the parts and lies in 0..=100; a gate that did not run earns nothing; the
 ///   order of the results does not matter.
 pub fn judge(evaluation: &Evaluation, result: &WorldResult) -> Verdict {
-    let parts: Vec<ScorePart> = evaluation.gates.iter().map(|gate| part(gate, &result.gates)).collect();
+    let parts: Vec<ScorePart> = evaluation.gates.iter().map(|gate| part(gate, result)).collect();
     let total = parts.iter().map(|part| part.points).sum();
     let (reason, message) = obstacle(evaluation, result, &parts, total);
     Verdict { score: Score { total, parts }, reason, message }
 }
 
-fn part(gate: &Gate, results: &[GateResult]) -> ScorePart {
-    let result = results.iter().find(|result| result.name == gate.name);
+fn part(gate: &Gate, WorldResult { gates, attack, .. }: &WorldResult) -> ScorePart {
+    let result = gates.iter().find(|result| result.name == gate.name);
     let (outcome, points, reason) = match result {
+        // Nothing that such a judge has found can be believed.
+        Some(result) if attack.is_some() => (result.outcome, 0, shortened(&result.reason, 512)),
         Some(result) => (result.outcome, earned(gate, result), shortened(&result.reason, 512)),
         None => (GateOutcome::NotRun, 0, "the result says nothing about this gate".to_owned()),
     };
@@ -61,7 +63,9 @@ fn obstacle(evaluation: &Evaluation, result: &WorldResult, parts: &[ScorePart], 
         .zip(parts)
         .find(|(gate, part)| gate.required && part.outcome != GateOutcome::Passed)
         .map(|(_, part)| part);
-    if result.commit.is_none() {
+    if let Some(attack) = &result.attack {
+        (Reason::JudgeAttacked, format!("its judge was attacked: {attack}"))
+    } else if result.commit.is_none() {
         let said = result.reasons.first().map_or_else(|| "the worker changed nothing".to_owned(), Clone::clone);
         (Reason::NoChange, said)
     } else if !result.sealed && evaluation.sealing == Sealing::Required {
@@ -118,6 +122,8 @@ mod tests {
         WorldResult {
             commit: Some("c".repeat(40)),
             sealed: true,
+            landlock: Some(6),
+            attack: None,
             gates,
             diff: DiffStatistics::default(),
             artifacts: Vec::new(),
@@ -172,6 +178,18 @@ mod tests {
         assert_eq!(judge(&evaluation(), &unsealed).reason, Reason::NotSealed);
         let preferred = Evaluation { sealing: Sealing::Preferred, ..evaluation() };
         assert!(judge(&preferred, &unsealed).eligible());
+    }
+
+    /// W3: not even where every score is accepted.
+    #[test]
+    fn a_world_that_attacked_its_judge_has_no_points_and_cannot_win() {
+        let attacked = WorldResult {
+            attack: Some("gate test told its judge to end".to_owned()),
+            ..result(&[("build", GateOutcome::Passed, 30), ("test", GateOutcome::Partial, 50)])
+        };
+        let verdict = judge(&Evaluation { accept_score: 0, ..evaluation() }, &attacked);
+        assert_eq!((verdict.score.total, verdict.reason), (0, Reason::JudgeAttacked));
+        assert!(verdict.message.contains("gate test told its judge to end"), "{}", verdict.message);
     }
 
     #[test]

@@ -311,6 +311,8 @@ impl Model {
             result: Some(WorldResult {
                 commit: Some("c".repeat(40)),
                 sealed: true,
+                landlock: Some(6),
+                attack: None,
                 gates: vec![GateResult {
                     name: self.order.spec.evaluation.gates[0].name.clone(),
                     outcome,
