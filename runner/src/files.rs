@@ -84,6 +84,8 @@ pub(crate) struct DiskUsage {
     pub(crate) bytes: u64,
     /// Length of the largest, in bytes.
     pub(crate) largest_file: u64,
+    /// Number of them: files, folders, links and all others.
+    pub(crate) files: u64,
 }
 
 impl Sum for DiskUsage {
@@ -91,6 +93,7 @@ impl Sum for DiskUsage {
         all.fold(Self::default(), |left, right| Self {
             bytes: left.bytes + right.bytes,
             largest_file: left.largest_file.max(right.largest_file),
+            files: left.files + right.files,
         })
     }
 }
@@ -100,6 +103,7 @@ pub(crate) fn disk_usage(folder: &Path) -> DiskUsage {
     let mut usage = DiskUsage::default();
     walk(folder, &mut |_, metadata| {
         usage.bytes += metadata.blocks() * 512;
+        usage.files += 1;
         if metadata.is_file() {
             usage.largest_file = usage.largest_file.max(metadata.len());
         }

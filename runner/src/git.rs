@@ -12,6 +12,7 @@ use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 
 use crate::process::{Bounds, Capture, Program, Stop, Stream};
+use crate::programs;
 use crate::stage::StageError;
 use crate::text::clean;
 
@@ -61,6 +62,8 @@ pub(crate) struct Git {
     command: Command,
     words: String,
     input: Option<File>,
+    /// Whether there is a git that nothing in the pod can have put there.
+    is_found: bool,
 }
 
 /// Refuses an image without git before any time is spent in it.
@@ -106,8 +109,13 @@ pub(crate) fn input(folder: &Path, bytes: &[u8]) -> Result<File, StageError> {
 
 impl Git {
     /// A call in a folder.
+    ///
+    /// - **Guarantees:** git is the image's own, and so is every program that it starts by its name, whatever a worker or a
+    ///   gate has put into the folders of `PATH`.
     pub(crate) fn new<S: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
-        let mut command = Command::new("git");
+        let folders = programs::fixed_folders();
+        let program = programs::find("git", &folders);
+        let mut command = Command::new(program.as_deref().unwrap_or(Path::new("git")));
         command.env_clear().current_dir(directory);
         for (name, value) in [
             ("GIT_CONFIG_NOSYSTEM", "1"),
@@ -125,7 +133,8 @@ impl Git {
         ] {
             command.env(name, value);
         }
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
+        // Folders that come out of a PATH fit into one.
+        command.env("PATH", std::env::join_paths(&folders).unwrap_or_default());
         for setting in SETTINGS {
             command.arg("-c").arg(setting);
         }
@@ -134,7 +143,7 @@ impl Git {
             words = format!("{words} {}", argument.as_ref().to_string_lossy());
             command.arg(argument);
         }
-        Self { command, words, input: None }
+        Self { command, words, input: None, is_found: program.is_some() }
     }
 
     /// Appends an argument that is no text, such as the name of a file.
@@ -153,6 +162,13 @@ impl Git {
     /// Uses a git folder that is not in the worktree, so that nothing the worktree has there counts.
     pub(crate) fn with_git_directory(mut self, git: &Path, worktree: &Path) -> Self {
         self.command.env("GIT_DIR", git).env("GIT_WORK_TREE", worktree);
+        self
+    }
+
+    /// Lets it find the programs that it starts in every folder of the image's `PATH`: ssh may be anywhere. To be called where
+    /// no worker and no gate has run.
+    pub(crate) fn with_whole_path(mut self) -> Self {
+        self.command.env("PATH", programs::path());
         self
     }
 
@@ -183,7 +199,10 @@ impl Git {
     ///
     /// With what git said when it failed.
     pub(crate) fn run(self) -> Result<Vec<u8>, GitError> {
-        let Self { command, words, input } = self;
+        let Self { command, words, input, is_found } = self;
+        if !is_found {
+            return Err(GitError::NotRun(missing()));
+        }
         let bounds = Bounds { time: TIMEOUT, output_bytes: Some(OUTPUT_BYTES), disk: None };
         let program = Program::new(command, bounds);
         let program = match input {
@@ -217,11 +236,11 @@ pub(crate) fn paths(listed: &[u8]) -> Vec<PathBuf> {
 }
 
 fn not_started(error: &std::io::Error) -> StageError {
-    let message = if error.kind() == std::io::ErrorKind::NotFound {
-        "the image has no git; use an image with git for worker.image and evaluation.image".to_owned()
-    } else {
-        format!("git could not be run: {error}")
-    };
+    StageError::new(FailureClass::Spec, Reason::InvalidSpecification, format!("git could not be run: {error}"))
+}
+
+fn missing() -> StageError {
+    let message = "the image has no git in a folder of PATH that its user cannot change; use an image with git for worker.image and evaluation.image";
     StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
 }
 

@@ -26,6 +26,7 @@ mod operator;
 mod order;
 pub mod prepare;
 mod process;
+mod programs;
 mod stage;
 mod text;
 mod tls;

@@ -64,7 +64,7 @@ impl<'a> Repository<'a> {
             &self.mirror,
             ["fetch", "--quiet", "--update-shallow", "--no-recurse-submodules", "--end-of-options", self.url, refspec],
         );
-        self.credential.apply(git).run()
+        self.credential.apply(git.with_whole_path()).run()
     }
 
     fn not_found(&self, revision: &str) -> StageError {

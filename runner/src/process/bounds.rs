@@ -42,6 +42,8 @@ pub(crate) struct DiskLimit {
     pub(crate) bytes: u64,
     /// The most bytes in one file, where the kernel was told so (`RLIMIT_FSIZE`).
     pub(crate) file_bytes: Option<u64>,
+    /// The most files in all of them together, if there is a limit.
+    pub(crate) files: Option<u64>,
 }
 
 impl DiskLimit {
@@ -49,8 +51,13 @@ impl DiskLimit {
         self.folders.iter().map(|folder| disk_usage(folder)).sum()
     }
 
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.usage().bytes > self.bytes
+    /// Returns the limit that so much use exceeds.
+    pub(super) fn exceeded(&self, usage: DiskUsage) -> Option<Stop> {
+        if usage.bytes > self.bytes {
+            Some(Stop::DiskLimit)
+        } else {
+            self.files.filter(|most| usage.files > *most).map(|_| Stop::FileCountLimit)
+        }
     }
 }
 
@@ -65,6 +72,8 @@ pub(crate) enum Stop {
     DiskLimit,
     /// It wrote a file that is too large.
     FileSizeLimit,
+    /// It made too many files.
+    FileCountLimit,
     /// It had too many processes at once.
     ProcessLimit,
     /// The pod was told to end.
@@ -85,8 +94,8 @@ pub(super) fn limit_reached(
         return Some(Stop::ProcessLimit);
     }
     let (disk, usage) = usage?;
-    if usage.bytes > disk.bytes {
-        return Some(Stop::DiskLimit);
+    if let Some(exceeded) = disk.exceeded(usage) {
+        return Some(exceeded);
     }
     let most = disk.file_bytes?;
     // The kernel lets a file grow up to the limit. A program that ignores the signal gets an error then.
@@ -105,9 +114,10 @@ mod tests {
 
     #[test]
     fn the_limit_that_a_program_reached_is_known_from_what_it_left() {
-        let disk = DiskLimit { folders: Vec::new(), bytes: 1000, file_bytes: Some(100) };
+        let disk = DiskLimit { folders: Vec::new(), bytes: 1000, file_bytes: Some(100), files: Some(10) };
         let reached = |exit_code, signal, left_behind, bytes, largest_file| {
-            limit_reached(exit_code, signal, left_behind, Some((&disk, DiskUsage { bytes, largest_file })))
+            let usage = DiskUsage { bytes, largest_file, files: 10 };
+            limit_reached(exit_code, signal, left_behind, Some((&disk, usage)))
         };
         for (exit_code, signal) in [(Some(0), None), (Some(1), None), (None, Some(SIGXFSZ))] {
             assert_eq!(reached(exit_code, signal, 0, 1001, 100), Some(Stop::DiskLimit));
@@ -119,5 +129,7 @@ mod tests {
         assert_eq!(reached(Some(0), None, 0, 1000, 100), None, "it wrote no more than it may");
         assert_eq!(reached(Some(1), None, MOST_PROCESSES, 1000, 101), None, "a larger file was there before");
         assert_eq!(limit_reached(None, Some(SIGXFSZ), 0, None), None, "somebody else's limit");
+        let many = DiskUsage { bytes: 1000, largest_file: 1, files: 11 };
+        assert_eq!(limit_reached(Some(0), None, 0, Some((&disk, many))), Some(Stop::FileCountLimit));
     }
 }

@@ -269,7 +269,7 @@ impl<P: Processes> Watch<'_, P> {
         let found = if self.processes.count() > MOST_PROCESSES {
             Some(Stop::ProcessLimit)
         } else {
-            self.bounds.disk.as_ref().filter(|disk| disk.is_exceeded()).map(|_| Stop::DiskLimit)
+            self.bounds.disk.as_ref().and_then(|disk| disk.exceeded(disk.usage()))
         };
         *measure_at = Instant::now() + MEASURE_INTERVAL.max(now.elapsed() * MEASURE_SHARE);
         found

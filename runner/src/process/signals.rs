@@ -70,7 +70,7 @@ impl Signals {
     pub(super) fn receive(&self) {
         let mut received = self.received();
         while let Ok(Some(signal)) = self.source.read_signal() {
-            if is_forged(std::process::id(), signal.ssi_pid) {
+            if is_forged(std::process::id(), signal.ssi_code, signal.ssi_pid) {
                 received.forged += 1;
             } else {
                 received.terminated = true;
@@ -94,29 +94,42 @@ impl Signals {
     }
 }
 
-/// The signals that tell a process to end.
+/// The signals that tell a process to end, and those that end one that has not thought of them.
 fn mask() -> SigSet {
-    let mut mask = SigSet::empty();
-    mask.add(Signal::SIGTERM);
-    mask.add(Signal::SIGINT);
-    mask
+    [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Returns whether a signal comes from a program in our own pod.
 ///
-/// The first process of a pod sees the number 0 for a sender outside, as the kubelet is.
-fn is_forged(own: u32, sender: u32) -> bool {
-    sender != 0 && (own == 1 || descends_from_us(sender))
+/// The first process of a pod sees the number 0 for a sender outside, as the kubelet is. Who queues a signal with a code below
+/// zero writes the sender's number himself, so that one counts as a program's, whatever number it has.
+fn is_forged(own: u32, code: i32, sender: u32) -> bool {
+    code < 0 || sender != 0 && (own == 1 || descends_from_us(sender))
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::libc::{SI_QUEUE, SI_USER};
+
     use super::*;
 
     #[test]
     fn only_who_is_outside_of_the_pod_can_tell_it_to_end() {
-        assert!(!is_forged(1, 0), "the kubelet");
-        assert!(is_forged(1, 17), "a program in the pod");
-        assert!(!is_forged(std::process::id(), 1), "a person, outside of any pod");
+        assert!(!is_forged(1, SI_USER, 0), "the kubelet");
+        assert!(is_forged(1, SI_USER, 17), "a program in the pod");
+        assert!(is_forged(1, SI_QUEUE, 0), "a program in the pod that has written the number itself");
+        assert!(!is_forged(std::process::id(), SI_USER, 1), "a person, outside of any pod");
     }
 }

@@ -52,7 +52,9 @@ impl Processes for Supervisor {
         match why {
             Stop::TimeLimit | Stop::Terminated => GRACE,
             // Every second of grace is one in which it takes more.
-            Stop::OutputLimit | Stop::DiskLimit | Stop::FileSizeLimit | Stop::ProcessLimit => Duration::ZERO,
+            Stop::OutputLimit | Stop::DiskLimit | Stop::FileSizeLimit | Stop::FileCountLimit | Stop::ProcessLimit => {
+                Duration::ZERO
+            }
         }
     }
 

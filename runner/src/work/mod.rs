@@ -72,6 +72,7 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
             folders: vec![layout.order_directory(), layout.work_directory(), layout.temporary()],
             bytes: bytes / 10 * DISK_TENTHS,
             file_bytes: None,
+            files: None,
         }),
     };
     let worked = work(&supervisor, &order, &context, bounds, &secrets)?;
@@ -165,7 +166,9 @@ fn describe_ending(completed: &Completed<String>, reasons: &[String]) -> String 
         Some(Stop::DiskLimit) => "filled the World's disk".to_owned(),
         Some(Stop::ProcessLimit) => "started too many processes".to_owned(),
         Some(Stop::OutputLimit) => "printed too much".to_owned(),
-        Some(Stop::FileSizeLimit | Stop::Terminated) | None => format!("ended with {}", completed.ending()),
+        Some(Stop::FileSizeLimit | Stop::FileCountLimit | Stop::Terminated) | None => {
+            format!("ended with {}", completed.ending())
+        }
     };
     let mut log = StageLog::default();
     log.print_line(&format!("the worker {how} after {:.1} s", completed.elapsed.as_secs_f64()));
