@@ -52,7 +52,7 @@ pub struct Confine {
     /// The largest file that it may write, in bytes
     #[arg(long)]
     pub file_bytes: Option<u64>,
-    /// Program and arguments; without any, tells whether the kernel can confine
+    /// Program and arguments; without any, prints what the kernel enforces
     #[arg(last = true)]
     pub command: Vec<String>,
 }

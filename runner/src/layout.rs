@@ -140,6 +140,16 @@ impl Layout {
         self.below(labels::TERMINATION_LOG)
     }
 
+    /// The folder for memory that programs share.
+    pub fn shared_memory(&self) -> PathBuf {
+        self.below("/dev/shm")
+    }
+
+    /// The folder with the POSIX message queues of the pod, where it is mounted.
+    pub fn message_queues(&self) -> PathBuf {
+        self.below("/dev/mqueue")
+    }
+
     /// The folder for short-lived files.
     pub fn temporary(&self) -> PathBuf {
         self.below("/tmp")

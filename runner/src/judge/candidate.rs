@@ -13,6 +13,7 @@ use super::disguise::disguises_in_patch;
 use super::inspection::{
     RawChange, binary_files, entries_before, leaves_tree, named_in_patch, raw_changes, statistics,
 };
+use super::kept::Kept;
 use super::protection::Protection;
 use super::restoration::{RestoreError, restore};
 use super::tool_files::{ToolFileSet, hold};
@@ -47,6 +48,8 @@ pub(super) struct Candidate {
     protection: Protection,
     /// Its files that no gate may touch.
     guarded: Vec<PathBuf>,
+    kept: Kept,
+    base: String,
 }
 
 /// The reason why a change is not judged at all.
@@ -77,6 +80,8 @@ impl Candidate {
             mirror: layout.mirror(),
             protection,
             guarded: Vec::new(),
+            kept: Kept::new(&order.evaluation.keep)?,
+            base: base.to_owned(),
         };
         candidate.git(&["read-tree", base]).run()?;
         match candidate.apply_patch(layout, order, base)? {
@@ -232,11 +237,16 @@ impl Candidate {
         history::copy_tags(&self.mirror, &self.checkout)
     }
 
-    /// Restores the files that a gate has changed.
+    /// Restores the checkout, and makes the repository in it anew: a gate may have put hooks and settings there.
     ///
-    /// Returns the files that had been changed. What a gate has built stays, except in protected places.
+    /// Returns the files of the commit that had been changed. Of what a gate has made stays only what the order keeps.
     pub(super) fn restore(&self) -> Result<Vec<PathBuf>, RestoreError> {
-        restore(&|arguments: &[&str]| self.git(arguments), &self.checkout, &self.protection)
+        let call = |arguments: &[&str]| self.git(arguments);
+        let changed = restore(&call, &self.checkout, &self.protection, &self.kept)?;
+        if let Some(commit) = &self.commit {
+            self.make_repository_for_gates(&self.base, commit)?;
+        }
+        Ok(changed)
     }
 
     /// Notes how the files are that a gate may not touch.

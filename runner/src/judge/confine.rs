@@ -1,4 +1,5 @@
-//! Runs a gate so that it can write to its own folders only, and can neither read nor reach what its judge keeps.
+//! Runs a gate so that it can write to its own folders only, and can neither read nor reach what its judge keeps: Landlock
+//! governs files and signals, `seccomp` the system calls.
 //!
 //! It is a program of its own, started between the judge and the gate: the rules that it puts on itself hold for
 //! everything that it starts, and cannot be taken off again.
@@ -9,17 +10,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
-    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::getppid;
 
+use super::sealing::Confinement;
+use super::seccomp;
 use crate::arguments::Confine;
 
 /// The kernel interface that the rules are written for; older kernels enforce what they know of it.
 const RULES: ABI = ABI::V6;
 /// Exit code when the kernel cannot confine, or the program cannot be started.
-pub(crate) const FAILED: u8 = 125;
+const FAILED: u8 = 125;
 /// Devices that every program may use.
 const DEVICES: &[&str] = &[
     "/dev/null",
@@ -33,11 +37,11 @@ const DEVICES: &[&str] = &[
     "/dev/shm",
 ];
 
-/// Confines this process and becomes the given program; without one, tells whether the kernel can confine.
+/// Confines this process and becomes the given program; without one, prints what the kernel enforces.
 pub(crate) fn run(arguments: &Confine) -> ExitCode {
     let problem = match restrict(arguments) {
-        Ok(()) if arguments.command.is_empty() => return ExitCode::SUCCESS,
-        Ok(()) => start(arguments).to_string(),
+        Ok(confinement) if arguments.command.is_empty() => return tell(confinement),
+        Ok(_) => start(arguments).to_string(),
         Err(error) => error,
     };
     let _ = writeln!(std::io::stderr(), "manyworlds-runner: {problem}");
@@ -57,16 +61,28 @@ fn start(arguments: &Confine) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("{program:?} could not be started: {error}"))
 }
 
-fn restrict(arguments: &Confine) -> Result<(), String> {
-    let enforced = rules(arguments).map_err(|error| format!("the kernel cannot confine the gate: {error}"))?;
-    if enforced || arguments.best_effort {
-        Ok(())
-    } else {
-        Err("the kernel cannot confine the gate: it has no Landlock".to_owned())
+/// Prints what the kernel enforces, for the judge that asks.
+fn tell(confinement: Confinement) -> ExitCode {
+    let told = serde_json::to_string(&confinement).map_err(std::io::Error::other);
+    match told.and_then(|text| writeln!(std::io::stdout(), "{text}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILED),
     }
 }
 
-fn rules(arguments: &Confine) -> Result<bool, RulesetError> {
+fn restrict(arguments: &Confine) -> Result<Confinement, String> {
+    let cannot = |why: String| format!("the kernel cannot confine the gate: {why}");
+    let landlock = rules(arguments).map_err(|error| cannot(error.to_string()))?;
+    // The parent is the judge.
+    let confinement = Confinement { landlock, seccomp: seccomp::restrict(getppid()).is_ok() };
+    match confinement.lack().filter(|_| !arguments.best_effort) {
+        None => Ok(confinement),
+        Some(lack) => Err(cannot(lack)),
+    }
+}
+
+/// Puts the rules of Landlock on this process, and returns the version of its interface that holds.
+fn rules(arguments: &Confine) -> Result<Option<i32>, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
@@ -86,7 +102,12 @@ fn rules(arguments: &Confine) -> Result<bool, RulesetError> {
         }
     }
     let status = ruleset.restrict_self()?;
-    Ok(status.ruleset != RulesetStatus::NotEnforced)
+    Ok(match status.landlock {
+        LandlockStatus::Available { effective_abi, .. } if status.ruleset != RulesetStatus::NotEnforced => {
+            Some(effective_abi.min(RULES) as i32)
+        }
+        _ => None,
+    })
 }
 
 fn allow(

@@ -1,15 +1,13 @@
 //! Runs one gate: confined, timed, with its output bounded and nothing left of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use manyworlds_api::conditions::Reason;
-use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::EnvironmentVariable;
 use manyworlds_masking::Filter;
 
-use super::confine::FAILED;
+use super::sealing::own_program;
 use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Supervisor};
 use crate::stage::StageError;
 
@@ -17,8 +15,9 @@ use crate::stage::StageError;
 const LOG_BYTES: usize = 1024 * 1024;
 /// The largest file that a gate may write.
 pub(super) const FILE_BYTES: u64 = 1024 * 1024 * 1024;
-/// The longest time of the trial whether the kernel can confine.
-const TRIAL_TIME: Duration = Duration::from_mins(1);
+/// The most files, folders and links that a gate may make. The largest builds make some hundred thousand; a disk of the
+/// usual size for a node has some millions for all of its pods, and the judge has to look at each before the next gate.
+const MOST_FILES: u64 = 1_000_000;
 /// The most bytes of disk that a gate may fill where the World has no limit of its own.
 const DISK_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 
@@ -30,6 +29,8 @@ pub(super) struct Sandbox<'a> {
     pub(super) scratch: PathBuf,
     /// The folder for short-lived files.
     pub(super) temporary: PathBuf,
+    /// The folder for memory that programs share.
+    pub(super) shared_memory: PathBuf,
     /// Paths that it may not even read.
     pub(super) hidden: Vec<PathBuf>,
     /// The order's environment.
@@ -49,7 +50,7 @@ impl Sandbox<'_> {
         let own = own_program()?;
         let mut command = Command::new(&own);
         command.arg("confine").arg("--file-bytes").arg(FILE_BYTES.to_string());
-        for folder in [&self.checkout, &self.scratch, &self.temporary] {
+        for folder in [&self.checkout, &self.scratch, &self.temporary, &self.shared_memory] {
             command.arg("--write").arg(folder);
         }
         for path in &self.hidden {
@@ -66,7 +67,7 @@ impl Sandbox<'_> {
             command.env(&variable.name, &variable.value);
         }
         let folders = vec![self.checkout.clone(), self.scratch.clone(), self.temporary.clone()];
-        let disk = DiskLimit { folders, bytes: disk_bytes(), file_bytes: Some(FILE_BYTES) };
+        let disk = DiskLimit { folders, bytes: disk_bytes(), file_bytes: Some(FILE_BYTES), files: Some(MOST_FILES) };
         // A gate that prints too much is not ended: its log is cut.
         let bounds = Bounds { time, output_bytes: None, disk: Some(disk) };
         let log = Log::new(LOG_BYTES, Filter::by_pattern());
@@ -84,23 +85,6 @@ impl Sandbox<'_> {
             ("CI", "true".to_owned()),
         ]
     }
-}
-
-/// Returns whether the kernel can confine a gate, by trying.
-pub(super) fn can_confine(scratch: &Path) -> Result<bool, StageError> {
-    let own = own_program()?;
-    let mut command = Command::new(&own);
-    command.arg("confine").arg("--write").arg(scratch);
-    let tried = Program::new(command, Bounds::of_time(TRIAL_TIME)).run(());
-    let tried = tried.map_err(|error| StageError::file(&own, &error))?;
-    Ok(tried.exit_code != Some(i32::from(FAILED)))
-}
-
-fn own_program() -> Result<PathBuf, StageError> {
-    std::env::current_exe().map_err(|error| {
-        let message = format!("the runner's own program cannot be found: {error}");
-        StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
-    })
 }
 
 /// Returns how much disk a gate may fill: half of what the World has, so that the pod is not evicted for it.

@@ -13,6 +13,7 @@ use manyworlds_api::work_order::{Gate, GateKind};
 use super::candidate::Candidate;
 use super::counts::{self, TestCounts};
 use super::gate::{FILE_BYTES, Sandbox};
+use super::ground::Ground;
 use super::inspection::refused_in_output;
 use super::restoration::RestoreError;
 use super::tripwire::{Touched, Tripwire};
@@ -36,6 +37,7 @@ pub(super) struct Gates<'a> {
     order: &'a OrderDocument,
     supervisor: &'a Supervisor,
     sandbox: Sandbox<'a>,
+    ground: Ground,
     /// Files of the judge, which no gate may change.
     watched: [PathBuf; 3],
     deadline: Instant,
@@ -45,6 +47,8 @@ pub(super) struct Gates<'a> {
     reports: HashSet<PathBuf>,
     /// Whether a gate left the checkout beyond repair, so that no other gate can run.
     damaged: bool,
+    /// How a gate attacked its judge, if one did. No other gate can run then, and none earns anything.
+    pub(super) attack: Option<String>,
     /// The last lines that each gate printed.
     pub(super) outputs: Vec<GateOutput>,
     /// Everything that the gates printed.
@@ -57,6 +61,7 @@ impl<'a> Gates<'a> {
             checkout: layout.checkout(),
             scratch: layout.scratch(),
             temporary: layout.temporary(),
+            shared_memory: layout.shared_memory(),
             hidden: vec![layout.evidence(), layout.token_directory(), layout.termination_log()],
             environment: &order.worker.env,
             sealed,
@@ -67,11 +72,13 @@ impl<'a> Gates<'a> {
             order,
             supervisor,
             sandbox,
+            ground: Ground::new(layout),
             watched: [layout.termination_log(), layout.evidence(), layout.change()],
             deadline,
             reasons: Vec::new(),
             reports: HashSet::new(),
             damaged: false,
+            attack: None,
             outputs: Vec::new(),
             log: String::new(),
         }
@@ -96,6 +103,9 @@ impl<'a> Gates<'a> {
             ));
             results.push(result);
         }
+        if let Some(attack) = &self.attack {
+            results = results.into_iter().map(|result| worthless(result, attack)).collect();
+        }
         Ok(results)
     }
 
@@ -103,6 +113,9 @@ impl<'a> Gates<'a> {
     fn blocked(&self, candidate: &Candidate, results: &[GateResult]) -> Option<String> {
         if candidate.commit.is_none() {
             return Some(candidate.reasons.last().cloned().unwrap_or_else(|| "there is no change".to_owned()));
+        }
+        if let Some(attack) = &self.attack {
+            return Some(format!("{}: {attack}", Reason::JudgeAttacked));
         }
         if self.damaged {
             return Some("an earlier gate left the checkout so that it cannot be restored".to_owned());
@@ -161,6 +174,7 @@ impl<'a> Gates<'a> {
 
     /// Restores the checkout, and removes the old report of the gate.
     fn restore(&mut self, candidate: &Candidate, gate: &Gate, report: Option<&Path>) -> Result<(), RestoreError> {
+        self.ground.clear()?;
         let mut changed = candidate.restore()?;
         changed.retain(|path| !self.reports.contains(&self.sandbox.checkout.join(path)));
         self.record_changes(&changed, gate);
@@ -187,11 +201,14 @@ impl<'a> Gates<'a> {
         match completed.stopped {
             Some(Stop::DiskLimit) => self.reasons.push(format!("gate {} filled the disk", gate.name)),
             Some(Stop::FileSizeLimit) => self.reasons.push(format!("gate {} {}", gate.name, file_too_large())),
+            Some(Stop::FileCountLimit) => self.reasons.push(format!("gate {} made too many files", gate.name)),
             Some(Stop::ProcessLimit) => self.reasons.push(format!("gate {} started too many processes", gate.name)),
             Some(Stop::TimeLimit | Stop::OutputLimit | Stop::Terminated) | None => {}
         }
         if completed.forged_signals > 0 {
-            self.reasons.push(format!("gate {} told its judge to end", gate.name));
+            let attack = format!("gate {} told its judge to end", gate.name);
+            self.reasons.push(format!("{}: {attack}", Reason::JudgeAttacked));
+            self.attack = Some(attack);
         }
         if let Some(line) = refused_in_output(&completed.output) {
             let line = shortened(line, REFUSED_BYTES);
@@ -236,6 +253,15 @@ fn not_run(gate: &Gate, reason: &str) -> GateResult {
     GateResult { reason: shortened(&one_line(reason), REASON_BYTES), ..unscored(gate) }
 }
 
+/// Returns the result of a gate whose judge was attacked: what that judge has found cannot be believed.
+fn worthless(result: GateResult, attack: &str) -> GateResult {
+    if result.outcome == GateOutcome::NotRun {
+        return result;
+    }
+    let reason = shortened(&format!("{}: {attack}", Reason::JudgeAttacked), REASON_BYTES);
+    GateResult { outcome: GateOutcome::Failed, points: 0, reason, ..result }
+}
+
 /// Returns the outcome and the points of a gate.
 ///
 /// - **Guarantees:** full points only for exit code 0 and, where tests were counted, all of them passed.
@@ -254,6 +280,7 @@ fn gate_result(gate: &Gate, completed: &Completed<String>, counts: Option<TestCo
         }
         Some(Stop::DiskLimit) => return failed("it filled the disk"),
         Some(Stop::FileSizeLimit) => return failed(&format!("it {}", file_too_large())),
+        Some(Stop::FileCountLimit) => return failed("it made too many files"),
         Some(Stop::ProcessLimit) => return failed("it started too many processes"),
         Some(Stop::OutputLimit) => return failed("it printed too much"),
         Some(Stop::Terminated) | None => {}
@@ -377,6 +404,7 @@ mod tests {
         for (limit, reason) in [
             (Stop::DiskLimit, "it filled the disk"),
             (Stop::FileSizeLimit, "it wrote a file of more than 1024 MiB"),
+            (Stop::FileCountLimit, "it made too many files"),
             (Stop::ProcessLimit, "it started too many processes"),
         ] {
             let limited = Completed { stopped: Some(limit), ..ended(0) };
@@ -396,6 +424,16 @@ mod tests {
         let result = untouched(&test, passed(), &tampered);
         assert_eq!((result.points, result.outcome, result.total), (0, GateOutcome::Failed, None));
         assert_eq!(result.reason, "it touched protected files while it ran: tests/a.py");
+    }
+
+    /// W3: what a judge under attack has found counts for nothing.
+    #[test]
+    fn a_gate_whose_judge_was_attacked_earns_nothing() {
+        let passed = gate_result(&gate(GateKind::Lint), &ended(0), None);
+        let result = worthless(passed, "gate gate told its judge to end");
+        assert_eq!((result.points, result.outcome), (0, GateOutcome::Failed));
+        assert_eq!(result.reason, "JudgeAttacked: gate gate told its judge to end");
+        assert_eq!(worthless(not_run(&gate(GateKind::Lint), "why"), "").outcome, GateOutcome::NotRun);
     }
 
     #[test]

@@ -8,20 +8,24 @@ mod counts;
 mod disguise;
 mod gate;
 mod gates;
+mod ground;
 mod inspection;
+mod kept;
 mod protection;
 mod report;
 mod restoration;
 mod tool_files;
+pub(crate) mod sealing;
+mod seccomp;
+mod shared_objects;
 mod tripwire;
 
 use std::fs;
 
 use manyworlds_api::artifacts::ArtifactName;
-use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
-use manyworlds_api::result::{FailureClass, StageReport, WorldResult};
+use manyworlds_api::result::{StageReport, WorldResult};
 use manyworlds_api::work_order::Sealing;
 
 use crate::git;
@@ -80,11 +84,12 @@ fn evaluate(
     for folder in [layout.evidence(), layout.scratch(), layout.checkout()] {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
     }
-    let sealed = gate::can_confine(&layout.scratch())?;
-    if !sealed && order.evaluation.sealing == Sealing::Required {
-        let message = "the kernel of the node has no Landlock, so the gates cannot be confined; use another node, or set evaluation.sealing to Preferred";
-        return Err(StageError::new(FailureClass::Evaluation, Reason::NotSealed, message));
+    let confinement = sealing::tried(&layout.scratch())?;
+    let lack = confinement.lack();
+    if let Some(lack) = lack.as_deref().filter(|_| order.evaluation.sealing == Sealing::Required) {
+        return Err(sealing::not_sealed(lack));
     }
+    let sealed = lack.is_none();
     let candidate = Candidate::make(layout, order, base, identity)?;
     let mut gates = Gates::new(layout, order, supervisor, sealed);
     let results = gates.run(&candidate);
@@ -93,6 +98,8 @@ fn evaluate(
     let result = WorldResult {
         commit: candidate.commit,
         sealed,
+        landlock: confinement.landlock,
+        attack: gates.attack.clone(),
         gates: results?,
         diff: candidate.diff,
         artifacts: Vec::new(),

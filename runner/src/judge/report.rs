@@ -55,7 +55,8 @@ impl Storage<'_> {
             .iter()
             .zip(&result.gates)
             .all(|(gate, found)| !gate.required || found.outcome == GateOutcome::Passed);
-        let succeeded = required && result.commit.is_some() && result.score() >= evaluation.accept_score;
+        let succeeded =
+            required && result.attack.is_none() && result.commit.is_some() && result.score() >= evaluation.accept_score;
         ReportDocument {
             schema: SCHEMA.to_owned(),
             schema_version: SCHEMA_VERSION.to_owned(),

@@ -16,9 +16,11 @@ use std::time::Duration;
 use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::result::StageReport;
+use manyworlds_api::work_order::Sealing;
 
 use crate::files;
 use crate::history;
+use crate::judge::sealing;
 use crate::layout::Layout;
 use crate::operator::OperatorClient;
 use crate::order::{self, Identity};
@@ -34,7 +36,7 @@ use fetch::Repository;
 ///
 /// [`StageError`] with class `Spec` when the order, the revision or the credential is at fault, with class
 /// `Infrastructure` when the repository or the operator cannot be reached, and with class `Evaluation` when the base is larger
-/// than what is stored of an order.
+/// than what is stored of an order, or when the kernel of the node cannot confine the gates as the order requires.
 pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     // Nothing is lost when it ends at once.
     Signals::take_over(layout, Duration::ZERO).map_err(|error| StageError::file(Path::new("/proc/self"), &error))?;
@@ -64,6 +66,7 @@ fn prepare(
     for folder in [layout.order_directory(), layout.runner_directory(), layout.result_directory()] {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
     }
+    require_confinement(layout, order)?;
     let source = &order.source.git;
     log.print_line(&format!("fetching {} of {}", source.revision, source.url));
     let credential = Credential::read(layout, source, log)?;
@@ -80,6 +83,17 @@ fn prepare(
     worktree::make(layout, identity, &base)?;
     log.print_line(&format!("the worktree is ready at {base}"));
     Ok(base)
+}
+
+/// Refuses a node that cannot confine gates where the order requires it, before a model is paid.
+///
+/// The pod that judges may run on another node, which it looks at itself.
+fn require_confinement(layout: &Layout, order: &OrderDocument) -> Result<(), StageError> {
+    if order.evaluation.sealing != Sealing::Required {
+        return Ok(());
+    }
+    let lack = sealing::tried(&layout.result_directory())?.lack();
+    lack.map_or(Ok(()), |lack| Err(sealing::not_sealed(&lack)))
 }
 
 /// Stores the base where no World of the order has done so yet.
