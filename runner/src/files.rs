@@ -68,13 +68,18 @@ pub(crate) fn make_readable(folder: &Path) {
     walk(folder, &mut |path, metadata| {
         let kind = metadata.file_type();
         if kind.is_dir() {
-            if metadata.mode() & OWN != OWN {
-                let _ = fs::set_permissions(path, Permissions::from_mode(metadata.mode() | OWN));
-            }
+            give_back_rights(path, metadata);
         } else if !kind.is_file() && !kind.is_symlink() {
             let _ = fs::remove_file(path);
         }
     });
+}
+
+/// Gives its owner back the rights that were taken from a folder. Another user's stays as it is.
+pub(crate) fn give_back_rights(folder: &Path, metadata: &fs::Metadata) {
+    if metadata.mode() & OWN != OWN {
+        let _ = fs::set_permissions(folder, Permissions::from_mode(metadata.mode() | OWN));
+    }
 }
 
 /// The disk that files use.

@@ -11,9 +11,21 @@ use std::fs;
 use landlock::WITHOUT_LANDLOCK;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
-use manyworlds_api::result::FailureClass;
+use manyworlds_api::result::{FailureClass, GateOutcome};
 use serde_json::json;
 use support::{Pod, Repository, eventually, gated, tell_to_end};
+
+/// Puts on itself the filter of [`WITHOUT_LANDLOCK`] and refuses every further filter: `seccomp` has another number on each architecture.
+const WITHOUT_CONFINEMENT: &str = "
+import ctypes, platform, struct
+seccomp = {'x86_64': 317, 'aarch64': 277}[platform.machine()]
+rules = [(0x20, 0, 0, 0), (0x15, 2, 0, seccomp), (0x35, 0, 2, 444), (0x25, 1, 0, 446), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *rule) for rule in rules))
+class Program(ctypes.Structure):
+    _fields_ = [('count', ctypes.c_ushort), ('rules', ctypes.c_void_p)]
+program = Program(len(rules), ctypes.cast(code, ctypes.c_void_p))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, ctypes.byref(program), 0, 0) == 0, ctypes.get_errno()";
 
 /// Allows itself no further process or thread.
 const WITHOUT_THREADS: &str = "
@@ -43,6 +55,40 @@ fn an_order_can_refuse_a_kernel_that_cannot_confine() {
     assert!(failure.message.contains("evaluation.sealing to Preferred"), "{}", failure.message);
     assert!(pod.artifact("evaluate-log").contains("Landlock"));
     assert!(pod.artifact("work-log").starts_with("said\n"));
+}
+
+/// W4: before a model is paid.
+#[test]
+fn a_node_that_cannot_confine_is_known_before_the_worker_runs() {
+    for (sealing, code) in [("Required", 13), ("Preferred", 0)] {
+        let mut changes = gated("echo y > file", &[("check", "true")]);
+        changes["evaluation"]["sealing"] = json!(sealing);
+        let mut pod = Pod::new(&Repository::new(&[("file", "x")]), &changes);
+        pod.wrapper = Some(WITHOUT_LANDLOCK);
+        let (found, report) = pod.stage("prepare");
+        assert_eq!(found, code, "{report:?}");
+        let reason = report.failure.map(|failure| failure.reason);
+        assert_eq!(reason.as_deref(), (code != 0).then_some(Reason::NotSealed.as_str()));
+    }
+}
+
+/// W3: not even what an earlier gate has earned counts.
+#[test]
+fn a_world_that_tells_its_judge_to_end_scores_nothing() {
+    let gates = [("first", "true"), ("attack", "kill -TERM $PPID; sleep 1"), ("last", "true")];
+    let mut changes = gated("echo y > file", &gates);
+    changes["evaluation"]["sealing"] = json!("Preferred");
+    let mut pod = Pod::new(&Repository::new(&[("file", "x")]), &changes);
+    pod.works();
+    pod.succeed(&["checkout"]);
+    pod.wrapper = Some(WITHOUT_CONFINEMENT);
+    let (code, report) = pod.stage("judge");
+    let result = report.result.unwrap_or_else(|| panic!("it ended with {code}"));
+    assert_eq!(result.attack.as_deref(), Some("gate attack told its judge to end"));
+    let outcomes: Vec<_> = result.gates.iter().map(|gate| (gate.outcome, gate.points)).collect();
+    assert_eq!(outcomes, [(GateOutcome::Failed, 0), (GateOutcome::Failed, 0), (GateOutcome::NotRun, 0)]);
+    assert!(!result.sealed && result.score() == 0 && result.landlock.is_none(), "{result:?}");
+    assert!(result.reasons[0].starts_with("JudgeAttacked: gate attack"), "{:?}", result.reasons);
 }
 
 #[test]

@@ -173,7 +173,9 @@ fn what_a_gate_puts_into_a_submodule_is_not_run_by_the_judge() {
          echo '* filter=evil' > .gitattributes; printf z > file; rm -f $root/tmp/ran"
     );
     let gates = [("lay", lay.as_str()), ("look", "test -e library/file")];
-    let pod = Pod::new(&repository, &gated("echo y > file", &gates));
+    let mut changes = gated("echo y > file", &gates);
+    changes["evaluation"]["keep"] = json!(["library/"]);
+    let pod = Pod::new(&repository, &changes);
     assert_eq!(pod.result().score(), 100);
     assert!(!pod.judging_path("/tmp/ran").exists());
 }
@@ -218,11 +220,93 @@ fn a_pipe_in_the_checkout_makes_nobody_wait() {
 
 #[test]
 fn what_is_restored_does_not_go_where_a_link_leads() {
-    let lay =
-        format!("{ROOT}; rm -r sub; mkdir $root/tmp/else; ln -s $root/tmp/else sub; rm file; ln -s $root/tmp/new file");
-    let gates = [("lay", lay.as_str()), ("next", "test -f sub/other && test ! -h sub && grep -q y file")];
-    let pod = Pod::new(&Repository::new(&[("file", "x"), ("sub/other", "o")]), &gated("echo y > file", &gates));
+    let lay = "mkdir -p kept/else; rm -r sub; ln -s $PWD/kept/else sub; rm file; ln -s $PWD/kept/new file";
+    let gates = [("lay", lay), ("next", "test -f sub/other && test ! -h sub && grep -q y file")];
+    let mut changes = gated("echo y > file", &gates);
+    changes["evaluation"]["keep"] = json!(["kept/"]);
+    let pod = Pod::new(&Repository::new(&[("file", "x"), ("sub/other", "o")]), &changes);
     assert_eq!(pod.result().score(), 100);
-    assert_eq!(std::fs::read_dir(pod.judging_path("/tmp/else")).unwrap().count(), 0);
-    assert!(!pod.judging_path("/tmp/new").exists());
+    let kept = pod.judging_path("/manyworlds/evaluation/checkout/kept");
+    assert_eq!(std::fs::read_dir(kept.join("else")).unwrap().count(), 0);
+    assert!(!kept.join("new").exists());
+}
+
+/// W3: the first gate is the candidate's own code as much as the last.
+#[test]
+fn nothing_that_a_gate_leaves_is_there_for_the_next() {
+    let memory = |flags: &str, found: &str| {
+        let call = format!("ctypes.CDLL(None).shmget(int(sys.argv[1]), 64, {flags}) {found} -1");
+        format!("python3 -c 'import ctypes, sys; sys.exit(not {call})' $PPID")
+    };
+    let hook = "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit && git config alias.left x";
+    let no_hook = "test ! -e .git/hooks/pre-commit && ! git config alias.left && git rev-parse HEAD";
+    // 0o1600: make it, with rights for its owner.
+    let (make, look) = (memory("0o1600", "!="), memory("0", "=="));
+    for (leave, look) in [
+        ("echo x > $TMPDIR/left", "test ! -e $TMPDIR/left"),
+        ("mkdir $HOME/left && chmod 0 $HOME/left $HOME", "test ! -e $HOME/left"),
+        ("echo x > $root/tmp/left", "test ! -e $root/tmp/left"),
+        ("echo x > $root/dev/shm/left", "test ! -e $root/dev/shm/left"),
+        ("mkdir new && echo x > new/left", "test ! -e new"),
+        (hook, no_hook),
+        (make.as_str(), look.as_str()),
+    ] {
+        let (leave, look) = (format!("{ROOT}; {leave}"), format!("{ROOT}; {look}"));
+        let gates = [("leave", leave.as_str()), ("look", look.as_str())];
+        let result = Pod::new(&Repository::new(&[("file", "x")]), &gated("echo y > file", &gates)).result();
+        assert_eq!(result.score(), 100, "{leave}: {:?}", result.gates);
+    }
+}
+
+#[test]
+fn what_an_order_keeps_is_there_for_later_gates_and_nothing_else() {
+    let make = "mkdir -p target/tests && touch target/built target/tests/trap other";
+    let look = "test -e target/built && test ! -e target/tests/trap && test ! -e other";
+    let mut changes = gated("echo y > file", &[("make", make), ("look", look)]);
+    changes["evaluation"]["keep"] = json!(["target/"]);
+    changes["evaluation"]["protectedPaths"] = json!(["**/tests/**"]);
+    let result = Pod::new(&Repository::new(&[("file", "x")]), &changes).result();
+    assert_eq!(result.score(), 100, "{:?}", result.gates);
+}
+
+/// W14: Landlock alone lets a gate set the limits of its judge, who has the same user.
+#[test]
+fn a_gate_can_neither_trace_nor_limit_nor_leave_its_confinement() {
+    let fails = |call: &str| format!("python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).{call} != -1)' $PPID");
+    for call in [
+        "ptrace(0, 0, 0, 0)",
+        "unshare(0x10000000)",
+        "prlimit(int(sys.argv[1]), 0, (ctypes.c_ulong * 2)(1, 1), None)",
+        "personality(0x0040000)",
+        "kill(-1, 0)",
+    ] {
+        assert_eq!(succeeds_in(&fails(call)), 100, "{call}");
+    }
+    assert_eq!(succeeds_in("python3 -c 'import threading as t; a = t.Thread(target=print); a.start(); a.join()'"), 100);
+}
+
+/// W14: an image may have a folder first in its `PATH` that gates can write to.
+#[test]
+fn a_program_that_a_gate_puts_into_its_path_is_not_run_by_the_judge() {
+    let marks = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(marks.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let mark = marks.path().join("ran");
+    let lay = format!("printf '#!/bin/sh\ntouch {}\nexit 1\n' > git && chmod +x git", mark.display());
+    let mut changes = gated("echo y > file", &[("lay", lay.as_str()), ("next", "test -x git")]);
+    changes["evaluation"]["keep"] = json!(["git"]);
+    let mut pod = Pod::new(&Repository::new(&[("file", "x")]), &changes);
+    pod.image_path = Some("manyworlds/evaluation/checkout");
+    assert_eq!(pod.result().score(), 100);
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_second_name_of_a_file_is_no_way_to_change_it() {
+    assert_eq!(succeeds_in("ln $root/manyworlds/order/order.json taken"), 0);
+    let gates = [("link", "ln tests/kept left && echo z > left"), ("look", "grep -q k tests/kept")];
+    let mut changes = gated("echo y > file", &gates);
+    changes["evaluation"]["keep"] = json!(["left"]);
+    changes["evaluation"]["protectedPaths"] = json!(["tests/**"]);
+    let result = Pod::new(&Repository::new(&[("file", "x"), ("tests/kept", "k")]), &changes).result();
+    assert_eq!(result.score(), 100, "{:?}", result.gates);
 }

@@ -32,6 +32,7 @@ fn a_good_change_becomes_a_patch_with_a_full_score() {
     let pod = Pod::new(&repository, &gated(FIX, &[("check", "sh tests/check.sh")]));
     let result = pod.result();
     assert_eq!((result.score(), result.sealed, &result.reasons), (100, true, &Vec::new()));
+    assert!(result.landlock >= Some(3), "{:?}", result.landlock);
     assert_eq!((result.diff.files, result.diff.insertions, result.diff.deletions), (1, 1, 1));
     let patch = pod.artifact("patch");
     assert!(patch.contains("Subject: [PATCH] Fix the sum"), "{patch}");

@@ -41,6 +41,12 @@ impl Ground {
     /// When something that this pod's user has made cannot be removed.
     pub(super) fn clear(&self) -> Result<(), RestoreError> {
         for folder in &self.folders {
+            match fs::symlink_metadata(folder) {
+                Ok(metadata) if metadata.is_dir() => files::give_back_rights(folder, &metadata),
+                // What a link leads to is not the gate's.
+                Ok(_) => return Err(RestoreError(format!("{} is no folder any more", folder.display()))),
+                Err(_) => continue,
+            }
             empty(folder)?;
         }
         for object in shared_objects::ours().difference(&self.before) {
@@ -88,6 +94,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::new(root.path());
         let folders = [layout.scratch(), layout.temporary(), layout.shared_memory()];
+        let ground = Ground::new(&layout);
         for folder in &folders {
             let closed = folder.join("closed");
             fs::create_dir_all(&closed).unwrap();
@@ -95,11 +102,24 @@ mod tests {
                 fs::write(path, "x").unwrap();
             }
             std::os::unix::fs::symlink("/", folder.join("link")).unwrap();
-            fs::set_permissions(&closed, Permissions::from_mode(0o0)).unwrap();
+            for folder in [&closed, folder] {
+                fs::set_permissions(folder, Permissions::from_mode(0o0)).unwrap();
+            }
         }
-        Ground::new(&layout).clear().unwrap();
+        ground.clear().unwrap();
         for folder in &folders {
             assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "{}", folder.display());
         }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_folder_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        fs::create_dir(root.path().join("else")).unwrap();
+        fs::write(root.path().join("else/file"), "x").unwrap();
+        std::os::unix::fs::symlink(root.path().join("else"), layout.temporary()).unwrap();
+        assert!(Ground::new(&layout).clear().is_err());
+        assert!(root.path().join("else/file").exists());
     }
 }

@@ -113,7 +113,8 @@ fn remove_strangers(checkout: &Path, rule: &Rule) -> Result<(), RestoreError> {
     let (mut left, mut emptied) = (vec![PathBuf::new()], Vec::new());
     while let Some(folder) = left.pop() {
         for (path, is_folder) in entries(checkout, &folder)? {
-            match if is_folder { rule.folder(&path) } else { rule.file(&path) } {
+            let fate = if is_folder { rule.folder(&path) } else { rule.file(&path) };
+            match fate {
                 Fate::Stays => {}
                 Fate::Entered => left.push(path),
                 Fate::Emptied => {
@@ -136,7 +137,7 @@ fn remove_strangers(checkout: &Path, rule: &Rule) -> Result<(), RestoreError> {
 fn entries(checkout: &Path, folder: &Path) -> Result<Vec<(PathBuf, bool)>, RestoreError> {
     let place = checkout.join(folder);
     let read = || -> std::io::Result<Vec<(PathBuf, bool)>> {
-        let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = |entry: std::io::Result<fs::DirEntry>| -> std::io::Result<(PathBuf, bool)> {
             let entry = entry?;
             Ok((folder.join(entry.file_name()), entry.file_type()?.is_dir()))
         };
@@ -161,7 +162,7 @@ mod tests {
             fs::write(file, "x").unwrap();
         }
         let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        let (protection, kept) = (Protection::new(&texts(&["**/tests/**"]), None).unwrap(), Kept::new(&texts(kept)).unwrap());
+        let (protection, kept) = (Protection::new(&texts(&["**/tests"]), None).unwrap(), Kept::new(&texts(kept)).unwrap());
         let tracked = Tracked::new(["src/main", "library"].map(PathBuf::from).into());
         remove_strangers(checkout.path(), &Rule { tracked, protection: &protection, kept: &kept }).unwrap();
         let mut found = Vec::new();

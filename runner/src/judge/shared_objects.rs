@@ -34,7 +34,7 @@ pub(super) struct SharedObject {
 /// Returns the objects of this user. There are none where the kernel does not know such objects.
 pub(super) fn ours() -> HashSet<SharedObject> {
     let user = getuid().as_raw();
-    let list = |(kind, file)| {
+    let list = |(kind, file): (Kind, &str)| {
         let table = fs::read_to_string(file).unwrap_or_default();
         numbers(&table, user).into_iter().map(move |number| SharedObject { kind, number })
     };

@@ -328,7 +328,7 @@ impl Pod {
 /// Makes the folder of a pod, as the kubelet does.
 fn pod_root(token: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
-    for folder in ["dev", "tmp", &labels::TOKEN_DIRECTORY[1..]] {
+    for folder in ["dev/shm", "tmp", &labels::TOKEN_DIRECTORY[1..]] {
         fs::create_dir_all(root.path().join(folder)).unwrap();
     }
     fs::write(root.path().join(&labels::TOKEN_DIRECTORY[1..]).join(labels::TOKEN_FILE), token).unwrap();
