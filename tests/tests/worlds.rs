@@ -180,6 +180,27 @@ async fn nothing_of_a_workers_pod_but_its_change_reaches_the_judge() -> Result {
     Ok(())
 }
 
+/// W3: what an earlier gate leaves is not there for a later one, in the folders that a real pod has.
+#[tokio::test]
+async fn each_gate_begins_as_the_first_one_did() -> Result {
+    let (_cluster, namespace) = restricted("ground").await?;
+    let places = "/tmp /dev/shm . $HOME";
+    let leave =
+        format!("for place in {places}; do echo x > $place/left || exit 1; done; mkdir kept; echo x > kept/file");
+    let look = format!("test -f kept/file && for place in {places}; do test ! -e $place/left || exit 1; done");
+    let mut manifest = order("ground", "date > now");
+    manifest["spec"]["evaluation"] = json!({"keep": ["kept/"], "gates": [
+        {"name": "leave", "kind": "Custom", "points": 50, "timeout": "30s", "command": ["sh", "-c", leave]},
+        {"name": "look", "kind": "Custom", "points": 50, "timeout": "30s", "command": ["sh", "-c", look]},
+    ]});
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "ground").await?;
+    assert_eq!(status.best.as_ref().and_then(|best| best.score), Some(100), "{:?}", status.message);
+    let world = world(&namespace, "ground-alpha").await?;
+    assert!(world.landlock_abi >= Some(3), "{:?}", world.landlock_abi);
+    Ok(())
+}
+
 /// W14: workers may do what they like in their own container, and cannot end the runner in it.
 #[tokio::test]
 async fn hostile_workers_are_named_and_cost_the_others_nothing() -> Result {
