@@ -117,6 +117,7 @@ pub enum Sealing {
 #[x_kube(
     validation = Rule::new("self.kind == 'Size' || (has(self.command) && size(self.command) > 0)").message("a gate of this kind needs a command; only the kind Size works without one"),
     validation = Rule::new("self.kind != 'Size' || !has(self.command) || size(self.command) == 0").message("a gate of the kind Size has no command; use the kind Custom").field_path(".command"),
+    validation = Rule::new("self.kind == 'Test' || !has(self.canary)").message("only a gate of the kind Test has a canary; leave canary out, or use the kind Test").field_path(".canary"),
 )]
 pub struct Gate {
     /// Name of the gate, unique within the order.
@@ -136,6 +137,10 @@ pub struct Gate {
     #[schemars(length(min = 1, max = 256))]
     pub report: Option<String>,
 
+    /// Two commands that show whether the test program still tells a failing test from a passing one. Without them the judge brings two tests of its own where it knows the test program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+
     /// Points of the gate. The points of all gates add up to 100.
     #[schemars(range(min = 0, max = 100))]
     pub points: i32,
@@ -148,6 +153,26 @@ pub struct Gate {
     #[serde(default = "ten_minutes")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("timeout must be between 1s and 24h"))]
     pub timeout: Duration,
+}
+
+/// Two commands of which one must succeed and one must not. They are run after a gate that earned points.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Canary {
+    /// A command that must exit with 0.
+    pub passing: CanaryCommand,
+
+    /// A command that must not exit with 0. If it does, the gate earns nothing.
+    pub failing: CanaryCommand,
+}
+
+/// One command of a canary.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryCommand {
+    /// Program and arguments, run in the checkout like those of the gate.
+    #[schemars(length(min = 1, max = 16), inner(length(max = 1024)))]
+    pub command: Vec<String>,
 }
 
 /// The kind of check of a gate.
@@ -179,6 +204,7 @@ fn size_alone() -> Vec<Gate> {
         kind: GateKind::Size,
         command: Vec::new(),
         report: None,
+        canary: None,
         points: 100,
         required: true,
         timeout: ten_minutes(),

@@ -7,7 +7,9 @@
 /// All commands: at most 40 KiB.
 pub(super) const COMMANDS: &str = "[has(self.worker.command) ? self.worker.command.map(c, size(bytes(c))).sum() : 0, \
     self.worlds.variants.map(v, has(v.worker) && has(v.worker.command) ? v.worker.command.map(c, size(bytes(c))).sum() : 0).sum(), \
-    self.evaluation.gates.map(g, has(g.command) ? g.command.map(c, size(bytes(c))).sum() : 0).sum()].sum() <= 40960";
+    self.evaluation.gates.map(g, has(g.command) ? g.command.map(c, size(bytes(c))).sum() : 0).sum(), \
+    self.evaluation.gates.map(g, has(g.canary) ? g.canary.passing.command.map(c, size(bytes(c))).sum() : 0).sum(), \
+    self.evaluation.gates.map(g, has(g.canary) ? g.canary.failing.command.map(c, size(bytes(c))).sum() : 0).sum()].sum() <= 40960";
 
 /// The task's body and all prompts, stances and environments: at most 168 KiB.
 pub(super) const TEXTS: &str = "[has(self.task.body) ? size(bytes(self.task.body)) : 0, \

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{
-    AcceptPartialSuccess, Approval, Budget, BudgetExceeded, ConfigMapVolume, Council, CouncilFailure, Deadlines,
+    AcceptPartialSuccess, Approval, Budget, BudgetExceeded, Canary, CanaryCommand, ConfigMapVolume, Council, CouncilFailure, Deadlines,
     Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable, Evaluation, EvaluationNetwork,
     ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference, PersistentVolumeClaimVolume,
     PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Sealing,
@@ -251,12 +251,17 @@ fn gate() -> impl Strategy<Value = Gate> {
         GateKind::Size,
         GateKind::Custom,
     ]);
-    (word(), kind, command(), of(text()), 0..=100, any::<bool>(), duration()).prop_map(
-        |(name, kind, command, report, points, required, timeout)| Gate {
+    let canary = (command(), command()).prop_map(|(passing, failing)| Canary {
+        passing: CanaryCommand { command: passing },
+        failing: CanaryCommand { command: failing },
+    });
+    (word(), kind, command(), of(text()), of(canary), 0..=100, any::<bool>(), duration()).prop_map(
+        |(name, kind, command, report, canary, points, required, timeout)| Gate {
             name,
             kind,
             command,
             report,
+            canary,
             points,
             required,
             timeout,

@@ -344,6 +344,7 @@ mod tests {
             kind,
             command: vec!["true".to_owned()],
             report: None,
+            canary: None,
             points: 50,
             required: false,
             timeout: manyworlds_api::Duration::from_minutes(1),

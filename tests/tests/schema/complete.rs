@@ -132,6 +132,7 @@ fn evaluation() -> Value {
         "gates": [
             {
                 "name": "tests", "kind": "Test", "command": ["pytest"], "report": "junit.xml", "points": 60,
+                "canary": {"passing": {"command": ["true"]}, "failing": {"command": ["false"]}},
                 "required": true, "timeout": "5m",
             },
             {"name": "size", "kind": "Size", "points": 40},

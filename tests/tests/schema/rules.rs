@@ -199,6 +199,11 @@ fn evaluation() -> Vec<Case> {
             [("/spec/evaluation/gates/1/command", json!([]))],
         ),
         case(
+            "only a gate of the kind Test has a canary",
+            [("/spec/evaluation/gates/0/kind", json!("Lint"))],
+            [("/spec/evaluation/gates/0/kind", json!("Lint")), ("/spec/evaluation/gates/0/canary", Value::Null)],
+        ),
+        case(
             "the names of gates must be unique",
             [("/spec/evaluation/gates/1/name", json!("tests"))],
             [("/spec/evaluation/gates/1/name", json!("tests2"))],
@@ -278,8 +283,8 @@ fn sizes() -> Vec<Case> {
     vec![
         case(
             "may together have 40 KiB",
-            [(command, json!([text(16_384), text(16_384), text(8184)]))],
-            [(command, json!([text(16_384), text(16_384), text(8183)]))],
+            [(command, json!([text(16_384), text(16_384), text(8175)]))],
+            [(command, json!([text(16_384), text(16_384), text(8174)]))],
         ),
         case(
             "may together have 168 KiB",

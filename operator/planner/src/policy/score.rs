@@ -95,6 +95,7 @@ mod tests {
             kind: GateKind::Custom,
             command: vec!["true".to_owned()],
             report: None,
+            canary: None,
             points,
             required,
             timeout: manyworlds_api::Duration::from_minutes(1),
