@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{
-    AcceptPartialSuccess, Approval, Budget, BudgetExceeded, Canary, CanaryCommand, ConfigMapVolume, Council, CouncilFailure, Deadlines,
-    Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable, Evaluation, EvaluationNetwork,
-    ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference, PersistentVolumeClaimVolume,
-    PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Sealing,
-    Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive, ToolFiles, Variant, VariantWorker,
-    Voter, WaitForHuman, Worker, Worlds,
+    AcceptPartialSuccess, Approval, Budget, BudgetExceeded, Canary, CanaryCommand, ConfigMapVolume, Council,
+    CouncilFailure, Deadlines, Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable,
+    Evaluation, EvaluationNetwork, ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference,
+    PersistentVolumeClaimVolume, PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule,
+    RetryWithLowerTemperature, Sealing, Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive, ToolFiles,
+    Variant, VariantWorker, Voter, WaitForHuman, Worker, Worlds,
 };
 use manyworlds_api::{Duration, Money, WorkOrderSpec};
 use proptest::collection::{btree_map, vec};

@@ -237,6 +237,11 @@ impl Candidate {
         history::copy_tags(&self.mirror, &self.checkout)
     }
 
+    /// Returns the files of the commit.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>, StageError> {
+        Ok(paths(&self.git(&["ls-files", "-z"]).run()?))
+    }
+
     /// Restores the checkout, and makes the repository in it anew: a gate may have put hooks and settings there.
     ///
     /// Returns the files of the commit that had been changed. Of what a gate has made stays only what the order keeps.

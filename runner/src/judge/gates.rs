@@ -10,6 +10,7 @@ use manyworlds_api::report_document::GateOutput;
 use manyworlds_api::result::{FailureClass, GateOutcome, GateResult};
 use manyworlds_api::work_order::{Gate, GateKind};
 
+use super::canary::{Trial, Verdict};
 use super::candidate::Candidate;
 use super::counts::{self, TestCounts};
 use super::gate::{FILE_BYTES, Sandbox};
@@ -162,14 +163,59 @@ impl<'a> Gates<'a> {
         }
         if completed.stopped == Some(Stop::Terminated) {
             self.record_output(gate, &completed);
-            let message = "the pod was told to end while the gates ran";
-            return Err(StageError::new(FailureClass::Cancelled, Reason::Terminated, message));
+            return Err(terminated());
         }
         self.record_output(gate, &completed);
         let counts = (gate.kind == GateKind::Test)
             .then(|| counts::count(report.as_deref(), &self.sandbox.checkout, &completed.output))
             .flatten();
-        Ok(untouched(gate, gate_result(gate, &completed, counts), &touched))
+        let left = Duration::from(gate.timeout).min(left).saturating_sub(completed.elapsed);
+        let result = untouched(gate, gate_result(gate, &completed, counts), &touched);
+        self.hold_against_canary(candidate, gate, result, left)
+    }
+
+    /// Holds a result against the gate's canary: what a program says that calls every test a success is worth nothing.
+    fn hold_against_canary(
+        &mut self,
+        candidate: &Candidate,
+        gate: &Gate,
+        result: GateResult,
+        left: Duration,
+    ) -> Result<GateResult, StageError> {
+        if gate.kind != GateKind::Test || !matches!(result.outcome, GateOutcome::Passed | GateOutcome::Partial) {
+            return Ok(result);
+        }
+        let tripwire = Tripwire::snapshot(&self.watched);
+        let trial = Trial { sandbox: &self.sandbox, supervisor: self.supervisor, gate, left };
+        // A gate that has spoilt the judge's repository gets no canary, and no other gate runs after it.
+        let tried = trial.run(&candidate.files().unwrap_or_default())?;
+        self.log = format!("{}== canary of gate {}\n{}", self.log, gate.name, tried.output);
+        if tried.stopped == Some(Stop::Terminated) {
+            return Err(terminated());
+        }
+        if let Some(path) = tripwire.changes(&self.watched).first() {
+            self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
+        }
+        if let Some(why) = tried.remains {
+            self.reasons.push(shortened(&format!("gate {} keeps its canary: {why}", gate.name), REASON_BYTES));
+            self.damaged = true;
+        }
+        Ok(match tried.verdict {
+            Verdict::Sound => result,
+            Verdict::Unknown(why) => {
+                let note = one_line(&format!("gate {}: the canary gave no verdict: {why}", gate.name));
+                print_line(&note);
+                self.log = format!("{}{note}\n", self.log);
+                result
+            }
+            Verdict::Forged(why) => {
+                self.reasons.push(shortened(&one_line(&format!("gate {}: {why}", gate.name)), REASON_BYTES));
+                let reason = shortened(&one_line(&why), REASON_BYTES);
+                // Its counts are worth nothing either.
+                let milliseconds = result.milliseconds;
+                GateResult { outcome: GateOutcome::Failed, reason, milliseconds, ..unscored(gate) }
+            }
+        })
     }
 
     /// Restores the checkout, and removes the old report of the gate.
@@ -234,6 +280,11 @@ impl<'a> Gates<'a> {
             self.reasons.push(format!("files changed while a gate ran, restored before {}: {named}", gate.name));
         }
     }
+}
+
+fn terminated() -> StageError {
+    let message = "the pod was told to end while the gates ran";
+    StageError::new(FailureClass::Cancelled, Reason::Terminated, message)
 }
 
 fn unscored(gate: &Gate) -> GateResult {

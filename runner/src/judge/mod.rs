@@ -2,6 +2,7 @@
 //!
 //! The change is data, and all that there is of the worker. The order and the pinned commit alone say how it is judged.
 
+mod canary;
 mod candidate;
 pub mod confine;
 mod counts;
