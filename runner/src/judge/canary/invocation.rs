@@ -88,7 +88,7 @@ fn in_shell(command: &[String]) -> Option<(Shell, &str)> {
         return None;
     }
     let takes_text = |word: &String| word.starts_with('-') && !word.starts_with("--") && word.contains('c');
-    let place = rest.iter().position(takes_text)? + 2;
+    let place = rest.iter().take_while(|word| word.starts_with('-')).position(takes_text)? + 2;
     let text = command.get(place)?;
     let shell = Shell { before: command[..place].to_vec(), behind: command[place + 1..].to_vec() };
     Some((shell, text))

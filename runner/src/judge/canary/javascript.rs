@@ -160,14 +160,14 @@ fn file_name(neighbour: &str, names: &Names) -> String {
 fn expecting_cases(ground: &Ground, neighbour: &str, head: &str) -> String {
     let Names { passing, failing, number, .. } = ground.names;
     let other = ground.names.other();
-    let mut loads = String::new();
-    for (loading, module) in of_javascript(&ground.texts_in(folder_of(neighbour), is_test)) {
+    let loads = of_javascript(&ground.texts_in(folder_of(neighbour), is_test)).into_iter().map(|(loading, module)| {
         let module = Value::from(module);
-        loads += &match loading {
+        match loading {
             Loading::Import => format!("  try {{ await import({module}); }} catch {{}}\n"),
             Loading::Require => format!("  try {{ require({module}); }} catch {{}}\n"),
-        };
-    }
+        }
+    });
+    let loads = loads.collect::<Vec<_>>().concat();
     format!(
         "{head}\nbeforeAll(async () => {{\n{loads}}}, 60000);\n\ntest(\"{passing}\", () => {{\n  \
          expect({number}).toBe({number});\n}});\n\ntest(\"{failing}\", () => {{\n  expect({number}).toBe({other});\n}});\n"
@@ -179,21 +179,22 @@ fn node_cases(ground: &Ground, neighbour: &str) -> String {
     let Names { passing, failing, number, .. } = ground.names;
     let other = ground.names.other();
     let is_module = ground.text(neighbour).lines().any(|line| line.starts_with("import "));
-    let mut text = if is_module {
-        "import { test } from \"node:test\";\nimport assert from \"node:assert\";\n\n".to_owned()
+    let head = if is_module {
+        "import { test } from \"node:test\";\nimport assert from \"node:assert\";\n"
     } else {
-        "const { test } = require(\"node:test\");\nconst assert = require(\"node:assert\");\n\n".to_owned()
+        "const { test } = require(\"node:test\");\nconst assert = require(\"node:assert\");\n"
     };
-    for (_, module) in of_javascript(&ground.texts_in(folder_of(neighbour), is_node_test)) {
+    let loads = of_javascript(&ground.texts_in(folder_of(neighbour), is_node_test)).into_iter().map(|(_, module)| {
         let module = Value::from(module);
-        text += &if is_module {
+        if is_module {
             format!("try {{ await import({module}); }} catch {{}}\n")
         } else {
             format!("try {{ require({module}); }} catch {{}}\n")
-        };
-    }
-    text + &format!(
-        "\ntest(\"{passing}\", () => {{\n  assert.strictEqual({number}, {number});\n}});\n\n\
+        }
+    });
+    let loads = loads.collect::<Vec<_>>().concat();
+    format!(
+        "{head}\n{loads}\ntest(\"{passing}\", () => {{\n  assert.strictEqual({number}, {number});\n}});\n\n\
          test(\"{failing}\", () => {{\n  assert.strictEqual({number}, {other});\n}});\n"
     )
 }
