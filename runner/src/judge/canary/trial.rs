@@ -171,6 +171,8 @@ impl Trial<'_> {
             files::make_readable(folder);
             files::remove(file)
         });
+        // A folder that was made for it goes too; one that holds anything stays.
+        let _ = fs::remove_dir(folder);
         removed.err().map(|error| format!("{}: {error}", file.display()))
     }
 }
