@@ -44,6 +44,7 @@ fn report() -> ReportDocument {
         points: 40,
         passed: Some(4),
         total: Some(5),
+        tests: None,
         milliseconds: 1200,
         reason: "1 of 5 tests failed".to_owned(),
     };

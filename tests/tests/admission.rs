@@ -42,6 +42,9 @@ async fn own_pod(namespace: &Namespace) -> Result<Value> {
     Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
 }
 
+/// What makes a pod one that the policy refuses.
+type Spoiling = fn(&mut Value);
+
 /// W14: the operator may create pods in every namespace, so a policy of the API server says which.
 #[tokio::test]
 async fn the_operators_account_makes_no_pod_but_one_like_those_of_worlds() -> Result {
@@ -50,7 +53,7 @@ async fn the_operators_account_makes_no_pod_but_one_like_those_of_worlds() -> Re
     let namespace = Namespace::new(&cluster, "admission").await?;
     let own = own_pod(&namespace).await?;
     assert_eq!(refusal(&cluster, &AS_OPERATOR, &namespace.name, &own)?, None);
-    let cases: [(&str, fn(&mut Value)); 8] = [
+    let cases: [(&str, Spoiling); 8] = [
         ("uses nothing of its node", |pod| pod["spec"]["hostNetwork"] = json!(true)),
         ("uses nothing of its node", |pod| pod["spec"]["nodeName"] = json!("a-node")),
         ("does not run as root", |pod| pod["spec"]["securityContext"]["runAsNonRoot"] = json!(false)),

@@ -14,9 +14,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use council::{Council, CouncilFailure, Voter};
-pub use evaluation::{
-    Canary, CanaryCommand, Evaluation, EvaluationNetwork, Gate, GateKind, Sealing, ToolFiles,
-};
+pub use evaluation::{Canary, CanaryCommand, Evaluation, EvaluationNetwork, Gate, GateKind, Sealing, ToolFiles};
 pub use policy::{
     AcceptPartialSuccess, Approval, Budget, BudgetExceeded, Deadlines, Delivery, DeliveryMode, EarlyTermination,
     Fallback, LocalReference, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Skip, SwitchModel, TimeToLive,

@@ -10,8 +10,8 @@ use manyworlds_api::work_order::{
     CouncilFailure, Deadlines, Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable,
     Evaluation, EvaluationNetwork, ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference,
     PersistentVolumeClaimVolume, PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule,
-    RetryWithLowerTemperature, Sealing, Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive, ToolFiles,
-    Variant, VariantWorker, Voter, WaitForHuman, Worker, Worlds,
+    RetryWithLowerTemperature, Sealing, Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive,
+    ToolFiles, Variant, VariantWorker, Voter, WaitForHuman, Worker, Worlds,
 };
 use manyworlds_api::{Duration, Money, WorkOrderSpec};
 use proptest::collection::{btree_map, vec};
@@ -251,7 +251,8 @@ fn gate() -> impl Strategy<Value = Gate> {
         GateKind::Size,
         GateKind::Custom,
     ]);
-    let canary = (command(), command()).prop_map(|(passing, failing)| Canary {
+    let canary_command = || vec(text(), 1..4);
+    let canary = (canary_command(), canary_command()).prop_map(|(passing, failing)| Canary {
         passing: CanaryCommand { command: passing },
         failing: CanaryCommand { command: failing },
     });

@@ -23,7 +23,7 @@ use crate::arguments::Confine;
 /// The kernel interface that the rules are written for; older kernels enforce what they know of it.
 const RULES: ABI = ABI::V6;
 /// Exit code when the kernel cannot confine, or the program cannot be started.
-const FAILED: u8 = 125;
+pub(crate) const FAILED: u8 = 125;
 /// Devices that every program may use.
 const DEVICES: &[&str] = &[
     "/dev/null",

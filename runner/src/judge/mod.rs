@@ -15,10 +15,10 @@ mod kept;
 mod protection;
 mod report;
 mod restoration;
-mod tool_files;
 pub(crate) mod sealing;
 mod seccomp;
 mod shared_objects;
+mod tool_files;
 mod tripwire;
 
 use std::fs;

@@ -162,7 +162,8 @@ mod tests {
             fs::write(file, "x").unwrap();
         }
         let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        let (protection, kept) = (Protection::new(&texts(&["**/tests"]), None).unwrap(), Kept::new(&texts(kept)).unwrap());
+        let (protection, kept) =
+            (Protection::new(&texts(&["**/tests"]), None).unwrap(), Kept::new(&texts(kept)).unwrap());
         let tracked = Tracked::new(["src/main", "library"].map(PathBuf::from).into());
         remove_strangers(checkout.path(), &Rule { tracked, protection: &protection, kept: &kept }).unwrap();
         let mut found = Vec::new();

@@ -128,6 +128,9 @@ mod tests {
 
     use super::*;
 
+    /// What a gate does, its name, and the files that it tampered with and added.
+    type Act<'a> = (&'a str, &'a dyn Fn(), &'a [&'a str], &'a [&'a str]);
+
     #[test]
     fn whatever_is_done_to_a_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
@@ -161,7 +164,7 @@ mod tests {
         write("tests/a.py", "x");
         write("src/f.py", "x");
         let protection = Protection::new(&["tests/**".to_owned()], None).unwrap();
-        let acts: [(&str, &dyn Fn(), &[&str], &[&str]); 5] = [
+        let acts: [Act; 5] = [
             ("a cache", &|| write("tests/__pycache__/a.pyc", "x"), &[], &[]),
             ("no protected file", &|| write("src/f.py", "y"), &[], &[]),
             ("a report", &|| write("tests/report.xml", "y"), &[], &[]),

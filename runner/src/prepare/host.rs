@@ -34,6 +34,10 @@ impl RepositoryHost {
             // The short form of ssh: user@host:path.
             None => (url.split(':').next().unwrap_or_default(), ":22"),
         };
+        // What some programs take for the end of the host, before or behind the user.
+        if authority.contains(['?', '#', '\\']) {
+            return Err(ambiguous(url));
+        }
         let host = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_:[]".contains(letter);
         if host.is_empty() || !host.chars().all(is_plain) {

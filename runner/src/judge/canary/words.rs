@@ -15,14 +15,13 @@ pub(super) fn words_of(text: &str) -> Option<Vec<String>> {
         match quote {
             Some(open) if character == open => quote = None,
             Some('"') if SPECIAL_IN_QUOTES.contains(&character) => return None,
-            Some(_) => word.get_or_insert_default().push(character),
             None if character == '\'' || character == '"' => {
                 quote = Some(character);
                 word.get_or_insert_default();
             }
             None if SPECIAL.contains(&character) => return None,
             None if character.is_whitespace() => words.extend(word.take()),
-            None => word.get_or_insert_default().push(character),
+            Some(_) | None => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);
