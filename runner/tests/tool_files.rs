@@ -131,7 +131,9 @@ fn a_gate_that_touches_protected_files_earns_nothing_and_a_cache_costs_nothing()
 fn what_a_gate_adds_does_not_steer_the_next() {
     let add = "echo x > conftest.py; echo x > pytest.py; mkdir -p venv/site-packages/a; echo x > venv/site-packages/a/conftest.py";
     let look = "test ! -e conftest.py && test ! -e pytest.py && test -e venv/site-packages/a/conftest.py";
-    let result = Pod::new(&repository(), &gated("echo y > file", &[("add", add), ("look", look)])).result();
+    let mut changes = gated("echo y > file", &[("add", add), ("look", look)]);
+    changes["evaluation"]["keep"] = json!(["*.py", "venv"]);
+    let result = Pod::new(&repository(), &changes).result();
     assert_eq!(result.score(), 100, "{result:?}");
     assert!(named(&result, "gate add added files in protected places: conftest.py, pytest.py"), "{:?}", result.reasons);
 }

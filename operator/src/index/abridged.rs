@@ -4,7 +4,7 @@
 //! texts; only making a pod does. So the index keeps the texts of ordinary orders, and those of a long order are read
 //! again when a pod of it is made.
 
-use manyworlds_api::work_order::{Variant, VariantWorker, WorkOrderSpec};
+use manyworlds_api::work_order::{Canary, CanaryCommand, Gate, Variant, VariantWorker, WorkOrderSpec};
 use manyworlds_api::world::{Blueprint, ResolvedVariant};
 use manyworlds_api::{WorkOrder, World, WorldSpec};
 use manyworlds_planner::Texts;
@@ -27,8 +27,11 @@ pub(super) fn abridge_order(order: &mut WorkOrder) -> Texts {
     spec.task.body = String::new();
     empty_command(&mut spec.worker.command);
     spec.worker.env = Vec::new();
-    for gate in &mut spec.evaluation.gates {
-        empty_command(&mut gate.command);
+    for Gate { command, canary, .. } in &mut spec.evaluation.gates {
+        empty_command(command);
+        for CanaryCommand { command } in canary.iter_mut().flat_map(|Canary { passing, failing }| [passing, failing]) {
+            empty_command(command);
+        }
     }
     spec.evaluation.protected_paths = Vec::new();
     spec.evaluation.keep = Vec::new();
@@ -68,11 +71,13 @@ pub(super) fn abridge_world(world: &mut World) {
 fn text_bytes(spec: &WorkOrderSpec) -> usize {
     let WorkOrderSpec { task, worlds, worker, evaluation, council, .. } = spec;
     let own = worlds.variants.iter().filter_map(|variant| variant.worker.as_ref());
+    let canaries = evaluation.gates.iter().filter_map(|gate| gate.canary.as_ref());
     let commands = own
         .clone()
         .map(|worker| &worker.command)
         .chain([&worker.command])
         .chain(evaluation.gates.iter().map(|gate| &gate.command))
+        .chain(canaries.flat_map(|Canary { passing, failing }| [&passing.command, &failing.command]))
         .flatten()
         .map(String::len);
     let variables = own.flat_map(|worker| &worker.env).chain(&worker.env).map(|it| it.name.len() + it.value.len());
@@ -126,7 +131,10 @@ mod tests {
             "evaluation": {
                 "protectedPaths": [text],
                 "keep": [text],
-                "gates": [{ "name": "test", "kind": "Custom", "points": 100, "command": [text] }],
+                "gates": [{
+                    "name": "test", "kind": "Test", "points": 100, "command": [text],
+                    "canary": { "passing": { "command": [text] }, "failing": { "command": [text] } },
+                }],
             },
             "council": { "voters": [{ "name": "a", "model": "m", "stance": text }] },
         }))
@@ -196,8 +204,8 @@ mod tests {
         let written =
             |plan: &Plan| serde_json::to_string(&format!("{:?}", plan.effects)).unwrap().matches(text.trim()).count();
         assert_eq!(written(&known), 0);
-        // In the World a prompt, a command and a variable; in the document of its pod also the body, a gate and a pattern.
-        assert_eq!(written(&read), 9);
+        // In the World a prompt, a command and a variable; in the document of its pod also the body, a gate with its canary and two patterns.
+        assert_eq!(written(&read), 12);
         assert_eq!(looks("short").0, looks("short").1);
     }
 }
