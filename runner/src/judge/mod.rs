@@ -12,6 +12,7 @@ mod gates;
 mod ground;
 mod inspection;
 mod kept;
+mod outcome;
 mod protection;
 mod report;
 mod restoration;
