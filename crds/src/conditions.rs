@@ -186,6 +186,10 @@ words! {
         TestingTimedOut,
         /// The gates could not be run.
         EvaluationFailed,
+        /// The gates could not be run at the base.
+        BaselineFailed,
+        /// A gate cannot do its work at the base: its program is missing, or it found no test.
+        GateCannotRun,
         /// The gates could not be confined, and the order requires it.
         NotSealed,
         /// A gate attacked its judge, so the World scores 0.

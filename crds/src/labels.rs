@@ -6,7 +6,7 @@ pub const WORK_ORDER: &str = "manyworlds.dev/work-order";
 pub const WORLD: &str = "manyworlds.dev/world";
 /// Label of a pod: number of the attempt.
 pub const ATTEMPT: &str = "manyworlds.dev/attempt";
-/// Label of a pod that judges: number of the evaluation of its attempt.
+/// Label of a pod that judges: number of the evaluation of its attempt, or of the order's base.
 pub const EVALUATION: &str = "manyworlds.dev/evaluation";
 /// Label of a pod: the network policy that holds it, where that is not the one of Worlds.
 pub const NETWORK: &str = "manyworlds.dev/network";
@@ -107,4 +107,12 @@ pub fn pod_name(order: &str, variant: &str, attempt: i32) -> String {
 /// - **Guarantees:** at most 63 characters, as [`pod_name`], for numbers below ten.
 pub fn evaluation_pod_name(order: &str, variant: &str, attempt: i32, number: i32) -> String {
     format!("{order}-{variant}-{attempt}-e{number}")
+}
+
+/// Returns the name of a pod that judges the base of an order.
+///
+/// - **Shape:** `number` counts from 1.
+/// - **Guarantees:** no pod of a World has it: where theirs has the number of an attempt, this has a letter.
+pub fn baseline_pod_name(order: &str, number: i32) -> String {
+    format!("{order}-baseline-e{number}")
 }

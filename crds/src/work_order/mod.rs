@@ -21,7 +21,9 @@ pub use policy::{
     WaitForHuman,
 };
 pub use source::{GitSource, Source};
-pub use status::{ArtifactCounts, RankedWorld, Usage, WorkOrderStatus, WorldCounts};
+pub use status::{
+    ArtifactCounts, BaselineGateStatus, BaselineState, BaselineStatus, RankedWorld, Usage, WorkOrderStatus, WorldCounts,
+};
 pub use task::{IssueReference, Task, TaskMode};
 pub use worker::{
     ConfigMapVolume, EmptyDirectory, EnvironmentVariable, ExtraVolume, PersistentVolumeClaimVolume, PhaseTimeouts,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Money;
 use crate::conditions::{OrderCondition, Truth, truth};
+use crate::result::GateOutcome;
 
 /// The status of a WorkOrder.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,10 @@ pub struct WorkOrderStatus {
     #[schemars(length(max = 64))]
     pub base_commit: Option<String>,
 
+    /// Outcome of the gates at that commit, without any change; absent where no gate has a command, and before they run there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineStatus>,
+
     /// Number and size of the stored artifacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<ArtifactCounts>,
@@ -88,6 +93,58 @@ impl WorkOrderStatus {
     pub fn is_finished(&self) -> bool {
         truth(&self.conditions, OrderCondition::Finished.as_str()) == Truth::True
     }
+}
+
+/// The outcome of the gates at the commit that all Worlds start from.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineStatus {
+    /// State of the gates at the base.
+    pub state: BaselineState,
+    /// One sentence on the state, where there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// One entry for each gate, in the order of the gates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub gates: Vec<BaselineGateStatus>,
+    /// What the gates cannot tell, since they pass at the base already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 21), inner(length(max = 512)))]
+    pub warnings: Vec<String>,
+}
+
+/// The state of the gates at the base.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BaselineState {
+    /// Their pod runs, or waits to be made again. Worlds are judged after it.
+    Judging,
+    /// They have run.
+    Judged,
+    /// They could not be run, so the order has ended.
+    Failed,
+}
+
+/// The outcome of one gate at the base.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineGateStatus {
+    /// Name of the gate.
+    #[schemars(length(max = 32))]
+    pub gate: String,
+    /// Outcome of the gate.
+    pub outcome: GateOutcome,
+    /// Number of passed tests, when the gate counts tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<i32>,
+    /// Number of all tests, when the gate counts tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<i32>,
+    /// Reason when the gate did not pass.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub reason: String,
 }
 
 /// Number of Worlds in each state.

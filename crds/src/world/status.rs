@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::ArtifactDigest;
-use crate::result::{DiffStatistics, FailureClass, GateOutcome};
+use crate::result::{DiffStatistics, FailureClass, GateOutcome, TestChanges};
 use crate::work_order::Usage;
 
 /// The status of a World.
@@ -140,6 +140,9 @@ pub struct ScorePart {
     pub out_of: i32,
     /// Outcome of the gate.
     pub outcome: GateOutcome,
+    /// Numbers of test cases, by what became of them since the base; absent where they are not known by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestChanges>,
     /// Reason when the gate did not pass.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
