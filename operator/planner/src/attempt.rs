@@ -7,7 +7,7 @@ use manyworlds_api::world::WorldStage;
 
 use crate::observation::{OUT_OF_MEMORY, OrderPod, PodPhase, Presence, StageState, Stages};
 use crate::policy::deadlines::signed;
-use crate::role::{Leaves, Stage};
+use crate::role::{BaseAccess, Leaves, Stage};
 use crate::snapshot::Settings;
 
 /// The state of an attempt.
@@ -410,6 +410,12 @@ fn reported<T>(stages: &Stages, part: impl Fn(StageReport) -> Option<T>) -> Opti
         StageState::Ended { message, .. } => part(StageReport::from_message(message).ok()?),
         _ => None,
     })
+}
+
+/// Returns the commit that a pod's order starts from, once a stage that stores it says that it has.
+pub(crate) fn stored_base(pod: &OrderPod) -> Option<String> {
+    let stores = pod.role().stages.iter().any(|stage| stage.base == BaseAccess::Stores);
+    if stores { reported(&pod.stages, |report| report.base_commit) } else { None }
 }
 
 fn started(stages: &Stages) -> Option<Timestamp> {

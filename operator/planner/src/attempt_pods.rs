@@ -99,7 +99,8 @@ impl<'a> AttemptPods<'a> {
 }
 
 impl Look<'_> {
-    fn at(&self, pod: &OrderPod) -> AttemptState {
+    /// Reads what has become of a pod.
+    pub(crate) fn at(&self, pod: &OrderPod) -> AttemptState {
         let lost = pod.node.as_ref().is_some_and(|node| self.lost_nodes.contains(node));
         let node = if lost { NodeState::Lost } else { NodeState::Answers };
         observe(pod, node, self.settings, self.now)
@@ -225,7 +226,7 @@ fn trouble(failure: &AttemptFailure, number: i32, not_before: Timestamp) -> Trou
 }
 
 /// Returns the last moment at which something is known to have happened to a pod. It does not change from one look to the next.
-fn last_moment(pod: &OrderPod) -> Timestamp {
+pub(crate) fn last_moment(pod: &OrderPod) -> Timestamp {
     let moments = pod.stages.in_order().flat_map(|(_, state)| [state.started(), state.finished()]).flatten();
     moments.max().unwrap_or(pod.created).max(pod.created)
 }

@@ -21,3 +21,10 @@ pub struct Grant {
     /// The reasons for which no node takes a World, where none does.
     pub misfits: Option<Misfits>,
 }
+
+impl Grant {
+    /// Returns the grant of an order all of whose Worlds got a slot: what it may still wait for is not a World's.
+    pub(crate) fn without_queue(self) -> Self {
+        Self { place: None, limit: None, misfits: None, ..self }
+    }
+}

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod attempt_pods;
+mod baseline;
 mod grant;
 pub mod node_resources;
 pub mod observation;

@@ -91,7 +91,7 @@ pub enum Effect {
         /// The pod, owner included.
         pod: Box<Pod>,
     },
-    /// Makes a pod that judges an attempt.
+    /// Makes a pod that judges: an attempt, or the base.
     StartEvaluation {
         /// The pod, owner included.
         pod: Box<Pod>,

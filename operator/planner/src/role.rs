@@ -27,7 +27,7 @@ pub struct PodRole {
 pub enum Leaves {
     /// What the worker left, which is stored by then. A pod of another role judges it.
     Collection,
-    /// The World's result.
+    /// The result of the gates: that of a World, or of the base.
     Result,
 }
 
@@ -44,6 +44,8 @@ pub struct Stage {
     pub models: ModelCalls,
     /// What it does with the order's base.
     pub base: BaseAccess,
+    /// What it does with what the gates give at that base.
+    pub baseline: BaselineAccess,
     /// The artifacts that it stores.
     pub stores: &'static [ArtifactName],
     /// The artifacts of its own attempt that it reads.
@@ -81,6 +83,17 @@ pub enum BaseAccess {
     Reads,
 }
 
+/// What a stage does with what the gates of its order give at the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaselineAccess {
+    /// Nothing.
+    None,
+    /// It has run them there, and stores it.
+    Stores,
+    /// It reads it.
+    Reads,
+}
+
 /// The kind of an object that owns pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerKind {
@@ -112,6 +125,7 @@ pub static WORK: PodRole = PodRole {
             failure_class: FailureClass::Infrastructure,
             models: ModelCalls::Refused,
             base: BaseAccess::Stores,
+            baseline: BaselineAccess::None,
             stores: &[ArtifactName::PrepareLog],
             reads: &[],
             done: Some(Milestone { condition: WorldCondition::Prepared, checkpoint: "WorktreeCreated" }),
@@ -123,6 +137,7 @@ pub static WORK: PodRole = PodRole {
             models: ModelCalls::Allowed,
             // It has no token for the artifact API; the stage behind it stores what it left.
             base: BaseAccess::None,
+            baseline: BaselineAccess::None,
             stores: &[],
             reads: &[],
             done: None,
@@ -134,6 +149,7 @@ pub static WORK: PodRole = PodRole {
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
             base: BaseAccess::None,
+            baseline: BaselineAccess::None,
             stores: &[ArtifactName::Change, ArtifactName::WorkLog, ArtifactName::Transcript],
             reads: &[],
             done: Some(Milestone { condition: WorldCondition::Worked, checkpoint: "WorldCompleted" }),
@@ -155,6 +171,7 @@ pub static EVALUATION: PodRole = PodRole {
             failure_class: FailureClass::Infrastructure,
             models: ModelCalls::Refused,
             base: BaseAccess::Reads,
+            baseline: BaselineAccess::Reads,
             stores: &[],
             reads: &[ArtifactName::Change],
             done: None,
@@ -165,9 +182,41 @@ pub static EVALUATION: PodRole = PodRole {
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
             base: BaseAccess::Reads,
+            baseline: BaselineAccess::Reads,
             stores: &[ArtifactName::Patch, ArtifactName::Report, ArtifactName::EvaluateLog],
             reads: &[ArtifactName::Change],
             done: Some(Milestone { condition: WorldCondition::Evaluated, checkpoint: "EvaluationDone" }),
+        },
+    ],
+};
+
+/// The role of the pods in which the base of an order is judged, without any change: the same stages as those of [`EVALUATION`].
+pub static BASELINE: PodRole = PodRole {
+    name: "baseline",
+    owner: OwnerKind::WorkOrder,
+    leaves: Leaves::Result,
+    stages: &[
+        Stage {
+            container: labels::CHECKOUT,
+            shown_as: WorldStage::Evaluating,
+            failure_class: FailureClass::Infrastructure,
+            models: ModelCalls::Refused,
+            base: BaseAccess::Reads,
+            baseline: BaselineAccess::None,
+            stores: &[],
+            reads: &[],
+            done: None,
+        },
+        Stage {
+            container: labels::JUDGE,
+            shown_as: WorldStage::Evaluating,
+            failure_class: FailureClass::Evaluation,
+            models: ModelCalls::Refused,
+            base: BaseAccess::None,
+            baseline: BaselineAccess::Stores,
+            stores: &[],
+            reads: &[],
+            done: None,
         },
     ],
 };
@@ -176,7 +225,7 @@ pub static EVALUATION: PodRole = PodRole {
 pub type Roles = &'static [&'static PodRole];
 
 /// Every role of this version.
-pub static ROLES: Roles = &[&WORK, &EVALUATION];
+pub static ROLES: Roles = &[&WORK, &EVALUATION, &BASELINE];
 
 /// Returns the role that a pod's label names; [`WORK`] where it has no label, as pods of version 0.1 have none.
 pub fn role_of(roles: Roles, label: Option<&str>) -> Option<&'static PodRole> {

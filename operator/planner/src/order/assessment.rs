@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::labels;
 use manyworlds_api::work_order::WorkOrderSpec;
+use manyworlds_api::world::WorldStage;
 
+use crate::attempt::stored_base;
 use crate::attempt_pods::{AttemptPods, Look};
+use crate::baseline::Baseline;
 use crate::node_resources::Resources;
 use crate::policy::deadlines;
 use crate::quantity::QuantityError;
@@ -20,6 +23,8 @@ pub(super) struct Assessment<'a> {
     pub(super) snapshot: &'a ValidSnapshot,
     /// Its Worlds, in the order of its variants.
     pub(super) worlds: Vec<WorldState<'a>>,
+    /// What its gates give at the base.
+    pub(super) baseline: Baseline<'a>,
     /// The least need of one World.
     pub(super) size: Result<Resources, QuantityError>,
 }
@@ -40,8 +45,10 @@ impl<'a> Assessment<'a> {
     pub(super) fn of(snapshot: &'a ValidSnapshot) -> Self {
         let spec = &snapshot.order.spec;
         let variants = spec.worlds.variants.iter().enumerate();
-        let worlds = variants.map(|(index, variant)| state(snapshot, world::unopened(variant, index))).collect();
-        Self { snapshot, worlds, size: Resources::of_world(&spec.worlds.sizing.per_world) }
+        let worlds: Vec<_> =
+            variants.map(|(index, variant)| state(snapshot, world::unopened(variant, index))).collect();
+        let baseline = Baseline::of(snapshot, &look(snapshot, None), base_commit(snapshot, &worlds));
+        Self { snapshot, worlds, baseline, size: Resources::of_world(&spec.worlds.sizing.per_world) }
     }
 
     /// Returns the specification of the order.
@@ -91,6 +98,30 @@ impl<'a> Assessment<'a> {
     }
 }
 
+/// Returns the facts that pods are read by.
+///
+/// - **Shape:** `shown` is the stage that the status of the pods' World shows; `None` for pods that are of no World.
+fn look(snapshot: &ValidSnapshot, shown: Option<WorldStage>) -> Look<'_> {
+    Look {
+        lost_nodes: &snapshot.lost_nodes,
+        settings: &snapshot.settings,
+        retry: &snapshot.order.spec.retry,
+        shown,
+        exhausted: snapshot.models.exhausted.as_ref().map(|exhausted| exhausted.what.as_str()),
+        now: snapshot.now,
+    }
+}
+
+/// Returns the commit that all Worlds start from, once it is stored: as it is recorded, else as a pod of a World reports it.
+fn base_commit(snapshot: &ValidSnapshot, worlds: &[WorldState<'_>]) -> Option<String> {
+    let recorded = snapshot.order.status.as_ref().and_then(|status| status.base_commit.clone());
+    let recorded = recorded.or_else(|| worlds.iter().find_map(|state| state.status.base_commit.clone()));
+    let is_own = |uid: &str| snapshot.worlds.iter().any(|world| *world.uid() == *uid);
+    let pods = snapshot.pods.iter().filter(|pod| is_own(&pod.owner.uid));
+    // All report the same one; of two that differ it does not matter in which order they were seen.
+    recorded.or_else(|| pods.filter_map(|pod| stored_base(pod)).min())
+}
+
 /// Returns the state of one World.
 fn state<'a>(snapshot: &'a ValidSnapshot, unopened: WorldState<'a>) -> WorldState<'a> {
     let order = &snapshot.order;
@@ -98,14 +129,7 @@ fn state<'a>(snapshot: &'a ValidSnapshot, unopened: WorldState<'a>) -> WorldStat
     let Some(world) = snapshot.worlds.iter().find(|world| world.name() == name) else { return unopened };
     let uid = world.uid().as_str();
     let current = world.status.as_ref().map_or(0, |status| status.attempt_count) + 1;
-    let look = Look {
-        lost_nodes: &snapshot.lost_nodes,
-        settings: &snapshot.settings,
-        retry: &order.spec.retry,
-        shown: world.status.as_ref().and_then(|status| status.stage),
-        exhausted: snapshot.models.exhausted.as_ref().map(|exhausted| exhausted.what.as_str()),
-        now: snapshot.now,
-    };
+    let look = look(snapshot, world.status.as_ref().and_then(|status| status.stage));
     let attempt = AttemptPods::of(&snapshot.pods, uid, current).look(&look);
     let mut state = world::advance(&order.spec, unopened, world, attempt, snapshot.now);
     if let Some(usage) = snapshot.models.usage.get(uid) {

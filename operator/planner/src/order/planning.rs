@@ -62,7 +62,9 @@ impl OrderDecision<'_> {
         let least = self.assessment.size.as_ref().copied().unwrap_or_default();
         let placement = placement(&order.spec);
         let want = match self.decision {
-            Decision::Proceed => starting::startable(&self.assessment).len(),
+            Decision::Proceed => {
+                starting::startable(&self.assessment).len() + usize::from(starting::asks_for_baseline(&self.assessment))
+            }
             _ => 0,
         };
         Request {
@@ -124,6 +126,11 @@ impl OrderDecision<'_> {
     fn hold(mut self, hold: &Hold, plan: &mut Plan, earliest: &mut Earliest) {
         let (reason, message) = hold.said();
         let mut spared = Vec::new();
+        let baseline = &self.assessment.baseline;
+        if matches!(hold, Hold::BudgetExhausted(_)) && baseline.remains == Remains::Nothing {
+            // A gate calls no model.
+            spared.extend(baseline.pod.map(|pod| pod.id.clone()));
+        }
         for state in &mut self.assessment.worlds {
             // A World that is being judged spends nothing more.
             let judged = state.pod.is_some_and(|pod| pod.stages.spends_no_more());
@@ -141,6 +148,7 @@ impl OrderDecision<'_> {
         plan.effects.retain(|effect| !matches!(effect, Effect::DeletePod { pod, .. } if spared.contains(pod)));
         status::held(&self.assessment, (reason, &message), plan);
         if matches!(hold, Hold::BudgetExhausted(_)) {
+            starting::judge_base(&self.assessment, 0, plan, earliest);
             starting::judge(&self.assessment, plan, earliest);
             earliest.note(self.assessment.snapshot.now + signed(MODEL_INTERVAL));
         }
@@ -169,6 +177,12 @@ impl OrderDecision<'_> {
                 plan.effects.push(Effect::DeletePod { pod: pod.id.clone(), grace });
             }
         }
+        let baseline = &self.assessment.baseline;
+        if let (Some(pod), Some(grace)) = (baseline.pod, grace(baseline.remains)) {
+            plan.effects.push(Effect::DeletePod { pod: pod.id.clone(), grace });
+        }
+        let taken = starting::judge_base(&self.assessment, grant.slots, plan, earliest);
+        let grant = Grant { slots: grant.slots - taken, ..grant };
         starting::judge(&self.assessment, plan, earliest);
         let startable = starting::startable(&self.assessment);
         for state in self.assessment.worlds.iter().filter(|state| !startable.contains(&state.index)) {
@@ -179,6 +193,7 @@ impl OrderDecision<'_> {
             }
         }
         let starting = starting::start(&self.assessment, &startable, grant, plan);
+        let grant = if startable.len() > starting.len() { grant } else { grant.without_queue() };
         if let Some(refusal) = &self.assessment.snapshot.refusal {
             let now = self.assessment.snapshot.now;
             // Once these were taken, more may be tried. Nothing that is seen of them says so.

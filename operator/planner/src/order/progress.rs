@@ -16,13 +16,18 @@ pub(super) fn progress(assessment: &Assessment<'_>, status: &WorkOrderStatus, gr
     let ended = counts.scored + counts.failed + counts.cut;
     let all = worlds.len();
     let refused = snapshot.refusal.as_ref().and_then(|refusal| refusal.said(snapshot.now));
-    let wants_pods = counts.pending > 0 || worlds.iter().any(|state| state.next_evaluation.is_some());
+    let wants_pods = counts.pending > 0
+        || assessment.baseline.next().is_some()
+        || worlds.iter().any(|state| state.next_evaluation.is_some());
     if let Some((reason, message)) = refused.filter(|_| wants_pods) {
         return (reason, message.to_owned());
     }
     if let Some((state, reason)) = worlds.iter().find_map(|state| Some((state, trouble(state)?))) {
         let message = state.status.message.as_deref().unwrap_or_default();
         return (reason, format!("World {}: {message}", state.variant.name));
+    }
+    if let Some(trouble) = assessment.baseline.trouble() {
+        return (trouble.reason, format!("the gates at the base: {}", trouble.message));
     }
     if counts.running > 0 {
         if let Some(unavailable) = &snapshot.models.unavailable {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened};
-use manyworlds_api::work_order::{ArtifactCounts, RankedWorld, Usage, WorldCounts};
+use manyworlds_api::work_order::{ArtifactCounts, BaselineState, BaselineStatus, RankedWorld, Usage, WorldCounts};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Money, WorkOrderStatus};
 
@@ -78,6 +78,7 @@ pub(super) fn held(assessment: &Assessment<'_>, why: (Reason, &str), plan: &mut 
 /// The status of an order that goes on.
 pub(super) fn active(assessment: &Assessment<'_>, starting: &[usize], grant: Grant, plan: &mut Plan) {
     let mut status = base(assessment, starting);
+    status.baseline = assessment.baseline.shown();
     if is_held(&status) {
         status.resume_time = Some(Time(assessment.snapshot.now));
     }
@@ -251,6 +252,7 @@ fn base(assessment: &Assessment<'_>, starting: &[usize]) -> WorkOrderStatus {
     if status.base_commit.is_none() {
         status.base_commit = assessment.worlds.iter().find_map(|state| state.status.base_commit.clone());
     }
+    status.baseline = assessment.baseline.settled();
     status.artifacts = artifacts(&assessment.worlds);
     if !assessment.snapshot.models.usage.is_empty() {
         status.usage = Some(total(assessment.snapshot.models.usage.values()));
@@ -386,7 +388,11 @@ fn is_significant(old: &WorkOrderStatus, new: &WorkOrderStatus) -> bool {
             .map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone()))
             .collect()
     };
+    let settled = |status: &WorkOrderStatus| -> Option<BaselineStatus> {
+        status.baseline.clone().filter(|baseline| baseline.state != BaselineState::Judging)
+    };
     new.is_finished()
+        || settled(old) != settled(new)
         || words(&old.conditions) != words(&new.conditions)
         || old.summary != new.summary
         || old.observed_generation != new.observed_generation

@@ -1,6 +1,7 @@
 //! The rules, one file each: pure functions of their arguments.
 
 pub mod allowance;
+pub mod baseline;
 pub mod capacity;
 pub mod deadlines;
 pub mod fallback;

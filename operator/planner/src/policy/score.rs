@@ -45,7 +45,8 @@ fn part(gate: &Gate, WorldResult { gates, attack, .. }: &WorldResult) -> ScorePa
         Some(result) => (result.outcome, earned(gate, result), shortened(&result.reason, 512)),
         None => (GateOutcome::NotRun, 0, "the result says nothing about this gate".to_owned()),
     };
-    ScorePart { gate: gate.name.clone(), points, out_of: gate.points, outcome, reason }
+    let tests = result.and_then(|result| result.tests);
+    ScorePart { gate: gate.name.clone(), points, out_of: gate.points, outcome, tests, reason }
 }
 
 fn earned(gate: &Gate, result: &GateResult) -> i32 {
@@ -86,7 +87,7 @@ fn obstacle(evaluation: &Evaluation, result: &WorldResult, parts: &[ScorePart], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use manyworlds_api::result::DiffStatistics;
+    use manyworlds_api::result::{DiffStatistics, TestChanges};
     use manyworlds_api::work_order::GateKind;
 
     fn gate(name: &str, points: i32, required: bool) -> Gate {
@@ -137,6 +138,16 @@ mod tests {
         let verdict =
             judge(&evaluation(), &result(&[("build", GateOutcome::Passed, 30), ("test", GateOutcome::Partial, 50)]));
         assert_eq!((verdict.score.total, verdict.eligible()), (80, true));
+    }
+
+    /// W3: what became of the base's test cases is on the World, for the gates that the order has.
+    #[test]
+    fn a_part_says_what_became_of_the_tests_of_the_base() {
+        let tests = Some(TestChanges { fixed: 1, kept: 7, broken: 2, failing: 3, missing: 4, added: 5 });
+        let mut result = result(&[("build", GateOutcome::Passed, 30), ("test", GateOutcome::Partial, 50)]);
+        result.gates[1].tests = tests;
+        let parts = judge(&evaluation(), &result).score.parts;
+        assert_eq!((parts[0].tests, parts[1].tests), (None, tests));
     }
 
     #[test]

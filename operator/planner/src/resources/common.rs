@@ -34,9 +34,15 @@ pub(super) fn owner_reference<K>(kind: OwnerKind, name: &str, uid: &Uid<K>) -> O
 
 /// Returns the labels of a World and of its pods.
 pub(super) fn common_labels(order: &str, variant: &str) -> BTreeMap<String, String> {
+    let mut labels = labels_of_order(order);
+    labels.insert(labels::WORLD.to_owned(), variant.to_owned());
+    labels
+}
+
+/// Returns the labels of every object of an order.
+pub(super) fn labels_of_order(order: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned()),
         (labels::WORK_ORDER.to_owned(), order.to_owned()),
-        (labels::WORLD.to_owned(), variant.to_owned()),
     ])
 }

@@ -1,21 +1,25 @@
-//! The pod that judges an attempt of a World: checkout and judge.
+//! The pods that judge an attempt of a World, or the base of an order: checkout and judge.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, ResourceRequirements, Volume};
 use manyworlds_api::object::Stored;
 use manyworlds_api::result::WorkerReport;
-use manyworlds_api::work_order::{EvaluationNetwork, PodTemplate};
+use manyworlds_api::work_order::{EvaluationNetwork, PodTemplate, ResourceAmounts};
 use manyworlds_api::{WorkOrder, World, labels};
 
-use super::common::common_labels;
+use super::common::{common_labels, labels_of_order};
 use super::pod::{
     Access, Attempt, OwnerlessPod, Parts, container, empty_directory, extra_mount, extra_volume, mount, pod_of,
     resources, token_volume, variable,
 };
+use super::world::world;
 use super::world_pod::{
     ORDER_VOLUME, RUNNER_VOLUME, TOKEN_SECONDS, TOKEN_VOLUME, environment, runner, runner_of_image, scratch, with_disk,
     with_order,
 };
-use crate::role::EVALUATION;
+use crate::node_resources::Resources;
+use crate::role::{BASELINE, EVALUATION};
 use crate::snapshot::Settings;
 
 const EVALUATION_VOLUME: &str = "evaluation";
@@ -40,6 +44,17 @@ pub struct Evaluation<'a> {
     pub subject: &'a Subject,
 }
 
+/// One evaluation of the base of an order.
+#[derive(Clone, Copy, Debug)]
+pub struct BaseEvaluation<'a> {
+    /// Its number, from 1.
+    pub number: i32,
+    /// The commit that is judged.
+    pub base_commit: &'a str,
+    /// The resources of a World of the order.
+    pub resources: &'a ResourceAmounts,
+}
+
 /// Returns the pod that judges an attempt of a World.
 ///
 /// - **Guarantees:** shares no volume with the pod that worked, and holds no token but that of the artifact API and no secret.
@@ -52,35 +67,67 @@ pub fn evaluation(
 ) -> OwnerlessPod {
     let Evaluation { attempt, number, subject } = *which;
     let (order_name, variant) = (order.name(), world.spec.variant.name.as_str());
-    let template = order.spec.worker.pod_template.clone().unwrap_or_default();
     let environment = environment(order, world, attempt, settings);
-    let resources = resources(&world.spec.blueprint.resources);
-    let checkout_env = with_subject(with_order(&environment, order, world), subject);
-    let parts = Parts {
-        stages: vec![
-            checkout(checkout_env, &resources, settings),
-            judge(order, world, &template, judge_env(&environment, world, subject), &resources),
-        ],
-        volumes: volumes(world, &template),
-    };
-    let mut labels = common_labels(order_name, variant);
-    labels.insert(labels::EVALUATION.to_owned(), number.to_string());
-    if order.spec.evaluation.network == EvaluationNetwork::None {
-        labels.insert(labels::NETWORK.to_owned(), labels::NETWORK_OF_EVALUATIONS.to_owned());
-    }
+    let checkout_env = with_base(with_order(&environment, order, world), &subject.base_commit);
+    let judge_env = judge_env(&environment, world, subject);
     let attempt = Attempt {
         role: &EVALUATION,
         name: labels::evaluation_pod_name(order_name, variant, attempt, number),
         owner: labels::world_name(order_name, variant),
         number: attempt,
-        labels,
+        labels: with_network(common_labels(order_name, variant), order, number),
     };
-    pod_of(order, attempt, parts)
+    pod_of(order, attempt, parts(order, world, [checkout_env, judge_env], settings))
+}
+
+/// Returns the pod that judges the base of an order, as [`evaluation`] has one that judges a World.
+///
+/// - **Shape:** to be owned by the order. Where the gates need an agent, they have the first variant's.
+pub fn baseline(order: &Stored<WorkOrder>, which: &BaseEvaluation<'_>, settings: &Settings) -> Option<OwnerlessPod> {
+    let BaseEvaluation { number, base_commit, resources } = *which;
+    let variant = order.spec.worlds.variants.first()?;
+    let mut first = world(order, variant, 0, Resources::default(), settings);
+    first.spec.blueprint.resources.clone_from(resources);
+    let mut environment = environment(order, &first, number, settings);
+    environment.push(variable(labels::ENV_SUBJECT, labels::SUBJECT_BASE));
+    let checkout_env = with_base(with_order(&environment, order, &first), base_commit);
+    let judge_env = with_disk(&environment, &first);
+    let attempt = Attempt {
+        role: &BASELINE,
+        name: labels::baseline_pod_name(order.name(), number),
+        owner: order.name().to_owned(),
+        number,
+        labels: with_network(labels_of_order(order.name()), order, number),
+    };
+    Some(pod_of(order, attempt, parts(order, &first, [checkout_env, judge_env], settings)))
+}
+
+/// Returns labels with the number of the evaluation, and with the network that its order's gates have.
+fn with_network(mut labels: BTreeMap<String, String>, order: &WorkOrder, number: i32) -> BTreeMap<String, String> {
+    labels.insert(labels::EVALUATION.to_owned(), number.to_string());
+    if order.spec.evaluation.network == EvaluationNetwork::None {
+        labels.insert(labels::NETWORK.to_owned(), labels::NETWORK_OF_EVALUATIONS.to_owned());
+    }
+    labels
+}
+
+/// Returns the containers and volumes of a pod that judges, given the environments of `checkout` and `judge`.
+fn parts(order: &WorkOrder, world: &World, environments: [Vec<EnvVar>; 2], settings: &Settings) -> Parts {
+    let [checkout_env, judge_env] = environments;
+    let template = order.spec.worker.pod_template.clone().unwrap_or_default();
+    let resources = resources(&world.spec.blueprint.resources);
+    Parts {
+        stages: vec![
+            checkout(checkout_env, &resources, settings),
+            judge(order, world, &template, judge_env, &resources),
+        ],
+        volumes: volumes(world, &template),
+    }
 }
 
 /// Returns the environment with the commit that the checkout must have.
-fn with_subject(mut env: Vec<EnvVar>, subject: &Subject) -> Vec<EnvVar> {
-    env.push(variable(labels::ENV_BASE_COMMIT, &subject.base_commit));
+fn with_base(mut env: Vec<EnvVar>, base_commit: &str) -> Vec<EnvVar> {
+    env.push(variable(labels::ENV_BASE_COMMIT, base_commit));
     env
 }
 

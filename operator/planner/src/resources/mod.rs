@@ -11,7 +11,7 @@ mod world_pod;
 #[cfg(test)]
 pub(crate) use pod::{Attempt, Parts, container, pod_of};
 
-pub use evaluation::{Evaluation, Subject, evaluation};
+pub use evaluation::{BaseEvaluation, Evaluation, Subject, baseline, evaluation};
 pub use network_policy::{WorldNetwork, WorldPolicy, network_policy};
 pub use pod::OwnerlessPod;
 pub use work::pod;

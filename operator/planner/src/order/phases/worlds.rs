@@ -11,7 +11,7 @@ use crate::world::{Phase, WorldState};
 
 /// Decides while Worlds work.
 pub(super) fn decide(assessment: &Assessment<'_>) -> Step {
-    if let Some(end) = failed(assessment) {
+    if let Some(end) = failed(assessment).or_else(|| without_evidence(assessment)) {
         return Step::Stay(Decision::End(end));
     }
     if has_results(assessment).is_some() {
@@ -80,6 +80,12 @@ fn failed(assessment: &Assessment<'_>) -> Option<End> {
     let message = state.status.message.as_deref().unwrap_or_default();
     let reason = reason_of(state).unwrap_or(Reason::OrderFailed);
     Some(End::Failed { reason, message: format!("World {}: {message}", state.variant.name) })
+}
+
+/// Returns the end of an order whose gates cannot be run at its base. No World of it could be judged.
+fn without_evidence(assessment: &Assessment<'_>) -> Option<End> {
+    let (reason, message) = assessment.baseline.obstacle()?;
+    Some(End::Failed { reason, message })
 }
 
 fn reason_of(state: &WorldState<'_>) -> Option<Reason> {

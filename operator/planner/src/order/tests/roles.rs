@@ -11,7 +11,7 @@ use crate::attempt::{AttemptState, NodeState, observe};
 use crate::node_resources::Resources;
 use crate::observation::{OrderPod, PodOwner, PodPhase, Presence, StageState, Stages, Urgency};
 use crate::resources::{Attempt, Parts, container, pod_of};
-use crate::role::{BaseAccess, Leaves, ModelCalls, OwnerKind, PodRole, Roles, Stage, WORK, role_of};
+use crate::role::{BaseAccess, BaselineAccess, Leaves, ModelCalls, OwnerKind, PodRole, Roles, Stage, WORK, role_of};
 use crate::snapshot::Settings;
 
 static PROBE: PodRole = PodRole {
@@ -25,6 +25,7 @@ static PROBE: PodRole = PodRole {
             failure_class: FailureClass::Worker,
             models: ModelCalls::Allowed,
             base: BaseAccess::None,
+            baseline: BaselineAccess::None,
             stores: &[],
             reads: &[],
             done: None,
@@ -35,6 +36,7 @@ static PROBE: PodRole = PodRole {
             failure_class: FailureClass::Evaluation,
             models: ModelCalls::Refused,
             base: BaseAccess::None,
+            baseline: BaselineAccess::None,
             stores: &[],
             reads: &[],
             done: None,
