@@ -1,3 +1,4 @@
+mod baselines;
 mod evaluations;
 mod fallbacks;
 mod model;
@@ -11,7 +12,7 @@ use manyworlds_api::Duration;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::{Approval, Deadlines, EarlyTermination, TimeToLive, WorkOrderSpec, default_variants};
 use manyworlds_api::world::WorldStage;
-use model::{Model, specification};
+use model::{Baselines, Model, specification};
 use proptest::prelude::*;
 
 use crate::policy::retry::MOST_EVALUATIONS;
@@ -47,7 +48,7 @@ fn truth(status: &str, reason: &str) -> (String, String) {
 }
 
 #[test]
-fn five_worlds_take_twenty_two_writes_and_two_events() {
+fn five_worlds_take_twenty_four_writes_and_two_events() {
     let mut model = five();
     assert_eq!(pods(&model), ["fix-alpha-1", "fix-beta-1", "fix-gamma-1", "fix-delta-1", "fix-epsilon-1"]);
     for pod in model.created_pods.clone() {
@@ -61,7 +62,8 @@ fn five_worlds_take_twenty_two_writes_and_two_events() {
     }
     model.settle();
     assert_eq!(model.condition("Succeeded"), truth("True", "HighestScore"));
-    assert_eq!(model.writes, 22);
+    assert_eq!(model.writes, 24, "4N + 4");
+    assert_eq!(model.created_baselines, ["fix-baseline-e1"]);
     assert_eq!(model.events.len(), 2);
     let status = model.order.status.as_ref().unwrap();
     assert_eq!(status.winner.as_deref(), Some("beta"));
@@ -393,8 +395,13 @@ proptest! {
     /// twice, no attempt is judged too often, and never more run than there are slots. (The model itself asserts that nothing
     /// is made twice.)
     #[test]
-    fn an_order_always_comes_to_rest(slots in 1..5_u64, steps in prop::collection::vec((happening(), 0..5_usize), 0..40)) {
+    fn an_order_always_comes_to_rest(
+        slots in 1..5_u64,
+        baselines in prop::sample::select(vec![Baselines::EndAtOnce, Baselines::ByTest]),
+        steps in prop::collection::vec((happening(), 0..5_usize), 0..40),
+    ) {
         let mut model = started(specification(&FIVE), slots);
+        model.baselines = baselines;
         let mut ended = None;
         for (happening, which) in steps {
             let running: Vec<String> = model

@@ -18,8 +18,17 @@ use crate::observation::{ObservedNode, OrderPod, PodOwner, PodPhase, Presence, R
 use crate::policy::capacity::{Capacity, Slot};
 use crate::policy::occupation::holds_slot;
 use crate::policy::refusal::Refusal;
-use crate::role::{Leaves, OwnerKind, ROLES, role_of};
+use crate::role::{BASELINE, Leaves, OwnerKind, ROLES, role_of};
 use crate::{Effect, Event, ModelUse, Plan, Settings, Snapshot, Texts, decide};
+
+/// What becomes of the pods that judge the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Baselines {
+    /// Each ends well at once: its gates pass in part.
+    EndAtOnce,
+    /// What a test says.
+    ByTest,
+}
 
 pub(super) struct Model {
     pub(super) now: Timestamp,
@@ -29,7 +38,10 @@ pub(super) struct Model {
     pub(super) capacity: Capacity,
     pub(super) lost_nodes: Vec<Arc<str>>,
     pub(super) deleted_pods: Vec<String>,
+    /// All but those that judge the base.
     pub(super) created_pods: Vec<String>,
+    pub(super) created_baselines: Vec<String>,
+    pub(super) baselines: Baselines,
     pub(super) writes: usize,
     pub(super) events: Vec<Event>,
     pub(super) order_deleted: bool,
@@ -93,6 +105,8 @@ impl Model {
             lost_nodes: Vec::new(),
             deleted_pods: Vec::new(),
             created_pods: Vec::new(),
+            created_baselines: Vec::new(),
+            baselines: Baselines::EndAtOnce,
             writes: 0,
             events: Vec::new(),
             order_deleted: false,
@@ -205,6 +219,7 @@ impl Model {
         let name = pod.metadata.name.clone().unwrap();
         let owner = pod.metadata.owner_references.as_ref().unwrap()[0].clone();
         let label = |key: &str| pod.metadata.labels.as_ref().unwrap()[key].clone();
+        let role = role_of(ROLES, Some(&label(labels::ROLE))).unwrap();
         let observed = OrderPod {
             id: ObjectId {
                 namespace: "team".into(),
@@ -212,7 +227,7 @@ impl Model {
                 uid: format!("pod-{}", self.version).parse().unwrap(),
             },
             version: self.version.to_string().parse().unwrap(),
-            owner: PodOwner { kind: OwnerKind::World, name: owner.name, uid: owner.uid },
+            owner: PodOwner { kind: role.owner, name: owner.name, uid: owner.uid },
             attempt: label(labels::ATTEMPT).parse().unwrap(),
             number: pod
                 .metadata
@@ -229,12 +244,19 @@ impl Model {
             reason: None,
             message: None,
             conditions: Vec::new(),
-            stages: Stages::new(role_of(ROLES, Some(&label(labels::ROLE))).unwrap()),
+            stages: Stages::new(role),
             requests: Resources::of_world(&self.order.spec.worlds.sizing.per_world).unwrap(),
         };
         let before = self.pods.insert(name.clone(), observed);
         assert!(before.is_none_or(|before| before.presence == Presence::Gone), "pod {name} was made twice");
-        self.created_pods.push(name);
+        if role.name == BASELINE.name {
+            self.created_baselines.push(name.clone());
+            if self.baselines == Baselines::EndAtOnce {
+                self.judges(&name, 40, 0);
+            }
+        } else {
+            self.created_pods.push(name);
+        }
         self.settle_pods();
     }
 
@@ -245,7 +267,10 @@ impl Model {
         };
         let awaited = |pod: &OrderPod| {
             let recorded = world_of(pod).map(|world| world.status.as_ref().map_or(0, |status| status.attempt_count));
-            recorded.is_some_and(|recorded| pod.attempt > recorded)
+            match pod.owner.kind {
+                OwnerKind::World => recorded.is_some_and(|recorded| pod.attempt > recorded),
+                OwnerKind::WorkOrder => !self.order.is_finished(),
+            }
         };
         let forgotten = |pod: &OrderPod| pod.presence == Presence::Gone && !awaited(pod);
         let names: Vec<String> =
@@ -271,6 +296,16 @@ impl Model {
 
     pub(super) fn pass(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// The pod has fetched the repository and stored the base, and its worker works.
+    pub(super) fn prepares(&mut self, pod: &str) {
+        let report = StageReport { base_commit: Some("b".repeat(40)), ..StageReport::done() };
+        let (ended, since) = (self.ended(0, report.to_message().unwrap()), Some(self.now));
+        self.finish(pod, PodPhase::Pending, |stages| {
+            stages.set("prepare", ended);
+            stages.set("work", StageState::Running { since });
+        });
     }
 
     /// The pod's worker has ended, and what it left is stored.
@@ -307,6 +342,12 @@ impl Model {
     /// The pod's gates have run.
     pub(super) fn judges(&mut self, pod: &str, points: i32, changed_lines: i32) {
         let outcome = if points == 100 { GateOutcome::Passed } else { GateOutcome::Partial };
+        self.gives(pod, (outcome, points), changed_lines, "");
+    }
+
+    /// The pod's first gate has ended with an outcome and points, for a reason.
+    pub(super) fn gives(&mut self, pod: &str, gate: (GateOutcome, i32), changed_lines: i32, reason: &str) {
+        let (outcome, points) = gate;
         let report = StageReport {
             result: Some(WorldResult {
                 commit: Some("c".repeat(40)),
@@ -321,7 +362,7 @@ impl Model {
                     total: None,
                     tests: None,
                     milliseconds: 1,
-                    reason: String::new(),
+                    reason: reason.to_owned(),
                 }],
                 diff: DiffStatistics { files: 1, insertions: changed_lines, deletions: 0 },
                 artifacts: Vec::new(),

@@ -55,12 +55,16 @@ fn what_has_ended_is_written_whatever_is_shown() {
     model.scores("fix-alpha-1", 90, 1);
     model.pass(10);
     let next_check = model.settle();
-    assert_eq!(model.writes, before + 2, "the pod that judges and the World, and not the counts of its order");
+    assert_eq!(
+        model.writes,
+        before + 4,
+        "the base, the pod that judges and the World, and not the counts of its order"
+    );
     assert_eq!(next_check, Some(model.now + jiff::SignedDuration::from_secs(5)));
     model.scores("fix-beta-1", 80, 1);
     model.settle();
     assert!(model.is_finished());
-    assert_eq!(model.writes, before + 5);
+    assert_eq!(model.writes, before + 7);
 }
 
 #[test]
