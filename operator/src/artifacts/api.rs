@@ -16,9 +16,9 @@ use super::quota::Quota;
 use super::retention::Retention;
 use super::store::{ArtifactStore, StoreError};
 use super::uploads::Uploads;
-use super::usage::Usage;
+use super::usage::{Place, Usage};
 use crate::identity::{Audience, Identities};
-use crate::index::lookup::Attempt;
+use crate::index::lookup::{Attempt, OwnPod};
 use crate::index::{Index, OrderKey};
 
 /// The wait after the stored artifacts could not be counted.
@@ -86,8 +86,10 @@ impl ArtifactApi {
     async fn count_order(&self, uid: &str) -> Result<(), StoreError> {
         let owner = self.store.owner_get(uid).await?;
         let artifacts = self.store.artifact_list(uid).await?;
-        let base = self.store.bundle_size(uid).await?;
-        self.usage.counted(uid, owner.as_ref().map(|owner| owner.namespace.as_str()), artifacts, base);
+        let base = self.store.bundle_size(uid).await?.map(|bytes| (Place::Base, bytes));
+        let baseline = self.store.baseline_size(uid).await?.map(|bytes| (Place::Baseline, bytes));
+        let namespace = owner.as_ref().map(|owner| owner.namespace.as_str());
+        self.usage.counted(uid, namespace, artifacts, base.into_iter().chain(baseline));
         Ok(())
     }
 
@@ -105,6 +107,19 @@ impl ArtifactApi {
             .attempt_of_pod(&pod)
             .filter(|own| pod.namespace == namespace && own.world.name() == world && own.pod.attempt == attempt);
         own.ok_or_else(|| RequestError::NotThisWorld { world: world.to_owned(), attempt })
+    }
+
+    /// Returns the pod of an order itself, if a request for that order shows its token.
+    pub(super) async fn own_pod(
+        &self,
+        namespace: &str,
+        order: &str,
+        headers: &HeaderMap,
+    ) -> Result<OwnPod, RequestError> {
+        let pod = self.identities.pod_of_token(bearer(headers)?, Audience::Artifacts).await?;
+        let is_asked = |own: &OwnPod| *own.key.namespace == *namespace && *own.key.name == *order;
+        let own = self.identities.own_pod(&pod).filter(is_asked);
+        own.ok_or_else(|| RequestError::NotThisOrder { order: order.to_owned() })
     }
 
     /// Returns the uid of an order that the sender of a request may read.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use manyworlds_api::artifacts::{ApiError, ApiErrorBody, MAXIMUM_BYTES};
 use manyworlds_api::errors::error_chain;
 
+use super::baselines::MOST_BASELINE_BYTES;
 use super::quota::{MOST_BUNDLE_BYTES, OverQuota};
 use super::store::{PutError, StoreError};
 use crate::identity::IdentityError;
@@ -23,10 +24,16 @@ pub(super) enum RequestError {
     StageOver { world: String, attempt: i32, what: String },
     #[error("attempt {attempt} of World {world} may not read {what}, or not any more")]
     NotReadable { world: String, attempt: i32, what: String },
+    #[error("the token is not that of a running pod of the order {order} itself")]
+    NotThisOrder { order: String },
+    #[error("this pod of the order {order} may not {what}, or not any more")]
+    OrderPodMayNot { order: String, what: &'static str },
     #[error("an artifact has at most {} MiB", MAXIMUM_BYTES >> 20)]
     TooLarge,
     #[error("the base of an order has at most {} MiB; its history cannot be judged", MOST_BUNDLE_BYTES >> 20)]
     BundleTooLarge,
+    #[error("what the gates give at the base has at most {} MiB", MOST_BASELINE_BYTES >> 20)]
+    BaselineTooLarge,
     #[error(transparent)]
     OverQuota(#[from] OverQuota),
     #[error("the body did not come in time")]
@@ -59,6 +66,12 @@ impl RequestError {
             Self::NotThisWorld { .. } | Self::Identity(IdentityError::NoPod) => {
                 (StatusCode::FORBIDDEN, "forbidden", "a pod may only store what belongs to its own attempt")
             }
+            Self::NotThisOrder { .. } => {
+                (StatusCode::FORBIDDEN, "forbidden", "use the token of a pod that the order itself owns")
+            }
+            Self::OrderPodMayNot { .. } => {
+                (StatusCode::FORBIDDEN, "forbidden", "a pod does only what its stage is for, and only while it runs")
+            }
             Self::StageOver { .. } => {
                 (StatusCode::FORBIDDEN, "forbidden", "a stage may only store what is its own, and only while it runs")
             }
@@ -70,6 +83,9 @@ impl RequestError {
             }
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "correct the request"),
             Self::Broken(_) => (StatusCode::BAD_REQUEST, "broken", "send the whole body"),
+            Self::BaselineTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "have the gates name fewer test cases")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "store less"),
             Self::BundleTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "have the order fetch a smaller repository")

@@ -17,7 +17,6 @@ use super::store::{PutError, StoredBody};
 use super::uploads::{LONGEST, announced, announced_size};
 use super::usage::Place;
 use crate::index::OrderKey;
-use crate::index::lookup::Attempt;
 
 /// The base of an order, in messages.
 const BASE: &str = "base of its order";
@@ -39,14 +38,14 @@ pub(super) async fn upload(
         if !attempt.may_store(name) {
             return Err(RequestError::StageOver { world, attempt: number, what: format!("its {name}") });
         }
-        let permit = api.uploads.permit(attempt.world.uid())?;
+        let permit = api.uploads.permit(attempt.world.uid().as_str())?;
         let spec = &attempt.world.spec;
         let (order, variant) = (spec.order.uid.as_str(), spec.variant.name.as_str());
         let place = Place::Artifact { variant: variant.into(), attempt: number, name };
         let reservation = api.usage.reserve(&api.quota, order, &namespace, place, size)?;
         // Every other upload that is under way may yet take the room that it has been promised.
         api.store.check_room(api.usage.coming())?;
-        api.store.owner_note(order, &owner(&attempt)).await?;
+        api.store.owner_note(order, &owner(&attempt.key)).await?;
         let put = api.store.artifact_put(order, variant, number, name, body.into_data_stream());
         let size = tokio::time::timeout(LONGEST, put).await.map_err(|_| RequestError::Slow)??;
         reservation.stored(size);
@@ -102,7 +101,7 @@ pub(super) async fn bundle_upload(
         }
         let reservation = api.usage.reserve(&api.quota, order, &namespace, Place::Base, size)?;
         api.store.check_room(api.usage.coming())?;
-        api.store.owner_note(order, &owner(&attempt)).await?;
+        api.store.owner_note(order, &owner(&attempt.key)).await?;
         let put = api.store.bundle_put(order, body.into_data_stream());
         let put = tokio::time::timeout(LONGEST_BUNDLE, put).await.map_err(|_| RequestError::Slow)?;
         let status = match put {
@@ -158,7 +157,8 @@ pub(super) async fn bundle_head(
     api.answered(found)
 }
 
-fn no_bundle() -> RequestError {
+/// Returns the answer where nobody has stored the base.
+pub(super) fn no_bundle() -> RequestError {
     RequestError::NotFound { what: format!("{BASE}: no World of it has stored it yet") }
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn base(
             return Err(RequestError::Invalid("commit must be 40 or 64 hexadecimal digits".to_owned()));
         }
         let order = &attempt.world.spec.order.uid;
-        api.store.owner_note(order, &owner(&attempt)).await?;
+        api.store.owner_note(order, &owner(&attempt.key)).await?;
         let commit = api.store.base_pin(order, &commit).await?;
         Ok::<_, RequestError>(Json(BaseCommit { commit }))
     }
@@ -233,14 +233,15 @@ pub(super) async fn download(
 }
 
 /// Returns the answer that brings what is stored.
-fn sent(found: StoredBody) -> ([(&'static str, String); 2], Body) {
+pub(super) fn sent(found: StoredBody) -> ([(&'static str, String); 2], Body) {
     let StoredBody { digest, bytes, body } = found;
     let headers = [(DIGEST_HEADER, digest), (header::CONTENT_LENGTH.as_str(), bytes.to_string())];
     (headers, Body::from_stream(body))
 }
 
-fn owner(attempt: &Attempt) -> Owner {
-    let OrderKey { namespace, name } = &attempt.key;
+/// Returns whose artifacts those of an order are.
+pub(super) fn owner(order: &OrderKey) -> Owner {
+    let OrderKey { namespace, name } = order;
     Owner { namespace: namespace.to_string(), name: name.to_string() }
 }
 

@@ -1,10 +1,12 @@
 //! Artifacts over HTTP: Worlds store theirs with their pod's token, people fetch them with their own. They go with their order.
 
 mod api;
+mod baselines;
 mod bundles;
 mod cleaner;
 mod errors;
 mod handlers;
+mod order_handlers;
 mod orders;
 mod quota;
 mod retention;

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::api::ArtifactApi;
 use super::errors::RequestError;
-use super::handlers;
+use super::{handlers, order_handlers};
 
 /// The bounds of the artifact API.
 const BOUNDS: Bounds = Bounds {
@@ -60,6 +60,12 @@ pub(crate) async fn serve(
             put(handlers::bundle_upload).get(handlers::bundle).head(handlers::bundle_head),
         )
         .route("/v1/worlds/{namespace}/{world}/{attempt}/base", post(handlers::base))
+        .route("/v1/worlds/{namespace}/{world}/{attempt}/baseline", get(order_handlers::baseline_of_world))
+        .route("/v1/workorders/{namespace}/{order}/bundle", get(order_handlers::bundle))
+        .route(
+            "/v1/workorders/{namespace}/{order}/baseline",
+            put(order_handlers::baseline_upload).get(order_handlers::baseline),
+        )
         .route("/v1/workorders/{namespace}/{order}/artifacts", get(handlers::list))
         .route("/v1/workorders/{namespace}/{order}/worlds/{world}/artifacts/{name}", get(handlers::download))
         .with_state(api);

@@ -4,6 +4,7 @@
 //! <uid of the order>/order.json                 the namespace and the name of the order
 //! <uid of the order>/base                       the commit that all its Worlds start from
 //! <uid of the order>/base.bundle                that commit with its history, and beside it its digest
+//! <uid of the order>/baseline.json              what its gates give at that commit
 //! <uid of the order>/<variant>/<attempt>/<name> one artifact
 //! ```
 

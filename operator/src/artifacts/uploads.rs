@@ -6,45 +6,45 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use manyworlds_api::artifacts::MAXIMUM_BYTES;
-use manyworlds_api::object::WorldUid;
 
 use super::errors::RequestError;
 
 /// The most uploads at once. Each holds less than a mebibyte of memory.
 const MOST: usize = 32;
-/// The most uploads of one World at once. Its stages run one after the other, and each stores one artifact at a time.
+/// The most uploads of one World at once, or of the pod that judges an order's base. Its stages run one after the other, and each stores one artifact at a time.
 const MOST_OF_A_WORLD: usize = 2;
 /// The longest upload. A client that is slower is told to try again.
 pub(super) const LONGEST: Duration = Duration::from_mins(1);
 
-/// The uploads that are under way, by the uid of their World. Clones share them.
+/// The uploads that are under way, by the uid of the World or order that they are of. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Uploads(Arc<Mutex<HashMap<WorldUid, usize>>>);
+pub(super) struct Uploads(Arc<Mutex<HashMap<Arc<str>, usize>>>);
 
 /// A place among the uploads. It is free again once this is dropped.
 #[derive(Debug)]
 pub(super) struct UploadPermit {
     uploads: Uploads,
-    world: WorldUid,
+    owner: Arc<str>,
 }
 
 impl Uploads {
-    /// Takes a place for an upload of a World.
+    /// Takes a place for an upload of a World, or of an order itself, by its uid.
     ///
     /// # Errors
     ///
     /// [`RequestError::Busy`] (class: transient) when there is none.
-    pub(super) fn permit(&self, world: &WorldUid) -> Result<UploadPermit, RequestError> {
+    pub(super) fn permit(&self, owner_uid: &str) -> Result<UploadPermit, RequestError> {
         let mut all = self.lock();
-        let count = all.get(world).copied().unwrap_or_default();
+        let owner: Arc<str> = owner_uid.into();
+        let count = all.get(&owner).copied().unwrap_or_default();
         if count >= MOST_OF_A_WORLD || all.values().sum::<usize>() >= MOST {
             return Err(RequestError::Busy);
         }
-        all.insert(world.clone(), count + 1);
-        Ok(UploadPermit { uploads: self.clone(), world: world.clone() })
+        all.insert(owner.clone(), count + 1);
+        Ok(UploadPermit { uploads: self.clone(), owner })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorldUid, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,10 +52,10 @@ impl Uploads {
 impl Drop for UploadPermit {
     fn drop(&mut self) {
         let mut all = self.uploads.lock();
-        if let Some(count) = all.get_mut(&self.world) {
+        if let Some(count) = all.get_mut(&self.owner) {
             *count -= 1;
             if *count == 0 {
-                all.remove(&self.world);
+                all.remove(&self.owner);
             }
         }
     }
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn one_world_takes_few_places_and_all_together_no_more_than_there_are() {
         let uploads = Uploads::default();
-        let uid = |number: usize| -> WorldUid { format!("w-{number}").parse().unwrap() };
+        let uid = |number: usize| format!("w-{number}");
         let mut held: Vec<_> = (0..MOST_OF_A_WORLD).map(|_| uploads.permit(&uid(0)).unwrap()).collect();
         assert!(matches!(uploads.permit(&uid(0)), Err(RequestError::Busy)), "one World");
         held.extend((held.len()..MOST).map(|number| uploads.permit(&uid(number)).unwrap()));

@@ -23,6 +23,8 @@ pub(super) enum Place {
     },
     /// The base of all Worlds of the order.
     Base,
+    /// What the gates of the order give at that base.
+    Baseline,
 }
 
 impl Place {
@@ -30,7 +32,7 @@ impl Place {
     fn variant(&self) -> Option<&str> {
         match self {
             Self::Artifact { variant, .. } => Some(variant),
-            Self::Base => None,
+            Self::Base | Self::Baseline => None,
         }
     }
 }
@@ -63,13 +65,13 @@ pub(super) struct Reservation {
 }
 
 impl Usage {
-    /// Takes note of an order that the store has: its artifacts, and the size of its base where it has one.
+    /// Takes note of an order that the store has: the artifacts of its Worlds, and the sizes of what is of no World.
     pub(super) fn counted(
         &self,
         order: &str,
         namespace: Option<&str>,
         artifacts: Vec<StoredArtifact>,
-        base: Option<u64>,
+        others: impl IntoIterator<Item = (Place, u64)>,
     ) {
         let mut all = self.lock();
         let entry = all.entry(order.into()).or_default();
@@ -77,8 +79,8 @@ impl Usage {
         for StoredArtifact { world, attempt, name, bytes } in artifacts {
             entry.set(Place::Artifact { variant: world.into(), attempt, name }, bytes);
         }
-        if let Some(bytes) = base {
-            entry.set(Place::Base, bytes);
+        for (place, bytes) in others {
+            entry.set(place, bytes);
         }
         forget_if_empty(&mut all, order);
     }
@@ -241,7 +243,8 @@ mod tests {
         let (usage, quota) = (Usage::default(), Quota { world: Some(10), order: Some(40), namespace: Some(50) });
         let reserve =
             |order: &str, namespace: &str, place: Place, size| usage.reserve(&quota, order, namespace, place, size);
-        reserve("a", "team", Place::Base, 30).unwrap().stored(30);
+        reserve("a", "team", Place::Base, 20).unwrap().stored(20);
+        reserve("a", "team", Place::Baseline, 10).unwrap().stored(10);
         reserve("a", "team", patch("alpha"), 10).unwrap().stored(10);
         assert!(reserve("a", "team", patch("beta"), 1).is_err(), "the order");
         assert!(reserve("b", "team", Place::Base, 11).is_err(), "the namespace");
@@ -261,8 +264,8 @@ mod tests {
     fn what_the_store_has_already_counts_and_what_is_removed_does_not() {
         let (usage, quota) = (Usage::default(), Quota { namespace: Some(10), ..Quota::default() });
         let artifact = |bytes| StoredArtifact { world: "alpha".into(), attempt: 1, name: ArtifactName::Patch, bytes };
-        usage.counted("a", Some("team"), vec![artifact(4)], Some(3));
-        usage.counted("b", None, vec![artifact(2)], None);
+        usage.counted("a", Some("team"), vec![artifact(4)], [(Place::Base, 2), (Place::Baseline, 1)]);
+        usage.counted("b", None, vec![artifact(2)], []);
         assert!(usage.reserve(&quota, "c", "team", patch("alpha"), 3).is_ok(), "whose b is, is not known");
         assert_eq!(usage.of_unknown_namespace(), [Arc::<str>::from("b")]);
         usage.namespace_found("b", "team".into());

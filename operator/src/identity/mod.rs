@@ -1,7 +1,8 @@
-//! Identity: whose token a request shows, which attempt of which World that is, and what it may still do.
+//! Identity: whose token a request shows, which attempt of which World that is, or which pod of an order itself, and what it may
+//! still do.
 //!
 //! ```text
-//! token -> claims (unchecked) -> reviews (API server) -> pod -> attempt (index) -> permissions
+//! token -> claims (unchecked) -> reviews (API server) -> pod -> attempt or order (index) -> permissions
 //! ```
 //!
 //! **Architecture invariant:** the API server goes on accepting the token of a deleted pod for some seconds, and knows nothing
@@ -21,7 +22,7 @@ use kube::api::{Api, PostParams};
 use manyworlds_api::GROUP;
 use manyworlds_ledger::Caller;
 
-use crate::index::lookup::Attempt;
+use crate::index::lookup::{Attempt, OwnPod};
 use crate::index::{Index, OrderKey};
 use permissions::Permission;
 use reviews::TokenReviews;
@@ -87,7 +88,7 @@ impl Identities {
     /// [`IdentityError`].
     pub(crate) async fn pod_of_token(&self, token: &str, audience: Audience) -> Result<PodIdentity, IdentityError> {
         let claimed = claims::claimed_pod(token).ok_or(IdentityError::Invalid)?;
-        if self.attempt_of_pod(&claimed).is_none() {
+        if self.attempt_of_pod(&claimed).is_none() && self.own_pod(&claimed).is_none() {
             return Err(IdentityError::NoPod);
         }
         let reviewed = self.reviews.user_of_pod(token, audience, &claimed.uid).await.map_err(IdentityError::Review)?;
@@ -99,6 +100,11 @@ impl Identities {
     /// Which order, World and attempt is this pod?
     pub(crate) fn attempt_of_pod(&self, pod: &PodIdentity) -> Option<Attempt> {
         self.index.attempt_of_pod(&pod.namespace, &pod.name).filter(|attempt| *attempt.pod.uid() == *pod.uid)
+    }
+
+    /// Which order itself owns this pod?
+    pub(crate) fn own_pod(&self, pod: &PodIdentity) -> Option<OwnPod> {
+        self.index.own_pod(&pod.namespace, &pod.name).filter(|own| *own.pod.uid() == *pod.uid)
     }
 
     /// May the worker of this pod call models? Returns its attempt. A report of the kubelet that is late is waited for.
@@ -195,7 +201,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::index::fixtures::{at_work, order, world};
+    use crate::index::fixtures::{at_work, judged_base, order, world};
 
     fn key() -> OrderKey {
         OrderKey { namespace: "team".into(), name: "fix".into() }
@@ -247,6 +253,22 @@ mod tests {
         assert!(matches!(asked("made up").await, IdentityError::Invalid));
         assert!(matches!(asked(&claims::token_of(&pod("another"))).await, IdentityError::NoPod));
         assert!(matches!(asked(&claims::token_of(&pod("p1"))).await, IdentityError::Review(_)));
+    }
+
+    /// W14: a pod that an order itself owns is known by its uid too, and never calls a model.
+    #[tokio::test]
+    async fn a_pod_of_an_order_itself_is_known_and_is_never_at_work() {
+        let identities = identities(judged_base());
+        let pod = |uid: &str| PodIdentity { name: "fix-baseline-e1".to_owned(), ..pod(uid) };
+        assert!(identities.own_pod(&pod("b1")).is_some());
+        assert!(identities.own_pod(&pod("b0")).is_none(), "a pod of the same name");
+        assert_eq!(identities.attempt_at_work(&pod("b1")).await.map(drop), Err(NotAtWork::Over));
+        let asked = async |uid: &str| {
+            let token = claims::token_of(&pod(uid));
+            identities.pod_of_token(&token, Audience::Artifacts).await.unwrap_err()
+        };
+        assert!(matches!(asked("b0").await, IdentityError::NoPod));
+        assert!(matches!(asked("b1").await, IdentityError::Review(_)), "the API server is asked");
     }
 
     #[tokio::test]

@@ -1,14 +1,16 @@
-//! The permissions of an attempt, by the last seen state of its order, its World and its pod.
+//! The permissions of an attempt, by the last seen state of its order, its World and its pod; and those of a pod that an order
+//! itself owns.
 //!
 //! A stage may have begun or ended some moments before the watch shows it: the kubelet reports it afterwards. What is refused
 //! here is therefore only what is certainly over, or certainly cannot have begun.
 
+use manyworlds_api::WorkOrder;
 use manyworlds_api::artifacts::ArtifactName;
 use manyworlds_api::conditions::{Truth, WorldCondition, truth};
-use manyworlds_planner::observation::{Presence, StageState};
-use manyworlds_planner::role::{BaseAccess, ModelCalls, Stage};
+use manyworlds_planner::observation::{OrderPod, Presence, StageState};
+use manyworlds_planner::role::{BaseAccess, BaselineAccess, ModelCalls, Stage};
 
-use crate::index::lookup::Attempt;
+use crate::index::lookup::{Attempt, OwnPod};
 
 /// Whether something is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,11 @@ impl Attempt {
         self.has_stage(|stage| stage.base == BaseAccess::Reads)
     }
 
+    /// Returns whether the pod may read what the gates of its order give at the base.
+    pub(crate) fn may_read_baseline(&self) -> bool {
+        self.has_stage(|stage| stage.baseline == BaselineAccess::Reads)
+    }
+
     /// Returns whether the pod may store an artifact of its attempt.
     pub(crate) fn may_store(&self, artifact: ArtifactName) -> bool {
         self.has_stage(|stage| stage.stores.contains(&artifact))
@@ -67,32 +74,56 @@ impl Attempt {
 
     /// Returns whether the pod has a stage that may do something and has not ended.
     fn has_stage(&self, may: impl Fn(&Stage) -> bool) -> bool {
-        let mut able = self.pod.stages.in_order().filter(|(stage, _)| may(stage));
-        self.may_use_artifacts() && able.any(|(_, state)| !state.has_ended())
+        self.may_use_artifacts() && has_stage(&self.pod, may)
     }
 
     fn may_use_artifacts(&self) -> bool {
         let conditions = self.world.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice());
         let is_finished = truth(conditions, WorldCondition::Finished.as_str()) == Truth::True;
-        self.is_running() && !is_finished
+        is_running(&self.pod) && !is_finished
     }
 
     /// Returns whether the order may still spend.
     fn order_goes_on(&self) -> bool {
-        let order = &self.order;
-        order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !order.is_finished()
+        goes_on(&self.order)
     }
 
     /// Returns whether the attempt is the present one of its World and not over.
     fn is_current(&self) -> bool {
         let recorded = self.world.status.as_ref().map_or(0, |status| status.attempt_count);
-        self.world.metadata.deletion_timestamp.is_none() && self.pod.attempt > recorded && self.is_running()
+        self.world.metadata.deletion_timestamp.is_none() && self.pod.attempt > recorded && is_running(&self.pod)
+    }
+}
+
+impl OwnPod {
+    /// Returns whether the pod may read the bundle of its order.
+    pub(crate) fn may_read_base(&self) -> bool {
+        self.may(|stage| stage.base == BaseAccess::Reads)
     }
 
-    /// Returns whether the pod is there and a container of it may run.
-    fn is_running(&self) -> bool {
-        self.pod.presence == Presence::Present && !self.pod.phase.is_terminal()
+    /// Returns whether the pod may store what the gates of its order give at the base.
+    pub(crate) fn may_store_baseline(&self) -> bool {
+        self.may(|stage| stage.baseline == BaselineAccess::Stores)
     }
+
+    fn may(&self, may: impl Fn(&Stage) -> bool) -> bool {
+        goes_on(&self.order) && is_running(&self.pod) && has_stage(&self.pod, may)
+    }
+}
+
+/// Returns whether an order is not over and not stopped.
+fn goes_on(order: &WorkOrder) -> bool {
+    order.metadata.deletion_timestamp.is_none() && !order.spec.suspend && !order.spec.cancel && !order.is_finished()
+}
+
+/// Returns whether a pod is there and a container of it may run.
+fn is_running(pod: &OrderPod) -> bool {
+    pod.presence == Presence::Present && !pod.phase.is_terminal()
+}
+
+/// Returns whether a pod has a stage that may do something and has not ended.
+fn has_stage(pod: &OrderPod, may: impl Fn(&Stage) -> bool) -> bool {
+    pod.stages.in_order().any(|(stage, state)| may(stage) && !state.has_ended())
 }
 
 #[cfg(test)]
@@ -105,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::index::OrderKey;
-    use crate::index::fixtures::{at_work, judged, order, world};
+    use crate::index::fixtures::{at_work, judged, judged_base, order, world};
 
     fn attempt(change: impl FnOnce(&mut OrderPod)) -> Attempt {
         let (order, mut pod) = (order(json!({})), at_work());
@@ -210,5 +241,31 @@ mod tests {
             pod.stages.set("judge", ended(0));
         });
         assert!(!over.may_read_base() && !over.may_read(Change), "every stage has ended");
+    }
+
+    #[test]
+    fn only_a_pod_that_judges_reads_what_the_gates_give_at_the_base() {
+        assert!(attempt(|pod| *pod = judged()).may_read_baseline());
+        assert!(!attempt(|_| {}).may_read_baseline(), "who works could learn what is asked of it");
+    }
+
+    /// W14: what all Worlds are held against is stored by nobody but the pod that has judged the base, and only while it does.
+    #[test]
+    fn a_pod_that_judges_the_base_reads_it_and_stores_what_the_gates_give() {
+        let own = |change: fn(&mut OrderPod), order_status: serde_json::Value| {
+            let (order, mut pod) = (order(order_status), judged_base());
+            change(&mut pod);
+            OwnPod { key: OrderKey::of(order.id()), order: Arc::new(order), pod: Arc::new(pod) }
+        };
+        let may = |own: OwnPod| (own.may_read_base(), own.may_store_baseline());
+        assert_eq!(may(own(|_| {}, json!({}))), (false, true), "the checkout is done");
+        let checking = |pod: &mut OrderPod| pod.stages.set("checkout", StageState::Running { since: None });
+        assert_eq!(may(own(checking, json!({}))), (true, true), "what is reported may be late");
+        assert_eq!(may(own(|pod| pod.stages.set("judge", ended(0)), json!({}))), (false, false), "it has ended");
+        assert_eq!(may(own(|pod| pod.presence = Presence::Terminating, json!({}))), (false, false), "it is told to go");
+        let finished = json!({ "conditions": [{
+            "type": "Finished", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:09Z",
+        }] });
+        assert_eq!(may(own(|_| {}, finished)), (false, false), "the order is over");
     }
 }

@@ -6,7 +6,7 @@ use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::{WorkOrder, World, labels};
 use manyworlds_planner::node_resources::Resources;
 use manyworlds_planner::observation::{OrderPod, PodOwner, PodPhase, Presence, StageState, Stages};
-use manyworlds_planner::role::{EVALUATION, OwnerKind, WORK};
+use manyworlds_planner::role::{BASELINE, EVALUATION, OwnerKind, WORK};
 use manyworlds_test_support::ApiServer;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -83,6 +83,18 @@ pub(crate) fn judged() -> OrderPod {
     }
     let name = "fix-alpha-1-e1".parse().unwrap();
     OrderPod { id: ObjectId { name, uid: "e1".parse().unwrap(), ..work.id.clone() }, stages, ..work }
+}
+
+/// The first pod that judges the base of the order, at the gates.
+pub(crate) fn judged_base() -> OrderPod {
+    let judged = judged();
+    let mut stages = Stages::new(&BASELINE);
+    for container in ["checkout", "judge"] {
+        stages.set(container, judged.stages.get(container).cloned().unwrap_or_default());
+    }
+    let name = "fix-baseline-e1".parse().unwrap();
+    let owner = PodOwner { kind: OwnerKind::WorkOrder, name: "fix".to_owned(), uid: "o".to_owned() };
+    OrderPod { id: ObjectId { name, uid: "b1".parse().unwrap(), ..judged.id.clone() }, owner, stages, ..judged }
 }
 
 /// The first attempt of the World alpha, prepared and at work.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use manyworlds_api::object::Stored;
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_planner::observation::OrderPod;
+use manyworlds_planner::role::OwnerKind;
 
 use super::key::OrderKey;
 use super::state::{Entry, Index};
@@ -22,6 +23,17 @@ pub(crate) struct Attempt {
     pub(crate) pod: Arc<OrderPod>,
 }
 
+/// A pod that an order itself owns, as the watches have last seen it.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnPod {
+    /// The name of the order.
+    pub(crate) key: OrderKey,
+    /// The order.
+    pub(crate) order: Arc<Stored<WorkOrder>>,
+    /// The pod.
+    pub(crate) pod: Arc<OrderPod>,
+}
+
 impl Index {
     /// Returns the attempt whose pod has a name, of an order.
     pub(crate) fn attempt(&self, key: &OrderKey, pod: &str) -> Option<Attempt> {
@@ -29,14 +41,24 @@ impl Index {
     }
 
     /// Returns the attempt whose pod has a name. Nothing else is known of it.
-    ///
-    /// The name is that of the order, a dash, and more; and both may have dashes of their own.
     pub(crate) fn attempt_of_pod(&self, namespace: &str, pod: &str) -> Option<Attempt> {
+        self.of_pod(namespace, pod, Entry::attempt)
+    }
+
+    /// Returns the pod of an order itself that has a name. Nothing else is known of it.
+    pub(crate) fn own_pod(&self, namespace: &str, pod: &str) -> Option<OwnPod> {
+        self.of_pod(namespace, pod, Entry::own_pod)
+    }
+
+    /// Returns what the order of a pod says of it.
+    ///
+    /// The pod's name is that of the order, a dash, and more; and both may have dashes of their own.
+    fn of_pod<T>(&self, namespace: &str, pod: &str, said: impl Fn(&Entry, OrderKey, &str) -> Option<T>) -> Option<T> {
         let seen = self.lock();
         let namespace: Arc<str> = namespace.into();
         pod.match_indices('-').find_map(|(end, _)| {
             let key = OrderKey { namespace: namespace.clone(), name: pod[..end].into() };
-            seen.orders.get(&key)?.attempt(key, pod)
+            said(seen.orders.get(&key)?, key, pod)
         })
     }
 
@@ -52,6 +74,12 @@ impl Entry {
         let world = self.worlds.get(pod.owner.name.as_str())?.clone();
         let is_its_world = *world.uid() == *pod.owner.uid;
         is_its_world.then_some(Attempt { key, order, world, pod })
+    }
+
+    fn own_pod(&self, key: OrderKey, pod: &str) -> Option<OwnPod> {
+        let (order, pod) = (self.order.clone()?, self.pods.get(pod)?.clone());
+        let is_its_order = pod.owner.kind == OwnerKind::WorkOrder && *order.uid() == *pod.owner.uid;
+        is_its_order.then_some(OwnPod { key, order, pod })
     }
 }
 
@@ -89,5 +117,25 @@ mod tests {
         }
         assert!(index.attempt_of_pod("team", "a-b").is_none());
         assert!(index.attempt_of_pod("other", "a-b-c-1").is_none());
+    }
+
+    #[test]
+    fn a_pod_of_an_order_itself_is_no_attempt_and_is_that_of_the_very_order() {
+        let index = Index::default();
+        index.order_seen(fixtures::order(json!({})));
+        index.world_seen(fixtures::world("alpha", 0, json!({})));
+        let (key, pod) = (OrderKey { namespace: "team".into(), name: "fix".into() }, fixtures::judged_base());
+        index.pod_seen(&key, pod.clone());
+        index.pod_seen(&key, fixtures::at_work());
+        assert_eq!(
+            index.own_pod("team", "fix-baseline-e1").map(|own| own.pod.uid().to_string()),
+            Some("b1".to_owned())
+        );
+        assert!(index.attempt_of_pod("team", "fix-baseline-e1").is_none());
+        assert!(index.own_pod("team", "fix-alpha-1").is_none(), "it is a World's");
+        let mut earlier = OrderPod { version: "2".parse().unwrap(), ..pod };
+        earlier.owner.uid = "another".to_owned();
+        index.pod_seen(&key, earlier);
+        assert!(index.own_pod("team", "fix-baseline-e1").is_none(), "it is of an earlier order of the same name");
     }
 }
