@@ -7,7 +7,7 @@ mod support;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use support::cluster::{Cluster, TOKEN, TOKEN_OF_JUDGE};
+use support::cluster::{Cluster, TOKEN, TOKEN_OF_BASE, TOKEN_OF_JUDGE};
 use support::operator::{Operator, eventually, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -162,6 +162,8 @@ async fn nobodys_body_is_read() {
         ("bundle", TOKEN, size, 403),
         ("bundle", TOKEN, 3 << 30, 413),
         ("bundle", TOKEN_OF_JUDGE, size, 403),
+        ("bundle", TOKEN_OF_BASE, size, 403),
+        ("artifacts/report", TOKEN_OF_BASE, size, 403),
     ] {
         let method = if path == "base" { "POST" } else { "PUT" };
         let head =
@@ -180,10 +182,16 @@ async fn nobodys_body_is_read() {
 /// Asks for something of the World's attempt, and returns the whole answer.
 async fn ask(operator: &Operator, request: &str, token: &str) -> String {
     let (method, path) = request.split_once(' ').unwrap();
+    send(operator, &format!("{method} /v1/worlds/team/fix-alpha/1/{path}"), token, "").await
+}
+
+/// Sends a request with a body, and returns the whole answer.
+async fn send(operator: &Operator, request: &str, token: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(operator.api).await.unwrap();
-    let head =
-        format!("{method} /v1/worlds/team/fix-alpha/1/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}");
-    stream.write_all(format!("{head}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let head = format!("{request} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}");
+    let length = body.len();
+    let head = format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -218,6 +226,47 @@ async fn a_pod_that_judges_reads_its_base_and_its_change_and_nobody_else_does() 
     for artifact in ["patch", "report", "work-log"] {
         let refused = ask(&operator, &format!("GET artifacts/{artifact}"), TOKEN_OF_JUDGE).await;
         assert!(refused.starts_with("HTTP/1.1 403"), "{artifact}: {refused}");
+    }
+    assert_eq!(cluster.writes(), Vec::<String>::new());
+}
+
+/// W14: what every World is held against comes from the pod that judges the base, comes once, and is read by those that judge.
+#[tokio::test]
+async fn the_pod_that_judges_a_base_reads_it_and_stores_what_its_gates_give() {
+    const BASELINE: &str = "/v1/workorders/team/fix/baseline";
+    let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start(NO_MODEL));
+    let operator = Operator::start(&cluster, folder.path(), &["--roles", "api"]);
+    operator.until_ready().await;
+    let bundle = "GET /v1/workorders/team/fix/bundle";
+    assert!(send(&operator, bundle, TOKEN_OF_BASE, "").await.starts_with("HTTP/1.1 404"), "nobody has stored it");
+    std::fs::create_dir_all(folder.path().join("artifacts/o")).unwrap();
+    std::fs::write(folder.path().join("artifacts/o/base.bundle"), "a bundle").unwrap();
+    let found = send(&operator, bundle, TOKEN_OF_BASE, "").await;
+    assert!(found.starts_with("HTTP/1.1 200") && found.ends_with("\r\n\r\na bundle"), "{found}");
+    assert!(ask(&operator, "GET baseline", TOKEN_OF_JUDGE).await.starts_with("HTTP/1.1 404"), "it is not there yet");
+
+    let put = format!("PUT {BASELINE}");
+    for token in [TOKEN, TOKEN_OF_JUDGE] {
+        for request in [put.as_str(), bundle] {
+            let refused = send(&operator, request, token, "").await;
+            assert!(refused.starts_with("HTTP/1.1 403"), "{request} by a pod of a World: {refused}");
+        }
+    }
+    for request in ["PUT /v1/workorders/team/other/baseline", "GET /v1/workorders/team/other/bundle"] {
+        let refused = send(&operator, request, TOKEN_OF_BASE, "").await;
+        assert!(refused.starts_with("HTTP/1.1 403"), "{request}: {refused}");
+    }
+    assert!(send(&operator, &put, TOKEN_OF_BASE, "{}").await.starts_with("HTTP/1.1 201"));
+    assert!(send(&operator, &put, TOKEN_OF_BASE, "[]").await.starts_with("HTTP/1.1 200"), "the first one stays");
+    let read = ask(&operator, "GET baseline", TOKEN_OF_JUDGE).await;
+    assert!(read.starts_with("HTTP/1.1 200") && read.ends_with("\r\n\r\n{}"), "{read}");
+    for token in [TOKEN, TOKEN_OF_BASE] {
+        let refused = ask(&operator, "GET baseline", token).await;
+        assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    }
+    for request in ["GET artifacts/change", "GET bundle", "HEAD bundle"] {
+        let refused = ask(&operator, request, TOKEN_OF_BASE).await;
+        assert!(refused.starts_with("HTTP/1.1 403"), "{request} of a World: {refused}");
     }
     assert_eq!(cluster.writes(), Vec::<String>::new());
 }

@@ -20,6 +20,9 @@ pub const TOKEN: &str =
 pub const TOKEN_OF_JUDGE: &str =
     "e30.eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6InRlYW0iLCJwb2QiOnsibmFtZSI6ImZpeC1hbHBoYS0xLWUxIiwidWlkIjoiZSJ9fX0.s";
 
+/// A token of the pod that judges the base of the order: the same with the name `fix-baseline-e1` and the uid `b`.
+pub const TOKEN_OF_BASE: &str = "e30.eyJrdWJlcm5ldGVzLmlvIjp7Im5hbWVzcGFjZSI6InRlYW0iLCJwb2QiOnsibmFtZSI6ImZpeC1iYXNlbGluZS1lMSIsInVpZCI6ImIifX19.s";
+
 /// The cluster. It serves until it is dropped.
 #[derive(Clone)]
 pub struct Cluster(Arc<ApiServer>);
@@ -55,7 +58,7 @@ fn answer(call: &Call, provider_url: &str) -> Answer {
     match (&call.method, call.path.rsplit('/').next()) {
         (&Method::GET, Some("workorders")) => Answer::list(&[order()]),
         (&Method::GET, Some("worlds")) => Answer::list(&[world()]),
-        (&Method::GET, Some("pods")) => Answer::list(&[pod(), judge()]),
+        (&Method::GET, Some("pods")) => Answer::list(&[pod(), judge(), judge_of_base()]),
         (&Method::GET, Some("providers")) => Answer::list(&[provider(provider_url)]),
         (&Method::GET, _) => Answer::list(&[]),
         (&Method::POST, Some("tokenreviews")) => Answer::object(&reviewed(&call.body)),
@@ -77,8 +80,11 @@ fn provider(url: &str) -> Value {
 /// Every token of an audience but one is that of the pod that works.
 fn reviewed(review: &Value) -> Value {
     let mut review = review.clone();
-    let (name, uid) =
-        if review["spec"]["token"] == TOKEN_OF_JUDGE { ("fix-alpha-1-e1", "e") } else { ("fix-alpha-1", "p") };
+    let (name, uid) = match review["spec"]["token"].as_str() {
+        Some(TOKEN_OF_JUDGE) => ("fix-alpha-1-e1", "e"),
+        Some(TOKEN_OF_BASE) => ("fix-baseline-e1", "b"),
+        _ => ("fix-alpha-1", "p"),
+    };
     let key = |name: &str| format!("authentication.kubernetes.io/{name}");
     review["status"] = json!({
         "authenticated": true,
@@ -155,5 +161,18 @@ fn judge() -> Value {
     judge["status"]["initContainerStatuses"] = json!([container(labels::CHECKOUT, &ended)]);
     judge["status"]["containerStatuses"] =
         json!([container(labels::JUDGE, &json!({ "running": { "startedAt": TIME } }))]);
+    judge
+}
+
+fn judge_of_base() -> Value {
+    let mut judge = judge();
+    judge["metadata"]["name"] = json!("fix-baseline-e1");
+    judge["metadata"]["uid"] = json!("b");
+    judge["metadata"]["labels"] =
+        json!({ labels::WORK_ORDER: "fix", labels::ATTEMPT: "1", labels::EVALUATION: "1", labels::ROLE: "baseline" });
+    judge["metadata"]["ownerReferences"] =
+        json!([{ "apiVersion": "manyworlds.dev/v1alpha1", "kind": "WorkOrder", "name": "fix", "uid": "o" }]);
+    // Its checkout runs still, as far as anybody has seen, so that it reads the base.
+    judge["status"]["initContainerStatuses"][0]["state"] = json!({ "running": { "startedAt": TIME } });
     judge
 }
