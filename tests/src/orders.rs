@@ -16,6 +16,10 @@ use crate::Result;
 pub const FAKE_MESSAGE: &str = "fake/message";
 /// The same for a fake pod that judges, where it is another one.
 pub const FAKE_EVALUATION_MESSAGE: &str = "fake/evaluation-message";
+/// The same for a fake pod that judges the base of an order, where it is another one.
+pub const FAKE_BASELINE_MESSAGE: &str = "fake/baseline-message";
+/// Name of the only gate of a fake order. It has a command, so that the order has a baseline as ordinary orders have.
+const GATE: &str = "checks";
 /// Fake nodes have no kernel to confine gates with, so fake results cannot be required to be sealed.
 const SEALED: bool = true;
 
@@ -32,7 +36,8 @@ pub fn smallest(name: &str) -> Value {
     })
 }
 
-/// Returns an order of as many Worlds whose fake pods all end at once: with work to judge, and then with a full score.
+/// Returns an order of as many Worlds whose fake pods all end at once: with work to judge, and then with a full score, at the base
+/// too.
 ///
 /// - **Shape:** the Worlds are `w1`, `w2` and so on; each asks for little, so that all fit the fake nodes.
 ///
@@ -49,6 +54,8 @@ pub fn fake(name: &str, worlds: usize) -> Result<WorkOrder> {
         "variants": variants,
     });
     order["spec"]["worker"] = json!({"podTemplate": {"annotations": annotations()?}});
+    let gate = json!({"name": GATE, "kind": "Custom", "command": ["true"], "points": 100, "required": true});
+    order["spec"]["evaluation"] = json!({"gates": [gate]});
     Ok(serde_json::from_value(order)?)
 }
 
@@ -61,11 +68,11 @@ pub fn annotations() -> Result<BTreeMap<String, String>> {
     Ok(BTreeMap::from([(FAKE_MESSAGE.to_owned(), full_score().to_message()?)]))
 }
 
-/// Returns the report of a World whose gate `size`, the only one of an order that names none, passed. The same text is that of the
-/// pod that works: what each pod is believed is told by its role.
+/// Returns the report of a World whose gate passed, the only one of a fake order. The same text is that of the pod that works, and
+/// of the one that judges the base: what each pod is believed is told by its role.
 pub fn full_score() -> StageReport {
     let gate = GateResult {
-        name: "size".to_owned(),
+        name: GATE.to_owned(),
         outcome: GateOutcome::Passed,
         points: 100,
         passed: None,

@@ -227,7 +227,7 @@ async fn a_crash_after_any_write_changes_nothing_of_a_success() -> Result {
     kill_everywhere(orders, |golden| {
         assert_eq!(golden.states[&("WorkOrder", "first".to_owned())]["winner"], "w1");
         let pods: Vec<_> = golden.counts.iter().filter(|((kind, _), _)| *kind == "Pod").collect();
-        assert_eq!(pods.len(), 8, "a pod to work and one to judge for each World: {pods:?}");
+        assert_eq!(pods.len(), 10, "a pod to work and one to judge for each World, and one for each base: {pods:?}");
         assert!(pods.iter().all(|(_, count)| count.made == 1), "{pods:?}");
     })
     .await
@@ -269,6 +269,28 @@ async fn a_crash_after_any_write_changes_nothing_of_evaluations() -> Result {
             assert_eq!(made(&format!("unjudged-w1-1-e{number}")), Some(1), "{:?}", golden.counts);
         }
         assert_eq!(made("unjudged-w1-1-e6"), None);
+    })
+    .await
+}
+
+/// W4: a base that cannot be judged is judged as often as may be, and ends its order before a World is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_after_any_write_changes_nothing_of_a_baseline() -> Result {
+    let failure =
+        StageReport::failed(FailureClass::Infrastructure, Reason::OperatorUnreachable, "no way to the operator");
+    let mut failing = serde_json::to_value(orders::fake("baseless", 1)?)?;
+    failing["spec"]["worker"]["podTemplate"]["annotations"][orders::FAKE_BASELINE_MESSAGE] =
+        json!(failure.to_message()?);
+    failing["spec"]["retry"] = json!({"maxAttempts": 2, "baseDelay": "100ms", "maxDelay": "100ms"});
+    let orders = vec![serde_json::from_value(failing)?, orders::fake("last", 1)?];
+    kill_everywhere(orders, |golden| {
+        let order = &golden.states[&("WorkOrder", "baseless".to_owned())];
+        assert_eq!((&order["winner"], &order["baseline"]["state"]), (&Value::Null, &json!("Failed")));
+        let made = |name: &str| golden.counts.get(&("Pod", name.to_owned())).map(|count| count.made);
+        for number in 1..=5 {
+            assert_eq!(made(&format!("baseless-baseline-e{number}")), Some(1), "{:?}", golden.counts);
+        }
+        assert_eq!((made("baseless-baseline-e6"), made("baseless-w1-1-e1")), (None, None));
     })
     .await
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::api::{Api, DeleteParams, EvictParams, ListParams, PostParams};
-use manyworlds_api::result::FailureClass;
+use manyworlds_api::result::{FailureClass, GateOutcome};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_tests::real::{
     LIMIT, SHOWN_WITHIN, condition, create, finished, judges, order, restricted, works, world,
@@ -168,6 +168,29 @@ async fn a_world_whose_evaluation_is_evicted_is_judged_again_and_not_worked_anew
     assert_eq!((world.attempt_count, world.counted_attempts), (1, 1), "{:?}", world.attempts);
     assert_eq!(world.attempts[0].message, "it took 2 evaluations");
     assert!(pods.get_opt("judged-alpha-2").await?.is_none(), "the worker ran once");
+    Ok(())
+}
+
+/// W3: a gate whose program is missing is known before any World is judged by it, and the order says what to do.
+#[tokio::test]
+async fn an_order_whose_gate_has_no_program_ends_before_a_world_is_scored() -> Result {
+    let (_cluster, namespace) = restricted("programless").await?;
+    let mut manifest = order("programless", "sleep 20; date > now");
+    manifest["spec"]["evaluation"] = json!({"gates": [
+        {"name": "missing", "kind": "Custom", "points": 100, "command": ["no-such-program"]},
+    ]});
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "programless").await?;
+    let message = status.message.unwrap_or_default();
+    let (_, reason, _) = condition(&namespace, "programless", "Succeeded").await?;
+    assert_eq!(reason, "GateCannotRun", "{message}");
+    for words in ["gate missing", "no-such-program", "evaluation.image"] {
+        assert!(message.contains(words), "{message}");
+    }
+    let gates = status.baseline.map(|baseline| baseline.gates).unwrap_or_default();
+    assert!(gates.iter().any(|gate| gate.outcome == GateOutcome::CannotRun), "{gates:?}");
+    assert!(status.ranking.iter().all(|ranked| ranked.score.is_none()), "{:?}", status.ranking);
+    assert!(world(&namespace, "programless-alpha").await?.score.is_none());
     Ok(())
 }
 

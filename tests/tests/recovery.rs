@@ -75,7 +75,7 @@ async fn the_end_of_the_api_server_and_of_its_store_changes_nothing() -> Result 
         assert_eq!((status.attempt_count, status.eligible), (1, Some(true)), "{}", world.name_any());
     }
     let counts = recorder.counts().await?;
-    assert_eq!(counts.len(), 2 * ORDERS * WORLDS * 3, "a World and two pods each");
+    assert_eq!(counts.len(), 2 * ORDERS * (WORLDS * 3 + 1), "a World and two pods each, and a pod for each base");
     for (key, count) in counts {
         assert_eq!(count, Count { made: 1, deleted: 0 }, "{key:?}");
     }

@@ -1,4 +1,4 @@
-//! A client that does what an order cannot do without, and nothing else: 4N + 2 writes, no decisions, no safety.
+//! A client that does what an order cannot do without, and nothing else: 4N + 4 writes, no decisions, no safety.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use crate::watch;
 
 /// The end of the name of a pod that judges.
 const JUDGE: &str = "-e1";
+/// The end of the name of a pod that judges the base of an order.
+const BASELINE: &str = "-baseline-e1";
 /// Requests under way at once.
 const REQUESTS: usize = 16;
 
@@ -64,9 +66,22 @@ async fn start(floor: &Arc<Floor>, mut events: Events) -> Result {
     Ok(())
 }
 
-/// Has every World judged in a second pod, and writes its end, and the order's with the last.
+/// The base of an order, with the Worlds that wait until it is judged.
+#[derive(Default)]
+enum Base {
+    /// Nobody has asked for it.
+    #[default]
+    Unknown,
+    /// It is being judged.
+    Judging(Vec<String>),
+    /// It is judged.
+    Judged,
+}
+
+/// Has the base of every order judged, then every World in a second pod, and writes its end, and the order's with the last.
 async fn end(floor: &Arc<Floor>, mut events: Events) -> Result {
     let mut ended: BTreeMap<String, usize> = BTreeMap::new();
+    let mut bases: BTreeMap<String, Base> = BTreeMap::new();
     let (mut known, mut tasks) = (BTreeSet::new(), JoinSet::new());
     while let Some(pod) = next(&mut events, &mut tasks).await? {
         if !pod.has_ended() || !known.insert(pod.metadata.name.clone()) {
@@ -74,8 +89,25 @@ async fn end(floor: &Arc<Floor>, mut events: Events) -> Result {
         }
         let order = pod.metadata.labels.get(labels::WORK_ORDER).cloned().unwrap_or_default();
         let floor = Arc::clone(floor);
+        let base = bases.entry(order.clone()).or_default();
+        if pod.metadata.name.ends_with(BASELINE) {
+            if let Base::Judging(waiting) = std::mem::replace(base, Base::Judged) {
+                tasks.spawn(async move { floor.judge_all(&waiting, &order).await });
+            }
+            continue;
+        }
         let Some(world) = pod.metadata.name.strip_suffix(JUDGE).map(str::to_owned) else {
-            tasks.spawn(async move { floor.judge(&pod.metadata.name, &order).await });
+            let world = pod.metadata.name;
+            match base {
+                Base::Unknown => {
+                    *base = Base::Judging(vec![world]);
+                    tasks.spawn(async move { floor.make_judge(format!("{order}{BASELINE}"), &order).await });
+                }
+                Base::Judging(waiting) => waiting.push(world),
+                Base::Judged => {
+                    tasks.spawn(async move { floor.judge(&world, &order).await });
+                }
+            }
             continue;
         };
         let count = ended.entry(order.clone()).or_default();
@@ -115,10 +147,23 @@ impl Floor {
         self.order_status(order, &json!({"summary": "Running"})).await
     }
 
+    /// Writes that the base is judged, and has the Worlds judged that have waited for it.
+    async fn judge_all(&self, worlds: &[String], order: &str) -> Result {
+        let status = json!({"baseline": self.pattern.order_status["baseline"]});
+        let judged = futures::future::try_join_all(worlds.iter().map(|world| self.judge(world, order)));
+        futures::try_join!(self.order_status(order, &status), judged)?;
+        Ok(())
+    }
+
     /// Makes the pod that judges a World.
     async fn judge(&self, world: &str, order: &str) -> Result {
+        self.make_judge(format!("{world}{JUDGE}"), order).await
+    }
+
+    /// Makes a pod that judges.
+    async fn make_judge(&self, name: String, order: &str) -> Result {
         let mut pod = self.pattern.pod.clone();
-        pod["metadata"]["name"] = json!(format!("{world}{JUDGE}"));
+        pod["metadata"]["name"] = json!(name);
         pod["metadata"]["labels"][labels::WORK_ORDER] = json!(order);
         pod["metadata"]["labels"][labels::EVALUATION] = json!("1");
         let pod: Pod = serde_json::from_value(pod)?;

@@ -4,6 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
+use manyworlds_api::labels;
 use manyworlds_tests::{Namespace, Result};
 use serde_json::{Value, json};
 
@@ -34,8 +35,8 @@ impl Template {
         let operator = bench.operator().await?;
         let order = finish_one(&namespace, "pattern").await?;
         operator.kill()?;
-        let pod = first::<Pod>(&namespace).await?;
-        let mut world = first::<manyworlds_api::World>(&namespace).await?;
+        let pod = first::<Pod>(&namespace, &labelled(labels::ROLE, "work")).await?;
+        let mut world = first::<manyworlds_api::World>(&namespace, &ListParams::default()).await?;
         let world_status = world["status"].take();
         bench.clear(namespace).await?;
         let mut spec = pod["spec"].clone();
@@ -70,7 +71,12 @@ impl Template {
     }
 }
 
-async fn first<K>(namespace: &Namespace) -> Result<Value>
+/// Returns what lists the objects with a label.
+fn labelled(name: &str, value: &str) -> ListParams {
+    ListParams::default().labels(&format!("{name}={value}"))
+}
+
+async fn first<K>(namespace: &Namespace, which: &ListParams) -> Result<Value>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -79,6 +85,6 @@ where
         + serde::de::DeserializeOwned,
 {
     let api: Api<K> = namespace.api();
-    let list = api.list(&ListParams::default().limit(1)).await?;
+    let list = api.list(&which.clone().limit(1)).await?;
     Ok(serde_json::to_value(list.items.into_iter().next().ok_or("the order left nothing")?)?)
 }
