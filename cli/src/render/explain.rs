@@ -5,6 +5,7 @@ use manyworlds_api::WorldStatus;
 use manyworlds_api::result::GateOutcome;
 use manyworlds_api::world::{Attempt, ScorePart};
 
+use super::baseline::{baseline, changes, outcome_mark};
 use super::comparison::{is_required, why_lost, why_won};
 use super::summary::{message, order_line};
 use super::text::{Line, Tone, wrapped};
@@ -21,6 +22,9 @@ pub fn explain(view: &OrderView, now: Timestamp, width: Option<usize>) -> Vec<Li
     }
     if let Some(base) = &view.status().base_commit {
         lines.push(Line::of(Tone::Muted, format!("All Worlds started from {base}.")));
+    }
+    if let Some(status) = &view.status().baseline {
+        lines.extend(baseline(status, width));
     }
     for row in ordered(view, now) {
         lines.push(Line::default());
@@ -64,7 +68,10 @@ fn world(view: &OrderView, row: &WorldRow, width: Option<usize>) -> Vec<Line> {
 fn details(view: &OrderView, status: &WorldStatus, width: Option<usize>) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(score) = &status.score {
-        lines.extend(score.parts.iter().map(|gate| part(view, gate)));
+        for gate in &score.parts {
+            lines.push(part(view, gate));
+            lines.extend(gate.tests.map(changes).filter(|said| !said.is_empty()).map(|said| of_gate(&said)));
+        }
     }
     for reason in &status.reasons {
         lines.extend(paragraph("  ! ", reason, width));
@@ -89,13 +96,13 @@ fn files(count: i32) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
+/// Returns a line on the gate of the line above it.
+fn of_gate(said: &str) -> Line {
+    Line::of(Tone::Muted, format!("      {said}"))
+}
+
 fn part(view: &OrderView, part: &ScorePart) -> Line {
-    let (mark, tone) = match part.outcome {
-        GateOutcome::Passed => ("✔", Tone::Good),
-        GateOutcome::Partial => ("◐", Tone::Waiting),
-        GateOutcome::Failed | GateOutcome::TimedOut | GateOutcome::CannotRun => ("✘", Tone::Bad),
-        GateOutcome::NotRun => ("⊘", Tone::Muted),
-    };
+    let (mark, tone) = outcome_mark(part.outcome);
     let points = format!("{:>3} of {:<3} ", part.points, part.out_of);
     let line = Line::plain("  ").and(tone, mark).and(Tone::Plain, format!(" {points}")).and(Tone::Strong, &part.gate);
     let line = if part.outcome != GateOutcome::Passed && is_required(view, &part.gate) {
@@ -150,6 +157,15 @@ mod tests {
         let text = plain_text(&explain(&fixtures::finished(), fixtures::now(), None));
         assert_eq!(text.matches("the worker ran out of time and changed nothing").count(), 1, "{text}");
         assert_eq!(text.matches("the node was low on memory").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn the_base_comes_before_the_worlds_and_its_tests_are_followed_in_each() {
+        let text = plain_text(&explain(&fixtures::finished(), fixtures::now(), None));
+        let place = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} is missing: {text}"));
+        assert!(place("At the base, without any change:") < place("★ alpha"), "{text}");
+        assert!(place("24 of 30 tests pass") < place("tests of the base: 4 fixed, 24 kept, 2 still failing"), "{text}");
+        assert_eq!(text.matches("tests of the base").count(), 1, "nothing is said where they are not known");
     }
 
     #[test]

@@ -103,11 +103,13 @@ fn part(gate: &str, points: i32, out_of: i32, outcome: &str, reason: &str) -> Va
 }
 
 fn alpha() -> Value {
+    let mut tests = part("tests", 56, 60, "Partial", "28 of 30 tests passed");
+    tests["tests"] = json!({ "fixed": 4, "kept": 24, "failing": 2 });
     json!({
         "stage": "Scored", "message": "96 of 100 points", "eligible": true, "sealed": true, "attemptCount": 1,
         "diff": { "files": 2, "insertions": 12, "deletions": 3 },
         "score": { "total": 96, "parts": [
-            part("build", 40, 40, "Passed", ""), part("tests", 56, 60, "Partial", "28 of 30 tests passed"),
+            part("build", 40, 40, "Passed", ""), tests,
         ] },
         "attempts": [attempt(1, &Value::Null, "Completed", "")],
     })
@@ -176,6 +178,10 @@ pub fn finished() -> OrderView {
         "summary": "Succeeded", "message": "alpha won with 96 points.", "winner": "alpha", "attempts": 6,
         "startTime": "2026-11-20T12:00:00Z", "completionTime": "2026-11-20T12:02:00Z",
         "baseCommit": "0123456789abcdef0123456789abcdef01234567",
+        "baseline": { "state": "Judged", "gates": [
+            { "gate": "build", "outcome": "Passed" },
+            { "gate": "tests", "outcome": "Partial", "passed": 24, "total": 30, "reason": "6 tests failed" },
+        ] },
         "worlds": { "summary": "5/5", "scored": 3, "failed": 1, "cut": 1 }, "best": { "world": "alpha", "score": 96 },
         "usage": { "cost": "0.42", "calls": 13 },
         "conditions": [

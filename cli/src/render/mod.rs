@@ -4,6 +4,7 @@
 //! `OrderView`, the time and the width, so that tests compare its output word for word.
 
 pub mod artifacts;
+pub mod baseline;
 pub mod change_log;
 pub mod comparison;
 pub mod explain;
