@@ -100,26 +100,17 @@ impl<'a> Baseline<'a> {
 
     /// Returns the pod that comes next.
     pub(crate) const fn next(&self) -> Option<&NextBaseline> {
-        match &self.stage {
-            BaselineStage::Next(next) => Some(next),
-            _ => None,
-        }
+        if let BaselineStage::Next(next) = &self.stage { Some(next) } else { None }
     }
 
     /// Returns what keeps its pod from starting.
     pub(crate) const fn trouble(&self) -> Option<&Trouble> {
-        match &self.stage {
-            BaselineStage::Judging { trouble, .. } => trouble.as_ref(),
-            _ => None,
-        }
+        if let BaselineStage::Judging { trouble, .. } = &self.stage { trouble.as_ref() } else { None }
     }
 
     /// Returns the time at which its pod is given up if it has not started.
     pub(crate) const fn give_up(&self) -> Option<Timestamp> {
-        match &self.stage {
-            BaselineStage::Judging { give_up, .. } => *give_up,
-            _ => None,
-        }
+        if let BaselineStage::Judging { give_up, .. } = &self.stage { *give_up } else { None }
     }
 
     /// Returns why the order cannot go on, and what to do.
@@ -156,7 +147,11 @@ impl<'a> Baseline<'a> {
             BaselineStage::Next(NextBaseline { failed: Some(failed), .. }) => {
                 Some(unjudged(BaselineState::Judging, Some(failed.clone())))
             }
-            _ => self.settled(),
+            BaselineStage::NotWanted
+            | BaselineStage::AwaitsBase
+            | BaselineStage::Next(NextBaseline { failed: None, .. })
+            | BaselineStage::Judged(_)
+            | BaselineStage::Failed(_) => self.settled(),
         }
     }
 }
