@@ -84,7 +84,7 @@ mod tests {
     fn gate(name: &str, kind: GateKind, points: i32, required: bool) -> Gate {
         let command = if kind == GateKind::Size { Vec::new() } else { vec!["check".to_owned()] };
         let timeout = Duration::from_minutes(1);
-        Gate { name: name.to_owned(), kind, command, report: None, points, required, timeout }
+        Gate { name: name.to_owned(), kind, command, report: None, canary: None, points, required, timeout }
     }
 
     fn evaluation(gates: Vec<Gate>) -> Evaluation {
@@ -105,6 +105,8 @@ mod tests {
         WorldResult {
             commit: None,
             sealed: true,
+            landlock: None,
+            attack: None,
             gates: gates.iter().map(gate).collect(),
             diff: DiffStatistics::default(),
             artifacts: Vec::new(),
