@@ -11,6 +11,9 @@ SCRIPTS := tests/cluster/cluster tests/packages tests/bench/litellm tests/bench/
 	$(wildcard tests/agents/bin/manyworlds-worker-*) .ci/run charts/render cli/kubectl_complete-worlds
 # For `make bench`: the prefix of the figures to measure; all of them by default, and all of the gateway's for "gateway".
 ONLY ?=
+# For `make fuzz`: the seconds of each test, and the number that all chance follows from.
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= $(shell date +%s)
 # For `make bench-against`.
 AGAINST ?=
 ROUNDS ?= 3
@@ -24,7 +27,7 @@ ENVIRONMENT = export KUBECONFIG="$$($(CLUSTER) kubeconfig)" PATH="$$($(CLUSTER) 
 	export MANYWORLDS_TEST_KUBECONFIG="$$KUBECONFIG" MANYWORLDS_TEST_CLUSTER="$(CURDIR)/$(CLUSTER)" MANYWORLDS_HELM=helm; \
 	export MANYWORLDS_TEST_FAKE_KUBECONFIG="$$($(CLUSTER) kubeconfig --fake)";
 
-.PHONY: help demo test unit bench bench-against cluster fake-cluster cluster-down images agents install programs lint generate packages rust
+.PHONY: help demo test unit fuzz bench bench-against cluster fake-cluster cluster-down images agents install programs lint generate packages rust
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +41,10 @@ test: rust packages lint cluster images install agents fake-cluster ## Everythin
 
 unit: rust packages ## The tests that need no cluster: git, Python, OpenSSL, ssh and PostgreSQL, and PyPI and npm once
 	tests/nextest/run --workspace --exclude manyworlds-tests
+
+fuzz: rust ## Try the parsers of hostile input with changed inputs, longer than `make test` does (FUZZ_SECONDS=60, FUZZ_SEED=number)
+	@echo "FUZZ_SEED=$(FUZZ_SEED)"
+	FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_SEED="$(FUZZ_SEED)" cargo test --locked -p manyworlds-gateway -p manyworlds-operator -p manyworlds-runner --lib --bins --tests fuzzed::
 
 # The program under test is the one of the images. Only the time to the first output needs a real node.
 bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json

@@ -95,7 +95,8 @@ impl StageReport {
     ///
     /// # Errors
     ///
-    /// Errors of `serde_json` (class: bug).
+    /// Errors of `serde_json` (class: bug), also where the report does not fit without its texts: the kubelet would cut it, and
+    /// nobody could read the rest.
     pub fn to_message(&self) -> Result<String, serde_json::Error> {
         let mut longest = LONGEST_TEXT;
         loop {
@@ -104,7 +105,12 @@ impl StageReport {
                 return Ok(text);
             }
             if longest == 0 {
-                return serde_json::to_string(&self.cut(longest).without_test_changes());
+                let text = serde_json::to_string(&self.cut(longest).without_test_changes())?;
+                if text.len() <= MAXIMUM_BYTES {
+                    return Ok(text);
+                }
+                let said = format!("it has {} bytes, and a termination message {MAXIMUM_BYTES} at most", text.len());
+                return Err(serde::ser::Error::custom(said));
             }
             longest /= 2;
         }
@@ -243,7 +249,7 @@ impl WorldResult {
         if self.attack.is_some() {
             return 0;
         }
-        self.gates.iter().map(|gate| gate.points).sum()
+        self.gates.iter().fold(0_i32, |sum, gate| sum.saturating_add(gate.points))
     }
 }
 

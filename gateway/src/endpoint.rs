@@ -233,4 +233,28 @@ mod tests {
         let long = format!("/v1/models/{}", "a".repeat(LONGEST_PATH));
         assert_eq!(Endpoint::find(&Method::GET, &long), Err(EndpointError::Path));
     }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::fuzz;
+
+        use super::*;
+
+        #[test]
+        fn no_path_leads_elsewhere_upstream() {
+            let seeds: [&[u8]; 4] = [
+                b"/v1/chat/completions",
+                b"/v1beta/models/../a:generateContent",
+                b"/v1beta/models/a/./b%2f:countTokens",
+                b"/v1beta/models/publishers/g/models/m-2.5:streamGenerateContent",
+            ];
+            fuzz(&seeds, |input| {
+                let Ok(found) = Endpoint::find(&Method::POST, &String::from_utf8_lossy(input)) else { return };
+                let path = found.upstream_path().expect("what is posted goes upstream");
+                let url = reqwest::Url::parse(&format!("http://provider.example{path}")).unwrap();
+                assert_eq!(url.path(), path, "it is read as it was written");
+                assert_eq!((url.query(), url.fragment(), url.host_str()), (None, None, Some("provider.example")));
+            });
+        }
+    }
 }

@@ -255,4 +255,32 @@ mod tests {
             assert_eq!(query(given).as_deref(), expected, "{given}");
         }
     }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::fuzz;
+
+        use super::*;
+
+        #[test]
+        fn no_query_names_a_key_a_payer_or_another_form_however_it_is_written() {
+            let seeds: [&[u8]; 3] = [
+                b"alt=sse&key=token&$userProject=a&fields=b",
+                b"beta=true&k%65y=a&api_key=b",
+                b"alt=json&access_token=a",
+            ];
+            fuzz(&seeds, |input| {
+                // As the HTTP library hands it on.
+                let text = format!("/?{}", String::from_utf8_lossy(input));
+                let Ok(address) = text.parse::<http::Uri>() else { return };
+                let Some(kept) = address.query().and_then(query) else { return };
+                let url = reqwest::Url::parse(&format!("http://provider.example/?{kept}")).unwrap();
+                for (name, value) in url.query_pairs() {
+                    let name = name.trim_start_matches('$');
+                    assert!(!OF_THE_QUERY.contains(&name), "{kept}");
+                    assert!(name != "alt" || FORMS.contains(&&*value), "{kept}");
+                }
+            });
+        }
+    }
 }

@@ -188,4 +188,35 @@ mod tests {
             assert_eq!(not_before(&headers(pairs), now()), at, "{pairs:?}");
         }
     }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::fuzz;
+
+        use super::*;
+
+        #[test]
+        fn no_header_names_a_time_that_is_too_far_away() {
+            let seeds: [&[u8]; 6] =
+                [b"6m0s", b"1d2h3.5s", b"12ms", b"30", b"2026-01-01T00:00:09Z", b"Thu, 01 Jan 2026 00:00:30 GMT"];
+            let names = ["x-ratelimit-{}-requests", "x-ratelimit-{}-tokens", "anthropic-ratelimit-tokens-{}"];
+            let last = now() + LONGEST;
+            fuzz(&seeds, |input| {
+                let Ok(value) = HeaderValue::from_bytes(input) else { return };
+                let mut headers = HeaderMap::new();
+                for name in names {
+                    for (what, value) in
+                        [("reset", value.clone()), ("limit", "9".parse().unwrap()), ("remaining", "5".parse().unwrap())]
+                    {
+                        headers.insert(name.replace("{}", what).parse::<HeaderName>().unwrap(), value);
+                    }
+                }
+                for name in ["retry-after", "retry-after-ms"] {
+                    headers.insert(name, value.clone());
+                }
+                assert!(remaining(&headers, now()).iter().all(|limit| limit.resets_at <= last));
+                assert!(not_before(&headers, now()).is_none_or(|at| at > now() && at <= last));
+            });
+        }
+    }
 }

@@ -198,3 +198,88 @@ fn a_request_without_a_model_says_so() {
         assert!(matches!(model(&Endpoint::Messages, &fields), Err(Refusal::Request(_))), "{body}");
     }
 }
+
+/// Bodies with the fields that decide, of each endpoint.
+const BODIES: [&[u8]; 8] = [
+    br#"{"model":"a","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"x":1},"n":3,"max_tokens":5,"max_completion_tokens":7,"temperature":1.5}"#,
+    br#"{"model":"a","prompt":["one","two",[1,2]],"best_of":4,"n":2,"prediction":{"type":"content","content":"x"}}"#,
+    br#"{"model":"a","input":[{"type":"message","content":[{"type":"input_image","image_url":"u"}]},{"id":"m"}],"tools":[{"type":"web_search"},{"type":"function","name":"f"}],"background":false}"#,
+    br#"{"model":"a","max_tokens":9,"thinking":{"type":"enabled"},"tools":[{"type":"bash_20250124","name":"bash"},{"type":"web_fetch_20250910"}],"mcp_servers":[],"service_tier":"standard_only"}"#,
+    br#"{"contents":[{"parts":[{"text":"hi"},{"inlineData":{}}]}],"generationConfig":{"candidateCount":2,"maxOutputTokens":5,"temperature":1},"tools":[{"googleSearch":{}},{"functionDeclarations":[]}]}"#,
+    br#"{"generation_config":{"max_output_tokens":4,"response_modalities":["TEXT"]},"cachedContent":"c"}"#,
+    br#"{"model":"a","fallbacks":[{"model":"b"}],"models":["b"],"plugins":[{"id":"web"}],"context_management":{"edits":[{"type":"clear_thinking_20251015"}]}}"#,
+    br#"{"Model":"a","\u0074ools":[],"temperature":null,"previous_response_id":"r","additional_tools":[{"type":"tool_definition"}]}"#,
+];
+
+/// Returns a field of a body as a server finds it that takes large letters for small ones.
+fn found<'a>(sent: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = sent.as_object()?;
+    let mut named = fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+    let first = named.next().map(|(_, value)| value);
+    assert!(named.next().is_none(), "{name} is there twice");
+    first
+}
+
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(all) => all.iter().all(is_off),
+        _ => false,
+    }
+}
+
+/// Checks what goes out by another reader than the one that has prepared it.
+fn assert_sent(endpoint: &Endpoint, prepared: &Prepared, wanted: Option<f64>) {
+    assert!(Fields::read(&prepared.body).is_ok(), "it can still be read in one way");
+    // What a reader refuses, such as a number beyond all measure, is upstream's to refuse.
+    let Ok(sent) = serde_json::from_slice::<Value>(&prepared.body) else { return };
+    for name in ["fallbacks", "models", "mcp_servers", "plugins", "background", "web_search_options", "audio"] {
+        assert!(found(&sent, name).is_none_or(is_off), "{name}");
+    }
+    let tools = found(&sent, "tools").and_then(Value::as_array);
+    for kind in tools.into_iter().flatten().filter_map(|tool| found(tool, "type")?.as_str()) {
+        let is_hosted = ["web_", "mcp", "code_", "image_", "file_search"].iter().any(|name| kind.starts_with(name));
+        assert!(!is_hosted || is_gemini(endpoint), "{kind}");
+    }
+    if is_gemini(endpoint) {
+        return;
+    }
+    assert_eq!(found(&sent, "model"), Some(&json!("m")));
+    if matches!(endpoint, Endpoint::ChatCompletions) {
+        assert!(wanted.is_none() || found(&sent, "temperature").and_then(Value::as_f64) == wanted);
+        let choices = found(&sent, "n").and_then(Value::as_u64).unwrap_or_default();
+        assert!(prepared.request.max_output >= choices, "each choice has a token at least");
+        assert_eq!(prepared.request.bytes, u64::try_from(prepared.body.len()).unwrap());
+    }
+}
+
+/// `make fuzz` runs these for longer.
+mod fuzzed {
+    use manyworlds_test_support::fuzz::fuzz;
+
+    use super::*;
+
+    #[test]
+    fn no_request_that_passes_asks_for_more_than_tokens_of_its_model() {
+        let endpoints = [
+            Endpoint::ChatCompletions,
+            Endpoint::Responses,
+            Endpoint::Completions,
+            Endpoint::Embeddings,
+            Endpoint::Messages,
+            Endpoint::GenerateContent("m".into()),
+        ];
+        fuzz(&BODIES, |input| {
+            let Ok(fields) = Fields::read(input) else { return };
+            assert_eq!(fields.body().as_bytes(), input);
+            for endpoint in &endpoints {
+                let Ok(modalities) = inspect(endpoint, &fields) else { continue };
+                for wanted in [None, Some(0.5)] {
+                    if let Ok(prepared) = prepare(endpoint, &fields, &grant(wanted), modalities) {
+                        assert_sent(endpoint, &prepared, wanted);
+                    }
+                }
+            }
+        });
+    }
+}

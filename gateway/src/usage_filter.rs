@@ -113,4 +113,29 @@ mod tests {
         assert_eq!(filter.feed(&Bytes::from_static(b"data: ")), "");
         assert_eq!(filter.feed(&part)[..], [b"data: ", &part[..]].concat());
     }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::{divided, fuzz};
+
+        use super::*;
+
+        #[test]
+        fn what_passes_depends_on_the_bytes_of_a_stream_alone() {
+            let passed = |parts: Vec<&[u8]>| {
+                let mut filter = UsageFilter::default();
+                let mut written: Vec<u8> = Vec::new();
+                for part in parts {
+                    written.extend_from_slice(&filter.feed(&Bytes::copy_from_slice(part)));
+                }
+                written.extend_from_slice(&filter.finish());
+                written
+            };
+            fuzz(&[STREAM.as_bytes()], |input| {
+                let whole = passed(vec![input]);
+                assert_eq!(passed(divided(input)), whole);
+                assert!(whole.len() <= input.len());
+            });
+        }
+    }
 }

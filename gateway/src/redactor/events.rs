@@ -94,12 +94,11 @@ impl EventRedactor {
         let texts = EventTexts::of(self.protocol, &event);
         let has_more = |channel: &str| texts.growths.iter().any(|growth| growth.channel == channel);
         self.release(|channel| texts.ends(channel) && !has_more(channel), passed);
-        let name = lines(written).find_map(|line| line.strip_prefix("event:")).map(|name| name.trim().to_owned());
+        let name =
+            lines(written).find_map(|line| line.strip_prefix("event:")).map(|name| self.filter.masked(name.trim()));
         let grown = self.grow(&texts, &event, name.as_deref());
-        match self.replaced(&data, &texts.growths, &grown) {
-            None => passed.push_str(written),
-            Some(data) => write_event(written, &data, passed),
-        }
+        let replaced = self.replaced(&data, &texts.growths, &grown);
+        self.write_event(written, replaced.as_deref(), passed);
         if self.channels.len() > MOST_CHANNELS {
             self.release(|_| true, passed);
         }
@@ -151,6 +150,26 @@ impl EventRedactor {
         })
     }
 
+    /// Writes an event, with other data where there are some. Its comments and its name are texts, and are masked as such.
+    fn write_event(&mut self, written: &str, data: Option<&str>, passed: &mut String) {
+        let mut said = false;
+        for line in lines(written) {
+            if !line.starts_with("data:") {
+                passed.push_str(&text(&self.filter, line, &mut self.findings));
+                continue;
+            }
+            match data {
+                None => passed.push_str(line),
+                Some(data) if !said => {
+                    said = true;
+                    let end = line.trim_end_matches(['\r', '\n']).len();
+                    passed.extend(["data: ", data, &line[end..]]);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     /// Passes on what is held back of texts that have ended, each in an event of its own.
     fn release(&mut self, which: impl Fn(&str) -> bool, passed: &mut String) {
         for (_, mut channel) in self.channels.extract_if(.., |name, _| which(name)) {
@@ -181,20 +200,6 @@ fn text_at<'a>(event: &'a Value, path: &[Step<'_>]) -> &'a str {
         Step::Element(number) => value.get(number),
     });
     found.and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Writes an event with other data. The rest of it stays as it was.
-fn write_event(written: &str, data: &str, passed: &mut String) {
-    let mut said = false;
-    for line in lines(written) {
-        if !line.starts_with("data:") {
-            passed.push_str(line);
-        } else if !said {
-            said = true;
-            let end = line.trim_end_matches(['\r', '\n']).len();
-            passed.extend(["data: ", data, &line[end..]]);
-        }
-    }
 }
 
 #[cfg(test)]

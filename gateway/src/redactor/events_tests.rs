@@ -201,3 +201,42 @@ fn an_event_that_does_not_end_is_an_error() {
     assert!(events.feed(b"a").is_err());
     assert!(events.feed(b"\n\ndata: 1\n\n").is_err(), "nor does anything behind it pass");
 }
+
+#[test]
+fn a_secret_beside_the_data_of_an_event_is_masked_too() {
+    let data = json!({"choices": [{"index": 0, "delta": {"content": "fine"}}]});
+    let given = format!(": {VALUE}\nevent: {VALUE}\nid: {KEY}\ndata: {data}\n\n");
+    assert_eq!(pass(Protocol::OpenAi, [given.as_bytes()]), given.replace(VALUE, "***").replace(KEY, "***"));
+    // Its name comes back with what was held.
+    let held = json!({"choices": [{"index": 0, "delta": {"content": "sk-proj-abc"}}]});
+    let passed = pass(Protocol::OpenAi, [format!("event: {VALUE}\ndata: {held}\n\n").as_bytes()]);
+    assert!(passed.contains("event: ***") && !passed.contains(VALUE), "{passed}");
+}
+
+/// `make fuzz` runs these for longer.
+mod fuzzed {
+    use manyworlds_test_support::fuzz::{divided, fuzz};
+
+    use super::*;
+
+    /// S5: whatever bytes come, and however they are divided.
+    #[test]
+    fn no_stream_shows_a_known_secret() {
+        let text = format!("first {KEY} then {VALUE}, {VALUE}");
+        let streams =
+            [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini].map(|protocol| stream(protocol, &text, 9));
+        let responses =
+            json!({"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "delta": VALUE});
+        let beside = format!(": {VALUE}\nevent: {VALUE}\ndata: {responses}\n\ndata: {VALUE}\ndata: [DONE]\n\n");
+        let escaped = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"\\u0063{}\"}}}}]}}\n\n", &VALUE[1..]);
+        let mut seeds: Vec<&[u8]> = streams.iter().map(String::as_bytes).collect();
+        seeds.extend([beside.as_bytes(), escaped.as_bytes()]);
+        fuzz(&seeds, |input| {
+            for protocol in [Protocol::OpenAi, Protocol::Anthropic, Protocol::Gemini] {
+                let passed = pass(protocol, divided(input));
+                assert!(!passed.contains(VALUE), "{protocol:?}: {passed}");
+                assert_eq!(passed, pass(protocol, [input]), "{protocol:?}: it depends on how the stream was divided");
+            }
+        });
+    }
+}

@@ -144,3 +144,42 @@ proptest! {
         }
     }
 }
+
+/// `make fuzz` runs these for longer.
+mod fuzzed {
+    use manyworlds_test_support::fuzz::{divided, fuzz};
+
+    use super::*;
+
+    #[test]
+    fn the_usage_of_a_stream_depends_on_its_bytes_alone_and_never_contradicts_itself() {
+        let seeds = STREAMS.map(|(_, stream, _)| stream.as_bytes());
+        fuzz(&seeds, |input| {
+            for protocol in Protocol::ALL {
+                let usage = used(*protocol, [input]);
+                assert_eq!(
+                    used(*protocol, divided(input)),
+                    usage,
+                    "{protocol:?}: it depends on how the stream was divided"
+                );
+                let (Usage::Reported(tokens) | Usage::Unknown(tokens)) = usage;
+                assert!(tokens.reasoning <= tokens.output && tokens.input <= tokens.all_input(), "{tokens:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_usage_of_a_document_never_contradicts_itself() {
+        let seeds: [&[u8]; 3] = [
+            br#"{"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3,"cache_write_tokens_details":{"ttl_12h_tokens":2}},"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":2}}}"#,
+            br#"{"usage":{"input_tokens":9,"cache_read_input_tokens":4,"cache_creation_input_tokens":3,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":2},"output_tokens":5}}"#,
+            br#"[{"usageMetadata":{"promptTokenCount":9,"cachedContentTokenCount":4,"thoughtsTokenCount":2,"toolUsePromptTokenCount":1,"candidatesTokenCount":5}}]"#,
+        ];
+        fuzz(&seeds, |input| {
+            let Ok(document) = serde_json::from_slice::<Value>(input) else { return };
+            for tokens in Protocol::ALL.iter().filter_map(|protocol| of_body(*protocol, &document)) {
+                assert!(tokens.reasoning <= tokens.output && tokens.cached <= tokens.all_input(), "{tokens:?}");
+            }
+        });
+    }
+}

@@ -68,4 +68,30 @@ mod tests {
             assert_eq!(claimed_pod(other), None, "{other:.80}");
         }
     }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::fuzz;
+
+        use super::*;
+
+        #[test]
+        fn whatever_a_token_claims_is_one_pod_or_none() {
+            let seeds: [&[u8]; 3] = [
+                br#"{"kubernetes.io":{"namespace":"team","pod":{"name":"fix-alpha-1","uid":"u"}},"aud":["a"]}"#,
+                br#"{"kubernetes.io":{"namespace":"team"}}"#,
+                b"e30.e30.e30",
+            ];
+            fuzz(&seeds, |input| {
+                let signed = format!("e30.{}.s", URL_SAFE_NO_PAD.encode(input));
+                for token in [&*String::from_utf8_lossy(input), signed.as_str()] {
+                    let claimed = claimed_pod(token);
+                    assert!(claimed.is_none() || token.len() <= LONGEST);
+                    // The same pod is named by a token of its own, and by no other text.
+                    let again = claimed.as_ref().map(token_of).filter(|token| token.len() <= LONGEST);
+                    assert!(again.is_none_or(|token| claimed_pod(&token) == claimed));
+                }
+            });
+        }
+    }
 }

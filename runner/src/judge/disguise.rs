@@ -185,4 +185,25 @@ mod tests {
         let found = disguises_in_patch(&patch).unwrap();
         assert!(found.ends_with("in a line 1, with space line 1, \"\\303\\251\" line 1 and 2 more"), "{found}");
     }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::fuzz;
+
+        use super::*;
+
+        #[test]
+        fn only_what_an_added_line_has_is_a_reason() {
+            let seeds = [added("b/src/x.py", &[b"fine", b"evil\rgood"]), added("b/a\t", &["a\u{202e}b".as_bytes()])];
+            fuzz(
+                &[&seeds[0], &seeds[1], b"+++ b/x\n@@ -1,2 +1,3 @@ fn\n kept\n-gone\n+last\n\\ No newline\n"],
+                |patch| {
+                    if disguises_in_patch(patch).is_some() {
+                        let mut added = patch.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"+"));
+                        assert!(added.any(is_disguised));
+                    }
+                },
+            );
+        }
+    }
 }

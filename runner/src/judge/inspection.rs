@@ -107,7 +107,7 @@ pub(super) fn statistics(numbers: &str) -> DiffStatistics {
     let mut diff = DiffStatistics::default();
     for row in numbers.split('\0').filter(|row| !row.is_empty()) {
         let mut columns = row.split('\t');
-        let mut count = || columns.next().and_then(|count| count.parse::<i32>().ok()).unwrap_or(0);
+        let mut count = || columns.next().and_then(|count| count.parse().ok()).map_or(0, |count: i32| count.max(0));
         diff.insertions = diff.insertions.saturating_add(count());
         diff.deletions = diff.deletions.saturating_add(count());
         diff.files += 1;
@@ -201,6 +201,44 @@ mod tests {
             ("wrote /dev/termination-log", false),
         ] {
             assert_eq!(refused_in_output(output).is_some(), refused, "{output}");
+        }
+    }
+
+    /// `make fuzz` runs these for longer.
+    mod fuzzed {
+        use manyworlds_test_support::fuzz::fuzz;
+
+        use super::*;
+
+        #[test]
+        fn every_change_that_is_read_is_written_back_as_one_entry() {
+            let object = "1".repeat(40);
+            let raw = format!(":000000 100644 {object} {object} A\0src/a\0:100644 120000 {object} {object} T\0b\0");
+            fuzz(&[raw.as_bytes(), b"-\t-\tz\xff\x001\t0\ta\0", b"3\t1\tsrc/a\0"], |input| {
+                let changes = raw_changes(input);
+                assert!(changes.iter().all(|change| !change.path.as_os_str().as_bytes().contains(&0)));
+                let entries = entries_before(&changes);
+                assert_eq!(entries.iter().filter(|byte| **byte == 0).count(), changes.len());
+                let rows = input.split(|byte| *byte == 0).count();
+                assert!(changes.len() * 2 <= rows && binary_files(input).len() <= rows);
+                let diff = statistics(&String::from_utf8_lossy(input));
+                assert!(diff.files >= 0 && diff.insertions >= 0 && diff.deletions >= 0, "{diff:?}");
+            });
+        }
+
+        /// What goes down is within the tree again wherever it stood.
+        #[test]
+        fn a_link_that_stays_in_the_tree_never_counts_more_ways_up_than_down() {
+            fuzz(&[b"a/b/link\n../../file", b"link\n/etc", b"a\nb/../.git/c"], |input| {
+                let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+                let (path, target) = (Path::new(OsStr::from_bytes(&input[..end])), &input[end + 1..]);
+                if leaves_tree(path, target) {
+                    return;
+                }
+                let folder = input[..end].iter().filter(|byte| **byte == b'/').count();
+                let ups = target.split(|byte| *byte == b'/').filter(|part| **part == *b"..").count();
+                assert!(ups <= folder && !target.starts_with(b"/"));
+            });
         }
     }
 }

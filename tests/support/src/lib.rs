@@ -4,6 +4,7 @@
 
 pub mod api_server;
 pub mod eventually;
+pub mod fuzz;
 pub mod result;
 
 pub use api_server::{Answer, ApiServer, Call, kubeconfig};
