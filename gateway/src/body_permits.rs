@@ -1,11 +1,11 @@
-//! Permits for the request bodies that are in memory at once: one World must not take the whole operator down.
+//! Permits for the bodies of requests and answers that are in memory at once: one World must not take the whole operator down.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The largest request, in bytes: pictures come in it.
 pub const LARGEST_REQUEST: usize = 32 * 1024 * 1024;
-/// The number of times that a body may be in memory: as it came, masked, and as it goes out.
+/// The number of times that the body of a request may be in memory: as it came, masked, and as it goes out.
 const COPIES: usize = 3;
 /// The most that all bodies may take, in bytes.
 const MOST: usize = 240 * 1024 * 1024;
@@ -13,10 +13,10 @@ const MOST: usize = 240 * 1024 * 1024;
 const MOST_OF_A_WORLD: usize = COPIES * LARGEST_REQUEST;
 
 /// Counts the bytes that the permits stand for.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct BodyPermits(Mutex<PermittedBytes>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct PermittedBytes {
     all: usize,
     by_world: HashMap<String, usize>,
@@ -24,10 +24,11 @@ struct PermittedBytes {
 
 /// The bodies that are in memory leave no room for more bytes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the bodies of requests that are under way leave no room")]
+#[error("the bodies of requests and answers that are under way leave no room")]
 pub(crate) struct OverBudget;
 
 /// The permit of one body. Its bytes are free again when it is dropped.
+#[derive(Debug)]
 pub(crate) struct BodyPermit {
     permits: Arc<BodyPermits>,
     world: String,
@@ -47,13 +48,25 @@ impl BodyPermits {
 }
 
 impl BodyPermit {
-    /// Permits so many more bytes of the body.
+    /// Permits so many more bytes of the body of a request.
     ///
     /// # Errors
     ///
     /// [`OverBudget`] where other bodies take the room. It is free again when they have gone.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        let more = bytes.saturating_mul(COPIES);
+        self.take(bytes.saturating_mul(COPIES))
+    }
+
+    /// Permits that so many bytes of an answer are kept in all. Who keeps it twice has two permits.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`], as for a request.
+    pub(crate) fn keep(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        self.take(bytes.saturating_sub(self.bytes))
+    }
+
+    fn take(&mut self, more: usize) -> Result<(), OverBudget> {
         let mut permitted = self.permits.permitted();
         let of_world = permitted.by_world.get(&self.world).copied().unwrap_or_default();
         if permitted.all.saturating_add(more) > MOST || of_world.saturating_add(more) > MOST_OF_A_WORLD {
@@ -69,16 +82,27 @@ impl BodyPermit {
     }
 }
 
-impl Drop for BodyPermit {
-    fn drop(&mut self) {
+impl BodyPermit {
+    /// Gives back all that was permitted.
+    pub(crate) fn give_back(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes == 0 {
+            return;
+        }
         let mut permitted = self.permits.permitted();
-        permitted.all -= self.bytes;
+        permitted.all -= bytes;
         if let Some(of_world) = permitted.by_world.get_mut(&self.world) {
-            *of_world -= self.bytes;
+            *of_world -= bytes;
             if *of_world == 0 {
                 permitted.by_world.remove(&self.world);
             }
         }
+    }
+}
+
+impl Drop for BodyPermit {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use lru::LruCache;
 use manyworlds_telemetry::{CacheLabel, Metrics};
 
+use crate::kept_bytes::{AnswerRoom, KeptBytes};
 use crate::response::{Body, ClientResponse};
 
 /// An answer of more than this share of the cache is not kept: it would drive out too many others.
@@ -52,9 +53,10 @@ impl Cache {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the answer that a request got before.
-    pub(crate) fn find(&self, key: CacheKey) -> Option<ClientResponse> {
+    /// Returns the answer that a request got before, where there is room for it until its client has taken it.
+    pub(crate) fn find(&self, key: CacheKey, room: &AnswerRoom) -> Option<ClientResponse> {
         let found = self.entries().answers.get(&key).map(|cached| (cached.headers.clone(), cached.body.clone()));
+        let found = found.and_then(|(headers, body)| Some((headers, room.hold(body).ok()?)));
         let word = if found.is_some() { CacheLabel::Hit } else { CacheLabel::Miss };
         self.metrics.llm_cache.with_label_values(&[word.as_str()]).inc();
         let (mut headers, body) = found?;
@@ -63,8 +65,8 @@ impl Cache {
     }
 
     /// Begins to record an answer as it passes.
-    pub(crate) fn record(&self, key: CacheKey, headers: &HeaderMap) -> Recording {
-        Recording { cache: self.clone(), key, headers: headers.clone(), body: Some(Vec::new()) }
+    pub(crate) fn record(&self, key: CacheKey, headers: &HeaderMap, room: &AnswerRoom) -> Recording {
+        Recording { cache: self.clone(), key, headers: headers.clone(), body: Some(KeptBytes::within(room)) }
     }
 
     fn keep(&self, key: CacheKey, answer: CachedAnswer) {
@@ -90,27 +92,25 @@ pub(crate) struct Recording {
     cache: Cache,
     key: CacheKey,
     headers: HeaderMap,
-    /// `None` once it is too large.
-    body: Option<Vec<u8>>,
+    /// `None` once it is too large, or there is no room for it.
+    body: Option<KeptBytes>,
 }
 
 impl Recording {
     /// Records a part.
     pub(crate) fn feed(&mut self, part: &[u8]) {
         let largest = self.cache.most / LARGEST_SHARE;
-        if let Some(body) = &mut self.body {
-            if body.len() + part.len() + ENTRY <= largest {
-                body.extend_from_slice(part);
-            } else {
-                self.body = None;
-            }
+        if let Some(body) = &mut self.body
+            && (body.len() + part.len() + ENTRY > largest || body.extend(part).is_err())
+        {
+            self.body = None;
         }
     }
 
     /// Keeps the answer: all of it has come.
     pub(crate) fn finish(self) {
-        if let Some(body) = self.body {
-            self.cache.keep(self.key, CachedAnswer { headers: self.headers, body: body.into() });
+        if let Some(mut body) = self.body {
+            self.cache.keep(self.key, CachedAnswer { headers: self.headers, body: body.take().into() });
         }
     }
 }
@@ -123,8 +123,12 @@ mod tests {
         CacheKey([number; 32])
     }
 
+    fn find(cache: &Cache, number: u8) -> Option<ClientResponse> {
+        cache.find(key(number), &AnswerRoom::default())
+    }
+
     fn keep(cache: &Cache, number: u8, bytes: usize) {
-        let mut recording = cache.record(key(number), &HeaderMap::new());
+        let mut recording = cache.record(key(number), &HeaderMap::new(), &AnswerRoom::default());
         recording.feed(&vec![0; bytes]);
         recording.finish();
     }
@@ -136,10 +140,10 @@ mod tests {
         for number in 0..21 {
             keep(&cache, number, 2 * 1024);
         }
-        assert!(cache.find(key(0)).is_some());
+        assert!(find(&cache, 0).is_some());
         keep(&cache, 21, 2 * 1024);
-        assert!(cache.find(key(0)).is_some(), "it was used last");
-        assert!(cache.find(key(1)).is_none(), "it was not");
+        assert!(find(&cache, 0).is_some(), "it was used last");
+        assert!(find(&cache, 1).is_none(), "it was not");
         assert!(metrics.llm_cache_bytes.get() <= 64 * 1024);
         assert_eq!(metrics.llm_cache.with_label_values(&["hit"]).get(), 2);
         assert_eq!(metrics.llm_cache.with_label_values(&["miss"]).get(), 1);
@@ -150,7 +154,7 @@ mod tests {
         let metrics = Metrics::new("test").unwrap();
         let cache = Cache::new(64 * 1024, metrics.clone());
         keep(&cache, 1, 5 * 1024);
-        assert!(cache.find(key(1)).is_none(), "more than a sixteenth");
+        assert!(find(&cache, 1).is_none(), "more than a sixteenth");
         keep(&cache, 2, 1024);
         keep(&cache, 2, 1024);
         assert_eq!(metrics.llm_cache_bytes.get(), 2048);

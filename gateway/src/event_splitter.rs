@@ -1,5 +1,7 @@
 //! Divides a stream of server-sent events into its events, for all that reads one.
 
+use crate::kept_bytes::{AnswerRoom, KeptBytes};
+
 /// The largest event, in bytes. Most have some hundred; the last one of OpenAI's responses repeats the tools of the request and
 /// the whole answer.
 pub(crate) const LARGEST_EVENT: usize = 16 * 1024 * 1024;
@@ -9,7 +11,7 @@ pub(crate) const LARGEST_EVENT: usize = 16 * 1024 * 1024;
 pub(crate) enum Piece<'a> {
     /// One event, with the empty line that ends it. Only the last event of a stream may be without that line.
     Event(&'a [u8]),
-    /// A part of an event that is larger than [`LARGEST_EVENT`].
+    /// A part of an event that is larger than [`LARGEST_EVENT`], or than there is room for.
     Oversized(&'a [u8]),
 }
 
@@ -21,7 +23,7 @@ pub(crate) enum Piece<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct EventSplitter {
     /// The beginning of an event that has not ended.
-    begun: Vec<u8>,
+    begun: KeptBytes,
     position: Position,
     /// The event that has begun is already too large.
     oversized: bool,
@@ -40,6 +42,11 @@ enum Position {
 }
 
 impl EventSplitter {
+    /// Returns a splitter that keeps no more of an event than there is room for.
+    pub(crate) fn within(room: &AnswerRoom) -> Self {
+        Self { begun: KeptBytes::within(room), ..Self::default() }
+    }
+
     /// Returns whether the last event has ended and no other has begun.
     pub(crate) fn is_between_events(&self) -> bool {
         self.begun.is_empty() && !self.oversized && self.position == Position::LineStart
@@ -81,16 +88,17 @@ impl EventSplitter {
 
     /// Keeps a part of an event until the event ends.
     fn keep(&mut self, part: &[u8], each: &mut impl FnMut(Piece<'_>)) {
-        if self.begun.len() + part.len() > LARGEST_EVENT {
-            self.oversized = true;
-            let begun = std::mem::take(&mut self.begun);
-            if !begun.is_empty() {
-                each(Piece::Oversized(&begun));
-            }
-        }
         if !self.oversized {
-            self.begun.extend_from_slice(part);
-        } else if !part.is_empty() {
+            if self.begun.len() + part.len() <= LARGEST_EVENT && self.begun.extend(part).is_ok() {
+                return;
+            }
+            self.oversized = true;
+            if !self.begun.is_empty() {
+                each(Piece::Oversized(&self.begun));
+            }
+            self.begun.clear();
+        }
+        if !part.is_empty() {
             each(Piece::Oversized(part));
         }
     }

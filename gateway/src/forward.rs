@@ -20,6 +20,7 @@ use crate::call::{ModelCall, RetryState};
 use crate::client::{causes, innermost_cause};
 use crate::endpoint::EndpointError;
 use crate::in_flight::{AnswerEnd, InFlightCall};
+use crate::kept_bytes::{AnswerRoom, KeptBytes};
 use crate::outgoing_body::{OutgoingBody, Stopped};
 use crate::redactor::Redactor;
 use crate::refusal::Refusal;
@@ -172,7 +173,8 @@ async fn attempt(
         let _ = in_flight.settle(AnswerEnd::Failed(CallOutcome::Faulty)).await;
         return Attempt::Final(FailedAttempt { failure: Failure::Request, answer: None, retry_after: None });
     }
-    let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle)).await);
+    let room = shared.answer_room(&call.request.caller.world_uid);
+    let (headers, body) = (response.headers().clone(), read(response, Duration::from(timeouts.idle), &room).await);
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
     let failure = Failure::of(call.request.protocol, status.as_u16(), &value).unwrap_or(Failure::Request);
     let wished = limits::not_before(&headers, now);
@@ -256,17 +258,17 @@ fn refused(
     Ok(answer)
 }
 
-async fn read(response: Response, idle: Duration) -> Bytes {
+async fn read(response: Response, idle: Duration, room: &AnswerRoom) -> Bytes {
     let mut parts = response.bytes_stream();
-    let mut body = Vec::new();
+    let mut body = KeptBytes::within(room);
     while let Ok(Some(Ok(part))) = tokio::time::timeout(idle, parts.next()).await {
-        let room = LARGEST_FAILURE.saturating_sub(body.len());
-        body.extend_from_slice(&part[..part.len().min(room)]);
-        if part.len() > room {
+        let left = LARGEST_FAILURE.saturating_sub(body.len());
+        let kept = body.extend(&part[..part.len().min(left)]);
+        if part.len() > left || kept.is_err() {
             break;
         }
     }
-    body.into()
+    body.take().into()
 }
 
 fn later(now: Timestamp, duration: Duration) -> Timestamp {

@@ -11,6 +11,7 @@ use manyworlds_ledger::{CallId, CallOutcome, CallUsage, LedgerError, SettleResul
 use manyworlds_metering::price::{self, CallMode, Tokens};
 use serde_json::Value;
 
+use crate::kept_bytes::KeptBytes;
 use crate::queue::FairQueue;
 use crate::shared::Shared;
 use crate::usage::{self, Usage, UsageParser};
@@ -30,12 +31,12 @@ const SETTLEMENT_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the usage of one answer.
 pub(crate) enum UsageReader {
-    /// No answer came yet, or it is too large to be read.
+    /// No answer came yet, or it is too large to be read, or there is no room for it.
     Nothing,
     /// The answer is streamed.
     Stream(Box<UsageParser>),
     /// The answer is one document, of which this came so far.
-    Document(Protocol, Vec<u8>),
+    Document(Protocol, KeptBytes),
 }
 
 impl UsageReader {
@@ -44,9 +45,12 @@ impl UsageReader {
         match self {
             Self::Nothing => {}
             Self::Stream(parser) => parser.feed(part),
-            Self::Document(_, body) if body.len() + part.len() <= LARGEST_ANSWER => body.extend_from_slice(part),
-            // An answer that is too large to be read is settled at its upper bound.
-            Self::Document(..) => *self = Self::Nothing,
+            Self::Document(_, body) => {
+                // An answer that is not read is settled at its upper bound.
+                if body.len() + part.len() > LARGEST_ANSWER || body.extend(part).is_err() {
+                    *self = Self::Nothing;
+                }
+            }
         }
     }
 

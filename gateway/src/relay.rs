@@ -13,7 +13,8 @@ use crate::cache::Recording;
 use crate::call::ModelCall;
 use crate::headers;
 use crate::in_flight::{AnswerEnd, CostCertainty, InFlightCall, UsageReader};
-use crate::redactor::{AnswerRedactor, TooLarge};
+use crate::kept_bytes::{AnswerRoom, KeptBytes};
+use crate::redactor::AnswerRedactor;
 use crate::response::{Body, BoxError, ClientResponse};
 use crate::shared::Shared;
 use crate::usage::UsageParser;
@@ -30,21 +31,24 @@ pub(crate) fn relay(
     let content_type = upstream_headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let streamed = content_type.is_some_and(|kind| kind.starts_with("text/event-stream"));
     let protocol = call.request.protocol;
+    let room = shared.answer_room(&call.request.caller.world_uid);
     in_flight.usage = if streamed {
-        UsageReader::Stream(Box::new(UsageParser::new(protocol)))
+        UsageReader::Stream(Box::new(UsageParser::new(protocol).within(&room)))
     } else {
-        UsageReader::Document(protocol, Vec::new())
+        UsageReader::Document(protocol, KeptBytes::within(&room))
     };
     let headers = headers::downstream(upstream_headers);
-    let usage_filter = (streamed && call.prepared.usage_added).then(UsageFilter::default);
+    let usage_filter = (streamed && call.prepared.usage_added).then(|| UsageFilter::within(&room));
     let redactor = call.request.redactor.as_ref();
-    let redactor = redactor.map(|redactor| if streamed { redactor.events(protocol) } else { redactor.document() });
+    let redactor =
+        redactor.map(|redactor| if streamed { redactor.events(protocol, &room) } else { redactor.document(&room) });
     let idle = Duration::from(call.grant.provider.timeouts.idle);
-    let recording = call.cache_key.filter(|_| status == StatusCode::OK).map(|key| shared.cache.record(key, &headers));
+    let kept = call.cache_key.filter(|_| status == StatusCode::OK);
+    let recording = kept.map(|key| shared.cache.record(key, &headers, &room));
     let relay = Relay {
         parts: Box::pin(response.bytes_stream()),
         in_flight,
-        filters: Filters { usage_filter, redactor: redactor.map(Box::new) },
+        filters: Filters { usage_filter, redactor: redactor.map(Box::new), room },
         recording,
         idle,
     };
@@ -55,27 +59,29 @@ pub(crate) fn relay(
 struct Filters {
     usage_filter: Option<UsageFilter>,
     redactor: Option<Box<AnswerRedactor>>,
+    room: AnswerRoom,
 }
 
 impl Filters {
-    fn feed(&mut self, part: Bytes) -> Result<Bytes, TooLarge> {
+    fn feed(&mut self, part: Bytes) -> Result<Bytes, BoxError> {
         let part = match &mut self.usage_filter {
             Some(filter) => filter.feed(&part),
             None => part,
         };
-        match &mut self.redactor {
-            Some(redactor) => redactor.feed(&part),
-            None => Ok(part),
-        }
+        let passed = match &mut self.redactor {
+            Some(redactor) => redactor.feed(&part)?,
+            None => part,
+        };
+        Ok(self.room.hold(passed)?)
     }
 
     /// Returns what was held back until the end.
-    fn finish(self) -> Result<Bytes, TooLarge> {
+    fn finish(self) -> Result<Bytes, BoxError> {
         let rest = self.usage_filter.map(UsageFilter::finish).unwrap_or_default();
-        let Some(mut redactor) = self.redactor else { return Ok(rest) };
+        let Some(mut redactor) = self.redactor else { return Ok(self.room.hold(rest)?) };
         let mut passed = BytesMut::from(redactor.feed(&rest)?);
         passed.extend_from_slice(&redactor.finish());
-        Ok(passed.freeze())
+        Ok(self.room.hold(passed.freeze())?)
     }
 }
 
@@ -118,7 +124,7 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> R
                     self.in_flight.usage.feed(&part);
                     let passed = match self.filters.feed(part) {
                         Ok(passed) => passed,
-                        Err(error) => return Some(self.broken(error.into()).await),
+                        Err(error) => return Some(self.broken(error).await),
                     };
                     if let Some(recording) = &mut self.recording {
                         recording.feed(&passed);
@@ -139,7 +145,7 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> R
         let certainty = self.in_flight.settle(AnswerEnd::Complete).await;
         let rest = match self.filters.finish() {
             Ok(rest) => rest,
-            Err(error) => return Some((Err(error.into()), Progress::Over)),
+            Err(error) => return Some((Err(error), Progress::Over)),
         };
         if let Some(mut recording) = self.recording.filter(|_| certainty == CostCertainty::Exact) {
             recording.feed(&rest);

@@ -1,7 +1,7 @@
 //! The server: from a connection to a call that is understood and granted, and back.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use manyworlds_api::provider::Protocol;
 use manyworlds_ledger::audit::{AuditEntry, AuditStage};
 use manyworlds_ledger::{Caller, Ledger};
-use manyworlds_listener::{Bounds, Handler};
+use manyworlds_listener::{Bounds, Handler, Peer};
 use manyworlds_telemetry::{Metrics, RefusalLabel};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -30,15 +30,12 @@ use crate::endpoint::Endpoint;
 use crate::fields::Fields;
 use crate::redactor::Redactor;
 use crate::refusal::Refusal;
+use crate::refused_bodies::RefusedBodies;
 use crate::response::{self, Body, ClientResponse};
 use crate::shared::Shared;
 use crate::wait_list::WaitList;
 use crate::{call_sums, compaction, forward, headers, request};
 
-/// The most that is read of a refused request, in bytes: a client that still writes does not read why it was refused.
-const READ_OF_REFUSED: usize = 128 * 1024 * 1024;
-/// The time for which a refused request is read.
-const READ_OF_REFUSED_TIME: Duration = Duration::from_secs(5);
 /// The most connections at once. More wait to be accepted.
 const CONNECTIONS: usize = 4096;
 /// The most connections of one address: a World has one call under way for each of its agents.
@@ -67,13 +64,15 @@ pub struct Gateway<A> {
     access: Arc<A>,
     timeouts: Timeouts,
     connections_of_a_peer: usize,
+    refused_bodies: RefusedBodies,
 }
 
 impl<A> Clone for Gateway<A> {
     fn clone(&self) -> Self {
-        let Self { shared, access, timeouts, connections_of_a_peer } = self;
-        let (shared, access) = (shared.clone(), access.clone());
-        Self { shared, access, timeouts: *timeouts, connections_of_a_peer: *connections_of_a_peer }
+        let Self { shared, access, timeouts, connections_of_a_peer, refused_bodies } = self;
+        let (shared, access, refused_bodies) = (shared.clone(), access.clone(), refused_bodies.clone());
+        let (timeouts, connections_of_a_peer) = (*timeouts, *connections_of_a_peer);
+        Self { shared, access, timeouts, connections_of_a_peer, refused_bodies }
     }
 }
 
@@ -93,8 +92,13 @@ impl<A: Access> Gateway<A> {
         let tally = ledger.running_totals();
         metrics.read_calls_from(move || tally.now().map(|totals| call_sums::of(&totals)));
         let shared = Arc::new(Shared::new(ledger, metrics, clients, cache_bytes, waits));
-        let timeouts = Timeouts::default();
-        Self { shared, access: Arc::new(access), timeouts, connections_of_a_peer: CONNECTIONS_OF_A_PEER }
+        Self {
+            shared,
+            access: Arc::new(access),
+            timeouts: Timeouts::default(),
+            connections_of_a_peer: CONNECTIONS_OF_A_PEER,
+            refused_bodies: RefusedBodies::default(),
+        }
     }
 
     /// Returns the same gateway with other time-outs.
@@ -134,6 +138,7 @@ impl<A: Access> Gateway<A> {
         let (head, mut body) = request.into_parts();
         let protocol = Endpoint::protocol_of_path(head.uri.path()).unwrap_or_else(|| spoken(&head.headers));
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let peer = head.extensions.get::<Peer>().map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         // A client that waits to be told to go on has not begun to write its body.
         let waits = head.headers.contains_key(http::header::EXPECT);
         let mut context = RequestContext::default();
@@ -144,7 +149,7 @@ impl<A: Access> Gateway<A> {
             Err(reason) => {
                 self.note_refusal(&reason, &context, method.as_str(), &path);
                 if !waits && reason != Refusal::Slow {
-                    read_rest(&mut body).await;
+                    self.refused_bodies.read(peer, &mut body).await;
                 }
                 let mut answer = ClientResponse::refusal(&reason, protocol);
                 if context.retries.is_some_and(|retries| !retries.leaves_retries()) {
@@ -211,7 +216,8 @@ impl<A: Access> Gateway<A> {
             let (provider, model) = (grant.provider_key.clone(), grant.model.model.clone());
             let endpoint = request.endpoint.clone().with_model(&model);
             let cache_key = cache_key(request, &endpoint, &grant, &prepared);
-            let cached = cache_key.and_then(|key| self.shared.cache.find(key));
+            let room = self.shared.answer_room(&request.caller.world_uid);
+            let cached = cache_key.and_then(|key| self.shared.cache.find(key, &room));
             let answered = if let Some(cached) = cached {
                 Ok(cached)
             } else {
@@ -316,19 +322,4 @@ async fn read(body: &mut Incoming, timeout: Duration, permit: &mut BodyPermit) -
         Ok(read.freeze())
     };
     tokio::time::timeout(timeout, all).await.unwrap_or(Err(Refusal::Slow))
-}
-
-/// Reads and drops the rest of a body, so that a client which still writes gets to read its refusal.
-async fn read_rest(body: &mut Incoming) {
-    let all = async {
-        let mut left = READ_OF_REFUSED;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // A client that is too slow has had its time.
-    let _ = tokio::time::timeout(READ_OF_REFUSED_TIME, all).await;
 }

@@ -9,6 +9,7 @@ use manyworlds_telemetry::Metrics;
 use crate::body_permits::BodyPermits;
 use crate::cache::Cache;
 use crate::client::Clients;
+use crate::kept_bytes::AnswerRoom;
 use crate::queue::FairQueue;
 use crate::wait_list::WaitList;
 
@@ -29,6 +30,11 @@ impl Shared {
     pub(crate) fn new(ledger: Ledger, metrics: Metrics, clients: Clients, cache_bytes: usize, waits: WaitList) -> Self {
         let cache = Cache::new(cache_bytes, metrics.clone());
         Self { ledger, metrics, clients, cache, waits, body_permits: Arc::default(), queues: Mutex::default() }
+    }
+
+    /// Returns the room for the answers of a World.
+    pub(crate) fn answer_room(&self, world_uid: &str) -> AnswerRoom {
+        AnswerRoom::new(&self.body_permits, world_uid)
     }
 
     /// Returns the queue in front of a Provider.

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
 use crate::event_splitter::{EventSplitter, Piece, lines};
+use crate::kept_bytes::AnswerRoom;
 use crate::usage::names_object;
 
 /// The field with the usage.
@@ -25,6 +26,11 @@ struct Event {
 }
 
 impl UsageFilter {
+    /// Returns a filter that keeps no more of an event than there is room for.
+    pub(crate) fn within(room: &AnswerRoom) -> Self {
+        Self { splitter: EventSplitter::within(room) }
+    }
+
     /// Takes the next part and returns the events that may pass. An event that has begun waits for its end.
     pub(crate) fn feed(&mut self, part: &Bytes) -> Bytes {
         if self.splitter.is_between_events() && ends_an_event(part) && !names_object(part, USAGE) {
@@ -51,7 +57,7 @@ fn ends_an_event(part: &[u8]) -> bool {
 fn pass(piece: Piece<'_>, passed: &mut BytesMut) {
     match piece {
         Piece::Event(event) if is_usage_event(event) => {}
-        // No usage event is so large.
+        // No usage event is so large that there is no room for it, but for one that comes while there is none at all.
         Piece::Event(bytes) | Piece::Oversized(bytes) => passed.extend_from_slice(bytes),
     }
 }

@@ -6,4 +6,5 @@
 mod peers;
 mod serve;
 
-pub use serve::{Bounds, Handler, OpenConnections, serve};
+pub use peers::{PeerConnection, Peers};
+pub use serve::{Bounds, Handler, OpenConnections, Peer, serve};

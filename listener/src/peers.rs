@@ -1,4 +1,4 @@
-//! The connections of each peer.
+//! The connections of each peer, or whatever else a peer has a bounded number of.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///
 /// - **Guarantees:** no larger than the number of connections.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// A connection of a peer. It is counted until this is dropped.
 #[derive(Debug)]
-pub(crate) struct PeerConnection {
+pub struct PeerConnection {
     peers: Peers,
     address: IpAddr,
 }
@@ -21,7 +21,7 @@ impl Peers {
     /// Counts a connection.
     ///
     /// - **Shape:** `None` where the peer has `most` connections already.
-    pub(crate) fn connect(&self, address: IpAddr, most: usize) -> Option<PeerConnection> {
+    pub fn connect(&self, address: IpAddr, most: usize) -> Option<PeerConnection> {
         let mut counts = self.counts();
         let count = counts.entry(address).or_default();
         if *count >= most {

@@ -22,6 +22,14 @@ use crate::peers::Peers;
 /// The wait after a connection could not be accepted, as when there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The most of a connection that is read and not understood yet, in bytes: heads have a few thousand. All connections together
+/// keep a quarter of a gibibyte at most.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// The address at the other end of a connection. Each request has it among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -88,7 +96,7 @@ pub async fn serve<H: Handler>(
                     handler.on_crowded(peer);
                     continue;
                 };
-                let connection = connection(stream, bounds, handler.clone(), stopping.clone());
+                let connection = connection(stream, Peer(peer), bounds, handler.clone(), stopping.clone());
                 tasks.spawn(async move {
                     connection.await;
                     drop((counted, permit));
@@ -104,20 +112,28 @@ pub async fn serve<H: Handler>(
     OpenConnections(tasks)
 }
 
-async fn connection<H: Handler>(stream: TcpStream, bounds: Bounds, handler: H, stopping: CancellationToken) {
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    peer: Peer,
+    bounds: Bounds,
+    handler: H,
+    stopping: CancellationToken,
+) {
     // Small parts of a stream go out at once, and a client that does not read its answer keeps nothing open for ever.
     let bounded = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(bounds.unread));
     if stream.set_nodelay(true).is_err() || bounded.is_err() {
         return;
     }
     let answers = handler.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let answers = answers.clone();
         Box::pin(async move { Ok::<_, Infallible>(answers.handle(request).await) })
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
+        .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {

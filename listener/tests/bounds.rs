@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use manyworlds_listener::{Bounds, Handler, OpenConnections, serve};
+use manyworlds_listener::{Bounds, Handler, OpenConnections, Peer, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -36,7 +36,11 @@ impl Handler for Answers {
         if request.uri().path() == "/slow" {
             self.go_on.notified().await;
         }
-        Response::new(Full::new(Bytes::from_static(b"ok")))
+        let mut answer = Response::new(Full::new(Bytes::from_static(b"ok")));
+        if let Some(Peer(address)) = request.extensions().get::<Peer>() {
+            answer.headers_mut().insert("peer", address.to_string().parse().unwrap());
+        }
+        answer
     }
 
     fn on_invalid(&self, _: &hyper::Error) {
@@ -111,6 +115,27 @@ async fn half_a_head_is_not_waited_for() {
         stream.write_all(half).await.unwrap();
         assert!(!until_closed(stream).await.starts_with(b"HTTP/1.1 200"));
     }
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_not_kept() {
+    let server = Server::start(BOUNDS).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx: ").await.unwrap();
+    let line = [b'a'; 1024];
+    let mut written = 0;
+    // It is refused long before so much of it has come.
+    while written < 64 * 1024 && stream.write_all(&line).await.is_ok() {
+        written += 1;
+    }
+    assert!(written < 64 * 1024, "a head of 64 MiB was taken");
+    assert!(ask(&mut server.connect().await, "/").await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn every_request_says_who_its_peer_is() {
+    let server = Server::start(BOUNDS).await;
+    assert!(ask(&mut server.connect().await, "/").await.contains("peer: 127.0.0.1"));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::channels::{EventTexts, Growth, Path, event_like};
 use super::json::{self, JsonText, Step};
 use super::texts::{document, replacement, text};
 use crate::event_splitter::{self, EventSplitter, Piece};
+use crate::kept_bytes::AnswerRoom;
 
 /// The most texts that grow at a time.
 const MOST_CHANNELS: usize = 1024;
@@ -24,7 +25,7 @@ struct Channel {
     path: Path,
 }
 
-/// An answer is too large to be searched for secrets.
+/// An answer is too large to be searched for secrets, or there is no room for it.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is too large to be looked through for secrets")]
 pub(crate) struct TooLarge;
@@ -45,6 +46,11 @@ impl EventRedactor {
         let (channels, findings) = (BTreeMap::new(), Findings::default());
         let splitter = EventSplitter::default();
         Self { protocol, filter, splitter, too_large: false, channels, findings }
+    }
+
+    /// Returns the same, which keeps no more of an event than there is room for.
+    pub(super) fn within(self, room: &AnswerRoom) -> Self {
+        Self { splitter: EventSplitter::within(room), ..self }
     }
 
     /// Takes the next part and returns the events that may pass. An event that has begun waits for its end.

@@ -20,6 +20,7 @@ use manyworlds_ledger::audit::{AuditEntry, AuditStage};
 use manyworlds_masking::{Filter, Findings};
 use serde_json::json;
 
+use crate::kept_bytes::{AnswerRoom, KeptBytes};
 use crate::shared::Shared;
 use events::EventRedactor;
 pub(crate) use events::TooLarge;
@@ -58,13 +59,14 @@ impl Redactor {
     }
 
     /// Begins to redact a stream of events.
-    pub(crate) fn events(&self, protocol: Protocol) -> AnswerRedactor {
-        AnswerRedactor::new(self, Form::Events(Box::new(EventRedactor::new(protocol, self.filter.clone()))))
+    pub(crate) fn events(&self, protocol: Protocol, room: &AnswerRoom) -> AnswerRedactor {
+        let events = EventRedactor::new(protocol, self.filter.clone()).within(room);
+        AnswerRedactor::new(self, Form::Events(Box::new(events)))
     }
 
     /// Begins to redact an answer that comes in parts and is one document.
-    pub(crate) fn document(&self) -> AnswerRedactor {
-        AnswerRedactor::new(self, Form::Document(Vec::new()))
+    pub(crate) fn document(&self, room: &AnswerRoom) -> AnswerRedactor {
+        AnswerRedactor::new(self, Form::Document(KeptBytes::within(room)))
     }
 
     fn whole(&self, body: Bytes, direction: Direction) -> Bytes {
@@ -96,7 +98,7 @@ impl Redactor {
 }
 
 enum Form {
-    Document(Vec<u8>),
+    Document(KeptBytes),
     Events(Box<EventRedactor>),
 }
 
@@ -127,7 +129,7 @@ impl AnswerRedactor {
             Form::Events(events) => events.feed(part)?,
             Form::Document(body) if body.len() + part.len() > LARGEST_ANSWER => return Err(TooLarge),
             Form::Document(body) => {
-                body.extend_from_slice(part);
+                body.extend(part).map_err(|_| TooLarge)?;
                 Bytes::new()
             }
         };
@@ -140,7 +142,7 @@ impl AnswerRedactor {
         let rest = match &mut self.form {
             Form::Events(events) => events.finish(),
             Form::Document(body) => {
-                let body = std::mem::take(body);
+                let body = body.take();
                 let masked = texts::body(&self.redactor.filter, &body, &mut self.findings);
                 masked.map_or_else(|| body.into(), Bytes::from)
             }

@@ -9,6 +9,7 @@ use memchr::memmem;
 use serde_json::Value;
 
 use crate::event_splitter::{self, EventSplitter, Piece};
+use crate::kept_bytes::AnswerRoom;
 
 /// The tokens that a call has used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,12 @@ impl UsageParser {
             reported: false,
             ended: false,
         }
+    }
+
+    /// Returns the same parser, which keeps no more of an event than there is room for.
+    #[must_use]
+    pub(crate) fn within(self, room: &AnswerRoom) -> Self {
+        Self { splitter: EventSplitter::within(room), ..self }
     }
 
     /// Reads the next part of the stream, wherever it was divided.

@@ -1,7 +1,7 @@
 //! Token reviews. The API server says whose a token is, and its answer is remembered for some seconds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
@@ -76,9 +76,15 @@ pub(crate) struct TokenReviews {
     remembered: Arc<Mutex<HashMap<(Audience, Fingerprint), Review>>>,
     /// The tokens of a pod that turned out invalid, by its uid, with the end of the window in which they are counted.
     invalid: Arc<Mutex<HashMap<String, (u32, Instant)>>>,
+    /// The turns of those whose tokens name one pod, by its uid.
+    turns: Arc<Mutex<HashMap<String, Weak<Turn>>>>,
 }
 
+/// Held by the one whose token is reviewed now.
+type Turn = tokio::sync::Mutex<()>;
+
 /// An answer of the API server.
+#[derive(Clone)]
 struct Review {
     until: Instant,
     user: Option<Arc<UserInfo>>,
@@ -86,12 +92,12 @@ struct Review {
 
 impl TokenReviews {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, remembered: Arc::default(), invalid: Arc::default() }
+        Self { client, remembered: Arc::default(), invalid: Arc::default(), turns: Arc::default() }
     }
 
     /// Returns reviews that are made through another client and remembered together with these.
     pub(crate) fn through(&self, client: Client) -> Self {
-        Self { client, remembered: self.remembered.clone(), invalid: self.invalid.clone() }
+        Self { client, ..self.clone() }
     }
 
     /// Returns the holder of a token that was issued for an audience; nothing where the token is not valid for it.
@@ -100,10 +106,9 @@ impl TokenReviews {
     ///
     /// [`kube::Error`] when the API server cannot be asked.
     pub(crate) async fn user(&self, token: &str, audience: Audience) -> Result<Option<Arc<UserInfo>>, kube::Error> {
-        let key = (audience, Sha256::digest(token.as_bytes()).into());
-        let now = Instant::now();
-        if let Some(review) = self.remembered().get(&key).filter(|review| review.until > now) {
-            return Ok(review.user.clone());
+        let (key, now) = (key(token, audience), Instant::now());
+        if let Some(known) = self.known(&key, now) {
+            return Ok(known.user);
         }
         let user = self.review(token, audience).await?.map(Arc::new);
         let until = now + if user.is_some() { VALID } else { INVALID };
@@ -113,8 +118,8 @@ impl TokenReviews {
 
     /// Returns the holder of a token that names a pod with a uid.
     ///
-    /// - **Guarantees:** whoever invents tokens with the uid of a pod has few of them reviewed. Uids are hard to guess, so that a
-    ///   World can do this to itself alone.
+    /// - **Guarantees:** whoever invents tokens with the uid of a pod has few of them reviewed, one after the other, however many
+    ///   come at once. Uids are hard to guess, so that a World can do this to itself alone.
     ///
     /// # Errors
     ///
@@ -125,8 +130,16 @@ impl TokenReviews {
         audience: Audience,
         pod_uid: &str,
     ) -> Result<Option<Arc<UserInfo>>, kube::Error> {
-        let is_flood = |(count, until): &(u32, Instant)| *count >= MOST_INVALID_OF_A_POD && *until > Instant::now();
-        if self.invalid().get(pod_uid).is_some_and(is_flood) {
+        if self.is_flooded(pod_uid) {
+            return Ok(None);
+        }
+        if let Some(known) = self.known(&key(token, audience), Instant::now()) {
+            return Ok(known.user);
+        }
+        let turn = self.turn(pod_uid);
+        let _turn = turn.lock().await;
+        // Those before may have been too many, or may have had the same token reviewed.
+        if self.is_flooded(pod_uid) {
             return Ok(None);
         }
         let user = self.user(token, audience).await?;
@@ -134,6 +147,28 @@ impl TokenReviews {
             self.note_invalid(pod_uid, Instant::now());
         }
         Ok(user)
+    }
+
+    /// Returns what the API server has said of a token not long ago.
+    fn known(&self, key: &(Audience, Fingerprint), now: Instant) -> Option<Review> {
+        self.remembered().get(key).filter(|review| review.until > now).cloned()
+    }
+
+    /// Returns whether so many tokens of a pod were invalid that no other is reviewed now.
+    fn is_flooded(&self, pod_uid: &str) -> bool {
+        let is_flood = |(count, until): &(u32, Instant)| *count >= MOST_INVALID_OF_A_POD && *until > Instant::now();
+        self.invalid().get(pod_uid).is_some_and(is_flood)
+    }
+
+    fn turn(&self, pod_uid: &str) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(pod_uid).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::default());
+        turns.insert(pod_uid.to_owned(), Arc::downgrade(&turn));
+        turn
     }
 
     fn note_invalid(&self, pod_uid: &str, now: Instant) {
@@ -175,6 +210,10 @@ impl TokenReviews {
         });
         Ok(status.user.filter(|_| status.authenticated == Some(true) && is_meant))
     }
+}
+
+fn key(token: &str, audience: Audience) -> (Audience, Fingerprint) {
+    (audience, Sha256::digest(token.as_bytes()).into())
 }
 
 #[cfg(test)]
@@ -258,6 +297,20 @@ mod tests {
         // The window is over.
         reviews.note_invalid("another", Instant::now() + VALID);
         assert!(reviews.user_of_pod("known", Audience::Gateway, "its-uid").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn tokens_of_one_pod_that_come_at_once_are_reviewed_one_after_the_other() {
+        let (reviews, asked) = reviews(&[labels::GATEWAY_AUDIENCE]);
+        let invented: Vec<_> = (0..100).map(|number| format!("invented-{number}")).collect();
+        let all = invented.iter().map(|token| reviews.user_of_pod(token, Audience::Gateway, "its-uid"));
+        assert!(futures::future::join_all(all).await.into_iter().all(|user| user.unwrap().is_none()));
+        assert_eq!(asked.load(Ordering::Relaxed), MOST_INVALID_OF_A_POD as usize);
+
+        let calls = (0..100).map(|_| reviews.user_of_pod("known", Audience::Gateway, "another"));
+        assert!(futures::future::join_all(calls).await.into_iter().all(|user| user.unwrap().is_some()));
+        assert_eq!(asked.load(Ordering::Relaxed), MOST_INVALID_OF_A_POD as usize + 1, "the same token once");
+        assert!(reviews.turns.lock().unwrap().values().all(|turn| turn.strong_count() == 0), "nobody is left");
     }
 
     #[tokio::test]
