@@ -224,6 +224,8 @@ words! {
         PriceUnknown,
         /// A model that the order names cannot be called.
         ModelUnavailable,
+        /// No Budget holds the order, and one has to.
+        BudgetRequired,
         /// No call has been made yet.
         NotCalled,
         /// Calls are answered.

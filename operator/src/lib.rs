@@ -8,6 +8,7 @@
 //! Worlds and pods.
 
 pub mod artifacts;
+pub mod budget_requirement;
 pub mod catalogue;
 mod cluster;
 mod errors;

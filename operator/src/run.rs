@@ -149,7 +149,7 @@ async fn start_models(
     }
     migrations::up(&gateway.ledger).await?;
     let ledger = Ledger::open(&gateway.ledger, &gateway.writer, Timestamp::now()).await?;
-    Ok(Some(Models { catalogue, ledger, index, waits: WaitList::default() }))
+    Ok(Some(Models { catalogue, ledger, index, waits: WaitList::default(), requirement: gateway.budgets }))
 }
 
 /// The work queues of the controller.

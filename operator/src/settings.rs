@@ -14,6 +14,7 @@ use manyworlds_planner::policy::shares::NamespaceShares;
 use manyworlds_telemetry::LogFormat;
 
 use crate::artifacts::{ArtifactArguments, ArtifactSettings, ArtifactSettingsError};
+use crate::budget_requirement::BudgetRequirement;
 use crate::ledger_command::LedgerArguments;
 use crate::shares::{self, SharesError};
 
@@ -137,6 +138,9 @@ pub struct Arguments {
     /// Worlds that share cached answers: none (World), those of the same order, or those of the same namespace
     #[arg(long, env = "MANYWORLDS_CACHE_SCOPE", default_value = "World", ignore_case = true)]
     cache_scope: CacheScope,
+    /// Namespaces whose WorkOrders wait until a Budget holds them, as JSON: "none", "all" or a list
+    #[arg(long, env = "MANYWORLDS_BUDGETS_REQUIRED", default_value = r#""none""#)]
+    budgets_required: String,
     /// File with extra certificate authorities, in PEM, for connections to Providers
     #[arg(long, env = "MANYWORLDS_PROVIDER_CERTIFICATES")]
     provider_certificates: Option<PathBuf>,
@@ -209,6 +213,8 @@ pub struct GatewaySettings {
     pub cache_bytes: usize,
     /// The Worlds that share cached answers.
     pub cache_scope: CacheScope,
+    /// Where a Budget has to hold an order.
+    pub budgets: BudgetRequirement,
     /// File with certificates that Providers are trusted by.
     pub certificates: Option<PathBuf>,
     /// Names this process in the ledger.
@@ -300,6 +306,9 @@ pub enum SettingsError {
     /// The shares of namespaces cannot be used.
     #[error("MANYWORLDS_CAPACITY cannot be used")]
     Capacity(#[source] SharesError),
+    /// Where Budgets are required is none of its forms.
+    #[error("MANYWORLDS_BUDGETS_REQUIRED is not \"none\", \"all\" or a JSON list of namespaces")]
+    BudgetsRequired(#[source] serde_json::Error),
     /// The start time-out is no length of time.
     #[error("MANYWORLDS_START_TIMEOUT cannot be read")]
     StartTimeout(#[source] DurationError),
@@ -330,6 +339,7 @@ impl Arguments {
             SignedDuration::try_from(std::time::Duration::from(checkpoints)).unwrap_or(SignedDuration::MAX);
         let shutdown: Duration = self.shutdown_timeout.parse().map_err(SettingsError::ShutdownTimeout)?;
         let shutdown_timeout = std::time::Duration::from(shutdown);
+        let budgets = BudgetRequirement::read(&self.budgets_required).map_err(SettingsError::BudgetsRequired)?;
         let gateway = (self.gateway == GatewayArgument::Enabled).then(|| GatewaySettings {
             url: self.gateway_url,
             address: self.gateway_address,
@@ -338,6 +348,7 @@ impl Arguments {
             checkpoints,
             cache_bytes: usize::from(self.cache_mebibytes) * 1024 * 1024,
             cache_scope: self.cache_scope,
+            budgets,
             certificates: self.provider_certificates,
             writer: self.writer,
             drain: shutdown_timeout * 4 / 5,
@@ -425,6 +436,8 @@ mod tests {
         for unknown in ["{", r#"{"allowedLabel": ["team"]}"#] {
             assert!(resolve(&["--pod-template", unknown]).unwrap_err().contains("MANYWORLDS_POD_TEMPLATE"));
         }
+        let required = resolve(&["--budgets-required", "some"]);
+        assert!(required.unwrap_err().contains("MANYWORLDS_BUDGETS_REQUIRED"));
         assert!(resolve(&["--capacity", "{"]).unwrap_err().contains("MANYWORLDS_CAPACITY"));
         assert!(resolve(&["--start-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_START_TIMEOUT"));
         assert!(resolve(&["--shutdown-timeout", "soon"]).unwrap_err().contains("MANYWORLDS_SHUTDOWN_TIMEOUT"));

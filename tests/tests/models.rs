@@ -212,6 +212,14 @@ async fn a_used_up_budget_is_a_pause_until_it_is_raised() -> Result {
     let mut order = looping("held", &model);
     order["metadata"]["labels"] = json!({"team": "a"});
     create(&namespace, &order).await?;
+    eventually("the order notes what holds it", LIMIT, || async {
+        let status = namespace.api::<WorkOrder>().get("held").await?.status.unwrap_or_default();
+        Ok((status.budgets == ["team"]).then_some(()))
+    })
+    .await?;
+    // Other labels do not free it.
+    let labels = json!({"metadata": {"labels": {"team": "b"}}});
+    namespace.api::<WorkOrder>().patch("held", &PatchParams::default(), &Patch::Merge(&labels)).await?;
     eventually("the order is held", LIMIT, || async {
         let (status, reason, message) = condition(&namespace, "held", "Admitted").await?;
         Ok((status == "False" && reason == "BudgetExhausted" && message.contains("the Budget team")).then_some(()))

@@ -9,6 +9,9 @@ use crate::Money;
 use crate::conditions::{OrderCondition, Truth, truth};
 use crate::result::GateOutcome;
 
+/// The most Budgets that a status names, as its schema says. Their names together are no longer than a long task.
+pub const MOST_BUDGETS: usize = 128;
+
 /// The status of a WorkOrder.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +56,11 @@ pub struct WorkOrderStatus {
     /// Model calls, tokens and cost of the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+
+    /// Names of the Budgets that hold the order since it was admitted. They hold it to its end, whatever becomes of its labels and of their selectors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 253)))]
+    pub budgets: Vec<String>,
 
     /// Attempts of all its Worlds.
     #[serde(default)]

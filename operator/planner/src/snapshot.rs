@@ -100,6 +100,10 @@ pub enum Texts {
 pub struct ModelUse {
     /// The reason for which a model of the order cannot be called, in one sentence.
     pub problem: Option<String>,
+    /// The reason for which the order may not spend before a Budget holds it, in one sentence.
+    pub unbudgeted: Option<String>,
+    /// The names of the Budgets that hold the order, as far as they are known.
+    pub budgets: Vec<String>,
     /// The usage of each World, by its uid.
     pub usage: BTreeMap<String, Usage>,
     /// The budget of which nothing is left.

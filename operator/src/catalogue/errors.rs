@@ -53,6 +53,11 @@ pub enum BudgetError {
     /// The order names one that is not there.
     #[error(transparent)]
     Missing(#[from] MissingBudget),
+    /// None holds it, and one has to.
+    #[error(
+        "no Budget holds the order, and in this namespace one has to (the value budgets.required of the chart); make a Budget whose selector selects the order, give the order the labels that one selects, or name one in spec.budget.budgetRef"
+    )]
+    Required,
     /// One has a time zone that is not known.
     #[error("the Budget {name:?} cannot be used")]
     Zone {

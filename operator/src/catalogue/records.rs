@@ -8,6 +8,7 @@ use manyworlds_api::budget::Selector;
 use manyworlds_api::object::{ObjectId, Stored, Uid};
 use manyworlds_api::work_order::BudgetExceeded;
 use manyworlds_api::{Budget, Money, Provider, ProviderSpec};
+use manyworlds_metering::budget_selection::HeldOrder;
 use manyworlds_metering::model_choice::{NamedProvider, PricedModel, price};
 use manyworlds_metering::period::PeriodBounds;
 use manyworlds_metering::price_table::PriceTable;
@@ -138,15 +139,10 @@ impl Records {
     }
 
     /// Returns a Budget that cannot be read and may hold an order: its selector cannot be read either, or selects the order.
-    pub(super) fn unreadable_budget_of(
-        &self,
-        namespace: &str,
-        labels: &BTreeMap<String, String>,
-        named: Option<&str>,
-    ) -> Option<&str> {
+    pub(super) fn unreadable_budget_of(&self, namespace: &str, order: HeldOrder<'_>) -> Option<&str> {
         let mut here = self.unreadable_budgets.iter().filter(|((found, _), _)| found == namespace);
         let holds = |name: &str, budget: &UnreadableBudget| {
-            named == Some(name) || budget.selector.as_ref().is_none_or(|selector| selector.selects(labels))
+            order.names(name) || budget.selector.as_ref().is_none_or(|selector| selector.selects(order.labels))
         };
         here.find(|((_, name), budget)| holds(name, budget)).map(|((_, name), _)| name.as_str())
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use manyworlds_masking::Filter;
-use manyworlds_metering::budget_selection::applicable_budgets;
+use manyworlds_metering::budget_selection::{HeldOrder, applicable_budgets};
 use manyworlds_metering::model_choice::{find, is_named};
 use manyworlds_metering::price_table::{PriceTable, PriceTableError};
 use tokio::sync::watch as state;
@@ -130,18 +130,17 @@ impl Catalogue {
     pub fn applicable_budgets(
         &self,
         namespace: &str,
-        labels: &BTreeMap<String, String>,
-        named: Option<&str>,
+        order: HeldOrder<'_>,
         now: Timestamp,
     ) -> Result<Vec<ApplicableBudget>, BudgetError> {
         self.listed()?;
         let records = self.records();
-        if let Some(name) = records.unreadable_budget_of(namespace, labels, named) {
+        if let Some(name) = records.unreadable_budget_of(namespace, order) {
             return Err(BudgetError::Unreadable(name.to_owned()));
         }
         let here = records.budgets.iter().filter(|((found, _), _)| found == namespace);
         let budgets: BTreeMap<_, _> = here.map(|((_, name), record)| (name.as_str(), &record.budget)).collect();
-        let found = applicable_budgets(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), labels, named)?;
+        let found = applicable_budgets(budgets.iter().map(|(name, budget)| (*name, &budget.spec)), order)?;
         found.into_iter().filter_map(|name| budgets.get(name).map(|budget| applicable(name, budget, now))).collect()
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
+use manyworlds_metering::budget_selection::HeldOrder;
 use manyworlds_telemetry::Metrics;
 use manyworlds_test_support::{Answer, ApiServer, LIMIT, eventually};
 use serde_json::{Value, json};
@@ -79,8 +80,18 @@ async fn until_listed(catalogue: &Catalogue) {
 }
 
 fn budgets_holding(catalogue: &Catalogue, team: &str, named: Option<&str>) -> Result<Vec<String>, BudgetError> {
+    budgets_noted(catalogue, team, named, &[])
+}
+
+fn budgets_noted(
+    catalogue: &Catalogue,
+    team: &str,
+    named: Option<&str>,
+    noted: &[String],
+) -> Result<Vec<String>, BudgetError> {
     let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
-    let found = catalogue.applicable_budgets("team", &labels, named, Timestamp::UNIX_EPOCH)?;
+    let order = HeldOrder { labels: &labels, named, noted };
+    let found = catalogue.applicable_budgets("team", order, Timestamp::UNIX_EPOCH)?;
     Ok(found.into_iter().map(|budget| budget.uid.to_string()).collect())
 }
 
@@ -123,6 +134,9 @@ async fn a_budget_that_cannot_be_read_holds_back_what_it_may_select_and_nothing_
     assert_eq!(budgets_holding(&catalogue, "a", None), unreadable());
     assert_eq!(budgets_holding(&catalogue, "b", Some("bad")), unreadable());
     assert_eq!(budgets_holding(&catalogue, "b", None), Ok(vec!["uid-good".to_owned()]));
+    let noted = |name: &str| budgets_noted(&catalogue, "c", None, &[name.to_owned()]);
+    assert_eq!(noted("bad"), unreadable(), "it has held the order before");
+    assert_eq!(noted("good"), Ok(vec!["uid-good".to_owned()]), "whatever the order's labels are now");
     let event = written(&server, "/team/events").await;
     assert_eq!((&event["reason"], &event["regarding"]["name"]), (&json!("Unreadable"), &json!("bad")));
     let status = &written(&server, "/team/budgets/bad/status").await["status"];

@@ -177,7 +177,9 @@ fn no_budgets(error: &BudgetError) -> Refusal {
     match error {
         // What is not known may still hold it, so nothing passes; the client is to try again.
         BudgetError::NotListed(_) | BudgetError::Unreadable(_) => Refusal::Unavailable,
-        BudgetError::Missing(_) | BudgetError::Zone { .. } => Refusal::Budget(error.to_string()),
+        BudgetError::Missing(_) | BudgetError::Required | BudgetError::Zone { .. } => {
+            Refusal::Budget(error.to_string())
+        }
     }
 }
 

@@ -13,10 +13,12 @@ use manyworlds_api::{Money, WorkOrder};
 use manyworlds_gateway::WaitList;
 use manyworlds_ledger::{BudgetAccount, Ledger, LedgerError, Spending};
 use manyworlds_metering::budget::SpendingLimit;
+use manyworlds_metering::budget_selection::HeldOrder;
 use manyworlds_metering::model_choice::PricedModel;
 use manyworlds_planner::policy::support;
 use manyworlds_planner::{Exhausted, ModelUse};
 
+use crate::budget_requirement::BudgetRequirement;
 use crate::catalogue::{BudgetError, Catalogue};
 use crate::index::Index;
 
@@ -31,13 +33,17 @@ pub(crate) struct Models {
     pub(crate) index: Arc<Index>,
     /// The calls that wait for room within limits, where the gateway is in this process.
     pub(crate) waits: WaitList,
+    /// Where a Budget has to hold an order.
+    pub(crate) requirement: BudgetRequirement,
 }
 
 /// A budget that limits an order.
 struct OrderBudget {
+    /// The Budget's name; the order's own has none.
+    name: Option<String>,
     /// Its account in the ledger.
     account: BudgetAccount,
-    /// Its name, for people.
+    /// What it is, for people.
     description: String,
     /// The effect on the order once it is used up.
     on_exceeded: BudgetExceeded,
@@ -62,11 +68,14 @@ impl Models {
                 Err(said) => problem = problem.or(Some(said)),
             }
         }
-        let budgets = self.budgets_of(order, now).unwrap_or_else(|error| {
-            problem.get_or_insert_with(|| error.to_string());
+        let (found, mut unbudgeted) = (self.budgets_of(order, now), None);
+        let limits = found.unwrap_or_else(|error| {
+            let said = if error == BudgetError::Required { &mut unbudgeted } else { &mut problem };
+            said.get_or_insert_with(|| error.to_string());
             Vec::new()
         });
-        let exhausted = self.exhausted(budgets).await?;
+        let budgets = limits.iter().filter_map(|limit| limit.name.clone()).collect();
+        let exhausted = self.exhausted(limits).await?;
         let uid = order.uid().as_str();
         let usage = self.ledger.spending_of_order(uid).await?;
         let usage: BTreeMap<_, _> = usage.into_iter().map(|(world, spending)| (world, shown(spending))).collect();
@@ -75,7 +84,7 @@ impl Models {
         let named =
             |(key, waits): (String, _)| (key.split_once('/').map_or(key.as_str(), |(_, name)| name).to_owned(), waits);
         let waits = self.waits.of_order(uid).into_iter().map(named).collect();
-        Ok(ModelUse { problem, usage, exhausted, unavailable, waits })
+        Ok(ModelUse { problem, unbudgeted, budgets, usage, exhausted, unavailable, waits })
     }
 
     /// Returns the model that an order names, or why it cannot be called; `None` where the choice is left to the worker.
@@ -118,7 +127,7 @@ impl Models {
 
     /// Returns the first budget that is used up.
     async fn exhausted(&self, budgets: Vec<OrderBudget>) -> Result<Option<Exhausted>, LedgerError> {
-        for OrderBudget { account, description, on_exceeded } in budgets {
+        for OrderBudget { account, description, on_exceeded, .. } in budgets {
             let state = self.ledger.balance(&account.key, account.period_start).await?;
             if account.limit.is_reached(state.spent) {
                 return Ok(Some(Exhausted { what: description, on_exceeded }));
@@ -134,8 +143,13 @@ impl Models {
         let labels = order.metadata.labels.as_ref().unwrap_or(&none);
         let own = order.spec.budget.as_ref();
         let named = own.and_then(|own| own.budget_ref.as_ref()).map(|reference| reference.name.as_str());
+        let noted = order.status.as_ref().map_or(&[][..], |status| status.budgets.as_slice());
+        let found = self.catalogue.applicable_budgets(namespace, HeldOrder { labels, named, noted }, now)?;
+        if found.is_empty() && self.requirement.applies_to(namespace) {
+            return Err(BudgetError::Required);
+        }
         let mut all = vec![own_budget(order)];
-        for found in self.catalogue.applicable_budgets(namespace, labels, named, now)? {
+        for found in found {
             let account = BudgetAccount {
                 key: format!("budget/{}", found.uid),
                 name: found.name.clone(),
@@ -143,7 +157,7 @@ impl Models {
                 period_start: found.bounds.start,
             };
             let description = format!("the Budget {} of {} dollars", found.name, found.amount);
-            all.push(OrderBudget { account, description, on_exceeded: found.on_exceeded });
+            all.push(OrderBudget { name: Some(found.name), account, description, on_exceeded: found.on_exceeded });
         }
         Ok(all)
     }
@@ -173,6 +187,7 @@ fn own_budget(order: &Stored<WorkOrder>) -> OrderBudget {
     });
     let cost = own.map_or_else(Money::default, |own| own.max_cost);
     OrderBudget {
+        name: None,
         account: BudgetAccount {
             key: format!("order/{uid}"),
             name: "of the order (spec.budget)".to_owned(),

@@ -100,7 +100,8 @@ async fn prepare(inputs: GatewayInputs) -> Result<(Models, Gateway<WorldAccess>,
     let listener = TcpListener::bind(settings.address).await?;
     let ledger = Ledger::open(&settings.ledger, &settings.writer, Timestamp::now()).await?;
     let waits = WaitList::default();
-    let models = Models { catalogue, ledger: ledger.clone(), index, waits: waits.clone() };
+    let requirement = settings.budgets;
+    let models = Models { catalogue, ledger: ledger.clone(), index, waits: waits.clone(), requirement };
     let access = WorldAccess::new(models.clone(), identities, settings.cache_scope);
     let gateway = Gateway::new(access, ledger, metrics, clients, settings.cache_bytes, waits);
     Ok((models, gateway, listener))

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened};
-use manyworlds_api::work_order::{ArtifactCounts, BaselineState, BaselineStatus, RankedWorld, Usage, WorldCounts};
+use manyworlds_api::work_order::{ArtifactCounts, BaselineState, BaselineStatus, MOST_BUDGETS, RankedWorld, Usage, WorldCounts};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Money, WorkOrderStatus};
 
@@ -79,6 +79,7 @@ pub(super) fn held(assessment: &Assessment<'_>, why: (Reason, &str), plan: &mut 
 pub(super) fn active(assessment: &Assessment<'_>, starting: &[usize], grant: Grant, plan: &mut Plan) {
     let mut status = base(assessment, starting);
     status.baseline = assessment.baseline.shown();
+    note_budgets(&mut status, &assessment.snapshot.models.budgets);
     if is_held(&status) {
         status.resume_time = Some(Time(assessment.snapshot.now));
     }
@@ -260,6 +261,15 @@ fn base(assessment: &Assessment<'_>, starting: &[usize]) -> WorkOrderStatus {
     status
 }
 
+/// Notes what holds an order that goes on. What is noted stays, so that no change of labels frees an order of a Budget.
+fn note_budgets(status: &mut WorkOrderStatus, budgets: &[String]) {
+    for budget in budgets {
+        if status.budgets.len() < MOST_BUDGETS && !status.budgets.contains(budget) {
+            status.budgets.push(budget.clone());
+        }
+    }
+}
+
 fn total<'a>(all: impl Iterator<Item = &'a Usage>) -> Usage {
     let mut sum = Usage::default();
     for usage in all {
@@ -396,4 +406,5 @@ fn is_significant(old: &WorkOrderStatus, new: &WorkOrderStatus) -> bool {
         || words(&old.conditions) != words(&new.conditions)
         || old.summary != new.summary
         || old.observed_generation != new.observed_generation
+        || old.budgets != new.budgets
 }

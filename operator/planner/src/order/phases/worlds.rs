@@ -33,8 +33,10 @@ pub(super) fn decide(assessment: &Assessment<'_>) -> Step {
     if let Some(Exhausted { what, .. }) = &models.exhausted {
         return Step::Stay(Decision::Hold(Hold::BudgetExhausted(what.clone())));
     }
-    Step::Stay(match &models.problem {
-        Some(problem) if !assessment.has_begun() => Decision::Await(Reason::ModelUnavailable, problem.clone()),
+    let unbudgeted = models.unbudgeted.as_ref().map(|said| (Reason::BudgetRequired, said));
+    let problem = unbudgeted.or(models.problem.as_ref().map(|said| (Reason::ModelUnavailable, said)));
+    Step::Stay(match problem {
+        Some((reason, said)) if !assessment.has_begun() => Decision::Await(reason, said.clone()),
         Some(_) | None => Decision::Proceed,
     })
 }

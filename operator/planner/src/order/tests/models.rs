@@ -206,6 +206,27 @@ fn an_order_whose_model_cannot_be_called_waits_and_says_why() {
     assert_eq!(pods(&model).len(), 2);
 }
 
+/// W16: what a Budget holds does not get out of it by other labels.
+#[test]
+fn an_order_that_a_budget_has_to_hold_waits_for_one_and_notes_what_has_held_it() {
+    let mut model = Model::new(with_model(), 2);
+    let said = "no Budget holds the order, and one has to".to_owned();
+    model.models = ModelUse { unbudgeted: Some(said.clone()), ..ModelUse::default() };
+    assert!(model.settle().is_some());
+    assert!(pods(&model).is_empty());
+    assert_eq!(model.condition("Admitted"), truth("False", "BudgetRequired"));
+    let status = |model: &Model| model.order.status.clone().unwrap();
+    assert_eq!((status(&model).message, status(&model).budgets), (Some(said), vec![]), "it is not admitted yet");
+    let steps: [(&[&str], &[&str]); 3] = [(&["team"], &["team"]), (&[], &["team"]), (&["other"], &["team", "other"])];
+    for (holding, noted) in steps {
+        let budgets = holding.iter().map(|name| (*name).to_owned()).collect();
+        model.models = ModelUse { budgets, ..ModelUse::default() };
+        model.settle();
+        assert_eq!(status(&model).budgets, noted);
+    }
+    assert_eq!(pods(&model).len(), 2);
+}
+
 #[test]
 fn a_coder_without_a_model_is_refused() {
     let mut spec = specification(&["alpha"]);
