@@ -27,6 +27,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) grant: &'a Grant,
     pub(crate) estimate: Estimate,
+    /// The estimate of one of its answers.
+    pub(crate) single: Estimate,
     /// The call waits until then at most.
     pub(crate) deadline: Timestamp,
 }
@@ -153,6 +155,12 @@ async fn reserve(
             let message = format!("the budget {name} is used up; raise it to go on");
             Err(Denial::Refused(Refusal::Budget(message)))
         }
+        ReserveResult::BudgetTooSmall(name) => {
+            let message = format!(
+                "the answers that this request asks for can together cost more than what is left of the budget {name}; ask for fewer of them (n, best_of, candidateCount, prompts) or bound their length"
+            );
+            Err(Denial::Refused(Refusal::Budget(message)))
+        }
         ReserveResult::BreakerOpen(at) => {
             let model = candidate.grant.model.model.clone();
             Err(Denial::Refused(Refusal::Breaker { model, retry_after_seconds: seconds(now, at) }))
@@ -183,7 +191,8 @@ fn pause_after(candidate: &Candidate<'_>) -> SignedDuration {
 }
 
 fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {
-    let Candidate { caller, grant, estimate, deadline: _ } = candidate;
+    let Candidate { caller, grant, estimate, single, deadline: _ } = candidate;
+    let most = |of: &Estimate| Amount { cost: of.max_cost, tokens: of.max_input.saturating_add(of.max_output) };
     Reservation {
         call: CallId::new(),
         at: now,
@@ -192,7 +201,8 @@ fn reservation(candidate: &Candidate<'_>, now: Timestamp) -> Reservation {
         model: grant.model.model.clone(),
         prices: grant.prices.clone(),
         demand: Demand { input: estimate.expected_input, output: estimate.max_output },
-        most: Amount { cost: estimate.max_cost, tokens: estimate.max_input.saturating_add(estimate.max_output) },
+        most: most(estimate),
+        single: most(single),
         limits: RateLimits::of(&grant.provider.limits),
         breaker: BreakerSettings::of(&grant.provider.breaker),
         budgets: grant.budgets.clone(),

@@ -79,6 +79,7 @@ pub(crate) async fn forward<A: Access>(
         caller: &request.caller,
         grant: &call.grant,
         estimate: price::estimate(&call.grant.model.prices, call.prepared.request),
+        single: price::estimate(&call.grant.model.prices, call.prepared.single()),
         deadline,
     };
     loop {

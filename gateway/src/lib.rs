@@ -9,6 +9,7 @@
 
 pub mod access;
 mod admission;
+mod answered_call;
 mod body_permits;
 mod cache;
 mod cache_key;

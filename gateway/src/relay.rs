@@ -9,6 +9,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use reqwest::Response;
 
+use crate::answered_call::AnsweredCall;
 use crate::cache::Recording;
 use crate::call::ModelCall;
 use crate::headers;
@@ -45,9 +46,10 @@ pub(crate) fn relay(
     let idle = Duration::from(call.grant.provider.timeouts.idle);
     let kept = call.cache_key.filter(|_| status == StatusCode::OK);
     let recording = kept.map(|key| shared.cache.record(key, &headers, &room));
+    let total = Duration::from(call.grant.provider.timeouts.total);
     let relay = Relay {
         parts: Box::pin(response.bytes_stream()),
-        in_flight,
+        call: AnsweredCall::new(in_flight, total),
         filters: Filters { usage_filter, redactor: redactor.map(Box::new), room },
         recording,
         idle,
@@ -88,7 +90,7 @@ impl Filters {
 /// An answer that comes in parts.
 struct Relay<S> {
     parts: S,
-    in_flight: InFlightCall,
+    call: AnsweredCall,
     filters: Filters,
     recording: Option<Recording>,
     idle: Duration,
@@ -121,7 +123,9 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> R
         loop {
             match tokio::time::timeout(self.idle, self.parts.next()).await {
                 Ok(Some(Ok(part))) => {
-                    self.in_flight.usage.feed(&part);
+                    if let Err(overdue) = self.call.feed(&part) {
+                        return Some(self.broken(overdue.into()).await);
+                    }
                     let passed = match self.filters.feed(part) {
                         Ok(passed) => passed,
                         Err(error) => return Some(self.broken(error).await),
@@ -142,7 +146,10 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> R
 
     /// Ends an answer of which all has come.
     async fn complete(self) -> Option<(Result<Frame<Bytes>, BoxError>, Progress<S>)> {
-        let certainty = self.in_flight.settle(AnswerEnd::Complete).await;
+        let certainty = match self.call.settle(AnswerEnd::Complete).await {
+            Ok(certainty) => certainty,
+            Err(overdue) => return Some((Err(overdue.into()), Progress::Over)),
+        };
         let rest = match self.filters.finish() {
             Ok(rest) => rest,
             Err(error) => return Some((Err(error), Progress::Over)),
@@ -156,7 +163,8 @@ impl<S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + Unpin + 'static> R
 
     /// Ends an answer of which no more comes. What the redactor held back goes to the client before the error does.
     async fn broken(self, error: BoxError) -> (Result<Frame<Bytes>, BoxError>, Progress<S>) {
-        let _ = self.in_flight.settle(AnswerEnd::Cut).await;
+        // One that is overdue has been settled.
+        let _ = self.call.settle(AnswerEnd::Cut).await;
         // Without a redactor, only the beginning of an event was held back, which is of no use to a client.
         let held =
             if self.filters.redactor.is_some() { self.filters.finish().unwrap_or_default() } else { Bytes::new() };

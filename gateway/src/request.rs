@@ -27,10 +27,19 @@ const KEPT: [&str; 6] =
 pub(crate) struct Prepared {
     pub(crate) body: Bytes,
     pub(crate) request: price::RequestSize,
+    /// The number of answers that it asks for: choices of each prompt.
+    pub(crate) answers: u64,
     /// The gateway asked for the usage event and has to take it out again.
     pub(crate) usage_added: bool,
     /// The temperature in the body.
     pub(crate) temperature: Option<f64>,
+}
+
+impl Prepared {
+    /// Returns the size of the request as if it asked for one answer.
+    pub(crate) fn single(&self) -> price::RequestSize {
+        price::RequestSize { max_output: self.request.max_output / self.answers.max(1), ..self.request }
+    }
 }
 
 /// Returns the model that a request names.
@@ -95,9 +104,10 @@ fn set(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant, modalities: Moda
         }
     }
     let body = if forced.is_empty() { fields.body().to_owned() } else { fields.with(&forced) };
-    let request = estimate(endpoint, fields, grant, body.len(), modalities)?;
+    let output = max_output(endpoint, fields, grant)?;
+    let request = estimate(endpoint, fields, grant, (body.len(), output.all), modalities)?;
     let temperature = wanted.map_or_else(|| temperature(endpoint, fields), |wanted| Ok(Some(wanted)))?;
-    Ok(Prepared { body: Bytes::from(body), request, usage_added, temperature })
+    Ok(Prepared { body: Bytes::from(body), request, answers: output.answers, usage_added, temperature })
 }
 
 /// Refuses a request with Gemini's settings under both of their names: nobody knows which of them a server reads.
@@ -184,7 +194,7 @@ fn estimate(
     endpoint: &Endpoint,
     fields: &Fields<'_>,
     grant: &Grant,
-    bytes: usize,
+    (bytes, max_output): (usize, u64),
     modalities: Modalities,
 ) -> Result<price::RequestSize, Refusal> {
     if matches!(endpoint, Endpoint::MessagesCountTokens | Endpoint::CountTokens(_)) {
@@ -206,7 +216,7 @@ fn estimate(
         other_input: parts.saturating_mul(USUAL_PART).saturating_add(kept),
         max_other_input: if parts > 0 { context.saturating_add(kept) } else { kept },
         context_window: grant.model.context_window,
-        max_output: max_output(endpoint, fields, grant)?,
+        max_output,
     })
 }
 
@@ -223,10 +233,20 @@ fn keeps(endpoint: &Endpoint, fields: &Fields<'_>) -> Result<bool, FieldsError> 
     Ok(keeps)
 }
 
-fn max_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<u64, Refusal> {
+/// The output that a request asks for, in tokens.
+struct Output {
+    /// Of all answers together.
+    all: u64,
+    /// The number of answers.
+    answers: u64,
+}
+
+fn max_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result<Output, Refusal> {
     let (most, choices) = match endpoint {
-        Endpoint::Embeddings => return Ok(0),
-        Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) | Endpoint::CountTokens(_) => {
+        Endpoint::Embeddings | Endpoint::MessagesCountTokens | Endpoint::CountTokens(_) => {
+            return Ok(Output { all: 0, answers: 1 });
+        }
+        Endpoint::GenerateContent(_) | Endpoint::StreamGenerateContent(_) => {
             // A server may know one spelling only.
             let settings = settings(fields)?;
             let named = |names| settings.as_ref().map_or(Ok(None), |settings| largest(settings, names));
@@ -249,8 +269,8 @@ fn max_output(endpoint: &Endpoint, fields: &Fields<'_>, grant: &Grant) -> Result
     };
     // A predicted output that did not come is charged as output, too.
     let predicted = fields.raw("prediction").map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
-    let all = most.saturating_add(predicted).saturating_mul(choices.unwrap_or(1).max(1));
-    Ok(all.saturating_mul(prompts(endpoint, fields)?))
+    let answers = choices.unwrap_or(1).max(1).saturating_mul(prompts(endpoint, fields)?);
+    Ok(Output { all: most.saturating_add(predicted).saturating_mul(answers), answers })
 }
 
 /// Returns the largest of some numbers, of which each may be left out. Zero and less are no bound, where a server takes them.

@@ -143,6 +143,18 @@ fn the_most_that_an_answer_may_have_is_found_in_each_protocol() {
 }
 
 #[test]
+fn each_answer_of_a_request_has_its_part_of_the_output() {
+    for (endpoint, body, single) in [
+        (Endpoint::ChatCompletions, r#"{"max_tokens":100,"n":3}"#, 100),
+        (Endpoint::Completions, r#"{"max_tokens":10,"best_of":4,"prompt":["a","b"]}"#, 10),
+        (Endpoint::Messages, r#"{"max_tokens":10}"#, 10),
+        (Endpoint::Embeddings, "{}", 0),
+    ] {
+        assert_eq!(prepared(&endpoint, body, None).unwrap().single().max_output, single, "{body}");
+    }
+}
+
+#[test]
 fn numbers_that_are_none_are_refused() {
     for (endpoint, body) in [
         (Endpoint::GenerateContent("m".into()), r#"{"generationConfig":{"candidateCount":"8"}}"#),

@@ -84,6 +84,27 @@ async fn a_client_that_does_not_read_keeps_no_call_open() {
     drop(client);
 }
 
+/// What it has reserved of a budget that others share is theirs again.
+#[tokio::test]
+async fn a_client_that_takes_its_answer_slowly_holds_its_reservation_for_its_time_at_most() {
+    // More than fits between the two.
+    let bench = Bench::start(&always(&json!({"text": "a".repeat(24 * 1024 * 1024)}))).await;
+    bench.rules.change(|rules| {
+        let timeouts = json!({"connect": "5s", "firstByte": "5s", "idle": "5s", "total": "5s"});
+        rules.provider["timeouts"] = timeouts;
+    });
+    let mut body = messages();
+    body["stream"] = json!(true);
+    let mut client = TcpStream::connect(bench.address).await.unwrap();
+    client.write_all(request(&body).as_bytes()).await.unwrap();
+    eventually(async || bench.metrics.llm_first_byte_seconds.get_sample_count() == 1).await;
+    // The client is there and reads nothing; its own time-out is minutes away.
+    eventually(async || bench.ledger.calls_in_flight().await.unwrap() == 0).await;
+    let (cost, calls) = bench.settled("a").await;
+    assert!(cost > dollars("0") && calls == 1, "it may be charged for, so it costs what it could: {cost}");
+    drop(client);
+}
+
 #[tokio::test]
 async fn requests_of_one_world_get_permits_one_after_the_other() {
     let bench = Bench::start(&always(&json!({"text": "a", "delayMs": 1000}))).await;

@@ -215,6 +215,27 @@ async fn a_budget_stops_spending_and_is_passed_by_one_call_at_most() {
     assert_eq!(bench.post("b", "/v1/messages", messages()).await.status(), 200, "another order has its own");
 }
 
+/// W16: several answers are one call, and may not pass a budget together.
+#[tokio::test]
+async fn a_request_for_more_answers_than_a_budget_has_money_for_is_refused() {
+    let bench = Bench::start(&always(&json!({"text": "a"}))).await;
+    bench.rules.change(|rules| rules.budget = Some(dollars("0.01")));
+    let mut several =
+        json!({"model": "scripted", "max_tokens": 1000, "n": 100, "messages": [{"role": "user", "content": "a"}]});
+    let refused = bench.post("a", "/v1/chat/completions", several.clone()).await;
+    assert_eq!(refused.status(), 402);
+    assert!(refused.text().await.unwrap().contains("ask for fewer"));
+    assert_eq!((bench.settled("a").await, bench.upstream.count()), ((Money::default(), 0), 0), "nothing went out");
+    several["n"] = json!(1);
+    assert_eq!(
+        bench.post("a", "/v1/chat/completions", several.clone()).await.status(),
+        200,
+        "it does not wait for more"
+    );
+    several["n"] = json!(3);
+    assert_eq!(bench.post("b", "/v1/chat/completions", several).await.status(), 200, "they fit");
+}
+
 #[tokio::test]
 async fn a_stop_is_seen_at_once_also_by_calls_that_wait() {
     let bench = Bench::start(&always(&json!({"text": "a"}))).await;

@@ -91,6 +91,8 @@ pub struct Reservation {
     pub demand: Demand,
     /// The most that it can cost and use: this is reserved.
     pub most: Amount,
+    /// The most that one answer of it can cost and use. It is less than `most` where the call asks for several answers.
+    pub single: Amount,
     /// The Provider's limits.
     pub limits: RateLimits,
     /// The settings of the model's breaker.
@@ -114,6 +116,8 @@ pub enum ReserveResult {
     BreakerOpen(Timestamp),
     /// The budget of this name is spent.
     BudgetExhausted(String),
+    /// The call asks for several answers, which can cost more than what is left of the budget of this name.
+    BudgetTooSmall(String),
 }
 
 /// The reservation of a call in flight.

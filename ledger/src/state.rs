@@ -70,7 +70,7 @@ impl LedgerState {
         let breaker_key = (reservation.provider.clone(), reservation.model.clone());
         let window = self.windows.entry(reservation.provider.clone()).or_default();
         let breaker = self.breakers.entry(breaker_key.clone()).or_default();
-        if let Some(refused) = refused_by_budget(&self.balances, &reservation.budgets, reservation.most) {
+        if let Some(refused) = refused_by_budget(&self.balances, reservation) {
             return refused;
         }
         let decision = breaker.decide(reservation.at);
@@ -192,16 +192,16 @@ impl LedgerState {
     }
 }
 
-fn refused_by_budget(
-    balances: &HashMap<AccountKey, Balance>,
-    budgets: &[BudgetAccount],
-    most: Amount,
-) -> Option<ReserveResult> {
+fn refused_by_budget(balances: &HashMap<AccountKey, Balance>, reservation: &Reservation) -> Option<ReserveResult> {
+    let Reservation { most, single, budgets, .. } = reservation;
     let mut waits = None;
     for budget in budgets {
         let balance = balances.get(&account_key(budget)).copied().unwrap_or_default();
-        match balance.decide(&budget.limit, most) {
+        match balance.decide(&budget.limit, *most) {
             BudgetDecision::Exhausted => return Some(ReserveResult::BudgetExhausted(budget.name.clone())),
+            _ if balance.is_passed_by_several(&budget.limit, *most, *single) => {
+                return Some(ReserveResult::BudgetTooSmall(budget.name.clone()));
+            }
             BudgetDecision::WaitForAnother => waits = Some(ReserveResult::WaitForAnother),
             BudgetDecision::Granted => {}
         }

@@ -38,6 +38,7 @@ fn asked(call: &CallId, now: i64, model: &str, most: u64, limits: &[u64]) -> Res
         prices: text("table"),
         demand: Demand { input: most, output: 0 },
         most: amount(most),
+        single: amount(most),
         limits: RateLimits::of(&Limits { requests_per_minute: 20, tokens_per_minute: 1_000_000, ..Limits::default() }),
         breaker: BreakerSettings { failures: 5, open_for: SignedDuration::from_secs(60), successes: 2 },
         budgets: limits.iter().enumerate().map(holder).collect(),
@@ -90,6 +91,18 @@ fn who_is_refused_leaves_no_trace() {
     assert_eq!((state.windows.clone(), state.balances.clone()), before);
     let changes = state.take_changes();
     assert!(changes.windows.is_empty() && changes.balances.is_empty() && changes.reserved.is_empty());
+}
+
+#[test]
+fn a_call_for_several_answers_has_to_fit_into_every_budget() {
+    let mut state = LedgerState::default();
+    let several = |limits: &[u64]| Reservation { single: amount(5), ..asked(&CallId::new(), 0, "m", 20, limits) };
+    assert_eq!(state.reserve(&several(&[100, 19]), 1), ReserveResult::BudgetTooSmall("b1".into()));
+    assert!(state.open.is_empty(), "nothing is reserved");
+    let one = asked(&CallId::new(), 0, "m", 20, &[100, 19]);
+    assert_eq!(state.reserve(&one, 1), ReserveResult::Granted, "one answer may pass the limit");
+    state.release(&one.call, at(1));
+    assert_eq!(state.reserve(&several(&[100, 20]), 1), ReserveResult::Granted);
 }
 
 #[derive(Clone, Debug)]

@@ -88,6 +88,12 @@ impl Balance {
         }
     }
 
+    /// Returns whether a call that asks for several answers can cost more than is left. One of its answers, which costs `single`
+    /// at most, may: the last cent can be spent.
+    pub fn is_passed_by_several(&self, limit: &SpendingLimit, most: Amount, single: Amount) -> bool {
+        most != single && !limit.covers(self.spent.plus(most))
+    }
+
     /// Reserves the most that a call can cost.
     pub fn reserve(&mut self, most: Amount) {
         self.reserved = self.reserved.plus(most);
@@ -132,6 +138,15 @@ mod tests {
         account.settle(amount(60), amount(10));
         assert_eq!(account.decide(&limit, amount(0)), BudgetDecision::Exhausted);
         assert_eq!(account.decide(&most(101), amount(60)), BudgetDecision::Granted, "the limit was raised");
+    }
+
+    #[test]
+    fn several_answers_have_to_fit_into_what_is_left_and_one_does_not() {
+        let (limit, account) = (most(100), Balance { spent: amount(90), reserved: amount(60) });
+        assert!(!account.is_passed_by_several(&limit, amount(60), amount(60)), "one answer");
+        assert!(!account.is_passed_by_several(&limit, amount(10), amount(5)), "what is reserved may come back");
+        assert!(account.is_passed_by_several(&limit, amount(11), amount(1)));
+        assert!(!account.is_passed_by_several(&SpendingLimit::default(), amount(1000), amount(1)), "there is no limit");
     }
 
     #[test]

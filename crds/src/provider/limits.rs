@@ -100,7 +100,7 @@ pub struct Timeouts {
     pub idle: Duration,
 
     /// Time-out from the request to the first byte of the answer, with all attempts and the waits between them. An answer that has
-    /// begun may go on while its parts arrive within `idle`.
+    /// begun may take as long once more, while its parts arrive within `idle`. Then the call is charged at its upper bound.
     #[serde(default = "thirty_minutes")]
     pub total: Duration,
 }

@@ -88,6 +88,7 @@ pub fn call(now: Timestamp, order: &str, budgets: Vec<BudgetAccount>) -> Reserva
         prices: "table".into(),
         demand: Demand { input: 500, output: 500 },
         most: Amount { cost: dollars("1.00"), tokens: 1000 },
+        single: Amount { cost: dollars("1.00"), tokens: 1000 },
         limits: RateLimits::of(&limits),
         breaker: BreakerSettings { failures: 5, open_for: SignedDuration::from_secs(60), successes: 2 },
         budgets,
