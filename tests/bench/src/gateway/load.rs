@@ -42,6 +42,8 @@ pub struct Answered {
     pub begun: Instant,
     /// When the answer had come to its end.
     pub ended: Instant,
+    /// The longest time between two parts of the answer.
+    pub longest_gap: Duration,
 }
 
 /// A connection that is kept.
@@ -76,13 +78,13 @@ impl Connection {
         tokio::spawn(connection);
         let text =
             "Name the function in src/parser.py that reads an attribute, and say in one sentence what it returns. ";
-        let body = json!({
-            "model": model,
-            "max_tokens": 256,
-            "stream": manner == Manner::Streamed,
-            "messages": [{"role": "system", "content": "You are a careful engineer."}, {"role": "user", "content": text.repeat(8)}],
-        });
-        Ok(Self { sender, server: server.clone(), body: body.to_string().into(), manner, headers: HeaderMap::new() })
+        let body = body(model, manner, &text.repeat(8));
+        Ok(Self { sender, server: server.clone(), body, manner, headers: HeaderMap::new() })
+    }
+
+    /// Has the calls from now on bring a text of so many bytes.
+    pub fn bring(&mut self, bytes: usize) {
+        self.body = body("scripted", self.manner, &"a".repeat(bytes));
     }
 
     /// Makes a call and takes the whole answer.
@@ -103,9 +105,12 @@ impl Connection {
         let mut response = self.sender.send_request(request).await?;
         let status = response.status();
         let (mut begun, mut tail) = (None, Vec::new());
+        let (mut last, mut longest_gap) = (None::<Instant>, Duration::ZERO);
         while let Some(frame) = response.frame().await {
             let Ok(part) = frame?.into_data() else { continue };
-            begun.get_or_insert_with(Instant::now);
+            let now = Instant::now();
+            begun.get_or_insert(now);
+            longest_gap = longest_gap.max(last.replace(now).map_or(Duration::ZERO, |last| now - last));
             // The last event may come in two parts.
             let kept = tail.len().saturating_sub(LAST_EVENT.len() + 4);
             tail.drain(..kept);
@@ -120,11 +125,21 @@ impl Connection {
             return Err(format!("{} ended a stream without its last event", self.server.address).into());
         }
         let begun = begun.ok_or("an answer without a body")?;
-        Ok(Answered { first_byte: begun - start, begun, ended })
+        Ok(Answered { first_byte: begun - start, begun, ended, longest_gap })
     }
 
     /// Returns a header of the last answer.
     pub fn header(&self, name: &str) -> Option<String> {
         Some(self.headers.get(name)?.to_str().ok()?.to_owned())
     }
+}
+
+fn body(model: &str, manner: Manner, text: &str) -> Bytes {
+    let body = json!({
+        "model": model,
+        "max_tokens": 256,
+        "stream": manner == Manner::Streamed,
+        "messages": [{"role": "system", "content": "You are a careful engineer."}, {"role": "user", "content": text}],
+    });
+    body.to_string().into()
 }
