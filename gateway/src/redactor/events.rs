@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::channels::{EventTexts, Growth, Path, event_like};
 use super::json::{self, JsonText, Step};
 use super::texts::{document, replacement, text};
-use crate::event_splitter::{self, EventSplitter, Piece};
+use crate::event_splitter::{self, EventSplitter, LARGEST_EVENT, Piece};
 use crate::kept_bytes::AnswerRoom;
 
 /// The most texts that grow at a time.
@@ -23,6 +23,8 @@ struct Channel {
     event: Value,
     name: Option<String>,
     path: Path,
+    /// The bytes of that event, while a part of the text is held back.
+    size: usize,
 }
 
 /// An answer is too large to be searched for secrets, or there is no room for it.
@@ -102,16 +104,18 @@ impl EventRedactor {
         self.release(|channel| texts.ends(channel) && !has_more(channel), passed);
         let name =
             lines(written).find_map(|line| line.strip_prefix("event:")).map(|name| self.filter.masked(name.trim()));
-        let grown = self.grow(&texts, &event, name.as_deref());
+        let grown = self.grow(&texts, (&event, written.len()), name.as_deref());
         let replaced = self.replaced(&data, &texts.growths, &grown);
         self.write_event(written, replaced.as_deref(), passed);
-        if self.channels.len() > MOST_CHANNELS {
+        // The events that are kept for what is held back have room together as the largest event has.
+        let kept: usize = self.channels.values().map(|channel| channel.size).sum();
+        if self.channels.len() > MOST_CHANNELS || kept > LARGEST_EVENT {
             self.release(|_| true, passed);
         }
     }
 
     /// Adds each part to its text, and returns how much of the text may pass.
-    fn grow(&mut self, texts: &EventTexts, event: &Value, name: Option<&str>) -> Vec<String> {
+    fn grow(&mut self, texts: &EventTexts, (event, size): (&Value, usize), name: Option<&str>) -> Vec<String> {
         let mut grown = Vec::new();
         for (number, Growth { path, channel }) in texts.growths.iter().enumerate() {
             let held = self.channels.entry(channel.clone()).or_insert_with(|| Channel {
@@ -119,6 +123,7 @@ impl EventRedactor {
                 event: Value::Null,
                 name: None,
                 path: Vec::new(),
+                size: 0,
             });
             let mut passed = held.carry.feed(text_at(event, path));
             let has_ended =
@@ -131,6 +136,9 @@ impl EventRedactor {
                 // The part that is held back comes in an event like this one.
                 (held.event, held.name) = (event.clone(), name.map(str::to_owned));
                 held.path.clone_from(path);
+                held.size = size;
+            } else {
+                (held.event, held.size) = (Value::Null, 0);
             }
             if has_ended {
                 self.channels.remove(channel);

@@ -213,6 +213,21 @@ fn a_secret_beside_the_data_of_an_event_is_masked_too() {
     assert!(passed.contains("event: ***") && !passed.contains(VALUE), "{passed}");
 }
 
+#[test]
+fn the_events_that_wait_for_the_rest_of_their_texts_are_bounded_together() {
+    let mut events = EventRedactor::new(Protocol::OpenAi, filter());
+    let filling = "x".repeat(LARGEST_EVENT / 3);
+    let mut most = 0;
+    for index in 0..5 {
+        let value = json!({"filling": filling, "choices": [{"index": index, "delta": {"content": "sk-proj-abc"}}]});
+        events.feed(event(&value).as_bytes()).unwrap();
+        let kept: usize = events.channels.values().map(|channel| channel.size).sum();
+        assert!(kept <= LARGEST_EVENT, "{kept} bytes");
+        most = most.max(kept);
+    }
+    assert!(most > LARGEST_EVENT / 2, "two of them wait at once");
+}
+
 /// `make fuzz` runs these for longer.
 mod fuzzed {
     use manyworlds_test_support::fuzz::{divided, fuzz};

@@ -3,7 +3,6 @@
 //! It knows nothing of what the tested code covers, so the seeds have to: each is an input that a parser takes, and each form
 //! that it knows stands in one of them.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// The environment variable with the seconds for which each target runs.
@@ -121,8 +120,7 @@ fn change(input: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
         5 => {
             // One number in the place of another.
             let digits = input[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let mut text = String::new();
-            let _ = write!(text, "{}", chance.draw() >> chance.below(64));
+            let text = (chance.draw() >> chance.below(64)).to_string();
             drop(input.splice(at..at + digits, text.bytes()));
         }
         6 => {
