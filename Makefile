@@ -44,7 +44,7 @@ unit: rust packages ## The tests that need no cluster: git, Python, OpenSSL, ssh
 
 fuzz: rust ## Try the parsers of hostile input with changed inputs, longer than `make test` does (FUZZ_SECONDS=60, FUZZ_SEED=number)
 	@echo "FUZZ_SEED=$(FUZZ_SEED)"
-	FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_SEED="$(FUZZ_SEED)" cargo test --locked -p manyworlds-gateway -p manyworlds-operator -p manyworlds-runner --lib --bins --tests fuzzed::
+	FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_SEED="$(FUZZ_SEED)" cargo test --locked -p manyworlds-gateway -p manyworlds-operator -p manyworlds-runner --lib --test messages fuzzed::
 
 # The program under test is the one of the images. Only the time to the first output needs a real node.
 bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json

@@ -210,6 +210,17 @@ fn bad_values_are_refused_with_their_place_and_reason() {
 }
 
 #[test]
+fn budgets_are_required_where_the_value_says_so() {
+    for (value, expected) in
+        [(json!("none"), r#""none""#), (json!("all"), r#""all""#), (json!(["a", "b"]), r#"["a","b"]"#)]
+    {
+        let values = json!({"budgets": {"required": value}});
+        assert_eq!(environment(&deployment(&values), "MANYWORLDS_BUDGETS_REQUIRED"), expected);
+    }
+    assert!(!template("manyworlds", &json!({"budgets": {"required": "some"}})).status.success());
+}
+
+#[test]
 fn every_value_is_described_in_the_schema() {
     fn check(place: &str, schema: &Value) {
         assert!(schema["description"].is_string() || place.is_empty(), "{place} has no description");

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::event_splitter::LARGEST_EVENT;
 
 const KEY: &str = "sk-proj-abcdefghijklmnopqrstuvwx";
 const VALUE: &str = "canary of the provider";
