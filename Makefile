@@ -47,7 +47,7 @@ fuzz: rust ## Try the parsers of hostile input with changed inputs, longer than 
 	FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_SEED="$(FUZZ_SEED)" cargo test --locked -p manyworlds-gateway -p manyworlds-operator -p manyworlds-runner --lib --test messages fuzzed::
 
 # The program under test is the one of the images. Only the time to the first output needs a real node.
-bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
+bench: rust $(if $(NO_CLUSTER),,$(if $(filter-out f% evaluation%,$(ONLY)),programs,install) fake-cluster) ## Measure speed and size on fake nodes (ONLY=prefix for a part) and write target/bench.json
 	$(if $(NO_CLUSTER),,$(ENVIRONMENT) export MANYWORLDS_OPERATOR_BINARY="$(CURDIR)/target/$(TRIPLE)/release/manyworlds-operator";) \
 	RUSTFLAGS="-C target-feature=+crt-static" cargo run --release --locked --target $(TRIPLE) -p manyworlds-bench
 

@@ -22,7 +22,8 @@ pub use policy::{
 };
 pub use source::{GitSource, Source};
 pub use status::{
-    ArtifactCounts, BaselineGateStatus, BaselineState, BaselineStatus, MOST_BUDGETS, RankedWorld, Usage, WorkOrderStatus, WorldCounts,
+    ArtifactCounts, BaselineGateStatus, BaselineState, BaselineStatus, MOST_BUDGETS, RankedWorld, Usage,
+    WorkOrderStatus, WorldCounts,
 };
 pub use task::{IssueReference, Task, TaskMode};
 pub use worker::{

@@ -1,7 +1,7 @@
 //! Measures what section "Figures" of the design promises, on a control plane with fake nodes, and says what was missed.
 //!
 //! ```text
-//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> large orders -> stops -> first output (real node) -> gateway
+//! idle -> single order -> paced orders -> bursts (Jobs, floor, operator) -> quiet -> large orders -> stops -> first output, evaluation (real node) -> gateway
 //! ```
 //!
 //! The gateway is measured without a cluster.
@@ -11,6 +11,7 @@
 mod audit;
 mod burst;
 mod context;
+mod evaluation;
 mod figures;
 mod first_output;
 mod floor;
@@ -21,6 +22,7 @@ mod machine;
 mod paced;
 mod pods;
 mod quiet;
+mod real;
 mod single;
 mod stops;
 mod watch;
@@ -44,7 +46,7 @@ async fn main() -> Result {
 }
 
 async fn measure(settings: &Settings, report: &mut Report) -> Result {
-    let on_cluster: [&[Figure]; 8] = [
+    let on_cluster: [&[Figure]; 9] = [
         &idle::FIGURES,
         &single::FIGURES,
         &paced::FIGURES,
@@ -53,6 +55,7 @@ async fn measure(settings: &Settings, report: &mut Report) -> Result {
         &large::FIGURES,
         &stops::FIGURES,
         &first_output::FIGURES,
+        &evaluation::FIGURES,
     ];
     if on_cluster.iter().any(|figures| settings.wants(figures)) {
         measure_on_cluster(&Bench::new(settings.clone()).await?, report).await?;
@@ -87,6 +90,9 @@ async fn measure_on_cluster(bench: &Bench, report: &mut Report) -> Result {
     }
     if bench.wants(&first_output::FIGURES) {
         first_output::measure(bench, report).await?;
+    }
+    if bench.wants(&evaluation::FIGURES) {
+        evaluation::measure(bench, report).await?;
     }
     Ok(())
 }

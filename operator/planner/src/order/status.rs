@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use manyworlds_api::conditions::{OrderCondition, Reason, Truth, condition, set, shortened};
-use manyworlds_api::work_order::{ArtifactCounts, BaselineState, BaselineStatus, MOST_BUDGETS, RankedWorld, Usage, WorldCounts};
+use manyworlds_api::work_order::{
+    ArtifactCounts, BaselineState, BaselineStatus, MOST_BUDGETS, RankedWorld, Usage, WorldCounts,
+};
 use manyworlds_api::world::WorldStage;
 use manyworlds_api::{Money, WorkOrderStatus};
 
