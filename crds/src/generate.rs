@@ -4,6 +4,7 @@ use kube::CustomResourceExt;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::baseline_document::BaselineDocument;
 use crate::order_document::OrderDocument;
 use crate::report_document::ReportDocument;
 use crate::{Budget, Provider, WorkOrder, World};
@@ -47,6 +48,7 @@ pub fn files() -> Result<Vec<GeneratedFile>, GenerateError> {
         GeneratedFile { path: "manyworlds.dev_worlds.yaml", content: yaml(World::crd())? },
         GeneratedFile { path: "schemas/workorder@1.json", content: json(&order_schema())? + "\n" },
         GeneratedFile { path: "schemas/report@1.json", content: json(&report_schema())? + "\n" },
+        GeneratedFile { path: "schemas/baseline@1.json", content: json(&baseline_schema())? + "\n" },
     ])
 }
 
@@ -75,4 +77,9 @@ pub fn order_schema() -> schemars::Schema {
 /// Returns the JSON Schema of `report@1`.
 pub fn report_schema() -> schemars::Schema {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<ReportDocument>()
+}
+
+/// Returns the JSON Schema of `baseline@1`.
+pub fn baseline_schema() -> schemars::Schema {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<BaselineDocument>()
 }

@@ -65,6 +65,11 @@ impl Layout {
         self.order_directory().join("change")
     }
 
+    /// What the gates give at the base, as `checkout` leaves it for `judge`.
+    pub fn baseline(&self) -> PathBuf {
+        self.order_directory().join("baseline.json")
+    }
+
     /// The folder that `work` leaves for `collect`.
     pub fn result_directory(&self) -> PathBuf {
         self.work_directory().join("result")

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use manyworlds_api::baseline_document::BaselineDocument;
 use manyworlds_api::conditions::Reason;
-use manyworlds_api::generate::{order_schema, report_schema};
+use manyworlds_api::generate::{baseline_schema, order_schema, report_schema};
 use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::report_document::ReportDocument;
@@ -35,6 +36,36 @@ impl Identity {
             })?,
             service_url: variable(labels::ENV_SERVICE_URL)?,
         })
+    }
+}
+
+/// What a pod judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A World's change.
+    Change,
+    /// The base itself, without any change.
+    Base,
+}
+
+impl Subject {
+    /// Reads the environment that the operator gives the stages of a pod that judges.
+    pub(crate) fn from_environment() -> Result<Self, StageError> {
+        Self::named(std::env::var(labels::ENV_SUBJECT).ok().as_deref())
+    }
+
+    fn named(name: Option<&str>) -> Result<Self, StageError> {
+        match name {
+            None => Ok(Self::Change),
+            Some(labels::SUBJECT_BASE) => Ok(Self::Base),
+            Some(other) => {
+                let (variable, known) = (labels::ENV_SUBJECT, labels::SUBJECT_BASE);
+                Err(unusable(format!(
+                    "the environment variable {variable} is {other:?}, and this runner knows {known:?}; use the runner image of the \
+                     operator's release"
+                )))
+            }
+        }
     }
 }
 
@@ -100,6 +131,17 @@ pub(crate) fn report_json(report: &ReportDocument) -> Result<String, StageError>
     serde_json::to_string_pretty(&value).map_err(|error| faulty(error.to_string()))
 }
 
+/// Writes what the gates give at the base as JSON that is held against its schema.
+pub(crate) fn baseline_json(baseline: &BaselineDocument) -> Result<String, StageError> {
+    let faulty = |why: String| {
+        let message = format!("what the gates give at the base is not a baseline@1: {why}");
+        StageError::new(FailureClass::Evaluation, Reason::Unexpected, message)
+    };
+    let value = serde_json::to_value(baseline).map_err(|error| faulty(error.to_string()))?;
+    validate(&baseline_schema(), &value).map_err(faulty)?;
+    serde_json::to_string(&value).map_err(|error| faulty(error.to_string()))
+}
+
 fn validate(schema: &impl serde::Serialize, value: &Value) -> Result<(), String> {
     let schema = serde_json::to_value(schema).map_err(|error| error.to_string())?;
     let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
@@ -122,5 +164,12 @@ mod tests {
         assert!(error.message.contains("workorder@1"), "{}", error.message);
         assert_eq!(error.class, FailureClass::Spec);
         assert!(parse("{").unwrap_err().message.contains("not JSON"));
+    }
+
+    #[test]
+    fn a_subject_that_nobody_knows_is_refused() {
+        assert_eq!(Subject::named(None).unwrap(), Subject::Change);
+        assert_eq!(Subject::named(Some("base")).unwrap(), Subject::Base);
+        assert!(Subject::named(Some("tip")).unwrap_err().message.contains("MANYWORLDS_SUBJECT is \"tip\""));
     }
 }

@@ -66,7 +66,7 @@ fn pod_in(model: &Model, name: &str, prompt: &str, environment: &Value) -> Pod {
         "worlds": {"variants": [{"name": "alpha", "model": name, "temperature": 0.25, "prompt": prompt}]},
         "worker": {"plugin": "coder", "command": [], "env": environment},
         "evaluation": {"gates": [
-            {"name": "test", "kind": "Test", "command": ["sh", "tests/check.sh"], "points": 100}]},
+            {"name": "test", "kind": "Lint", "command": ["sh", "tests/check.sh"], "points": 100}]},
     });
     Pod::new(&repository(), &changes).with_gateway(&model.url(), TOKEN)
 }

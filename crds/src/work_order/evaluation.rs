@@ -124,7 +124,7 @@ pub struct Gate {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// What the gate checks. `Test` gives partial credit where the command's output counts tests (JUnit XML, TAP, cargo, pytest); `Size` fails for an empty change or one above `maxChangedLines`; the others pass when their command exits with 0.
+    /// What the gate checks. `Test` counts tests (JUnit XML, TAP, cargo, pytest, unittest, go, Jest, Vitest, node), gives partial credit and fails where none is counted; `Size` fails for an empty change or one above `maxChangedLines`; the others pass when their command exits with 0.
     pub kind: GateKind,
 
     /// Program and arguments, run in the checkout.
@@ -132,7 +132,7 @@ pub struct Gate {
     #[schemars(length(max = 32), inner(length(max = 8192)))]
     pub command: Vec<String>,
 
-    /// File in the checkout with JUnit XML that the command writes. Without it the command's output is read.
+    /// File in the checkout with JUnit XML that the command writes, or a pattern of such files. Without it the command's output is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub report: Option<String>,

@@ -1,6 +1,7 @@
 //! `checkout`: makes the ground on which a change is judged, in a pod that has nothing of the worker's but the change.
 //!
-//! The order and the pinned commit come from the operator, the base and the change from its store.
+//! The order and the pinned commit come from the operator, the base and the change from its store, with what the gates give at
+//! that base. Where the base itself is judged there is no more than the base.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::files;
 use crate::history;
 use crate::layout::Layout;
 use crate::operator::OperatorClient;
-use crate::order::{self, Identity, variable};
+use crate::order::{self, Identity, Subject, variable};
 use crate::process::Signals;
 use crate::stage::{self, StageError};
 use crate::text::print_line;
@@ -30,6 +31,7 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
     // Nothing is lost when it ends at once.
     Signals::take_over(layout, Duration::ZERO).map_err(|error| StageError::file(Path::new("/proc/self"), &error))?;
     let identity = Identity::from_environment()?;
+    let subject = Subject::from_environment()?;
     let (_, text) = order::given(&identity)?;
     let base = variable(labels::ENV_BASE_COMMIT)?;
     let operator = OperatorClient::new(layout, &identity)?;
@@ -37,17 +39,35 @@ pub fn run(layout: &Layout) -> Result<StageReport, StageError> {
         fs::create_dir_all(&folder).map_err(|error| StageError::file(&folder, &error))?;
     }
     print_line(&format!("fetching the base {base}"));
-    fetch_base(layout, &base, &operator)?;
-    print_line("fetching the change");
-    operator.change_fetch(&layout.change())?;
+    match subject {
+        Subject::Change => {
+            operator.bundle_fetch(&layout.bundle())?;
+            unpack_base(layout, &base)?;
+            print_line("fetching the change");
+            operator.change_fetch(&layout.change())?;
+            fetch_baseline(layout, &operator)?;
+        }
+        Subject::Base => {
+            operator.order_bundle_fetch(&layout.bundle())?;
+            unpack_base(layout, &base)?;
+        }
+    }
     order::store(layout, &text, &base)?;
     stage::install(layout)?;
     Ok(StageReport { base_commit: Some(base), ..StageReport::done() })
 }
 
-fn fetch_base(layout: &Layout, base: &str, operator: &OperatorClient) -> Result<(), StageError> {
+fn fetch_baseline(layout: &Layout, operator: &OperatorClient) -> Result<(), StageError> {
+    let file = layout.baseline();
+    files::remove(&file).map_err(|error| StageError::file(&file, &error))?;
+    if !operator.baseline_fetch(&file)? {
+        print_line("nothing is known of the gates at the base");
+    }
+    Ok(())
+}
+
+fn unpack_base(layout: &Layout, base: &str) -> Result<(), StageError> {
     let (bundle, mirror) = (layout.bundle(), layout.mirror());
-    operator.bundle_fetch(&bundle)?;
     // What is here was left by a container that was started again.
     files::remove(&mirror).map_err(|error| StageError::file(&mirror, &error))?;
     history::unbundle(&mirror, &bundle, base)?;

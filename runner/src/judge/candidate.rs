@@ -65,12 +65,33 @@ impl Candidate {
         base: &str,
         identity: &Identity,
     ) -> Result<Self, StageError> {
+        let mut candidate = Self::empty(layout, order, base)?;
+        match candidate.apply_patch(layout, order, base)? {
+            Ok(()) => candidate.commit_change(order, base, identity)?,
+            Err(Refusal(reason)) => {
+                print_line(&format!("the change is refused: {reason}"));
+                candidate.reasons.push(shortened(&format!("the change was refused: {reason}"), REASON_BYTES));
+            }
+        }
+        Ok(candidate)
+    }
+
+    /// Makes the checkout of the base itself, without any change.
+    pub(super) fn of_base(layout: &Layout, order: &OrderDocument, base: &str) -> Result<Self, StageError> {
+        let mut candidate = Self::empty(layout, order, base)?;
+        candidate.check_out(base, base)?;
+        candidate.commit = Some(base.to_owned());
+        Ok(candidate)
+    }
+
+    /// Makes a candidate that has nothing yet but the tree of the base in its index.
+    fn empty(layout: &Layout, order: &OrderDocument, base: &str) -> Result<Self, StageError> {
         let repository = layout.evidence().join("repository.git");
         make_repository(&repository, &layout.mirror(), &repository, ["--bare", "."])?;
         let checkout = layout.checkout();
         let git = |arguments: &[&str]| Git::new(&checkout, arguments).with_git_directory(&repository, &checkout);
         let protection = Protection::new(&order.evaluation.protected_paths, tool_files(&git, order, base)?)?;
-        let mut candidate = Self {
+        let candidate = Self {
             commit: None,
             patch: Vec::new(),
             diff: DiffStatistics::default(),
@@ -84,13 +105,6 @@ impl Candidate {
             base: base.to_owned(),
         };
         candidate.git(&["read-tree", base]).run()?;
-        match candidate.apply_patch(layout, order, base)? {
-            Ok(()) => candidate.commit_change(order, base, identity)?,
-            Err(Refusal(reason)) => {
-                print_line(&format!("the change is refused: {reason}"));
-                candidate.reasons.push(shortened(&format!("the change was refused: {reason}"), REASON_BYTES));
-            }
-        }
         Ok(candidate)
     }
 
@@ -207,9 +221,7 @@ impl Candidate {
         let made = commit(&call, &tree, base, &message(order, identity))?;
         let patch = patch(&call, base, &made)?;
         let numbers = self.git(&["diff-tree", "-r", "--no-renames", "--numstat", "-z", base, &made]).run()?;
-        self.git(&["update-ref", "HEAD", &made]).run()?;
-        self.git(&["reset", "--quiet", "--hard", &made]).run()?;
-        self.make_repository_for_gates(base, &made)?;
+        self.check_out(base, &made)?;
         for name in named_in_patch(&String::from_utf8_lossy(&patch)) {
             self.reasons.push(format!("its change names {name}, which belongs to its judge"));
         }
@@ -222,6 +234,13 @@ impl Candidate {
         self.patch = patch;
         self.commit = Some(made);
         Ok(())
+    }
+
+    /// Makes the files of a commit.
+    fn check_out(&self, base: &str, commit: &str) -> Result<(), StageError> {
+        self.git(&["update-ref", "HEAD", commit]).run()?;
+        self.git(&["reset", "--quiet", "--hard", commit]).run()?;
+        self.make_repository_for_gates(base, commit)
     }
 
     /// Gives the checkout a repository of its own, for tools that ask for one; the judge uses another.

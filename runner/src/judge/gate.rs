@@ -8,7 +8,7 @@ use manyworlds_api::work_order::EnvironmentVariable;
 use manyworlds_masking::Filter;
 
 use super::sealing::own_program;
-use crate::process::{Bounds, Completed, DiskLimit, Log, Program, Supervisor};
+use crate::process::{Bounds, Completed, DiskLimit, Listener, Log, Program, Supervisor};
 use crate::stage::StageError;
 
 /// The most bytes of a gate's output that are kept.
@@ -40,12 +40,13 @@ pub(super) struct Sandbox<'a> {
 }
 
 impl Sandbox<'_> {
-    /// Runs a command.
+    /// Runs a command. `listener` hears every line that it prints, also those that are not kept.
     pub(super) fn run(
         &self,
         supervisor: &Supervisor,
         words: &[String],
         time: Duration,
+        listener: impl Listener,
     ) -> Result<Completed<String>, StageError> {
         let own = own_program()?;
         let mut command = Command::new(&own);
@@ -70,7 +71,7 @@ impl Sandbox<'_> {
         let disk = DiskLimit { folders, bytes: disk_bytes(), file_bytes: Some(FILE_BYTES), files: Some(MOST_FILES) };
         // A gate that prints too much is not ended: its log is cut.
         let bounds = Bounds { time, output_bytes: None, disk: Some(disk) };
-        let log = Log::new(LOG_BYTES, Filter::by_pattern());
+        let log = Log::heard_by(listener, LOG_BYTES, Filter::by_pattern());
         supervisor.run(Program::new(command, bounds), log).map_err(|error| StageError::file(&own, &error))
     }
 

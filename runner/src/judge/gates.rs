@@ -1,22 +1,25 @@
 //! Runs the gates in their order and gives their points.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use manyworlds_api::baseline_document::TestCase;
 use manyworlds_api::conditions::{Reason, shortened};
 use manyworlds_api::order_document::OrderDocument;
 use manyworlds_api::report_document::GateOutput;
 use manyworlds_api::result::{FailureClass, GateOutcome, GateResult};
 use manyworlds_api::work_order::{Gate, GateKind};
 
+use super::baseline::Standards;
 use super::canary::{Trial, Verdict};
 use super::candidate::Candidate;
-use super::counts;
+use super::counts::{OutputReader, Reports};
 use super::gate::Sandbox;
 use super::ground::Ground;
 use super::inspection::refused_in_output;
-use super::outcome::{REASON_BYTES, file_too_large, gate_result, not_run, unscored, untouched, worthless};
+use super::integrity::{forged, untouched, worthless};
+use super::outcome::{REASON_BYTES, cases_of, file_too_large, gate_result, not_run, unscored};
 use super::restoration::RestoreError;
 use super::tripwire::{Touched, Tripwire};
 use crate::files;
@@ -38,8 +41,9 @@ pub(super) struct Gates<'a> {
     supervisor: &'a Supervisor,
     sandbox: Sandbox<'a>,
     ground: Ground,
+    standards: Standards,
     /// Files of the judge, which no gate may change.
-    watched: [PathBuf; 3],
+    watched: [PathBuf; 4],
     deadline: Instant,
     /// Findings against the World.
     pub(super) reasons: Vec<String>,
@@ -53,16 +57,24 @@ pub(super) struct Gates<'a> {
     pub(super) outputs: Vec<GateOutput>,
     /// Everything that the gates printed.
     pub(super) log: String,
+    /// The test cases of each gate that names them all, by the gate's name.
+    pub(super) cases: HashMap<String, Vec<TestCase>>,
 }
 
 impl<'a> Gates<'a> {
-    pub(super) fn new(layout: &Layout, order: &'a OrderDocument, supervisor: &'a Supervisor, sealed: bool) -> Self {
+    pub(super) fn new(
+        layout: &Layout,
+        order: &'a OrderDocument,
+        supervisor: &'a Supervisor,
+        sealed: bool,
+        standards: Standards,
+    ) -> Self {
         let sandbox = Sandbox {
             checkout: layout.checkout(),
             scratch: layout.scratch(),
             temporary: layout.temporary(),
             shared_memory: layout.shared_memory(),
-            hidden: vec![layout.evidence(), layout.token_directory(), layout.termination_log()],
+            hidden: vec![layout.evidence(), layout.token_directory(), layout.termination_log(), layout.baseline()],
             environment: &order.worker.env,
             sealed,
         };
@@ -73,7 +85,8 @@ impl<'a> Gates<'a> {
             supervisor,
             sandbox,
             ground: Ground::new(layout),
-            watched: [layout.termination_log(), layout.evidence(), layout.change()],
+            standards,
+            watched: [layout.termination_log(), layout.evidence(), layout.change(), layout.baseline()],
             deadline,
             reasons: Vec::new(),
             reports: HashSet::new(),
@@ -81,6 +94,7 @@ impl<'a> Gates<'a> {
             attack: None,
             outputs: Vec::new(),
             log: String::new(),
+            cases: HashMap::new(),
         }
     }
 
@@ -140,8 +154,8 @@ impl<'a> Gates<'a> {
     }
 
     fn command(&mut self, gate: &Gate, candidate: &Candidate) -> Result<GateResult, StageError> {
-        let report = gate.report.as_ref().map(|path| self.sandbox.checkout.join(path.trim_start_matches('/')));
-        match self.restore(candidate, gate, report.as_deref()) {
+        let reports = gate.report.as_ref().map(|path| Reports::new(path, &self.sandbox.checkout));
+        match self.restore(candidate, gate, reports.as_ref()) {
             Ok(()) => {}
             Err(RestoreError(why)) => {
                 let reason = format!("an earlier gate left the checkout so that it cannot be restored: {why}");
@@ -154,8 +168,10 @@ impl<'a> Gates<'a> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let tripwire = Tripwire::snapshot(&self.watched);
         let guard = candidate.guard();
-        let completed = self.sandbox.run(self.supervisor, &gate.command, Duration::from(gate.timeout).min(left))?;
-        let touched = guard.look(report.as_deref());
+        let mut reader = OutputReader::default();
+        let time = Duration::from(gate.timeout).min(left);
+        let completed = self.sandbox.run(self.supervisor, &gate.command, time, &mut reader)?;
+        let touched = guard.look(&reports.as_ref().map(Reports::files).unwrap_or_default());
         self.record_touched(gate, &touched);
         if let Some(path) = tripwire.changes(&self.watched).first() {
             self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
@@ -165,12 +181,14 @@ impl<'a> Gates<'a> {
             return Err(terminated());
         }
         self.record_output(gate, &completed);
-        let counts = (gate.kind == GateKind::Test)
-            .then(|| counts::count(report.as_deref(), &self.sandbox.checkout, &completed.output))
-            .flatten();
-        let left = Duration::from(gate.timeout).min(left).saturating_sub(completed.elapsed);
-        let result = untouched(gate, gate_result(gate, &completed, counts), &touched);
-        self.hold_against_canary(candidate, gate, result, left)
+        let reading = (gate.kind == GateKind::Test).then(|| match &reports {
+            Some(reports) => reports.read(),
+            None => reader.finish(),
+        });
+        self.cases.insert(gate.name.clone(), cases_of(&completed, reading.as_ref()));
+        let left = time.saturating_sub(completed.elapsed);
+        let result = gate_result(gate, &completed, reading.as_ref(), self.standards.of(&gate.name));
+        self.hold_against_canary(candidate, gate, untouched(gate, result, &touched), left)
     }
 
     /// Holds a result against the gate's canary: what a program says that calls every test a success is worth nothing.
@@ -209,23 +227,20 @@ impl<'a> Gates<'a> {
             }
             Verdict::Forged(why) => {
                 self.reasons.push(shortened(&one_line(&format!("gate {}: {why}", gate.name)), REASON_BYTES));
-                let reason = shortened(&one_line(&why), REASON_BYTES);
-                // Its counts are worth nothing either.
-                let milliseconds = result.milliseconds;
-                GateResult { outcome: GateOutcome::Failed, reason, milliseconds, ..unscored(gate) }
+                forged(gate, &result, &why, self.standards.of(&gate.name))
             }
         })
     }
 
-    /// Restores the checkout, and removes the old report of the gate.
-    fn restore(&mut self, candidate: &Candidate, gate: &Gate, report: Option<&Path>) -> Result<(), RestoreError> {
+    /// Restores the checkout, and removes the old reports of the gate.
+    fn restore(&mut self, candidate: &Candidate, gate: &Gate, reports: Option<&Reports>) -> Result<(), RestoreError> {
         self.ground.clear()?;
         let mut changed = candidate.restore()?;
         changed.retain(|path| !self.reports.contains(&self.sandbox.checkout.join(path)));
         self.record_changes(&changed, gate);
-        if let Some(report) = report.filter(|report| counts::is_inside(report, &self.sandbox.checkout)) {
-            files::remove(report).map_err(|error| RestoreError(format!("{}: {error}", report.display())))?;
-            self.reports.insert(report.to_owned());
+        for report in reports.map(Reports::files).unwrap_or_default() {
+            files::remove(&report).map_err(|error| RestoreError(format!("{}: {error}", report.display())))?;
+            self.reports.insert(report);
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! Stores the artifacts of a World that was judged: patch, log, report.
 
+use std::collections::HashMap;
+
 use manyworlds_api::artifacts::ArtifactName;
+use manyworlds_api::baseline_document::TestCase;
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::labels;
 use manyworlds_api::order_document::OrderDocument;
@@ -21,6 +24,8 @@ pub(super) struct Evaluation {
     pub(super) patch: Vec<u8>,
     /// The last lines that each gate printed.
     pub(super) outputs: Vec<GateOutput>,
+    /// The test cases of each gate that names them all, by the gate's name.
+    pub(super) cases: HashMap<String, Vec<TestCase>>,
 }
 
 /// Everything that storing a World's artifacts needs.
@@ -35,7 +40,7 @@ pub(super) struct Storage<'a> {
 impl Storage<'_> {
     /// Stores the artifacts and returns the result with their digests.
     pub(super) fn store(&self, evaluation: Evaluation, log: &str) -> Result<WorldResult, StageError> {
-        let Evaluation { mut result, patch, outputs } = evaluation;
+        let Evaluation { mut result, patch, outputs, cases: _ } = evaluation;
         let mut digests = Vec::new();
         if !patch.is_empty() {
             digests.push(self.operator.artifact_put(ArtifactName::Patch, &patch)?);

@@ -98,11 +98,11 @@ impl<'a> Guard<'a> {
         Self { checkout, protection, files, before }
     }
 
-    /// Looks at what a gate has done, once it has ended. Its report may lie anywhere.
-    pub(super) fn look(&self, report: Option<&Path>) -> Touched {
+    /// Looks at what a gate has done, once it has ended. Its reports may lie anywhere.
+    pub(super) fn look(&self, reports: &[PathBuf]) -> Touched {
         let name = |path: &Path| path.strip_prefix(self.checkout).unwrap_or(path).display().to_string();
         let tampered = self.before.changes(&self.files).iter().map(|path| name(path)).collect();
-        let known: BTreeSet<&Path> = self.files.iter().map(PathBuf::as_path).chain(report).collect();
+        let known: BTreeSet<&Path> = self.files.iter().chain(reports).map(PathBuf::as_path).collect();
         let mut added = Vec::new();
         files::walk(self.checkout, &mut |path: &Path, metadata: &fs::Metadata| {
             let Ok(relative) = path.strip_prefix(self.checkout) else { return };
@@ -183,7 +183,7 @@ mod tests {
         for (name, act, tampered, added) in acts {
             let guard = Guard::new(checkout, &[PathBuf::from("tests/a.py")], &protection);
             act();
-            let touched = guard.look(Some(&checkout.join("tests/report.xml")));
+            let touched = guard.look(&[checkout.join("tests/report.xml")]);
             let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
             assert_eq!(touched, Touched { tampered: all(tampered), added: all(added) }, "{name}");
         }

@@ -5,7 +5,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use manyworlds_api::artifacts::{ArtifactName, DIGEST_HEADER, bundle_path, hexadecimal, upload_path};
+use manyworlds_api::artifacts::{
+    ArtifactName, DIGEST_HEADER, baseline_path, bundle_path, hexadecimal, order_baseline_path, order_bundle_path,
+    upload_path,
+};
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::errors::error_chain;
 use reqwest::StatusCode;
@@ -49,6 +52,33 @@ impl OperatorClient {
     pub(crate) fn change_fetch(&self, file: &Path) -> Result<(), StageError> {
         let change = ArtifactName::Change;
         self.fetch(&upload_path(&self.identity.namespace, &self.world, self.identity.attempt, change), file)
+    }
+
+    /// Fetches the base of the order into a file, in the pod that judges that base.
+    pub(crate) fn order_bundle_fetch(&self, file: &Path) -> Result<(), StageError> {
+        self.fetch(&order_bundle_path(&self.identity.namespace, &self.identity.work_order), file)
+    }
+
+    /// Fetches what the gates give at the base into a file, and returns whether there is such a thing. An order without one was
+    /// made by an older operator, or has no gate that runs a program.
+    pub(crate) fn baseline_fetch(&self, file: &Path) -> Result<bool, StageError> {
+        let path = baseline_path(&self.identity.namespace, &self.world, self.identity.attempt);
+        self.retry(RETRY_TIME_OF_ARTIFACT, |token| {
+            let sent = self.client.get(self.url(&path)).timeout(TRANSFER_TIMEOUT).bearer_auth(token).send();
+            match sent {
+                Ok(response) if response.status() == StatusCode::NOT_FOUND => Ok(false),
+                sent => save(accepted(sent, Reason::EvaluationFailed)?, file).map(|()| true),
+            }
+        })
+    }
+
+    /// Stores what the gates give at the base. One that is there already stays.
+    pub(crate) fn baseline_put(&self, bytes: &[u8]) -> Result<(), StageError> {
+        let path = order_baseline_path(&self.identity.namespace, &self.identity.work_order);
+        self.retry(RETRY_TIME_OF_ARTIFACT, |token| {
+            let sent = self.client.put(self.url(&path)).bearer_auth(token).body(bytes.to_vec()).send();
+            accepted(sent, Reason::ArtifactsNotStored).map(drop)
+        })
     }
 
     fn bundle_path(&self) -> String {
@@ -205,5 +235,17 @@ mod tests {
             assert_eq!(saved.is_ok(), kept, "{headers:?} {body}");
             assert!(!kept || std::fs::read(&file).unwrap() == b"change");
         }
+    }
+
+    #[test]
+    fn an_order_without_a_baseline_is_no_failure() {
+        let body = r#"{"error": {"code": "not_found", "message": "there is none", "hint": "wait"}}"#;
+        let (root, client) = client(answering(answer("404 Not Found", "", body)));
+        let file = root.path().join("baseline");
+        assert!(!client.baseline_fetch(&file).unwrap() && !file.exists());
+        let digest = format!("{DIGEST_HEADER}: {}\r\n", hexadecimal(&Sha256::digest(b"{}")));
+        let (_root, client) = self::client(answering(answer("200 OK", &digest, "{}")));
+        assert!(client.baseline_fetch(&file).unwrap());
+        assert_eq!(std::fs::read(&file).unwrap(), b"{}");
     }
 }

@@ -7,9 +7,27 @@ use manyworlds_masking::Filter;
 use super::capture::{Capture, Stream};
 use crate::text::{LONGEST_LINE, clean, print_line};
 
+/// Hears every line of an output, also those that are not kept.
+pub(crate) trait Listener: Send {
+    /// Takes the next line, cleaned and masked.
+    fn line(&mut self, line: &str);
+}
+
+/// Hears nothing.
+impl Listener for () {
+    fn line(&mut self, _: &str) {}
+}
+
+impl<L: Listener> Listener for &mut L {
+    fn line(&mut self, line: &str) {
+        (**self).line(line);
+    }
+}
+
 /// The lines of an output.
 #[derive(Debug)]
-pub(crate) struct Log {
+pub(crate) struct Log<L = ()> {
+    listener: L,
     kept: Kept,
     secrets: Filter,
     /// The latest line of each stream, which is not whole yet.
@@ -22,18 +40,26 @@ impl Log {
     ///
     /// - **Shape:** at most `bytes` are kept; what `secrets` finds is masked.
     pub(crate) fn new(bytes: usize, secrets: Filter) -> Self {
-        Self { kept: Kept::new(bytes), secrets, output: Vec::new(), error: Vec::new() }
+        Self::heard_by((), bytes, secrets)
+    }
+}
+
+impl<L: Listener> Log<L> {
+    /// A log without lines, as [`Log::new`] makes one, that somebody listens to.
+    pub(crate) fn heard_by(listener: L, bytes: usize, secrets: Filter) -> Self {
+        Self { listener, kept: Kept::new(bytes), secrets, output: Vec::new(), error: Vec::new() }
     }
 
     fn line(&mut self, line: &[u8]) {
         let text = self.secrets.masked(&clean(String::from_utf8_lossy(line).trim_end_matches('\n')));
+        self.listener.line(&text);
         if self.kept.push(&text) {
             print_line(&text);
         }
     }
 }
 
-impl Capture for Log {
+impl<L: Listener> Capture for Log<L> {
     type Output = String;
 
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
@@ -138,6 +164,26 @@ mod tests {
         let mut kept = Kept::new(200);
         assert!(kept.push("one") && kept.push("two"));
         assert_eq!(kept.parts(), ("one\ntwo\n", Vec::new()));
+    }
+
+    struct Lines(Vec<String>);
+
+    impl Listener for Lines {
+        fn line(&mut self, line: &str) {
+            self.0.push(line.to_owned());
+        }
+    }
+
+    #[test]
+    fn every_line_is_heard_however_few_are_kept() {
+        let mut lines = Lines(Vec::new());
+        let mut log = Log::heard_by(&mut lines, 200, Filter::by_pattern());
+        for number in 0..1000 {
+            log.push(Stream::Output, format!("line {number}\n").as_bytes());
+        }
+        log.push(Stream::Output, b"the last");
+        assert!(log.finish().contains("lines are left out"));
+        assert_eq!((lines.0.len(), lines.0[500].as_str(), lines.0[1000].as_str()), (1001, "line 500", "the last"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod supervisor;
 pub(crate) use bounds::{Bounds, DiskLimit, Stop};
 pub(crate) use capture::{Capture, Stream};
 pub(crate) use completed::Completed;
-pub(crate) use log::Log;
+pub(crate) use log::{Listener, Log};
 pub(crate) use program::Program;
 pub(crate) use signals::Signals;
 pub(crate) use supervisor::Supervisor;

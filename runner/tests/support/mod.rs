@@ -92,6 +92,8 @@ pub struct Pod {
     reports: Mutex<BTreeMap<String, StageReport>>,
     /// A folder of the pod, empty at first, that the image of worker and gates has first in its `PATH`.
     pub image_path: Option<&'static str>,
+    /// What the pod that judges is told to judge, where that is not the World's change.
+    pub subject: Option<&'static str>,
     /// The World's disk, as the operator tells `work` and `judge`.
     pub disk_bytes: Option<u64>,
     /// Whether the stages run as the user of the test: ssh does not run under a user without an entry.
@@ -128,6 +130,7 @@ impl Pod {
             path: None,
             reports: Mutex::default(),
             image_path: None,
+            subject: None,
             disk_bytes: None,
             is_ours: false,
             gateway: None,
@@ -222,6 +225,7 @@ impl Pod {
     fn variables(&self, stage: &str) -> Vec<(&'static str, String)> {
         let order = || (labels::ENV_ORDER, serde_json::to_string(&self.order).unwrap());
         let disk = self.disk_bytes.map(|bytes| (labels::ENV_DISK_BYTES, bytes.to_string()));
+        let subject = self.subject.map(|subject| (labels::ENV_SUBJECT, subject.to_owned())).into_iter();
         let reports = self.reports.lock().unwrap();
         let collected = reports.get(labels::COLLECT);
         match stage {
@@ -231,13 +235,14 @@ impl Pod {
                 gateway.into_iter().chain(disk).collect()
             }
             labels::CHECKOUT => {
-                let base = collected.and_then(|report| report.base_commit.clone()).unwrap_or_default();
-                vec![order(), (labels::ENV_BASE_COMMIT, base)]
+                let collected = collected.and_then(|report| report.base_commit.clone());
+                let base = collected.or_else(|| self.received.pinned.lock().unwrap().clone()).unwrap_or_default();
+                subject.chain([order(), (labels::ENV_BASE_COMMIT, base)]).collect()
             }
             labels::JUDGE => {
                 let worker = collected.and_then(|report| report.worker.as_ref());
                 let worker = worker.map(|worker| (labels::ENV_WORKER_REPORT, serde_json::to_string(worker).unwrap()));
-                worker.into_iter().chain(disk).collect()
+                worker.into_iter().chain(disk).chain(subject).collect()
             }
             _ => Vec::new(),
         }

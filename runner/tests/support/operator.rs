@@ -12,7 +12,7 @@ use tiny_http::{Header, Method, Response, ResponseBox};
 /// The requests to the operator.
 #[derive(Clone, Default)]
 pub struct Received {
-    /// What was stored, by its path; the base of the order is [`BUNDLE`].
+    /// What was stored, by its path; the base of the order is [`BUNDLE`], and what the gates give there [`BASELINE`].
     pub artifacts: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     pub pinned: Arc<Mutex<Option<String>>>,
     /// How many more requests are answered as by an operator that is just being started again.
@@ -29,6 +29,8 @@ pub struct Received {
 
 /// Where the base of the order is among the artifacts: all Worlds share it.
 pub const BUNDLE: &str = "bundle";
+/// Where that is what the gates give at the base.
+pub const BASELINE: &str = "baseline";
 
 impl Received {
     fn answer(&self, method: &Method, path: &str, body: Vec<u8>) -> ResponseBox {
@@ -41,7 +43,8 @@ impl Received {
             let commit = pinned.get_or_insert_with(|| found["commit"].as_str().unwrap().to_owned());
             return Response::from_string(json!({ "commit": commit }).to_string()).boxed();
         }
-        let key = if path.ends_with("/bundle") { BUNDLE } else { path };
+        let shared = [BUNDLE, BASELINE].into_iter().find(|name| path.ends_with(&format!("/{name}")));
+        let key = shared.unwrap_or(path);
         if *method == Method::Put { self.stored(key, body) } else { self.found(key) }
     }
 
@@ -55,6 +58,8 @@ impl Received {
         let mut artifacts = self.artifacts.lock().unwrap();
         if key == BUNDLE {
             self.bundles.fetch_add(1, Ordering::Relaxed);
+        }
+        if [BUNDLE, BASELINE].contains(&key) {
             // The first to come decides.
             artifacts.entry(key.to_owned()).or_insert(body);
         } else {

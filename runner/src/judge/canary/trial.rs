@@ -80,7 +80,7 @@ impl Trial<'_> {
         let mut output = String::new();
         let mut ends = [None, None];
         for (command, end) in [&canary.passing.command, &canary.failing.command].into_iter().zip(&mut ends) {
-            let completed = self.sandbox.run(self.supervisor, command, time_until(deadline))?;
+            let completed = self.sandbox.run(self.supervisor, command, time_until(deadline), ())?;
             output.push_str(&completed.output);
             if completed.stopped.is_some() {
                 let verdict = Verdict::Unknown(format!("it was stopped: {}", command.join(" ")));
@@ -109,7 +109,7 @@ impl Trial<'_> {
         };
         let file = self.sandbox.checkout.join(&plan.path);
         let completed = match self.lay(&file, &plan) {
-            Ok(()) => self.sandbox.run(self.supervisor, &plan.command, time_until(deadline)),
+            Ok(()) => self.sandbox.run(self.supervisor, &plan.command, time_until(deadline), ()),
             Err(error) => {
                 let remains = self.remove(&file);
                 return Ok(Tried { remains, ..Tried::unknown(format!("{} cannot be written: {error}", plan.path)) });

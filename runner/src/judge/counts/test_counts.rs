@@ -12,8 +12,13 @@ pub(in crate::judge) struct TestCounts {
 impl TestCounts {
     /// Adds tests; numbers beyond all measure never make a failure disappear.
     pub(super) fn add(&mut self, passed: u32, failed: u32) {
-        let failed = (self.total - self.passed).saturating_add(failed);
+        let failed = self.failed().saturating_add(failed);
         self.passed = self.passed.saturating_add(passed).min(u32::MAX - failed);
         self.total = self.passed + failed;
+    }
+
+    /// Returns the number of tests that failed.
+    pub(in crate::judge) const fn failed(self) -> u32 {
+        self.total - self.passed
     }
 }
