@@ -108,6 +108,10 @@ words! {
         Skipped,
         /// The Worlds that are not eligible run again, by a fallback.
         FallbackStarted,
+        /// Worlds are judged again, because a person has asked for it.
+        ReevaluationStarted,
+        /// A person has asked for Worlds to be judged again that cannot be.
+        ReevaluationRefused,
         /// No World, or fewer than asked for, is eligible.
         NoEligibleWorld,
         /// The nodes have no free slot.

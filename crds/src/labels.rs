@@ -104,7 +104,8 @@ pub fn pod_name(order: &str, variant: &str, attempt: i32) -> String {
 /// Returns the name of a pod that judges an attempt.
 ///
 /// - **Shape:** `number` counts from 1; each evaluation of the same change has a pod of its own.
-/// - **Guarantees:** at most 63 characters, as [`pod_name`], for numbers below ten.
+/// - **Guarantees:** at most 63 characters, as [`pod_name`], for numbers below ten; one more for those below a hundred, of which the
+///   kubelet cuts the host name.
 pub fn evaluation_pod_name(order: &str, variant: &str, attempt: i32, number: i32) -> String {
     format!("{order}-{variant}-{attempt}-e{number}")
 }

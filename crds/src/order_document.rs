@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::work_order::{
     Approval, Budget, Council, Deadlines, Delivery, EarlyTermination, EnvironmentVariable, Evaluation, Fallback,
-    PhaseTimeouts, PodTemplate, Retry, Sizing, Source, Task, TimeToLive, Variant, WorkOrderSpec, Worker, Worlds,
+    PhaseTimeouts, PodTemplate, Reevaluation, Retry, Sizing, Source, Task, TimeToLive, Variant, WorkOrderSpec, Worker,
+    Worlds,
 };
 
 /// Name of the document.
@@ -76,6 +77,9 @@ pub struct OrderDocument {
     /// Whether the order is cancelled.
     #[serde(default)]
     pub cancel: bool,
+    /// The last request to judge Worlds again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reevaluate: Option<Reevaluation>,
     /// Time limits of waiting and running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadlines: Option<Deadlines>,
@@ -170,6 +174,7 @@ impl OrderDocument {
             priority,
             suspend,
             cancel,
+            reevaluate,
             deadlines,
             ttl,
         } = spec;
@@ -194,6 +199,7 @@ impl OrderDocument {
             priority,
             suspend,
             cancel,
+            reevaluate,
             deadlines,
             ttl,
         }
@@ -222,6 +228,7 @@ impl OrderDocument {
             priority,
             suspend,
             cancel,
+            reevaluate,
             deadlines,
             ttl,
         } = self;
@@ -241,6 +248,7 @@ impl OrderDocument {
             priority,
             suspend,
             cancel,
+            reevaluate,
             deadlines,
             ttl,
         }

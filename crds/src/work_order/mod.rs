@@ -3,6 +3,7 @@
 mod council;
 mod evaluation;
 mod policy;
+mod reevaluation;
 mod size;
 mod source;
 mod status;
@@ -20,6 +21,7 @@ pub use policy::{
     Fallback, LocalReference, Retry, RetryAction, RetryRule, RetryWithLowerTemperature, Skip, SwitchModel, TimeToLive,
     WaitForHuman,
 };
+pub use reevaluation::{Reevaluation, ReevaluationStatus};
 pub use source::{GitSource, Source};
 pub use status::{
     ArtifactCounts, BaselineGateStatus, BaselineState, BaselineStatus, MOST_BUDGETS, RankedWorld, Usage,
@@ -34,7 +36,7 @@ pub use worlds::{ResourceAmounts, Sizing, SizingMode, Variant, VariantWorker, Wo
 
 /// A task, and the rules for doing, judging and delivering it.
 ///
-/// All fields are fixed at creation, except `priority`, `suspend` and `cancel`, and `budget` and `deadlines`, which may be raised.
+/// All fields are fixed at creation, except `priority`, `suspend`, `cancel` and `reevaluate`, and `budget` and `deadlines`, which may be raised.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "manyworlds.dev",
@@ -138,6 +140,10 @@ pub struct WorkOrderSpec {
     /// Set to true to end the order for good. Unlike a deletion, the record stays.
     #[serde(default)]
     pub cancel: bool,
+
+    /// Judges Worlds again whose change is stored, without working anew. May be set at any time; each request is served once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reevaluate: Option<Reevaluation>,
 
     /// Time limits of waiting and running. They may be raised later, never lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reevaluation::ReevaluationStatus;
 use crate::Money;
 use crate::conditions::{OrderCondition, Truth, truth};
 use crate::result::GateOutcome;
@@ -83,7 +84,11 @@ pub struct WorkOrderStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// Time at which the order finished.
+    /// The answer to the last request to judge Worlds again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reevaluation: Option<ReevaluationStatus>,
+
+    /// Time at which the order finished. It stays while an order that has finished is judged again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 

@@ -1,11 +1,15 @@
 //! World: one variant of an order, in a pod of its own.
 
+mod obstacle;
+mod reevaluation;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use obstacle::MOST_REEVALUATIONS;
+pub use reevaluation::WorldReevaluation;
 pub use status::{Attempt, Score, ScorePart, WorldFallback, WorldStage, WorldStatus};
 
 use crate::work_order::{EnvironmentVariable, ResourceAmounts};

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::reevaluation::WorldReevaluation;
 use crate::artifacts::ArtifactDigest;
 use crate::result::{DiffStatistics, FailureClass, GateOutcome, TestChanges};
 use crate::work_order::Usage;
@@ -77,6 +78,10 @@ pub struct WorldStatus {
     /// Settings of the last fallback that made the World run again; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<WorldFallback>,
+
+    /// The requests by which the World was judged again; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reevaluation: Option<WorldReevaluation>,
 
     /// Number of attempts.
     #[serde(default)]
@@ -173,7 +178,7 @@ pub struct Attempt {
     /// Number of the attempt, from 1.
     pub number: i32,
     /// Name of the pod.
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 253))]
     pub pod: String,
     /// Node of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,9 +9,9 @@ use manyworlds_api::work_order::{
     AcceptPartialSuccess, Approval, Budget, BudgetExceeded, Canary, CanaryCommand, ConfigMapVolume, Council,
     CouncilFailure, Deadlines, Delivery, DeliveryMode, EarlyTermination, EmptyDirectory, EnvironmentVariable,
     Evaluation, EvaluationNetwork, ExtraVolume, Fallback, Gate, GateKind, GitSource, IssueReference, LocalReference,
-    PersistentVolumeClaimVolume, PhaseTimeouts, PodTemplate, ResourceAmounts, Retry, RetryAction, RetryRule,
-    RetryWithLowerTemperature, Sealing, Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode, TimeToLive,
-    ToolFiles, Variant, VariantWorker, Voter, WaitForHuman, Worker, Worlds,
+    PersistentVolumeClaimVolume, PhaseTimeouts, PodTemplate, Reevaluation, ResourceAmounts, Retry, RetryAction,
+    RetryRule, RetryWithLowerTemperature, Sealing, Sizing, SizingMode, Skip, Source, SwitchModel, Task, TaskMode,
+    TimeToLive, ToolFiles, Variant, VariantWorker, Voter, WaitForHuman, Worker, Worlds,
 };
 use manyworlds_api::{Duration, Money, WorkOrderSpec};
 use proptest::collection::{btree_map, vec};
@@ -32,13 +32,13 @@ pub fn specification() -> impl Strategy<Value = WorkOrderSpec> {
         of((of(duration()), of(duration()))
             .prop_map(|(after_success, after_failure)| TimeToLive { after_success, after_failure })),
     );
-    (what, rules, -1_000_000..=1_000_000, any::<bool>(), any::<bool>()).prop_map(
+    (what, rules, -1_000_000..=1_000_000, any::<bool>(), (any::<bool>(), of(reevaluation()))).prop_map(
         |(
             (source, task, worlds, worker, evaluation, council, retry),
             (fallbacks, budget, early_termination, approval, delivery, deadlines, ttl),
             priority,
             suspend,
-            cancel,
+            (cancel, reevaluate),
         )| WorkOrderSpec {
             source,
             task,
@@ -55,6 +55,7 @@ pub fn specification() -> impl Strategy<Value = WorkOrderSpec> {
             priority,
             suspend,
             cancel,
+            reevaluate,
             deadlines,
             ttl,
         },
@@ -76,6 +77,10 @@ fn duration() -> impl Strategy<Value = Duration> {
 
 fn money() -> impl Strategy<Value = Money> {
     (0..1_000_000_000_000_000_000_000_u128).prop_map(Money::from_trillionths)
+}
+
+fn reevaluation() -> impl Strategy<Value = Reevaluation> {
+    (word(), of(word())).prop_map(|(request, world)| Reevaluation { request, world })
 }
 
 fn reference() -> impl Strategy<Value = LocalReference> {

@@ -47,6 +47,7 @@ pub fn order(name: &str) -> Value {
             "priority": 0,
             "suspend": false,
             "cancel": false,
+            "reevaluate": {"request": "after the repair", "world": "alpha"},
             "deadlines": {"start": "1h", "active": "2h"},
             "ttl": {"afterSuccess": "1h", "afterFailure": "2h"},
         },

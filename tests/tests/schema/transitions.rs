@@ -42,6 +42,8 @@ fn allowed() -> Vec<(&'static str, Value)> {
     vec![
         ("/spec/priority", json!(5)),
         ("/spec/suspend", json!(true)),
+        ("/spec/reevaluate", json!({"request": "another"})),
+        ("/spec/reevaluate", Value::Null),
         ("/spec/budget/maxCost", json!("5.000001")),
         ("/spec/budget/maxCost", json!("10")),
         ("/spec/budget/maxTokens", json!(1001)),
