@@ -115,6 +115,8 @@ pub enum Command {
     Resume(Names),
     /// Run a finished order again, as a new order
     Retry(Retry),
+    /// Judge the stored changes of an order's Worlds again; no worker runs
+    Reevaluate(Reevaluate),
     /// Print the completion script for a shell
     Completion {
         /// Shell
@@ -155,6 +157,16 @@ pub struct Retry {
     /// Watch the new order until it is finished; exit with 0 when it succeeded, with 1 when not
     #[arg(long)]
     pub wait: bool,
+}
+
+/// Arguments of `reevaluate`.
+#[derive(Debug, Args)]
+pub struct Reevaluate {
+    /// Name of the WorkOrder
+    pub order: String,
+    /// Name of the World, such as alpha [default: all that have a stored change]
+    #[arg(long)]
+    pub world: Option<String>,
 }
 
 /// Arguments of `list`.

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(words("ca"), ["cancel"]);
         assert!(words("").contains(&"explain".to_owned()));
         assert!(!words("").iter().any(|word| word.starts_with('_')), "what is hidden stays so");
-        assert_eq!(words("-n team re"), ["resume", "retry"]);
+        assert_eq!(words("-n team re"), ["resume", "retry", "reevaluate"]);
     }
 
     #[test]
@@ -177,6 +177,7 @@ mod tests {
             assert_eq!(after(line), Candidates::Orders, "{line}");
         }
         assert_eq!(after("logs fix "), Candidates::Worlds("fix".to_owned()));
+        assert_eq!(after("reevaluate fix --world "), Candidates::Worlds("fix".to_owned()));
         assert_eq!(after("patch fix --world "), Candidates::Worlds("fix".to_owned()));
         assert_eq!(after("explain fix "), Candidates::Nothing);
     }

@@ -128,6 +128,7 @@ fn retry_of(old: &WorkOrder, number: u32) -> WorkOrder {
     let mut spec = old.spec.clone();
     spec.cancel = false;
     spec.suspend = false;
+    spec.reevaluate = None;
     let mut new = WorkOrder::new(&format!("{}{suffix}", kept.trim_end_matches('-')), spec);
     new.labels_mut().clone_from(old.labels());
     new.annotations_mut().insert(RETRY_OF.to_owned(), name);
@@ -143,8 +144,10 @@ mod tests {
     fn a_retry_is_named_after_the_first_order_and_starts_fresh() {
         let mut old = fixtures::finished().order;
         old.spec.cancel = true;
+        old.spec.reevaluate = Some(manyworlds_api::work_order::Reevaluation::default());
         let first = retry_of(&old, 1);
         assert_eq!((first.name_any().as_str(), first.spec.cancel), ("fix-270-retry-1", false));
+        assert_eq!(first.spec.reevaluate, None, "there is nothing to judge again");
         assert_eq!(retry_of(&first, 2).name_any(), "fix-270-retry-2");
         old.metadata.name = Some("n".repeat(40));
         assert_eq!(retry_of(&old, 12).name_any().len(), 40);

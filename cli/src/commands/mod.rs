@@ -6,6 +6,7 @@ mod explain;
 mod list;
 mod logs;
 mod patch;
+mod reevaluate;
 mod run;
 mod watch;
 
@@ -50,6 +51,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Suspend(which) => control::set(&mut session, control::Change::Suspend, &which.orders).await,
         Command::Resume(which) => control::set(&mut session, control::Change::Resume, &which.orders).await,
         Command::Retry(which) => control::retry(&mut session, &which).await,
+        Command::Reevaluate(which) => reevaluate::reevaluate(&mut session, &which).await,
         Command::Completion { .. } | Command::Complete { .. } => Ok(ExitCode::SUCCESS),
     }
 }

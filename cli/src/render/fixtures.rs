@@ -200,6 +200,18 @@ pub fn finished() -> OrderView {
     view(order(&status), vec![world("alpha", &alpha()), beta(), gamma(), delta()], Vec::new())
 }
 
+/// A finished order of which the World of a variant has a stored change, and beta has none.
+pub fn with_stored_change(variant: &str) -> OrderView {
+    let over = condition("Finished", "True", "Completed", "");
+    let mut status = alpha();
+    status["conditions"] = json!([over]);
+    status["baseCommit"] = json!("b".repeat(40));
+    status["artifacts"] = json!([{ "name": "change", "sha256": "c".repeat(64), "bytes": 1 }]);
+    let mut without = beta();
+    without["status"]["conditions"] = json!([over]);
+    view(order(&Value::Null), vec![world(variant, &status), without], Vec::new())
+}
+
 fn beta() -> Value {
     let parts = [part("build", 40, 40, "Passed", ""), part("tests", 42, 60, "Partial", "21 of 30 tests passed")];
     world(

@@ -5,12 +5,15 @@
 //!                             | failed: the cluster, or a gate that could not run
 //!                             +-> evaluation 2 -> ...
 //! ```
+//!
+//! Where a person has a World judged again, the evaluations before that count no more, and the next one follows as the first did.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::WorldStatus;
+use manyworlds_api::conditions::{Reason, Truth, WorldCondition, shortened, truth};
 use manyworlds_api::work_order::Retry;
 use manyworlds_api::world::WorldStage;
 
@@ -32,6 +35,33 @@ pub(crate) struct AttemptPods<'a> {
     evaluation: Option<&'a Arc<OrderPod>>,
 }
 
+/// An attempt that is judged again: it was over, and a person has asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JudgedAgain {
+    /// Number of the last evaluation that counts no more.
+    after: i32,
+    /// What is judged, as far as the World's status has it. Its pods may have gone.
+    subject: Subject,
+}
+
+impl JudgedAgain {
+    /// Reads from the status of a World whether its attempt is being judged again.
+    pub(crate) fn of(status: &WorldStatus) -> Option<Self> {
+        let reevaluation = status.reevaluation.as_ref()?;
+        let is_over = truth(&status.conditions, WorldCondition::Finished.as_str()) == Truth::True;
+        if is_over || reevaluation.attempt != status.attempt_count + 1 {
+            return None;
+        }
+        let subject = Subject { base_commit: status.base_commit.clone()?, worker: None };
+        Some(Self { after: reevaluation.after_evaluation, subject })
+    }
+
+    /// Returns the first evaluation after the request.
+    pub(crate) fn first(&self) -> NextEvaluation {
+        NextEvaluation { number: self.after + 1, not_before: None, subject: self.subject.clone() }
+    }
+}
+
 /// The facts that pods are read by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look<'a> {
@@ -43,6 +73,8 @@ pub(crate) struct Look<'a> {
     pub(crate) retry: &'a Retry,
     /// The stage that the World's status shows.
     pub(crate) shown: Option<WorldStage>,
+    /// Whether the attempt is judged again.
+    pub(crate) again: Option<&'a JudgedAgain>,
     /// The budget that is used up, in words.
     pub(crate) exhausted: Option<&'a str>,
     /// The time.
@@ -78,11 +110,12 @@ pub(crate) struct NextEvaluation {
 }
 
 impl<'a> AttemptPods<'a> {
-    /// Returns the pods of an attempt of a World.
-    pub(crate) fn of(pods: &'a [Arc<OrderPod>], world_uid: &str, attempt: i32) -> Self {
+    /// Returns the pods of an attempt of a World, without those whose evaluations count no more.
+    pub(crate) fn of(pods: &'a [Arc<OrderPod>], world_uid: &str, attempt: i32, again: Option<&JudgedAgain>) -> Self {
+        let after = again.map_or(0, |again| again.after);
         let work = pods.iter().find(|pod| pod.is_attempt(&WORK, world_uid, attempt));
         let evaluations = pods.iter().filter(|pod| pod.is_attempt(&EVALUATION, world_uid, attempt));
-        Self { work, evaluation: evaluations.max_by_key(|pod| pod.number) }
+        Self { work, evaluation: evaluations.filter(|pod| pod.number > after).max_by_key(|pod| pod.number) }
     }
 
     /// Reads what has become of the attempt; nothing where it has no pod.
@@ -107,9 +140,10 @@ impl Look<'_> {
     }
 
     fn at_work<'a>(&self, pod: &'a Arc<OrderPod>, state: AttemptState) -> CurrentAttempt<'a> {
-        let subject = subject(&state);
+        let subject = self.subject(&state);
         if let (AttemptState::Ended(end), Some(subject)) = (&state, &subject) {
-            let next = NextEvaluation { number: 1, not_before: None, subject: subject.clone() };
+            let number = self.after_evaluation() + 1;
+            let next = NextEvaluation { number, not_before: None, subject: subject.clone() };
             return CurrentAttempt {
                 pod,
                 work: Some(pod),
@@ -132,7 +166,8 @@ impl Look<'_> {
         pod: &'a Arc<OrderPod>,
         work: Option<(&'a Arc<OrderPod>, AttemptState)>,
     ) -> CurrentAttempt<'a> {
-        let subject = work.as_ref().and_then(|(_, state)| subject(state));
+        let known = self.again.map(|again| again.subject.clone());
+        let subject = work.as_ref().and_then(|(_, state)| self.subject(state)).or(known);
         let (work, worked) = match work {
             Some((pod, AttemptState::Ended(end))) => (Some(pod), Some(end)),
             Some((pod, AttemptState::Active(_) | AttemptState::Ending)) => (Some(pod), None),
@@ -177,20 +212,24 @@ impl Look<'_> {
         worked: Option<&AttemptEnd>,
         subject: Option<&Subject>,
     ) -> (AttemptState, Option<NextEvaluation>) {
+        // The evaluations before a request do not count, so each request has as many as an attempt has at first.
+        let count = pod.number - self.after_evaluation();
         let follows = end.failure.as_ref().zip(subject).map(|(failure, subject)| {
             let pod_conditions = pod.conditions.as_slice();
             let failed = Failure { class: failure.class, exit_code: None, pod_conditions, finished: end.finished };
-            (failure, subject, after_evaluation(self.retry, failed, pod.number))
+            (failure, subject, after_evaluation(self.retry, failed, count))
         });
         match follows {
             Some((failure, subject, AfterEvaluation::Again { delay })) => {
                 let not_before = last_moment(pod) + delay;
-                let trouble = trouble(failure, pod.number, not_before);
+                let trouble = trouble(failure, count, not_before);
                 let next =
                     NextEvaluation { number: pod.number + 1, not_before: Some(not_before), subject: subject.clone() };
                 return (judging(Some(last_moment(pod)), Some(trouble)), Some(next));
             }
             Some((_, _, AfterEvaluation::Exhausted)) => end.anew = Anew::Never,
+            // Who asks for another judgement does not ask for other work.
+            Some((_, _, AfterEvaluation::Attempt)) if self.again.is_some() => end.anew = Anew::Never,
             Some((_, _, AfterEvaluation::Attempt)) | None => {}
         }
         end.evaluations = pod.number;
@@ -201,6 +240,16 @@ impl Look<'_> {
             end.base_commit = worked.base_commit.clone().or(end.base_commit);
         }
         (AttemptState::Ended(Box::new(end)), None)
+    }
+
+    /// Returns the number of the last evaluation that counts no more.
+    fn after_evaluation(&self) -> i32 {
+        self.again.map_or(0, |again| again.after)
+    }
+
+    /// Returns what can be judged of a pod that worked, or of the World where it is judged again.
+    fn subject(&self, worked: &AttemptState) -> Option<Subject> {
+        subject(worked).or_else(|| self.again.map(|again| again.subject.clone()))
     }
 }
 

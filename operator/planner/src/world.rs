@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::conditions::{Reason, Truth, WorldCondition, shortened, truth};
 use manyworlds_api::object::Stored;
-use manyworlds_api::result::FailureClass;
+use manyworlds_api::result::{Collection, FailureClass};
 use manyworlds_api::work_order::{Variant, WorkOrderSpec};
 use manyworlds_api::world::{Attempt, WorldFallback, WorldStage};
 use manyworlds_api::{World, WorldStatus};
 
 use crate::attempt::{ActiveAttempt, Anew, AttemptEnd, AttemptState, Remains};
-use crate::attempt_pods::{CurrentAttempt, NextEvaluation};
+use crate::attempt_pods::{CurrentAttempt, JudgedAgain, NextEvaluation};
 use crate::observation::OrderPod;
 use crate::policy::retry::{Counted, Decision, Failure, History, decide, delay};
 use crate::world_status::{fail, note_collection, score, set_stage_conditions, wait};
@@ -140,8 +140,15 @@ pub(crate) fn advance<'a>(
         state.phase = Phase::Ended;
         return state;
     }
+    let again = JudgedAgain::of(&state.status);
     let Some(attempt) = attempt else {
-        state.phase = Phase::Idle { not_before: not_before(spec, &state.status) };
+        if let Some(again) = &again {
+            state.work = KeptWork::Stored;
+            state.next_evaluation = Some(again.first());
+            state.phase = Phase::Idle { not_before: None };
+        } else {
+            state.phase = Phase::Idle { not_before: not_before(spec, &state.status) };
+        }
         return state;
     };
     if attempt.subject.is_some() {
@@ -152,7 +159,13 @@ pub(crate) fn advance<'a>(
         AttemptState::Ending => state.phase = Phase::Active,
         AttemptState::Active(active) => {
             let not_before = attempt.next.as_ref().and_then(|next| next.not_before);
-            let is_resumed = attempt.next.is_some() && state.status.stage == Some(WorldStage::Suspended);
+            let holds_no_slot = match state.status.stage {
+                Some(WorldStage::Suspended) => true,
+                // A World that was over, and is to be judged again, has given its slot back.
+                Some(WorldStage::Waiting) => again.is_some(),
+                _ => false,
+            };
+            let is_resumed = attempt.next.is_some() && holds_no_slot;
             state.next_evaluation.clone_from(&attempt.next);
             if is_resumed {
                 // Its slot was free for others meanwhile, so it asks for one as an attempt does.
@@ -223,8 +236,11 @@ fn record(spec: &WorkOrderSpec, state: &mut WorldState<'_>, ended: (&CurrentAtte
     match (decision, &end.failure) {
         (None, _) => {
             if let Some(result) = &end.result {
+                // What is known of a World that is judged again stays where the pod that worked has gone.
+                let artifacts = std::mem::take(&mut state.status.artifacts);
+                let kept = Collection { artifacts, reasons: Vec::new() };
                 score(spec, &mut state.status, result, now);
-                note_collection(&mut state.status, end.collection.as_ref());
+                note_collection(&mut state.status, Some(end.collection.as_ref().unwrap_or(&kept)));
             }
             state.change = Change::Ended;
             state.phase = Phase::Ended;
@@ -313,6 +329,7 @@ pub(crate) fn run_again(state: &mut WorldState<'_>, with: WorldFallback, said: &
         attempt_count: state.status.attempt_count,
         attempts: std::mem::take(&mut state.status.attempts),
         observed_generation: state.status.observed_generation,
+        reevaluation: state.status.reevaluation.take(),
         fallback: Some(with),
         ..WorldStatus::default()
     };

@@ -161,6 +161,10 @@ impl HistoryWriter {
         let (mut all, mut written, mut cut, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for ChangedOrder { order, worlds, pods, existence } in orders {
             let (uid, finished) = (order.uid(), finished(order));
+            if finished.is_none() && *existence == Existence::Exists {
+                // It had finished, and is judged again: there is more to write.
+                self.done.remove(uid);
+            }
             // What is older than the ledger keeps would be removed again at once.
             let is_kept = finished.is_none_or(|finished| finished > now - self.retention);
             if !is_kept || self.done.contains(uid) {

@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use manyworlds_api::labels;
-use manyworlds_api::work_order::WorkOrderSpec;
+use manyworlds_api::work_order::{ReevaluationStatus, WorkOrderSpec};
 use manyworlds_api::world::WorldStage;
 
 use crate::attempt::stored_base;
-use crate::attempt_pods::{AttemptPods, Look};
+use crate::attempt_pods::{AttemptPods, JudgedAgain, Look};
 use crate::baseline::Baseline;
 use crate::node_resources::Resources;
+use crate::plan::Event;
 use crate::policy::deadlines;
 use crate::quantity::QuantityError;
 use crate::snapshot::ValidSnapshot;
 use crate::support::Earliest;
-use crate::world::{self, Phase, WorldState};
+use crate::world::{self, Change, Phase, WorldState};
 
 /// The facts about one order that its phases decide by.
 #[derive(Debug)]
@@ -27,6 +28,17 @@ pub(super) struct Assessment<'a> {
     pub(super) baseline: Baseline<'a>,
     /// The least need of one World.
     pub(super) size: Result<Resources, QuantityError>,
+    /// The answer to a request to judge Worlds again, where it is given in this look.
+    pub(super) answer: Option<Answer>,
+}
+
+/// The answer to a request to judge Worlds again.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// What the order's status says of it.
+    pub(super) status: ReevaluationStatus,
+    /// What people are told.
+    pub(super) event: Event,
 }
 
 /// A deadline of an order that has passed.
@@ -48,7 +60,7 @@ impl<'a> Assessment<'a> {
         let worlds: Vec<_> =
             variants.map(|(index, variant)| state(snapshot, world::unopened(variant, index))).collect();
         let baseline = Baseline::of(snapshot, &look(snapshot, None), base_commit(snapshot, &worlds));
-        Self { snapshot, worlds, baseline, size: Resources::of_world(&spec.worlds.sizing.per_world) }
+        Self { snapshot, worlds, baseline, size: Resources::of_world(&spec.worlds.sizing.per_world), answer: None }
     }
 
     /// Returns the specification of the order.
@@ -65,8 +77,35 @@ impl<'a> Assessment<'a> {
     pub(super) fn has_attempted(&self) -> bool {
         self.worlds.iter().any(|state| match state.phase {
             Phase::Active | Phase::Ended => true,
-            Phase::Unopened | Phase::Idle { .. } => state.status.attempt_count > 0,
+            Phase::Unopened | Phase::Idle { .. } => {
+                state.status.attempt_count > 0 || state.status.reevaluation.is_some()
+            }
         })
+    }
+
+    /// Returns whether the order has finished before, and goes on for nothing but to judge Worlds again. It works and spends no more.
+    pub(super) fn only_judges_again(&self) -> bool {
+        let status = self.snapshot.order.status.as_ref();
+        status.is_some_and(|status| status.completion_time.is_some())
+    }
+
+    /// Returns whether the order has finished, and goes on now because Worlds of it are judged again.
+    pub(super) fn is_reopened(&self) -> bool {
+        let order = &self.snapshot.order;
+        order.is_finished() && (self.accepts_request() || self.worlds.iter().any(|state| self.is_ahead(state)))
+    }
+
+    fn accepts_request(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| !answer.status.worlds.is_empty())
+    }
+
+    /// Returns whether a World is judged again while its order does not say so yet: the operator ended in between.
+    fn is_ahead(&self, state: &WorldState<'_>) -> bool {
+        let status = self.snapshot.order.status.as_ref();
+        let answered = status.and_then(|status| Some(status.reevaluation.as_ref()?.request.as_str()));
+        let begun = state.status.reevaluation.as_ref().map(|reevaluation| reevaluation.request.as_str());
+        let is_open = state.phase != Phase::Ended || state.change == Change::Ended;
+        is_open && begun.is_some() && begun != answered
     }
 
     fn has_started(&self) -> bool {
@@ -77,6 +116,9 @@ impl<'a> Assessment<'a> {
     /// Returns the deadline that has passed.
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let order = &self.snapshot.order;
+        if self.only_judges_again() {
+            return None;
+        }
         let past = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= self.snapshot.now);
         if self.has_started() {
             let status = order.status.clone().unwrap_or_default();
@@ -88,6 +130,9 @@ impl<'a> Assessment<'a> {
     /// Notes when the next deadline of the order passes.
     pub(super) fn note_deadlines(&self, earliest: &mut Earliest) {
         let order = &self.snapshot.order;
+        if self.only_judges_again() {
+            return;
+        }
         if self.has_started() {
             let mut status = order.status.clone().unwrap_or_default();
             status.start_time.get_or_insert(Time(self.snapshot.now));
@@ -107,6 +152,7 @@ fn look(snapshot: &ValidSnapshot, shown: Option<WorldStage>) -> Look<'_> {
         settings: &snapshot.settings,
         retry: &snapshot.order.spec.retry,
         shown,
+        again: None,
         exhausted: snapshot.models.exhausted.as_ref().map(|exhausted| exhausted.what.as_str()),
         now: snapshot.now,
     }
@@ -129,8 +175,10 @@ fn state<'a>(snapshot: &'a ValidSnapshot, unopened: WorldState<'a>) -> WorldStat
     let Some(world) = snapshot.worlds.iter().find(|world| world.name() == name) else { return unopened };
     let uid = world.uid().as_str();
     let current = world.status.as_ref().map_or(0, |status| status.attempt_count) + 1;
-    let look = look(snapshot, world.status.as_ref().and_then(|status| status.stage));
-    let attempt = AttemptPods::of(&snapshot.pods, uid, current).look(&look);
+    let again = world.status.as_ref().and_then(JudgedAgain::of);
+    let shown = world.status.as_ref().and_then(|status| status.stage);
+    let look = Look { again: again.as_ref(), ..look(snapshot, shown) };
+    let attempt = AttemptPods::of(&snapshot.pods, uid, current, again.as_ref()).look(&look);
     let mut state = world::advance(&order.spec, unopened, world, attempt, snapshot.now);
     if let Some(usage) = snapshot.models.usage.get(uid) {
         state.status.usage = Some(usage.clone());

@@ -11,6 +11,10 @@ use crate::world::{self, Phase, WorldState};
 
 /// Returns whether Worlds may run again on this decision: there is time and money for them.
 pub(super) fn is_possible(decision: &Decision, assessment: &Assessment<'_>) -> bool {
+    if assessment.only_judges_again() {
+        // Who asks for another judgement does not ask for other work.
+        return false;
+    }
     match decision {
         Decision::Proceed => true,
         Decision::End(End::Judged { reason: Reason::AllWorldsEnded }) => {

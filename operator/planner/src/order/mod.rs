@@ -10,6 +10,7 @@ mod fallback_run;
 mod phases;
 mod planning;
 mod progress;
+mod reevaluation;
 mod starting;
 mod status;
 

@@ -10,7 +10,7 @@ use manyworlds_metering::waits::longest_limited;
 
 use super::assessment::Assessment;
 use super::decision::{Decision, End, Hold};
-use super::{fallback_run, phases, starting, status};
+use super::{fallback_run, phases, reevaluation, starting, status};
 use crate::attempt::Remains;
 use crate::grant::Grant;
 use crate::node_resources::Resources;
@@ -42,6 +42,12 @@ pub struct OrderDecision<'a> {
 pub fn decide(snapshot: &ValidSnapshot) -> OrderDecision<'_> {
     let mut assessment = Assessment::of(snapshot);
     let mut decision = phases::decide(&assessment);
+    if reevaluation::is_possible(&decision)
+        && let Some(answer) = reevaluation::answer(&mut assessment)
+    {
+        assessment.answer = Some(answer);
+        decision = phases::decide(&assessment);
+    }
     let mut fallback_event = None;
     if fallback_run::is_possible(&decision, &assessment)
         && let Some(event) = fallback_run::begin(&mut assessment)
@@ -94,6 +100,7 @@ impl OrderDecision<'_> {
             Decision::Expire(time) => {
                 plan.next_check = time;
                 self.sweep(&mut plan);
+                status::answered(&self.assessment, &mut plan);
                 return plan;
             }
             Decision::CleanUp(stale) => {

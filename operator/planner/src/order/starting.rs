@@ -23,7 +23,9 @@ pub(super) fn startable(assessment: &Assessment<'_>) -> Vec<usize> {
     let most = snapshot.refusal.as_ref().map_or(room, |refusal| refusal.most(snapshot.now).min(room));
     // A World that asks for a slot anew in order to be judged could do nothing with it before the baseline is over.
     let waits = |state: &WorldState<'_>| state.next_evaluation.is_some() && !assessment.baseline.is_over();
-    let ready = worlds.iter().filter(|state| is_ready(snapshot.now, state) && !waits(state));
+    // An order that has finished, and judges Worlds again, opens no other ones.
+    let is_left = |state: &WorldState<'_>| assessment.only_judges_again() && state.next_evaluation.is_none();
+    let ready = worlds.iter().filter(|state| is_ready(snapshot.now, state) && !waits(state) && !is_left(state));
     let mut ready: Vec<&WorldState<'_>> = ready.collect();
     ready.sort_by_key(|state| (std::cmp::Reverse(state.variant.weight.unwrap_or(1)), state.index));
     ready.into_iter().take(most).map(|state| state.index).collect()

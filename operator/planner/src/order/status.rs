@@ -179,6 +179,15 @@ pub(super) fn ended(assessment: &Assessment<'_>, end: &End, plan: &mut Plan) {
     put_status(assessment, StatusChange { status, events: vec![event], outcome: Some(outcome) }, plan);
 }
 
+/// The status of an order that has finished and stays so, where a request to judge Worlds again was refused.
+pub(super) fn answered(assessment: &Assessment<'_>, plan: &mut Plan) {
+    let Some(answer) = &assessment.answer else { return };
+    let mut status = assessment.snapshot.order.status.clone().unwrap_or_default();
+    status.observed_generation = assessment.snapshot.order.metadata.generation;
+    status.reevaluation = Some(answer.status.clone());
+    put_status(assessment, StatusChange::quiet(status), plan);
+}
+
 /// The result of an ended order.
 struct Ending {
     won: Truth,
@@ -257,6 +266,14 @@ fn base(assessment: &Assessment<'_>, starting: &[usize]) -> WorkOrderStatus {
     }
     status.baseline = assessment.baseline.settled();
     status.artifacts = artifacts(&assessment.worlds);
+    if let Some(answer) = &assessment.answer {
+        status.reevaluation = Some(answer.status.clone());
+    }
+    if assessment.is_reopened() {
+        let chosen = [OrderCondition::Evaluated.as_str(), OrderCondition::WinnerSelected.as_str()];
+        status.conditions.retain(|condition| !chosen.contains(&condition.type_.as_str()));
+        status.winner = None;
+    }
     if !assessment.snapshot.models.usage.is_empty() {
         status.usage = Some(total(assessment.snapshot.models.usage.values()));
     }
@@ -352,7 +369,8 @@ fn set_all(status: &mut WorkOrderStatus, assessment: &Assessment<'_>, lines: &[C
 ///
 /// - **Guarantees:** one write for each change of a condition, and for each Event; counts and texts alone wait for
 ///   `progress_interval`, and longer where other orders have something to show too.
-fn put_status(assessment: &Assessment<'_>, change: StatusChange, plan: &mut Plan) {
+fn put_status(assessment: &Assessment<'_>, mut change: StatusChange, plan: &mut Plan) {
+    change.events.extend(assessment.answer.iter().map(|answer| answer.event.clone()));
     match should_write_status(assessment, &change, plan.progress_writes) {
         Write::Never => {}
         Write::Now => plan.status = Some(Box::new(change)),

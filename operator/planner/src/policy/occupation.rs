@@ -41,12 +41,19 @@ fn may_be_followed(pod: &OrderPod) -> bool {
     }
 }
 
-/// Returns whether an attempt of a World goes on. One that is suspended asks for a slot anew.
+/// Returns whether an attempt of a World goes on. One that is suspended asks for a slot anew, and so does one that was over and is
+/// to be judged again.
 fn is_open(world: &World, attempt: i32) -> bool {
     let none = WorldStatus::default();
     let status = world.status.as_ref().unwrap_or(&none);
     let is_finished = truth(&status.conditions, WorldCondition::Finished.as_str()) == Truth::True;
-    !is_finished && status.stage != Some(WorldStage::Suspended) && attempt > status.attempt_count
+    let is_judged_again = status.reevaluation.as_ref().is_some_and(|reevaluation| reevaluation.attempt == attempt);
+    let asks_anew = match status.stage {
+        Some(WorldStage::Suspended) => true,
+        Some(WorldStage::Waiting) => is_judged_again,
+        _ => false,
+    };
+    !is_finished && !asks_anew && attempt > status.attempt_count
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub(super) fn decide(assessment: &Assessment<'_>) -> Option<Decision> {
     if order.metadata.deletion_timestamp.is_some() {
         return Some(Decision::Leave);
     }
-    if order.is_finished() {
+    if order.is_finished() && !assessment.is_reopened() {
         return Some(Decision::Expire(done::expiry(assessment)));
     }
     if let Some((reason, message)) = refusal(assessment) {
@@ -24,7 +24,7 @@ pub(super) fn decide(assessment: &Assessment<'_>) -> Option<Decision> {
 }
 
 /// Returns why an order is not carried out.
-fn refusal(assessment: &Assessment<'_>) -> Option<(Reason, String)> {
+pub(super) fn refusal(assessment: &Assessment<'_>) -> Option<(Reason, String)> {
     let spec = assessment.spec();
     if spec.cancel {
         return Some((Reason::Cancelled, "the order was cancelled".to_owned()));

@@ -17,6 +17,8 @@ mod evaluation;
 mod step;
 mod worlds;
 
+use manyworlds_api::conditions::Reason;
+
 use super::assessment::Assessment;
 use super::decision::Decision;
 use step::Step;
@@ -27,7 +29,7 @@ const BEFORE_DONE: [fn(&Assessment<'_>) -> Step; 5] =
 
 /// Decides about an order.
 ///
-/// - **Guarantees:** terminal is terminal: a finished order is only ever deleted.
+/// - **Guarantees:** terminal is terminal: a finished order is only ever deleted, unless a person has Worlds of it judged again.
 pub(super) fn decide(assessment: &Assessment<'_>) -> Decision {
     if let Some(decision) = admission::decide(assessment) {
         return decision;
@@ -38,4 +40,9 @@ pub(super) fn decide(assessment: &Assessment<'_>) -> Decision {
         }
     }
     done::decide(assessment)
+}
+
+/// Returns why an order would be ended at once if it went on, whatever its Worlds give.
+pub(super) fn refusal(assessment: &Assessment<'_>) -> Option<(Reason, String)> {
+    admission::refusal(assessment).or_else(|| assessment.baseline.obstacle())
 }

@@ -4,6 +4,7 @@ use manyworlds_api::conditions::{Reason, WorldCondition};
 use manyworlds_api::work_order::BudgetExceeded;
 
 use super::step::Step;
+use crate::attempt_pods::JudgedAgain;
 use crate::order::assessment::{Assessment, Overdue};
 use crate::order::decision::{Decision, End, Hold};
 use crate::snapshot::Exhausted;
@@ -19,6 +20,10 @@ pub(super) fn decide(assessment: &Assessment<'_>) -> Step {
     }
     if assessment.spec().suspend {
         return Step::Stay(Decision::Hold(Hold::Suspended));
+    }
+    if assessment.only_judges_again() {
+        // No time limit and no budget holds what neither works nor spends.
+        return Step::Stay(Decision::Proceed);
     }
     if assessment.overdue() == Some(Overdue::Start) {
         let message =
@@ -48,14 +53,29 @@ pub(super) fn end_reason(assessment: &Assessment<'_>) -> Reason {
 
 /// Returns why the results that there are decide.
 fn has_results(assessment: &Assessment<'_>) -> Option<Reason> {
-    if assessment.worlds.iter().all(|state| state.phase == Phase::Ended) {
+    // A World that an order had not opened when it finished is not opened any more.
+    let over = |state: &WorldState<'_>| match state.phase {
+        Phase::Ended => true,
+        Phase::Unopened => assessment.only_judges_again(),
+        Phase::Idle { .. } | Phase::Active => false,
+    };
+    if assessment.worlds.iter().all(over) {
         return Some(Reason::AllWorldsEnded);
     }
-    is_enough(assessment).then_some(Reason::EarlyTermination)
+    let judges_again = assessment.worlds.iter().any(is_judged_again);
+    (!judges_again && is_enough(assessment)).then_some(Reason::EarlyTermination)
+}
+
+/// Returns whether a World is judged again: what it had is gone, so that no result of another one cuts it.
+fn is_judged_again(state: &WorldState<'_>) -> bool {
+    state.phase != Phase::Ended && JudgedAgain::of(&state.status).is_some()
 }
 
 /// Returns why Worlds that still work are cut.
 fn is_stopped(assessment: &Assessment<'_>) -> Option<Reason> {
+    if assessment.only_judges_again() {
+        return None;
+    }
     if assessment.overdue() == Some(Overdue::Active) {
         return Some(Reason::ActiveDeadlineExceeded);
     }

@@ -5,6 +5,7 @@ mod model;
 mod models;
 mod pod_templates;
 mod progress;
+mod reevaluations;
 mod roles;
 mod slots;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use manyworlds_api::artifacts::{ArtifactDigest, ArtifactName};
 use manyworlds_api::object::{ObjectId, Stored};
 use manyworlds_api::result::{
     Collection, DiffStatistics, FailureClass, GateOutcome, GateResult, StageReport, WorkerReport, WorldResult,
@@ -315,7 +316,7 @@ impl Model {
             base_commit: Some("b".repeat(40)),
             worker: Some(worker),
             collection: Some(Collection {
-                artifacts: Vec::new(),
+                artifacts: vec![ArtifactDigest { name: ArtifactName::Change, sha256: "d".repeat(64), bytes: 1 }],
                 reasons: vec!["the worker left a program".to_owned()],
             }),
             ..StageReport::done()
