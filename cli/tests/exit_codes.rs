@@ -64,6 +64,8 @@ fn wrong_use_ends_with_2() {
         &["logs", "order", "alpha", "--stage", "sleep"],
         &["list", "-o", "xml"],
         &["cancel"],
+        &["reevaluate"],
+        &["reevaluate", "order", "alpha"],
         &["list", "order", "-A"],
         &["completion", "csh"],
     ] {

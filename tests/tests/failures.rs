@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
-use kube::api::{Api, DeleteParams, EvictParams, ListParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
+use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
 use manyworlds_api::result::{FailureClass, GateOutcome};
 use manyworlds_api::{WorkOrder, World};
 use manyworlds_tests::real::{
@@ -59,8 +59,8 @@ fn with(mut manifest: Value, pointer: &str, value: Value) -> Value {
 /// An order whose Worlds cannot start says why, and what it holds is free once it is cancelled.
 async fn cancelled(namespace: &Namespace, name: &str) -> Result {
     let api: Api<WorkOrder> = namespace.api();
-    let cancel = kube::api::Patch::Merge(json!({"spec": {"cancel": true}}));
-    api.patch(name, &kube::api::PatchParams::default(), &cancel).await?;
+    let cancel = Patch::Merge(json!({"spec": {"cancel": true}}));
+    api.patch(name, &PatchParams::default(), &cancel).await?;
     finished(namespace, name).await?;
     let pods: Api<Pod> = namespace.api();
     eventually(&format!("no pod of {name} holds a slot"), LIMIT, || async {
@@ -207,6 +207,48 @@ async fn an_order_deleted_while_its_pod_cannot_start_leaves_nothing() -> Result 
         Ok((left == 0).then_some(()))
     })
     .await
+}
+
+/// W3, W4: where what judges was at fault and not the change, the change is judged again; its work is not done again.
+#[tokio::test]
+async fn a_change_is_judged_again_once_what_its_gate_needs_is_mended() -> Result {
+    let (_cluster, namespace) = restricted("again").await?;
+    let settings: Api<ConfigMap> = namespace.api();
+    let broken = json!({"metadata": {"name": "settings"}, "data": {"verdict": "1"}});
+    settings.create(&PostParams::default(), &serde_json::from_value(broken)?).await?;
+    let mut manifest = order("again", "date > now");
+    let volume = json!({"name": "settings", "mountPath": "/settings", "configMap": {"name": "settings"}});
+    manifest["spec"]["worker"]["podTemplate"] = json!({"volumes": [volume]});
+    let command = ["sh", "-c", "exit \"$(cat /settings/verdict)\""];
+    let gate = json!({"name": "check", "kind": "Custom", "command": command, "points": 100, "required": true});
+    manifest["spec"]["evaluation"] = json!({"gates": [gate]});
+    create(&namespace, &manifest).await?;
+    let status = finished(&namespace, "again").await?;
+    assert_eq!((status.winner, status.worlds.scored), (None, 1), "{:?}", status.message);
+
+    let mended = Patch::Merge(json!({"data": {"verdict": "0"}}));
+    settings.patch("settings", &PatchParams::default(), &mended).await?;
+    let orders: Api<WorkOrder> = namespace.api();
+    let request = Patch::Merge(json!({"spec": {"reevaluate": {"request": "mended", "world": "alpha"}}}));
+    orders.patch("again", &PatchParams::default(), &request).await?;
+    let status = eventually("the order has chosen anew", LIMIT, || async {
+        let order = orders.get("again").await?;
+        let is_finished = order.is_finished();
+        let status = order.status.unwrap_or_default();
+        let answered = status.reevaluation.as_ref().is_some_and(|answer| answer.request == "mended");
+        Ok((is_finished && answered).then_some(status))
+    })
+    .await?;
+    assert_eq!(status.winner.as_deref(), Some("alpha"), "{:?}", status.message);
+    let mut made = Vec::new();
+    for pod in namespace.api::<Pod>().list(&ListParams::default()).await? {
+        made.extend(pod.metadata.name.filter(|name| name.starts_with("again-alpha-")));
+    }
+    made.sort();
+    assert_eq!(made, ["again-alpha-1", "again-alpha-1-e1", "again-alpha-1-e2"], "the worker ran once");
+    let world = world(&namespace, "again-alpha").await?;
+    assert_eq!((world.attempt_count, world.counted_attempts, world.eligible), (1, 1, Some(true)));
+    Ok(())
 }
 
 /// W7: an order whose pods its namespace's quota refuses says so, and keeps nobody else from the nodes, whatever its

@@ -140,6 +140,16 @@ async fn what_a_world_scored_before_a_fallback_is_kept() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_judged_again_after_it_has_finished_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut life = Life::begin(&folder, vec![order(won())], vec![world("alpha", 0, scored())]).await;
+    assert_eq!(life.read(RUNS).await, ["o HighestScore"]);
+    life.index.order_seen(newer(&order(running())));
+    life.historian.write(now()).await.unwrap();
+    assert_eq!(life.read(RUNS).await, ["o none"]);
+}
+
+#[tokio::test]
 async fn what_goes_away_before_it_was_written_is_written_and_ended() {
     let folder = tempfile::tempdir().unwrap();
     let mut life = Life::begin(&folder, vec![], vec![]).await;

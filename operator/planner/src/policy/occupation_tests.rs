@@ -28,6 +28,24 @@ fn pod(role: &'static PodRole, number: i32, phase: PodPhase) -> OrderPod {
     }
 }
 
+/// One that was over has given its slot back, and asks for another one; so its pods hold none until the next one is there.
+#[test]
+fn a_world_that_is_to_be_judged_again_holds_nothing() {
+    let status = |attempt: i32| {
+        world(&json!({
+            "stage": "Waiting",
+            "reevaluation": { "request": "one", "count": 1, "attempt": attempt, "afterEvaluation": 1 },
+        }))
+    };
+    let worked = [pod(&WORK, 1, PodPhase::Succeeded)];
+    let judged = [worked[0].clone(), pod(&EVALUATION, 1, PodPhase::Failed)];
+    assert_eq!(held(&worked, Some(&status(1))), [false]);
+    assert_eq!(held(&judged, Some(&status(1))), [false, false]);
+    assert_eq!(held(&worked, Some(&status(2))), [true], "another attempt is meant");
+    let next = [worked[0].clone(), pod(&EVALUATION, 2, PodPhase::Running)];
+    assert_eq!(held(&next, Some(&status(1))), [false, true]);
+}
+
 fn gone(pod: OrderPod) -> OrderPod {
     OrderPod { presence: Presence::Gone, ..pod }
 }
