@@ -133,7 +133,9 @@ mod tests {
 
     fn now(named: &[(&str, CaseOutcome)]) -> Counted {
         let mut cases = Cases::default();
-        named.iter().for_each(|(name, outcome)| cases.add(name, *outcome));
+        for (name, outcome) in named {
+            cases.add(name, *outcome);
+        }
         Counted { counts: cases.counts(), cases }
     }
 

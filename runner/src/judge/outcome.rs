@@ -195,12 +195,12 @@ impl Ran<'_> {
 }
 
 /// Returns the tests of the base that were not run, in words.
-fn lack(missing: u32, names: &[String]) -> String {
+fn lack(missing: u32, missing_names: &[String]) -> String {
     if missing == 0 {
         return String::new();
     }
-    let named: Vec<String> = names.iter().take(NAMED).map(|name| shortened(name, NAME_BYTES)).collect();
-    let names = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+    let listed: Vec<String> = missing_names.iter().take(NAMED).map(|name| shortened(name, NAME_BYTES)).collect();
+    let names = if listed.is_empty() { String::new() } else { format!(" ({})", listed.join(", ")) };
     format!("; {missing} of the base's tests were not run{names}")
 }
 
@@ -261,7 +261,9 @@ mod tests {
 
     fn named(cases: &[(&str, CaseOutcome)]) -> Reading {
         let mut all = Cases::default();
-        cases.iter().for_each(|(name, outcome)| all.add(name, *outcome));
+        for (name, outcome) in cases {
+            all.add(name, *outcome);
+        }
         Reading::Counted(all.into())
     }
 

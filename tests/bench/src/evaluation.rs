@@ -129,7 +129,7 @@ async fn world(namespace: &Namespace, name: &str, repository: &str, needs: &Need
         await_condition(worlds, &world, over).await?;
         Ok(Instant::now())
     };
-    let all = async { tokio::try_join!(worked, gate_began, scored) };
+    let all = Box::pin(async { tokio::try_join!(worked, gate_began, scored) });
     let (worked, gate_began, scored) = tokio::time::timeout(PATIENCE, all).await??;
     let order = real::finished(&api, name).await?;
     if order.status.as_ref().is_none_or(|status| status.worlds.scored != 1) {

@@ -21,7 +21,7 @@ mod unittest;
 pub(super) use cases::{Cases, is_in, not_loaded};
 pub(super) use counted::{Counted, Reading};
 pub(super) use output::OutputReader;
-pub(super) use reports::Reports;
+pub(super) use reports::{Reports, is_inside};
 pub(super) use test_counts::TestCounts;
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ impl Pytest {
         let Self { runs, summaries, came, listed, not_loaded, .. } = self;
         let Some(counts) = summaries.settled("pytest", runs)? else { return Ok(None) };
         let [came, listed] = [came, listed].map(|mut cases| {
-            not_loaded.iter().for_each(|place| cases.add_not_loaded(place));
+            for place in &not_loaded {
+                cases.add_not_loaded(place);
+            }
             cases
         });
         let cases = if listed.are_all_of(counts) { listed } else { came };

@@ -99,7 +99,7 @@ impl Reports {
 }
 
 /// Returns whether a file lies in the checkout, wherever the folders on the way may lead.
-fn is_inside(path: &Path, checkout: &Path) -> bool {
+pub(in crate::judge) fn is_inside(path: &Path, checkout: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     folder.zip(checkout.canonicalize().ok()).is_some_and(|(folder, checkout)| folder.starts_with(checkout))
 }

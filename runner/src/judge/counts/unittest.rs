@@ -92,8 +92,8 @@ fn verdict(line: &str, ran: u32) -> Option<TestCounts> {
 }
 
 /// `test_x (module.Class)`, and `test_x (module.Class.test_x)` of newer ones.
-fn name(text: &str) -> Option<Named> {
-    let (test, rest) = text.split_once(" (")?;
+fn name(line: &str) -> Option<Named> {
+    let (test, rest) = line.split_once(" (")?;
     let class = rest.strip_suffix(')')?;
     if test.contains(' ') || class.is_empty() || class.contains(' ') {
         return None;

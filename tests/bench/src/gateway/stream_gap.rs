@@ -49,7 +49,9 @@ pub async fn measure(report: &mut Report) -> Result {
 async fn longest_gap(stream: &Server, others: &[Server]) -> Result<(f64, usize)> {
     let mut streamed = Connection::open(stream, Manner::Streamed).await?;
     let mut large = try_join_all(others.iter().map(|server| Connection::open(server, Manner::Whole))).await?;
-    large.iter_mut().for_each(|connection| connection.bring(TEXT));
+    for connection in &mut large {
+        connection.bring(TEXT);
+    }
     let sent = AtomicUsize::new(0);
     let sending = try_join_all(large.iter_mut().map(|connection| send_on(connection, &sent)));
     let answered = tokio::select! {
