@@ -102,7 +102,8 @@ impl Hunk {
 
     fn pass_new(&mut self) {
         self.new = self.new.saturating_sub(1);
-        self.number += 1;
+        // The head of a hunk may say any number.
+        self.number = self.number.saturating_add(1);
     }
 }
 
