@@ -118,7 +118,7 @@ fn the_canary_of_an_order_is_run_in_the_place_of_the_judges_own() {
     for (passing, failing, score) in [("test -e total.py", "exit 3", 100), ("true", "true", 10), ("false", "false", 10)]
     {
         let canary = json!({ "passing": command(passing), "failing": command(failing) });
-        let gate = json!({ "command": ["sh", "-c", "echo fine"], "canary": canary });
+        let gate = json!({ "command": ["sh", "-c", "echo 1 passed in 0.1s"], "canary": canary });
         let (_, result) = judged("def add(a, b):\n    return a + b\n", &gate);
         assert_eq!(result.score(), score, "{passing}, {failing}: {result:?}");
     }
@@ -130,7 +130,10 @@ fn a_command_without_a_canary_is_judged_as_before() {
     let (pod, result) = judged("def add(a, b):\n    return a + b\n", &json!({ "command": ["sh", "tests/../check"] }));
     assert_eq!(result.gates[0].outcome, GateOutcome::Failed);
     assert!(!pod.artifact("evaluate-log").contains("canary"));
-    let (pod, result) = judged("def add(a, b):\n    return a + b\n", &json!({ "command": ["sh", "-c", "true; true"] }));
+    let (pod, result) = judged(
+        "def add(a, b):\n    return a + b\n",
+        &json!({ "command": ["sh", "-c", "true; echo 1 passed in 0.1s"] }),
+    );
     assert_eq!(result.score(), 100);
     assert!(pod.artifact("evaluate-log").contains("gate test: the canary gave no verdict"));
 }

@@ -76,7 +76,7 @@ fn the_operator_makes_pods_where_the_values_say_and_never_in_the_clusters_own_na
 fn a_pod_has_the_operators_labels_and_those_that_pod_templates_may_have() {
     let of = |values: &Value| expression(values, "the labels of an order");
     let default = of(&json!({}));
-    for key in [labels::WORK_ORDER, labels::WORLD, labels::ROLE, labels::MANAGED_BY, labels::EXTRA_LABEL_PREFIX] {
+    for key in [labels::WORK_ORDER, labels::ROLE, labels::MANAGED_BY, labels::EXTRA_LABEL_PREFIX] {
         assert!(default.contains(&format!("\"{key}\"")), "{key}: {default}");
     }
     let allowed = of(&json!({"worlds": {"podTemplate": {"allowedLabels": ["team", "example.com/*"]}}}));
