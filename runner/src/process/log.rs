@@ -24,6 +24,15 @@ impl<L: Listener> Listener for &mut L {
     }
 }
 
+/// Hears nothing where there is nobody: a gate that floods its log is not read line by line for nothing.
+impl<L: Listener> Listener for Option<L> {
+    fn line(&mut self, line: &str) {
+        if let Some(listener) = self {
+            listener.line(line);
+        }
+    }
+}
+
 /// The lines of an output.
 #[derive(Debug)]
 pub(crate) struct Log<L = ()> {
