@@ -3,27 +3,17 @@
 use bytes::Bytes;
 use futures::Stream;
 use manyworlds_api::baseline_document::MAXIMUM_BYTES;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
+use super::once::{OnceFile, OncePut};
 use super::store::{ArtifactStore, PutError, StoreError, StoredBody};
 
 /// The most bytes of a baseline.
 pub(super) const MOST_BASELINE_BYTES: u64 = MAXIMUM_BYTES as u64;
 
-/// Name of the file among those of an order. No variant has a dot in its name.
-const BASELINE: &str = "baseline.json";
-/// Name of the file that it is while nobody may read it yet.
-const COMING: &str = "baseline.json.coming";
-
-/// Whether a baseline was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BaselinePut {
-    /// It is stored, and has this many bytes.
-    Stored(u64),
-    /// There was one already, which stays.
-    Before,
-}
+/// Its file.
+const BASELINE: OnceFile =
+    OnceFile { name: "baseline.json", coming: "baseline.json.coming", most: MOST_BASELINE_BYTES };
 
 impl ArtifactStore {
     /// Stores the baseline of an order, unless there is one.
@@ -37,17 +27,8 @@ impl ArtifactStore {
         &self,
         order_uid: &str,
         body: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<BaselinePut, PutError> {
-        let path = |name: &str| Path::from_iter([order_uid, name]);
-        let size = self.put(&path(COMING), body, MOST_BASELINE_BYTES, |_| {}).await?;
-        match self.store.rename_if_not_exists(&path(COMING), &path(BASELINE)).await {
-            Ok(()) => Ok(BaselinePut::Stored(size)),
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                self.store.delete(&path(COMING)).await.map_err(StoreError::from)?;
-                Ok(BaselinePut::Before)
-            }
-            Err(error) => Err(StoreError::from(error).into()),
-        }
+    ) -> Result<OncePut, PutError> {
+        self.once_put(order_uid, BASELINE, body, |_| {}).await
     }
 
     /// Returns the size of an order's baseline in bytes; nothing when there is none.
@@ -56,11 +37,7 @@ impl ArtifactStore {
     ///
     /// [`StoreError::Store`] (class: transient).
     pub(super) async fn baseline_size(&self, order_uid: &str) -> Result<Option<u64>, StoreError> {
-        match self.store.head(&Path::from_iter([order_uid, BASELINE])).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.once_size(order_uid, BASELINE).await
     }
 
     /// Reads the baseline of an order; nothing when there is none.
@@ -69,7 +46,7 @@ impl ArtifactStore {
     ///
     /// [`StoreError::Store`] (class: transient).
     pub(super) async fn baseline_get(&self, order_uid: &str) -> Result<Option<StoredBody>, StoreError> {
-        self.body(&Path::from_iter([order_uid, BASELINE])).await
+        self.body(&Path::from_iter([order_uid, BASELINE.name])).await
     }
 }
 
@@ -94,13 +71,13 @@ mod tests {
         assert_eq!(store.baseline_size("uid").await.unwrap(), None);
         assert!(store.baseline_get("uid").await.unwrap().is_none());
 
-        assert_eq!(store.baseline_put("uid", body(&[Ok("{"), Ok("}")])).await.unwrap(), BaselinePut::Stored(2));
-        assert_eq!(store.baseline_put("uid", body(&[Ok("[]")])).await.unwrap(), BaselinePut::Before);
+        assert_eq!(store.baseline_put("uid", body(&[Ok("{"), Ok("}")])).await.unwrap(), OncePut::Stored(2));
+        assert_eq!(store.baseline_put("uid", body(&[Ok("[]")])).await.unwrap(), OncePut::Before);
         let StoredBody { bytes, body, .. } = store.baseline_get("uid").await.unwrap().unwrap();
         let read: Vec<_> = body.try_collect().await.unwrap();
         assert_eq!((read.concat(), bytes, store.baseline_size("uid").await.unwrap()), (b"{}".to_vec(), 2, Some(2)));
         assert!(store.artifact_list("uid").await.unwrap().is_empty(), "it is no artifact");
-        assert!(!folder.path().join("uid").join(COMING).exists(), "nothing is left over");
+        assert!(!folder.path().join("uid").join(BASELINE.coming).exists(), "nothing is left over");
     }
 
     #[tokio::test]

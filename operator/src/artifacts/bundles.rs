@@ -12,6 +12,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 
 use super::errors::RequestError;
+use super::once::{OnceFile, OncePut};
 use super::quota::MOST_BUNDLE_BYTES;
 use super::store::{ArtifactStore, PutError, StoreError, StoredBody};
 
@@ -20,21 +21,10 @@ pub(super) const LONGEST_BUNDLE: Duration = Duration::from_mins(5);
 /// The most bundles that come at once: a node's network is full with fewer.
 const MOST: usize = 8;
 
-/// Name of the bundle's file among those of an order. No variant has a dot in its name.
-const BUNDLE: &str = "base.bundle";
+/// Its file.
+const BUNDLE: OnceFile = OnceFile { name: "base.bundle", coming: "base.bundle.coming", most: MOST_BUNDLE_BYTES };
 /// Name of the file with its digest. What has gone missing of it is computed.
 const DIGEST: &str = "base.bundle.sha256";
-/// Name of the file that a bundle is while nobody may read it yet.
-const COMING: &str = "base.bundle.coming";
-
-/// Whether a bundle was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BundlePut {
-    /// It is stored, and has this many bytes.
-    Stored(u64),
-    /// There was one already, which stays.
-    Before,
-}
 
 impl ArtifactStore {
     /// Stores the bundle of an order, unless there is one.
@@ -48,21 +38,14 @@ impl ArtifactStore {
         &self,
         order_uid: &str,
         body: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<BundlePut, PutError> {
-        let path = |name: &str| Path::from_iter([order_uid, name]);
+    ) -> Result<OncePut, PutError> {
         let mut digest = Sha256::new();
-        let size = self.put(&path(COMING), body, MOST_BUNDLE_BYTES, |part| digest.update(part)).await?;
-        match self.store.rename_if_not_exists(&path(COMING), &path(BUNDLE)).await {
-            Ok(()) => {}
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                self.store.delete(&path(COMING)).await.map_err(StoreError::from)?;
-                return Ok(BundlePut::Before);
-            }
-            Err(error) => return Err(StoreError::from(error).into()),
+        let put = self.once_put(order_uid, BUNDLE, body, |part| digest.update(part)).await?;
+        if let OncePut::Stored(_) = put {
+            let text = PutPayload::from(hexadecimal(&digest.finalize()));
+            self.store.put(&Path::from_iter([order_uid, DIGEST]), text).await.map_err(StoreError::from)?;
         }
-        let text = PutPayload::from(hexadecimal(&digest.finalize()));
-        self.store.put(&path(DIGEST), text).await.map_err(StoreError::from)?;
-        Ok(BundlePut::Stored(size))
+        Ok(put)
     }
 
     /// Returns the size of an order's bundle in bytes; nothing when there is none.
@@ -71,11 +54,7 @@ impl ArtifactStore {
     ///
     /// [`StoreError::Store`] (class: transient).
     pub(super) async fn bundle_size(&self, order_uid: &str) -> Result<Option<u64>, StoreError> {
-        match self.store.head(&Path::from_iter([order_uid, BUNDLE])).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.once_size(order_uid, BUNDLE).await
     }
 
     /// Reads the bundle of an order; nothing when there is none.
@@ -84,7 +63,7 @@ impl ArtifactStore {
     ///
     /// [`StoreError::Store`] (class: transient).
     pub(super) async fn bundle_get(&self, order_uid: &str) -> Result<Option<StoredBody>, StoreError> {
-        let path = Path::from_iter([order_uid, BUNDLE]);
+        let path = Path::from_iter([order_uid, BUNDLE.name]);
         let noted = self.read(&Path::from_iter([order_uid, DIGEST])).await?;
         // A file as large as a repository is not read twice for each pod where it need not be.
         let Some(digest) = noted.and_then(|text| String::from_utf8(text.to_vec()).ok()) else {
@@ -154,8 +133,8 @@ mod tests {
         assert!(store.bundle_get("uid").await.unwrap().is_none());
 
         let first = store.bundle_put("uid", body(&[Ok("it is "), Ok("whole")])).await.unwrap();
-        assert_eq!(first, BundlePut::Stored(11));
-        assert_eq!(store.bundle_put("uid", body(&[Ok("another")])).await.unwrap(), BundlePut::Before);
+        assert_eq!(first, OncePut::Stored(11));
+        assert_eq!(store.bundle_put("uid", body(&[Ok("another")])).await.unwrap(), OncePut::Before);
         for noted in [true, false] {
             if !noted {
                 std::fs::remove_file(folder.path().join("uid").join(DIGEST)).unwrap();
@@ -166,7 +145,7 @@ mod tests {
             assert_eq!(digest, hexadecimal(&Sha256::digest("it is whole")), "{noted}");
         }
         assert!(store.artifact_list("uid").await.unwrap().is_empty(), "it is no artifact");
-        assert!(!folder.path().join("uid").join(COMING).exists(), "nothing is left over");
+        assert!(!folder.path().join("uid").join(BUNDLE.coming).exists(), "nothing is left over");
         assert!(store.order_remove("uid").await.unwrap());
         assert_eq!(store.bundle_size("uid").await.unwrap(), None);
     }

@@ -9,14 +9,14 @@ use manyworlds_api::artifacts::{ArtifactName, BaseCommit, DIGEST_HEADER, StoredA
 use serde::Deserialize;
 
 use super::api::ArtifactApi;
-use super::bundles::{BundlePut, LONGEST_BUNDLE};
+use super::bundles::LONGEST_BUNDLE;
 use super::errors::RequestError;
+use super::once_upload::OnceUpload;
 use super::orders::Owner;
 use super::quota::MOST_BUNDLE_BYTES;
-use super::store::{PutError, StoredBody};
+use super::store::StoredBody;
 use super::uploads::{LONGEST, announced, announced_size};
 use super::usage::Place;
-use crate::index::OrderKey;
 
 /// The base of an order, in messages.
 const BASE: &str = "base of its order";
@@ -45,7 +45,7 @@ pub(super) async fn upload(
         let reservation = api.usage.reserve(&api.quota, order, &namespace, place, size)?;
         // Every other upload that is under way may yet take the room that it has been promised.
         api.store.check_room(api.usage.coming())?;
-        api.store.owner_note(order, &owner(&attempt.key)).await?;
+        api.store.owner_note(order, &Owner::of(&attempt.key)).await?;
         let put = api.store.artifact_put(order, variant, number, name, body.into_data_stream());
         let size = tokio::time::timeout(LONGEST, put).await.map_err(|_| RequestError::Slow)??;
         reservation.stored(size);
@@ -99,20 +99,9 @@ pub(super) async fn bundle_upload(
         if api.store.bundle_size(order).await?.is_some() {
             return Ok(StatusCode::OK);
         }
-        let reservation = api.usage.reserve(&api.quota, order, &namespace, Place::Base, size)?;
-        api.store.check_room(api.usage.coming())?;
-        api.store.owner_note(order, &owner(&attempt.key)).await?;
         let put = api.store.bundle_put(order, body.into_data_stream());
-        let put = tokio::time::timeout(LONGEST_BUNDLE, put).await.map_err(|_| RequestError::Slow)?;
-        let status = match put {
-            Ok(BundlePut::Stored(size)) => {
-                reservation.stored(size);
-                StatusCode::CREATED
-            }
-            Ok(BundlePut::Before) => StatusCode::OK,
-            Err(PutError::TooLarge) => return Err(RequestError::BundleTooLarge),
-            Err(error) => return Err(RequestError::from(error)),
-        };
+        let upload = OnceUpload { order, key: &attempt.key, place: Place::Base, size, longest: LONGEST_BUNDLE };
+        let status = upload.store(&api, put, RequestError::BundleTooLarge).await?;
         drop(permit);
         api.usage.show(&api.metrics);
         Ok::<_, RequestError>(status)
@@ -183,7 +172,7 @@ pub(super) async fn base(
             return Err(RequestError::Invalid("commit must be 40 or 64 hexadecimal digits".to_owned()));
         }
         let order = &attempt.world.spec.order.uid;
-        api.store.owner_note(order, &owner(&attempt.key)).await?;
+        api.store.owner_note(order, &Owner::of(&attempt.key)).await?;
         let commit = api.store.base_pin(order, &commit).await?;
         Ok::<_, RequestError>(Json(BaseCommit { commit }))
     }
@@ -237,12 +226,6 @@ pub(super) fn sent(found: StoredBody) -> ([(&'static str, String); 2], Body) {
     let StoredBody { digest, bytes, body } = found;
     let headers = [(DIGEST_HEADER, digest), (header::CONTENT_LENGTH.as_str(), bytes.to_string())];
     (headers, Body::from_stream(body))
-}
-
-/// Returns whose artifacts those of an order are.
-pub(super) fn owner(order: &OrderKey) -> Owner {
-    let OrderKey { namespace, name } = order;
-    Owner { namespace: namespace.to_string(), name: name.to_string() }
 }
 
 fn last_attempt(artifacts: &[StoredArtifact], world: &str, name: ArtifactName) -> Option<i32> {

@@ -6,6 +6,8 @@ mod bundles;
 mod cleaner;
 mod errors;
 mod handlers;
+mod once;
+mod once_upload;
 mod order_handlers;
 mod orders;
 mod quota;

@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::api::ArtifactApi;
-use super::baselines::{BaselinePut, MOST_BASELINE_BYTES};
+use super::baselines::MOST_BASELINE_BYTES;
 use super::errors::RequestError;
-use super::handlers::{no_bundle, owner, sent};
-use super::store::PutError;
+use super::handlers::{no_bundle, sent};
+use super::once_upload::OnceUpload;
 use super::uploads::{LONGEST, announced};
 use super::usage::Place;
 
@@ -55,19 +55,9 @@ pub(super) async fn baseline_upload(
         if api.store.baseline_size(uid).await?.is_some() {
             return Ok(StatusCode::OK);
         }
-        let reservation = api.usage.reserve(&api.quota, uid, &namespace, Place::Baseline, size)?;
-        api.store.check_room(api.usage.coming())?;
-        api.store.owner_note(uid, &owner(&own.key)).await?;
         let put = api.store.baseline_put(uid, body.into_data_stream());
-        let status = match tokio::time::timeout(LONGEST, put).await.map_err(|_| RequestError::Slow)? {
-            Ok(BaselinePut::Stored(size)) => {
-                reservation.stored(size);
-                StatusCode::CREATED
-            }
-            Ok(BaselinePut::Before) => StatusCode::OK,
-            Err(PutError::TooLarge) => return Err(RequestError::BaselineTooLarge),
-            Err(error) => return Err(RequestError::from(error)),
-        };
+        let upload = OnceUpload { order: uid, key: &own.key, place: Place::Baseline, size, longest: LONGEST };
+        let status = upload.store(&api, put, RequestError::BaselineTooLarge).await?;
         drop(permit);
         api.usage.show(&api.metrics);
         Ok::<_, RequestError>(status)

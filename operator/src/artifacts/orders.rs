@@ -7,6 +7,7 @@ use object_store::{PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use super::store::{ArtifactStore, StoreError};
+use crate::index::OrderKey;
 
 /// Name of the file that says whose the artifacts are. No variant has a dot in its name.
 const OWNER: &str = "order.json";
@@ -18,6 +19,14 @@ pub struct Owner {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+impl Owner {
+    /// Returns whose artifacts those of an order are.
+    pub(super) fn of(order: &OrderKey) -> Self {
+        let OrderKey { namespace, name } = order;
+        Self { namespace: namespace.to_string(), name: name.to_string() }
+    }
 }
 
 impl ArtifactStore {
