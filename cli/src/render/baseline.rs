@@ -3,7 +3,7 @@
 use manyworlds_api::result::{GateOutcome, TestChanges};
 use manyworlds_api::work_order::{BaselineGateStatus, BaselineState, BaselineStatus};
 
-use super::text::{Line, Tone, wrapped};
+use super::text::{Line, Tone, paragraph};
 
 /// Returns the lines on what the gates give without any change.
 pub fn baseline(status: &BaselineStatus, width: Option<usize>) -> Vec<Line> {
@@ -58,11 +58,6 @@ pub fn changes(tests: TestChanges) -> String {
     let parts: Vec<_> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() { String::new() } else { format!("tests of the base: {}", parts.join(", ")) }
-}
-
-fn paragraph(indent: &str, text: &str, width: Option<usize>) -> Vec<Line> {
-    let width_left = width.map(|width| width.saturating_sub(indent.len()));
-    wrapped(text.trim(), width_left).into_iter().map(|part| Line::plain(format!("{indent}{part}"))).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use manyworlds_api::world::{Attempt, ScorePart};
 use super::baseline::{baseline, changes, outcome_mark};
 use super::comparison::{is_required, why_lost, why_won};
 use super::summary::{message, order_line};
-use super::text::{Line, Tone, wrapped};
+use super::text::{Line, Tone, paragraph};
 use super::time::{date, length, seconds_between};
 use super::world_row::{WorldRow, world_rows};
 use crate::order_view::OrderView;
@@ -122,15 +122,6 @@ fn attempt(attempt: &Attempt) -> Line {
     let node = attempt.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
     let head = format!("  attempt {}: {}{class}{node}{time}", attempt.number, attempt.reason);
     Line::of(Tone::Muted, head)
-}
-
-fn paragraph(indent: &str, text: &str, width: Option<usize>) -> Vec<Line> {
-    let width_left = width.map(|width| width.saturating_sub(indent.len()));
-    let text = text.trim();
-    if text.is_empty() {
-        return Vec::new();
-    }
-    wrapped(text, width_left).into_iter().map(|part| Line::plain(format!("{indent}{part}"))).collect()
 }
 
 #[cfg(test)]

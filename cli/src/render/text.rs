@@ -104,6 +104,16 @@ impl Line {
     }
 }
 
+/// Returns a text as indented lines of at most `width` columns; none where it says nothing.
+pub fn paragraph(indent: &str, text: &str, width: Option<usize>) -> Vec<Line> {
+    let width_left = width.map(|width| width.saturating_sub(indent.len()));
+    let text = text.trim();
+    if text.is_empty() {
+        return Vec::new();
+    }
+    wrapped(text, width_left).into_iter().map(|part| Line::plain(format!("{indent}{part}"))).collect()
+}
+
 /// Breaks a text into lines of at most `width` columns, at spaces where there are any.
 pub fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else { return text.lines().map(str::to_owned).collect() };
