@@ -6,15 +6,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::git::Git;
 use crate::judge::confine::FAILED;
+use crate::judge::sealing::{TRIAL_TIME, own_program};
 use crate::process::{Bounds, Program};
 use crate::text::print_line;
-
-/// The longest time of the trial whether the kernel can confine.
-const TRIAL_TIME: Duration = Duration::from_mins(1);
 
 /// The worktree, and what keeps its programs from the token.
 #[derive(Debug)]
@@ -80,7 +77,7 @@ impl Seclusion {
     /// Returns how programs are kept from a token, or why they cannot be.
     fn of(token_file: &Path) -> Result<Self, String> {
         let hidden = token_file.parent().unwrap_or(token_file).to_owned();
-        let runner = std::env::current_exe().map_err(|error| error.to_string())?;
+        let runner = own_program().map_err(|error| error.message)?;
         let confined = Self::Confined { runner, hidden };
         // Without a program to start, it tells whether the kernel can confine.
         let trial = confined.starter().map(|starter| Program::new(starter, Bounds::of_time(TRIAL_TIME)).run(()));

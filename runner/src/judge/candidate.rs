@@ -228,8 +228,7 @@ impl Candidate {
         if let Some(reason) = disguises_in_patch(&patch) {
             self.find(&reason);
         }
-        let files = paths(&self.git(&["ls-files", "-z"]).run()?);
-        self.guarded = files.into_iter().filter(|path| self.protection.guards(path)).collect();
+        self.guarded = self.files()?.into_iter().filter(|path| self.protection.guards(path)).collect();
         self.diff = statistics(&String::from_utf8_lossy(&numbers));
         self.patch = patch;
         self.commit = Some(made);

@@ -19,10 +19,9 @@ use super::gate::Sandbox;
 use super::ground::Ground;
 use super::inspection::refused_in_output;
 use super::integrity::{forged, untouched, worthless};
-use super::outcome::{REASON_BYTES, cases_of, file_too_large, gate_result, not_run, unscored};
-use super::restoration::RestoreError;
+use super::outcome::{REASON_BYTES, cases_of, file_too_large, gate_result, not_run, reason, unscored};
+use super::restoration::{RestoreError, remove};
 use super::tripwire::{Touched, Tripwire};
-use crate::files;
 use crate::layout::Layout;
 use crate::process::{Completed, Stop, Supervisor};
 use crate::stage::StageError;
@@ -57,7 +56,7 @@ pub(super) struct Gates<'a> {
     pub(super) outputs: Vec<GateOutput>,
     /// Everything that the gates printed.
     pub(super) log: String,
-    /// The test cases of each gate that names them all, by the gate's name.
+    /// The test cases of each gate that names them all, by the gate's name, where the base is judged.
     pub(super) cases: HashMap<String, Vec<TestCase>>,
 }
 
@@ -172,23 +171,25 @@ impl<'a> Gates<'a> {
         let mut reader = counts_output.then(OutputReader::default);
         let time = Duration::from(gate.timeout).min(left);
         let completed = self.sandbox.run(self.supervisor, &gate.command, time, reader.as_mut())?;
-        let touched = guard.look(&reports.as_ref().map(Reports::files).unwrap_or_default());
+        let left_reports = reports.as_ref().map(Reports::files).unwrap_or_default();
+        let touched = guard.look(&left_reports);
         self.record_touched(gate, &touched);
-        if let Some(path) = tripwire.changes(&self.watched).first() {
-            self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
-        }
+        self.record_trespass(gate, &tripwire);
         if completed.stopped == Some(Stop::Terminated) {
             self.record_output(gate, &completed);
             return Err(terminated());
         }
         self.record_output(gate, &completed);
         let reading = (gate.kind == GateKind::Test).then(|| match &reports {
-            Some(reports) => reports.read(),
+            Some(reports) => reports.read(&left_reports),
             None => reader.unwrap_or_default().finish(),
         });
-        self.cases.insert(gate.name.clone(), cases_of(&completed, reading.as_ref()));
+        let standard = self.standards.of(&gate.name);
+        let result = gate_result(gate, &completed, reading.as_ref(), standard);
+        if standard.is_base() {
+            self.cases.insert(gate.name.clone(), cases_of(&completed, reading.as_ref()));
+        }
         let left = time.saturating_sub(completed.elapsed);
-        let result = gate_result(gate, &completed, reading.as_ref(), self.standards.of(&gate.name));
         self.hold_against_canary(candidate, gate, untouched(gate, result, &touched), left)
     }
 
@@ -207,13 +208,11 @@ impl<'a> Gates<'a> {
         let trial = Trial { sandbox: &self.sandbox, supervisor: self.supervisor, gate, left };
         // A gate that has spoilt the judge's repository gets no canary, and no other gate runs after it.
         let tried = trial.run(&candidate.files().unwrap_or_default())?;
-        self.log = format!("{}== canary of gate {}\n{}", self.log, gate.name, tried.output);
+        self.log.extend(["== canary of gate ", &gate.name, "\n", &tried.output]);
         if tried.stopped == Some(Stop::Terminated) {
             return Err(terminated());
         }
-        if let Some(path) = tripwire.changes(&self.watched).first() {
-            self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
-        }
+        self.record_trespass(gate, &tripwire);
         if let Some(why) = tried.remains {
             self.reasons.push(shortened(&format!("gate {} keeps its canary: {why}", gate.name), REASON_BYTES));
             self.damaged = true;
@@ -223,11 +222,11 @@ impl<'a> Gates<'a> {
             Verdict::Unknown(why) => {
                 let note = one_line(&format!("gate {}: the canary gave no verdict: {why}", gate.name));
                 print_line(&note);
-                self.log = format!("{}{note}\n", self.log);
+                self.log.extend([&note, "\n"]);
                 result
             }
             Verdict::Forged(why) => {
-                self.reasons.push(shortened(&one_line(&format!("gate {}: {why}", gate.name)), REASON_BYTES));
+                self.reasons.push(reason(&format!("gate {}: {why}", gate.name)));
                 forged(gate, &result, &why, self.standards.of(&gate.name))
             }
         })
@@ -240,7 +239,7 @@ impl<'a> Gates<'a> {
         changed.retain(|path| !self.reports.contains(&self.sandbox.checkout.join(path)));
         self.record_changes(&changed, gate);
         for report in reports.map(Reports::files).unwrap_or_default() {
-            files::remove(&report).map_err(|error| RestoreError(format!("{}: {error}", report.display())))?;
+            remove(&report)?;
             self.reports.insert(report);
         }
         Ok(())
@@ -249,7 +248,7 @@ impl<'a> Gates<'a> {
     /// Records a gate's output and everything that it did besides.
     fn record_output(&mut self, gate: &Gate, completed: &Completed<String>) {
         self.outputs.push(GateOutput { gate: gate.name.clone(), tail: tail(&completed.output, TAIL_BYTES).to_owned() });
-        self.log = format!("{}== gate {}\n{}", self.log, gate.name, completed.output);
+        self.log.extend(["== gate ", &gate.name, "\n", &completed.output]);
         if completed.left_behind > 0 {
             self.reasons
                 .push(format!("gate {} left {} processes behind, which were ended", gate.name, completed.left_behind));
@@ -274,6 +273,13 @@ impl<'a> Gates<'a> {
         if let Some(line) = refused_in_output(&completed.output) {
             let line = shortened(line, REFUSED_BYTES);
             self.reasons.push(format!("gate {} reached for what belongs to its judge: {line}", gate.name));
+        }
+    }
+
+    /// Records that a gate changed files of its judge.
+    fn record_trespass(&mut self, gate: &Gate, before: &Tripwire) {
+        if let Some(path) = before.changes(&self.watched).first() {
+            self.reasons.push(format!("gate {} changed what belongs to its judge: {}", gate.name, path.display()));
         }
     }
 

@@ -1,13 +1,13 @@
 //! What a gate's result is worth once the gate has touched what it is judged by. Pure.
 
-use manyworlds_api::conditions::{Reason, shortened};
+use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::{GateOutcome, GateResult};
 use manyworlds_api::work_order::Gate;
 
 use super::baseline::Standard;
-use super::outcome::{REASON_BYTES, unscored};
+use super::outcome::{reason, unscored};
 use super::tripwire::Touched;
-use crate::text::{few, one_line};
+use crate::text::few;
 
 /// Returns the result of a gate that left protected files alone: one that did not has judged something else than them.
 pub(super) fn untouched(gate: &Gate, result: GateResult, touched: &Touched) -> GateResult {
@@ -31,34 +31,25 @@ pub(super) fn worthless(result: GateResult, attack: &str) -> GateResult {
     if result.outcome == GateOutcome::NotRun {
         return result;
     }
-    let reason = shortened(&format!("{}: {attack}", Reason::JudgeAttacked), REASON_BYTES);
-    GateResult { outcome: GateOutcome::Failed, points: 0, reason, ..result }
+    let why = format!("{}: {attack}", Reason::JudgeAttacked);
+    GateResult { outcome: GateOutcome::Failed, points: 0, reason: reason(&why), ..result }
 }
 
 /// Its counts are of no tests that anybody knows.
-fn without_counts(gate: &Gate, result: &GateResult, outcome: GateOutcome, reason: &str) -> GateResult {
-    let reason = shortened(&one_line(reason), REASON_BYTES);
-    GateResult { outcome, reason, milliseconds: result.milliseconds, ..unscored(gate) }
+fn without_counts(gate: &Gate, result: &GateResult, outcome: GateOutcome, why: &str) -> GateResult {
+    GateResult { outcome, reason: reason(why), milliseconds: result.milliseconds, ..unscored(gate) }
 }
 
 #[cfg(test)]
 mod tests {
     use manyworlds_api::work_order::GateKind;
 
+    use super::super::fixtures;
     use super::super::outcome::not_run;
     use super::*;
 
     fn gate() -> Gate {
-        Gate {
-            name: "gate".to_owned(),
-            kind: GateKind::Test,
-            command: vec!["true".to_owned()],
-            report: None,
-            canary: None,
-            points: 50,
-            required: false,
-            timeout: manyworlds_api::Duration::from_minutes(1),
-        }
+        fixtures::gate(GateKind::Test)
     }
 
     fn passed() -> GateResult {

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use manyworlds_api::conditions::Reason;
-use manyworlds_api::result::FailureClass;
+use globset::GlobSet;
 
+use super::patterns::{Letters, of_field};
 use crate::stage::StageError;
 
 /// The patterns of files that a gate may leave.
@@ -15,15 +14,7 @@ pub(super) struct Kept(GlobSet);
 impl Kept {
     /// Reads patterns such as `target/`. A folder without a pattern stands for everything in it.
     pub(super) fn new(patterns: &[String]) -> Result<Self, StageError> {
-        let mut set = GlobSetBuilder::new();
-        for pattern in patterns {
-            let plain = pattern.trim_start_matches('/').trim_end_matches('/');
-            for form in [plain.to_owned(), format!("{plain}/**")] {
-                let glob = GlobBuilder::new(&form).literal_separator(true).build();
-                set.add(glob.map_err(|error| refused(&format!("{pattern:?}: {error}")))?);
-            }
-        }
-        set.build().map(Self).map_err(|error| refused(&error.to_string()))
+        of_field("evaluation.keep", patterns, Letters::Apart).map(Self)
     }
 
     /// Returns whether nothing may be left at all.
@@ -35,11 +26,6 @@ impl Kept {
     pub(super) fn covers(&self, path: &Path) -> bool {
         self.0.is_match(path)
     }
-}
-
-fn refused(why: &str) -> StageError {
-    let message = format!("evaluation.keep cannot be read: {why}");
-    StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ mod comparison;
 pub mod confine;
 mod counts;
 mod disguise;
+#[cfg(test)]
+mod fixtures;
 mod gate;
 mod gates;
 mod ground;
@@ -19,6 +21,7 @@ mod inspection;
 mod integrity;
 mod kept;
 mod outcome;
+mod patterns;
 mod protection;
 mod report;
 mod restoration;

@@ -26,9 +26,14 @@ const STARTER: &str = "manyworlds-runner: ";
 /// The advice where no test was counted.
 const ADVICE: &str = "use the kind Custom where a tool counts none";
 
+/// Returns a text as the reason of a gate: on one line, and no longer than one may be. It may name whatever a worker has named.
+pub(super) fn reason(text: &str) -> String {
+    shortened(&one_line(text), REASON_BYTES)
+}
+
 /// Returns the result of a gate that has not run.
-pub(super) fn not_run(gate: &Gate, reason: &str) -> GateResult {
-    GateResult { reason: shortened(&one_line(reason), REASON_BYTES), ..unscored(gate) }
+pub(super) fn not_run(gate: &Gate, why: &str) -> GateResult {
+    GateResult { reason: reason(why), ..unscored(gate) }
 }
 
 /// Returns the result of a gate of which nothing is known.
@@ -97,8 +102,8 @@ struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    fn of(&self, outcome: GateOutcome, reason: &str) -> GateResult {
-        GateResult { outcome, reason: shortened(&one_line(reason), REASON_BYTES), ..self.base.clone() }
+    fn of(&self, outcome: GateOutcome, why: &str) -> GateResult {
+        GateResult { outcome, reason: reason(why), ..self.base.clone() }
     }
 
     fn failed(&self, reason: &str) -> GateResult {
@@ -225,22 +230,10 @@ mod tests {
     use manyworlds_api::work_order::GateKind;
 
     use super::super::counts::Cases;
+    use super::super::fixtures::gate;
     use super::*;
 
     const UNKNOWN: Standard<'_> = Standard::Baseline(None);
-
-    fn gate(kind: GateKind) -> Gate {
-        Gate {
-            name: "gate".to_owned(),
-            kind,
-            command: vec!["true".to_owned()],
-            report: None,
-            canary: None,
-            points: 50,
-            required: false,
-            timeout: manyworlds_api::Duration::from_minutes(1),
-        }
-    }
 
     fn ended(exit_code: i32) -> Completed<String> {
         Completed {

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use manyworlds_api::conditions::Reason;
-use manyworlds_api::result::FailureClass;
+use globset::GlobSet;
 
+use super::patterns::{Letters, of_field};
 use super::tool_files::ToolFileSet;
 use crate::stage::StageError;
 
@@ -19,14 +18,7 @@ pub(super) struct Protection {
 impl Protection {
     /// Reads patterns such as `tests/**`. A folder without a pattern stands for everything in it.
     pub(super) fn new(patterns: &[String], tools: Option<ToolFileSet>) -> Result<Self, StageError> {
-        let mut set = GlobSetBuilder::new();
-        for pattern in patterns {
-            let plain = pattern.trim_start_matches('/').trim_end_matches('/');
-            for form in [plain.to_owned(), format!("{plain}/**")] {
-                set.add(glob(&form, pattern)?);
-            }
-        }
-        let patterns = set.build().map_err(|error| refused(&error.to_string()))?;
+        let patterns = of_field("evaluation.protectedPaths", patterns, Letters::Alike)?;
         Ok(Self { patterns, tools })
     }
 
@@ -49,20 +41,6 @@ impl Protection {
     pub(super) fn tools(&self) -> Option<&ToolFileSet> {
         self.tools.as_ref()
     }
-}
-
-fn glob(form: &str, pattern: &str) -> Result<Glob, StageError> {
-    // Some file systems do not tell upper from lower case; a pattern must not be got around that way.
-    GlobBuilder::new(form)
-        .literal_separator(true)
-        .case_insensitive(true)
-        .build()
-        .map_err(|error| refused(&format!("{pattern:?}: {error}")))
-}
-
-fn refused(why: &str) -> StageError {
-    let message = format!("evaluation.protectedPaths cannot be read: {why}");
-    StageError::new(FailureClass::Spec, Reason::InvalidSpecification, message)
 }
 
 #[cfg(test)]

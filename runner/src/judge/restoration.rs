@@ -146,7 +146,8 @@ fn entries(checkout: &Path, folder: &Path) -> Result<Vec<(PathBuf, bool)>, Resto
     read().map_err(|error| RestoreError(format!("{}: {error}", place.display())))
 }
 
-fn remove(path: &Path) -> Result<(), RestoreError> {
+/// Removes a file or folder, whatever its rights are.
+pub(super) fn remove(path: &Path) -> Result<(), RestoreError> {
     files::remove(path).map_err(|error| RestoreError(format!("{}: {error}", path.display())))
 }
 

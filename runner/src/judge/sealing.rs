@@ -16,8 +16,8 @@ use crate::stage::StageError;
 /// The least version of Landlock's interface that is enough: up to the second one a gate can empty files that it may not
 /// write to.
 const LEAST_ABI: i32 = 3;
-/// The longest time of the trial.
-const TRIAL_TIME: Duration = Duration::from_mins(1);
+/// The longest time of a trial.
+pub(crate) const TRIAL_TIME: Duration = Duration::from_mins(1);
 /// The most bytes of the trial's answer, which is one short line.
 const ANSWER_BYTES: usize = 1024;
 
@@ -69,7 +69,7 @@ pub(crate) fn not_sealed(lack: &str) -> StageError {
 }
 
 /// Returns the path of the runner's own program.
-pub(super) fn own_program() -> Result<PathBuf, StageError> {
+pub(crate) fn own_program() -> Result<PathBuf, StageError> {
     std::env::current_exe().map_err(|error| {
         let message = format!("the runner's own program cannot be found: {error}");
         StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)

@@ -94,7 +94,7 @@ impl JavaScript {
             Some(("pass", number)) => self.passed = Some(number),
             Some(("fail", failed)) => {
                 if let Some(passed) = self.passed.take() {
-                    self.node.summaries.add(numbers(passed, failed));
+                    self.node.summaries.add(TestCounts::of(passed, failed));
                 }
             }
             _ => {}
@@ -115,12 +115,6 @@ impl JavaScript {
         }
         Ok(sum.map(|counts| Counted { counts, cases: self.cases }))
     }
-}
-
-fn numbers(passed: u32, failed: u32) -> TestCounts {
-    let mut counts = TestCounts::default();
-    counts.add(passed, failed);
-    counts
 }
 
 /// `Tests:       1 failed, 2 skipped, 3 passed, 6 total`.

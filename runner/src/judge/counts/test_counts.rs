@@ -10,6 +10,13 @@ pub(in crate::judge) struct TestCounts {
 }
 
 impl TestCounts {
+    /// Counts tests that passed and tests that failed.
+    pub(super) fn of(passed: u32, failed: u32) -> Self {
+        let mut counts = Self::default();
+        counts.add(passed, failed);
+        counts
+    }
+
     /// Adds tests; numbers beyond all measure never make a failure disappear.
     pub(super) fn add(&mut self, passed: u32, failed: u32) {
         let failed = self.failed().saturating_add(failed);

@@ -86,9 +86,7 @@ fn verdict(line: &str, ran: u32) -> Option<TestCounts> {
     };
     let failed = ["failures", "errors", "unexpected successes"].map(number).into_iter().fold(0, u32::saturating_add);
     let passed = ran.saturating_sub(failed).saturating_sub(number("skipped"));
-    let mut counts = TestCounts::default();
-    counts.add(passed, failed);
-    Some(counts)
+    Some(TestCounts::of(passed, failed))
 }
 
 /// `test_x (module.Class)`, and `test_x (module.Class.test_x)` of newer ones.

@@ -1,20 +1,30 @@
 //! Names of the files that steer the tools of gates.
 
-/// Patterns of files that are held to the base whole, wherever they lie. What follows from one of them decides which
-/// tests run, or what runs in their place.
-pub(super) const WHOLE: &[&str] = &[
-    // Python
+/// Patterns of files that are held to the base whole, wherever they lie, and that no tool makes while it builds or tests. What
+/// follows from one of them decides which tests run, or what runs in their place. What a gate adds of them would steer the next
+/// gate.
+pub(super) const NEVER_BUILT: &[&str] = &[
     "**/conftest.py",
     "**/pytest.ini",
     "**/.pytest.ini",
     "**/pytest.toml",
     "**/.pytest.toml",
     "**/tox.ini",
+    "**/sitecustomize.py",
+    "**/usercustomize.py",
+    "**/jest.config.*",
+    "**/vitest.config.*",
+    "**/babel.config.*",
+    "**/.babelrc*",
+    "**/.mocharc*",
+];
+
+/// Patterns of further files that are held to the base whole. A tool may make one: `./configure` makes a `Makefile`.
+pub(super) const MAY_BE_BUILT: &[&str] = &[
+    // Python
     "**/tox.toml",
     "**/noxfile.py",
     "**/.coveragerc",
-    "**/sitecustomize.py",
-    "**/usercustomize.py",
     "**/*.pth",
     // Rust
     "**/.cargo",
@@ -26,13 +36,8 @@ pub(super) const WHOLE: &[&str] = &[
     "**/.npmrc",
     "**/.pnpmfile.cjs",
     "**/.yarnrc*",
-    "**/jest.config.*",
-    "**/vitest.config.*",
     "**/vitest.workspace.*",
     "**/vite.config.*",
-    "**/babel.config.*",
-    "**/.babelrc*",
-    "**/.mocharc*",
     "**/.swcrc",
     "**/karma.conf.*",
     "**/playwright.config.*",
@@ -61,24 +66,6 @@ pub(super) const WHOLE: &[&str] = &[
     ".circleci",
     ".circleci/**",
     "Jenkinsfile",
-];
-
-/// Patterns of those that no tool makes while it builds or tests. What a gate adds of them would steer the next gate. A
-/// `Makefile` is none of them: `./configure` makes one.
-pub(super) const NEVER_BUILT: &[&str] = &[
-    "**/conftest.py",
-    "**/pytest.ini",
-    "**/.pytest.ini",
-    "**/pytest.toml",
-    "**/.pytest.toml",
-    "**/tox.ini",
-    "**/sitecustomize.py",
-    "**/usercustomize.py",
-    "**/jest.config.*",
-    "**/vitest.config.*",
-    "**/babel.config.*",
-    "**/.babelrc*",
-    "**/.mocharc*",
 ];
 
 /// Folders into which tools install other people's files, which have such names too and steer nothing here.

@@ -5,17 +5,18 @@ use std::ffi::OsStr;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 use manyworlds_api::conditions::Reason;
 use manyworlds_api::result::FailureClass;
 use manyworlds_api::work_order::Gate;
 
 use super::names::{
-    ENVIRONMENTS, INSTALLED, MODULE_ENDINGS, NEVER_BUILT, PLUGIN_PREFIX, STANDARD_MODULES, TOOL_MODULES, WHOLE,
+    ENVIRONMENTS, INSTALLED, MAY_BE_BUILT, MODULE_ENDINGS, NEVER_BUILT, PLUGIN_PREFIX, STANDARD_MODULES, TOOL_MODULES,
 };
 use super::programs;
 use super::steering::Mixed;
 use crate::judge::inspection::RawChange;
+use crate::judge::patterns::{Letters, glob};
 use crate::stage::StageError;
 
 /// Words in lines of Maven's files that steer tests.
@@ -90,7 +91,8 @@ impl ToolFileSet {
             programs.extend(named.files.into_iter().map(|file| (gate.name.clone(), file)));
             starts.extend(named.folders);
         }
-        Ok(Self { whole: globs(WHOLE)?, never_built: globs(NEVER_BUILT)?, programs, starts, base })
+        let whole = globs(NEVER_BUILT.iter().chain(MAY_BE_BUILT))?;
+        Ok(Self { whole, never_built: globs(NEVER_BUILT)?, programs, starts, base })
     }
 
     /// Returns whether a file of the base is held whole.
@@ -176,16 +178,14 @@ fn mixed(path: &Path, is_new: bool) -> Option<Mixed> {
     }
 }
 
-fn globs(patterns: &[&str]) -> Result<GlobSet, StageError> {
-    let mut set = GlobSetBuilder::new();
+fn globs<'a>(patterns: impl IntoIterator<Item = &'a &'a str>) -> Result<GlobSet, StageError> {
     let refused = |error: globset::Error| {
         let message = format!("the patterns of tool files cannot be read: {error}");
         StageError::new(FailureClass::Infrastructure, Reason::Unexpected, message)
     };
+    let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        // As with protected paths: some file systems do not tell upper from lower case.
-        let glob = GlobBuilder::new(pattern).literal_separator(true).case_insensitive(true).build();
-        set.add(glob.map_err(refused)?);
+        set.add(glob(pattern, Letters::Alike).map_err(refused)?);
     }
     set.build().map_err(refused)
 }

@@ -64,21 +64,6 @@ const fn same(path: &'static [&'static str]) -> Part {
     Part { path, rule: Rule::Same }
 }
 
-/// The parts of `package.json`.
-const PACKAGE: &[Part] = &[
-    same(&["scripts"]),
-    same(&["packageManager"]),
-    Part { path: &["workspaces"], rule: Rule::Grows },
-    same(&["jest"]),
-    same(&["vitest"]),
-    same(&["mocha"]),
-    same(&["ava"]),
-    same(&["tap"]),
-    same(&["babel"]),
-    same(&["nyc"]),
-    same(&["c8"]),
-];
-
 /// The parts of `package.json` that steer how files beside it are read, whoever starts the tests.
 const NEW_PACKAGE: &[Part] = &[
     same(&["jest"]),
@@ -89,6 +74,10 @@ const NEW_PACKAGE: &[Part] = &[
     same(&["babel"]),
     same(&["nyc"]),
 ];
+
+/// The further parts of a `package.json` that the base has.
+const PACKAGE: &[Part] =
+    &[same(&["scripts"]), same(&["packageManager"]), Part { path: &["workspaces"], rule: Rule::Grows }, same(&["c8"])];
 
 /// The parts of `pyproject.toml`.
 const PYPROJECT: &[Part] = &[
@@ -140,11 +129,11 @@ const CARGO: &[Part] = &[
 pub(super) fn steering_parts_restored(kind: Mixed, base: &[u8], candidate: &[u8]) -> Held {
     let (Ok(base), Ok(candidate)) = (str::from_utf8(base), str::from_utf8(candidate)) else { return Held::Unreadable };
     match kind {
-        Mixed::Package => held::<Json>(PACKAGE, object(base), object(candidate)),
-        Mixed::NewPackage => held::<Json>(NEW_PACKAGE, object(base), object(candidate)),
-        Mixed::PyProject => held::<Toml>(PYPROJECT, base, candidate),
-        Mixed::SetupCfg => held::<Ini>(SETUP_CFG, base, candidate),
-        Mixed::Cargo => held::<Toml>(CARGO, base, candidate),
+        Mixed::Package => held::<Json>(&[PACKAGE, NEW_PACKAGE], object(base), object(candidate)),
+        Mixed::NewPackage => held::<Json>(&[NEW_PACKAGE], object(base), object(candidate)),
+        Mixed::PyProject => held::<Toml>(&[PYPROJECT], base, candidate),
+        Mixed::SetupCfg => held::<Ini>(&[SETUP_CFG], base, candidate),
+        Mixed::Cargo => held::<Toml>(&[CARGO], base, candidate),
         Mixed::Lines(words) => match words_that_differ(words, base, candidate) {
             parts if parts.is_empty() => Held::Unchanged,
             parts => Held::Noticed { parts },
@@ -157,7 +146,7 @@ fn object(text: &str) -> &str {
     if text.is_empty() { "{}" } else { text }
 }
 
-fn held<D: Document>(parts: &[Part], base: &str, candidate: &str) -> Held {
+fn held<D: Document>(parts: &[&[Part]], base: &str, candidate: &str) -> Held {
     let (Some(base), Some(mut file)) = (D::read(base), D::read(candidate)) else { return Held::Unreadable };
     let broken = differing(parts, &base.value(), &file.value());
     if broken.is_empty() {
@@ -176,9 +165,11 @@ fn held<D: Document>(parts: &[Part], base: &str, candidate: &str) -> Held {
 }
 
 /// Returns the paths of the parts that are not what they have to be.
-fn differing(parts: &[Part], base: &Value, candidate: &Value) -> Vec<Vec<String>> {
+fn differing(parts: &[&[Part]], base: &Value, candidate: &Value) -> Vec<Vec<String>> {
     parts
         .iter()
+        .copied()
+        .flatten()
         .flat_map(|part| paths(part.path, base, candidate).into_iter().map(move |path| (path, part.rule)))
         .filter(|(path, rule)| rule_is_broken(*rule, at(base, path), at(candidate, path)))
         .map(|(path, _)| path)
